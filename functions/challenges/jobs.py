@@ -1,0 +1,41 @@
+"""Jobs of challenges: precompute everybody's windows, close those that nobody proved."""
+
+from typing import Any
+from uuid import UUID
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from challenges import standings, windows
+from chally import clock, db
+from chally.log import logger, metrics
+
+BATCH = 1_000
+CLOSINGS = 200
+# Left for the next run when less of the function's time than this remains (milliseconds).
+RESERVE = 30_000
+FIRST = UUID(int=0)
+
+
+@metrics.log_metrics(raise_on_empty_metrics=False)
+@logger.inject_lambda_context(clear_state=True)
+def windows_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Every 15 minutes: store the windows from yesterday to the day after tomorrow, and close overdue ones.
+
+    Idempotent and resumable: batches commit on their own, and what is stored already is left as it is.
+    """
+    batches = closed = 0
+    after: UUID | None = FIRST
+    while after is not None and context.get_remaining_time_in_millis() > RESERVE:
+        with db.as_system("precompute windows") as tx:
+            after = windows.precompute_batch(tx, after, BATCH, clock.now())
+        batches += 1
+    while context.get_remaining_time_in_millis() > RESERVE:
+        with db.as_system("close overdue windows") as tx:
+            taken = standings.close_overdue(tx, clock.now(), CLOSINGS)
+        closed += taken
+        if taken < CLOSINGS:
+            break
+    metrics.add_metric("WindowsMissed", MetricUnit.Count, closed)
+    logger.info("windows", batches=batches, closed=closed, complete=after is None)
+    return {"batches": batches, "closed": closed}

@@ -1,0 +1,190 @@
+"""What challenges decide: states and transitions, who may join, whether rules can open a window, scores. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
+from typing import Literal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from challenges.language import DAYS, Schedule, Scoring
+from chally.errors import AppError, FieldError, Invalid
+
+Status = Literal["draft", "active", "paused", "canceled", "archived", "deleted"]
+RuntimeState = Literal["draft", "upcoming", "started", "ended", "paused", "canceled", "archived", "deleted"]
+Outcome = Literal["accepted", "missed"]
+WindowState = Literal["upcoming", "open", "closed", "accepted", "missed"]
+
+EARLIEST_START = timedelta(days=1)  # a challenge may have begun up to this long ago
+LONGEST = timedelta(days=3 * 366)
+# How long after its close a window waits for a verdict before it counts as missed: an upload URL's life, and the queue.
+UNDECIDED_FOR = timedelta(minutes=20)
+
+
+class InvalidTransition(AppError):
+    status = 409
+    code = "invalid_transition"
+    detail = "A challenge cannot go from its state to that one."
+
+
+class OwnerAlreadyIn(AppError):
+    status = 403
+    code = "owner_already_in"
+    detail = "This is your own challenge: you take part already."
+
+
+class NotActive(AppError):
+    status = 409
+    code = "not_active"
+    detail = "This challenge takes nobody in now: it is not active, or it is over."
+
+
+class AlreadyStarted(AppError):
+    status = 409
+    code = "already_started"
+    detail = "This challenge has started, and its owner does not allow joining late."
+
+
+class Full(AppError):
+    status = 409
+    code = "full"
+    detail = "This challenge is full. The owner can raise its number of places before it starts."
+
+
+class RosterHidden(AppError):
+    status = 403
+    code = "roster_hidden"
+    detail = "Who takes part in this challenge is not shown to you."
+
+
+class NotParticipant(AppError):
+    status = 403
+    code = "not_participant"
+    detail = "You do not take part in this challenge. Join it first."
+
+
+class NotOwner(AppError):
+    status = 403
+    code = "not_owner"
+    detail = "Only the owner of a challenge may do this."
+
+
+TRANSITIONS: dict[RuntimeState, set[Status]] = {
+    "draft": {"active", "deleted"},
+    "upcoming": {"paused", "canceled", "deleted"},
+    "started": {"paused", "canceled", "deleted"},
+    "paused": {"active", "canceled", "deleted"},
+    "ended": {"archived", "deleted"},
+    "canceled": {"deleted"},
+    "archived": {"deleted"},
+    "deleted": set(),
+}
+
+
+def runtime_state(status: Status, starts_at: datetime, ends_at: datetime, now: datetime) -> RuntimeState:
+    """What an active challenge is doing now; any other state passes through."""
+    if status != "active":
+        return status
+    if now < starts_at:
+        return "upcoming"
+    return "started" if now < ends_at else "ended"
+
+
+def check_transition(state: RuntimeState, to: Status) -> None:
+    """Raise `InvalidTransition` where the table has no such step."""
+    allowed = TRANSITIONS[state]
+    if to not in allowed:
+        possible = (
+            f"From {state} it can become {', '.join(sorted(allowed))}." if allowed else f"It is {state} for good."
+        )
+        raise InvalidTransition(f"A challenge cannot go from {state} to {to}. {possible}")
+
+
+def check_join(*, owner_id: UUID, user_id: UUID, state: RuntimeState, late_join: bool, is_participant: bool) -> None:
+    """Raise what keeps this person from joining now. Someone already in may always send the join again."""
+    if owner_id == user_id:
+        raise OwnerAlreadyIn
+    if is_participant:
+        return
+    if state not in ("upcoming", "started"):
+        raise NotActive
+    if state == "started" and not late_join:
+        raise AlreadyStarted
+
+
+def check_period(schedule: Schedule, *, zone: str, starts_at: datetime, ends_at: datetime, now: datetime) -> None:
+    """Raise `Invalid` when the period is upside down, too old, too long, or never lets a window open."""
+    if starts_at >= ends_at:
+        raise _invalid("/ends_at", "It must be later than starts_at.")
+    if starts_at < now - EARLIEST_START:
+        raise _invalid("/starts_at", "It may lie at most one day in the past.")
+    if ends_at <= now:
+        raise _invalid("/ends_at", "It must be in the future.")
+    if ends_at - starts_at > LONGEST:
+        raise _invalid("/ends_at", "A challenge lasts three years at most.")
+    zones: list[tzinfo] = [ZoneInfo(zone)]
+    if schedule.scope == "participant_local":
+        zones = [timezone(timedelta(hours=hours)) for hours in range(-12, 15)]
+    if not any(_opens(schedule, each, starts_at, ends_at) for each in zones):
+        raise _invalid("/rules/schedule", "Between starts_at and ends_at no window ever opens on these days.")
+
+
+def _opens(schedule: Schedule, zone: tzinfo, starts_at: datetime, ends_at: datetime) -> bool:
+    opens, closes = time.fromisoformat(schedule.opens), time.fromisoformat(schedule.closes)
+    first = starts_at.astimezone(zone).date() - timedelta(days=1)
+    for days in range(10):  # a week has every day; one before it for midnight, one after for the zones
+        day = first + timedelta(days=days)
+        if DAYS[day.weekday()] not in schedule.days:
+            continue
+        begins = datetime.combine(day, opens, zone)
+        ends = datetime.combine(day + timedelta(days=closes <= opens), closes, zone)
+        if max(begins.astimezone(UTC), starts_at) < min(ends.astimezone(UTC), ends_at):
+            return True
+    return False
+
+
+def window_state(outcome: Outcome | None, opens_at: datetime, closes_at: datetime, now: datetime) -> WindowState:
+    """A decided window shows its outcome; `closed` is one whose outcome is still to come."""
+    if outcome is not None:
+        return outcome
+    if now < opens_at:
+        return "upcoming"
+    return "open" if now < closes_at else "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A participant's standing."""
+
+    points: int = 0
+    current_streak: int = 0
+    best_streak: int = 0
+    accepted: int = 0
+    missed: int = 0
+
+
+def score(outcomes: Iterable[Outcome], scoring: Scoring) -> Score:
+    """The standing that decided windows add up to, in the order of their dates.
+
+    An accepted window brings its points, and the bonus for each day that its streak already had. A missed one ends the
+    streak, unless a grace day is left to spend on it.
+    """
+    points = streak = best = accepted = missed = 0
+    grace = scoring.grace_days
+    for outcome in outcomes:
+        if outcome == "accepted":
+            points += scoring.points + scoring.streak_bonus * streak
+            accepted += 1
+            streak += 1
+            best = max(best, streak)
+        else:
+            missed += 1
+            if streak and grace:
+                grace -= 1
+            else:
+                streak = 0
+    return Score(points, streak, best, accepted, missed)
+
+
+def _invalid(pointer: str, message: str) -> Invalid:
+    return Invalid(errors=[FieldError(pointer=pointer, message=message)])

@@ -1,0 +1,89 @@
+"""Jobs of notifications: take due reminders, deliver the outbox."""
+
+from typing import Any
+from uuid import UUID
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from chally import clock, db, outbox
+from chally.log import logger, metrics
+from chally.outbox import Message
+from chally.settings import OutboxSettings, load
+from notifications import mail, queries, reminders
+
+BATCH = 50
+# Left for the next run when less of the function's time than this remains (milliseconds).
+RESERVE = 15_000
+
+
+@metrics.log_metrics(raise_on_empty_metrics=False)
+@logger.inject_lambda_context(clear_state=True)
+def reminders_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Every minute: write mails for the reminders that are due."""
+    sent = 0
+    while context.get_remaining_time_in_millis() > RESERVE:
+        with db.as_system("send due reminders") as tx:
+            taken = reminders.send_due(tx, clock.now(), BATCH)
+        sent += taken
+        if taken < BATCH:
+            break
+    metrics.add_metric("RemindersTaken", MetricUnit.Count, sent)
+    logger.info("reminders", taken=sent)
+    return {"taken": sent}
+
+
+@metrics.log_metrics(raise_on_empty_metrics=False)
+@logger.inject_lambda_context(clear_state=True)
+def outbox_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """On every nudge, and every minute: deliver what is due. A failure is recorded and tried again later."""
+    delivered = failed = 0
+    while context.get_remaining_time_in_millis() > RESERVE:
+        with db.as_system("claim outbox") as tx:
+            messages = outbox.claim(tx, BATCH)
+        for message in messages:
+            if _deliver(message):
+                delivered += 1
+            else:
+                failed += 1
+        if len(messages) < BATCH:
+            break
+    with db.as_system("forget delivered messages") as tx:
+        outbox.forget_delivered(tx)
+    metrics.add_metric("MessagesDelivered", MetricUnit.Count, delivered)
+    metrics.add_metric("MessagesFailed", MetricUnit.Count, failed)
+    logger.info("outbox", delivered=delivered, failed=failed)
+    return {"delivered": delivered, "failed": failed}
+
+
+def _deliver(message: Message) -> bool:
+    """One message out of the door, its delivery confirmed. Between the two a crash repeats it: at least once."""
+    settings = load(OutboxSettings)
+    try:
+        to, username = _receiver(message)
+        if to is not None:
+            values = {"username": username} | message.payload["values"]
+            letter = mail.compose(message.payload["template"], values, public_url=settings.public_url)
+            mail.send(letter, to=to, sender=settings.mail_from, message_id=message.id)
+    except Exception as error:
+        logger.exception("delivery failed", message_id=str(message.id), attempts=message.attempts)
+        with db.as_system("record failed delivery") as tx:
+            outbox.refuse(tx, message, type(error).__name__)
+        return False
+    with db.as_system("confirm delivery") as tx:
+        outbox.confirm(tx, message)
+    logger.info(
+        "delivered", message_id=str(message.id), template=message.payload["template"], traceparent=message.traceparent
+    )
+    return True
+
+
+def _receiver(message: Message) -> tuple[str | None, str]:
+    """The address, and the name to greet. A person who is gone, or never confirmed their address, gets nothing."""
+    if "to" in message.payload:
+        return message.payload["to"], ""
+    with db.as_system("find receiver") as tx:
+        contact = queries.contact(tx, UUID(message.payload["user_id"]))
+    if contact is None or not contact.verified:
+        return None, ""
+    return contact.email, contact.username

@@ -1,0 +1,91 @@
+"""All SQL of notifications. One function, one statement."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from chally.db import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    email: str
+    username: str
+    timezone: str
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    participant_id: UUID
+    local_date: date
+    user_id: UUID
+    title: str
+    timezone: str
+    due_at: datetime
+    closes_at: datetime
+
+
+def contact(tx: Tx, user_id: UUID) -> Contact | None:
+    return tx.maybe(
+        "select email, username, timezone, verified from identity.contacts where id = %(id)s",
+        {"id": user_id},
+        row=Contact,
+    )
+
+
+def plan(tx: Tx, reminders: Sequence[Reminder]) -> None:
+    """Write or move reminders that have not been sent; set-based, one statement for all."""
+    tx.run(
+        """
+        insert into notifications.reminders
+            (participant_id, local_date, user_id, title, timezone, due_at, closes_at)
+        select * from unnest(
+            %(participant_ids)s::uuid[], %(local_dates)s::date[], %(user_ids)s::uuid[], %(titles)s::text[],
+            %(timezones)s::text[], %(due)s::timestamptz[], %(closes)s::timestamptz[]
+        )
+        on conflict (participant_id, local_date) do update set
+            title = excluded.title, timezone = excluded.timezone, due_at = excluded.due_at,
+            closes_at = excluded.closes_at
+        where reminders.sent_at is null
+        """,
+        {
+            "participant_ids": [reminder.participant_id for reminder in reminders],
+            "local_dates": [reminder.local_date for reminder in reminders],
+            "user_ids": [reminder.user_id for reminder in reminders],
+            "titles": [reminder.title for reminder in reminders],
+            "timezones": [reminder.timezone for reminder in reminders],
+            "due": [reminder.due_at for reminder in reminders],
+            "closes": [reminder.closes_at for reminder in reminders],
+        },
+    )
+
+
+def clear(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None:
+    tx.run(
+        """
+        update notifications.reminders set cleared_at = %(now)s
+        where participant_id = %(participant_id)s and local_date = %(local_date)s
+          and sent_at is null and cleared_at is null
+        """,
+        {"participant_id": participant_id, "local_date": local_date, "now": now},
+    )
+
+
+def take_due(tx: Tx, now: datetime, limit: int) -> list[Reminder]:
+    """Due reminders, taken by this transaction alone. What came due after its window closed is never sent."""
+    return tx.all(
+        """
+        update notifications.reminders r set sent_at = %(now)s
+        from (
+            select participant_id, local_date from notifications.reminders
+            where due_at <= %(now)s and sent_at is null and cleared_at is null
+            order by due_at limit %(limit)s for update skip locked
+        ) as due
+        where r.participant_id = due.participant_id and r.local_date = due.local_date
+        returning r.participant_id, r.local_date, r.user_id, r.title, r.timezone, r.due_at, r.closes_at
+        """,
+        {"now": now, "limit": limit},
+        row=Reminder,
+    )

@@ -1,0 +1,178 @@
+"""Fingerprints of photos that survive re-encoding, resizing and mirroring: PDQ, by Meta.
+
+Written from the paper (https://github.com/facebook/ThreatExchange/blob/main/hashing/hashing.pdf) and the reference
+implementation's order of operations. Every sum is taken in that order and in single precision, one addition at a time
+and never by BLAS, so the same pixels give the same 256 bits on every machine, and the same as the reference does.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Where Meta recommends to start (pdq/README.md, "Matching"): 31 bits or fewer apart is the same picture, and a fingerprint
+# with a quality of 49 or less is discarded, because its picture shows too little to be told from others.
+DUPLICATE_DISTANCE = 31
+DISCARDED_QUALITY = 49
+
+# The picture is reduced to 64 x 64, of whose cosine transform the 16 x 16 lowest frequencies but the zeroth are kept.
+_REDUCED = 64
+_FREQUENCIES = 16
+_BITS = _FREQUENCIES * _FREQUENCIES
+_SMALLEST_SIDE = 5
+
+type Luma = NDArray[np.uint8]
+type _Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """256 bits, and how much there was to see, from 0 (a flat picture) to 100. `str` gives Meta's hexadecimal form."""
+
+    value: int
+    quality: int
+
+    def distance(self, other: "Fingerprint") -> int:
+        """In how many of the 256 bits the two differ."""
+        return (self.value ^ other.value).bit_count()
+
+    @property
+    def comparable(self) -> bool:
+        """Whether a small distance to another fingerprint means anything."""
+        return self.quality > DISCARDED_QUALITY
+
+    @property
+    def bits(self) -> str:
+        """The text of a Postgres bit(256), first bit first."""
+        return f"{self.value:0{_BITS}b}"
+
+    def __str__(self) -> str:
+        return f"{self.value:0{_BITS // 4}x}"
+
+
+def of(luma: Luma) -> Fingerprint:
+    """The fingerprint of a picture's luma, shaped (height, width)."""
+    return dihedral(luma)[0]
+
+
+def dihedral(luma: Luma) -> tuple[Fingerprint, ...]:
+    """The fingerprints of the picture as it is, turned by 90, 180 and 270 degrees, upside down, mirrored, and flipped about
+    either diagonal: eight for little more than the price of one, since each is a change of signs in the same transform.
+    """
+    if min(luma.shape) < _SMALLEST_SIDE:
+        return (Fingerprint(0, 0),) * 8
+    reduced = _reduce(luma)
+    quality = _quality(reduced)
+    return tuple(Fingerprint(value, quality) for value in _values(_transform(reduced)))
+
+
+def _reduce(luma: Luma) -> _Floats:
+    """64 x 64 samples of the picture after a tent filter (Jarosz): two passes of a moving average each way."""
+    height, width = luma.shape
+    down, across = _window(height), _window(width)
+    once = _moving_average(np.ascontiguousarray(_average_pixels(luma, across)), down)
+    # Of the second pass only the sampled rows and columns are worth keeping.
+    twice = _moving_average(np.ascontiguousarray(once.T), across)[_centres(width)]
+    return _moving_average(np.ascontiguousarray(twice.T), down)[_centres(height)]
+
+
+def _window(side: int) -> int:
+    """The window of one pass: half of one sample's share of the side, rounded up."""
+    return -(-side // (2 * _REDUCED))
+
+
+def _centres(side: int) -> NDArray[np.intp]:
+    return ((np.arange(_REDUCED) + 0.5) * side / _REDUCED).astype(np.intp)
+
+
+@cache
+def _counts(side: int, window: int) -> _Floats:
+    """How many values there are in the window around each place: fewer at both ends."""
+    ahead = window // 2 + 1
+    places = np.arange(side)
+    counts = np.minimum(places + ahead, side) - np.maximum(places + ahead - window, 0)
+    return counts.astype(np.float32)
+
+
+def _average_pixels(luma: Luma, window: int) -> _Floats:
+    """The first pass, along rows. Sums of whole numbers are exact in any order, so it can be a few sums of whole pictures."""
+    height, width = luma.shape
+    behind = window - window // 2 - 1
+    padded = np.zeros((height, width + window - 1), np.uint16 if window <= 256 else np.uint32)
+    padded[:, behind : behind + width] = luma
+    total = padded[:, :width].copy()
+    for shift in range(1, window):
+        total += padded[:, shift : shift + width]
+    return np.divide(total, _counts(width, window), dtype=np.float32)
+
+
+def _moving_average(values: _Floats, window: int) -> _Floats:
+    """A later pass, along columns, as a running sum from top to bottom: add what enters the window, subtract what leaves."""
+    side = len(values)
+    ahead = window // 2 + 1
+    totals = np.zeros_like(values)
+    total = totals[0]
+    for row in values[:ahead]:
+        total += row
+    rows, sums = list(values), list(totals)
+    for place in range(1, side):
+        last, total = total, sums[place]
+        entering, leaving = place + ahead - 1, place + ahead - 1 - window
+        if entering < side and leaving >= 0:
+            np.add(last, rows[entering], total)
+            np.subtract(total, rows[leaving], total)
+        elif entering < side:
+            np.add(last, rows[entering], total)
+        elif leaving >= 0:
+            np.subtract(last, rows[leaving], total)
+        else:
+            total[:] = last
+    totals /= _counts(side, window)[:, np.newaxis]
+    return totals
+
+
+def _quality(reduced: _Floats) -> int:
+    """How much there is to see: the steps between neighbours that exceed one percent of the range, summed and scaled."""
+    steps = 0
+    for axis in (0, 1):
+        percent = np.diff(reduced, axis=axis) * np.float32(100) / np.float32(255)
+        steps += int(np.abs(percent.astype(np.int32)).sum())
+    return min(steps // 90, 100)
+
+
+@cache
+def _cosines() -> _Floats:
+    """The kept rows of the cosine transform's matrix, (16, 64): frequencies 1 to 16."""
+    frequencies = np.arange(1, _FREQUENCIES + 1)
+    angles = np.pi / 2 / _REDUCED * frequencies[:, np.newaxis] * (2 * np.arange(_REDUCED) + 1)
+    return (np.float64(np.float32(np.sqrt(2 / _REDUCED))) * np.cos(angles)).astype(np.float32)
+
+
+def _transform(reduced: _Floats) -> _Floats:
+    """The cosine transform both ways, (16, 16)."""
+    cosines = _cosines()
+    return _product(_product(cosines, reduced), cosines.T)
+
+
+def _product(left: _Floats, right: _Floats) -> _Floats:
+    """The matrix product, summed in order of the inner index."""
+    product = np.zeros((len(left), right.shape[1]), np.float32)
+    term = np.empty_like(product)
+    for column, row in zip(left.T[:, :, np.newaxis], right, strict=True):
+        np.multiply(column, row, term)
+        product += term
+    return product
+
+
+def _values(frequencies: _Floats) -> list[int]:
+    """The eight dihedral values: a bit for each frequency that exceeds the (lower) median."""
+    odd = np.where(np.arange(_FREQUENCIES) % 2, np.float32(1), np.float32(-1))
+    by_row, by_column = frequencies * odd[:, np.newaxis], frequencies * odd
+    by_both = by_row * odd
+    variants = (frequencies, by_column.T, by_both, by_row.T, by_row, by_column, frequencies.T, by_both.T)
+    flat = np.stack([variant.reshape(_BITS) for variant in variants])
+    middle = _BITS // 2 - 1
+    medians = np.partition(flat, middle, axis=1)[:, middle, np.newaxis]
+    # The first frequency is the last bit, as in Meta's hexadecimal form.
+    return [int.from_bytes(row.tobytes(), "big") for row in np.packbits(flat[:, ::-1] > medians, axis=1)]

@@ -1,0 +1,39 @@
+"""The browsable page at /docs: Swagger UI, served from our own package, so that nothing loads from another host."""
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+Asset = Literal["swagger-ui-bundle.js", "swagger-ui.css", "start.js"]
+TYPES: dict[Asset, str] = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "start.js": "text/javascript",
+}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+# Paths are relative: behind a stage or a local gateway the API does not sit at the root.
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Chally: the API</title><link rel="stylesheet" href="docs/swagger-ui.css"></head>
+<body><div id="docs"></div><script src="docs/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body></html>
+"""
+START = """
+const api = new URL(".", document.baseURI).href.replace(/\\/$/, "");
+fetch(api + "/openapi.json").then((answer) => answer.json()).then((spec) => SwaggerUIBundle({
+  spec: { ...spec, servers: [{ url: api }] }, dom_id: "#docs", deepLinking: true, persistAuthorization: false,
+}));
+"""
+
+
+@cache
+def asset(name: Asset) -> str:
+    """The text of one file of the page."""
+    if name == "start.js":
+        return START
+    spec = importlib.util.find_spec("fastapi_offline")
+    assert spec is not None and spec.origin is not None
+    return (Path(spec.origin).parent / "static" / name).read_text()

@@ -1,0 +1,51 @@
+"""The one OpenAPI document, merged over the functions. `make openapi` writes it; a test holds it to the code.
+
+It is made at build time: the function that serves it imports none of the other contexts.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+DOCUMENT = Path(__file__).with_name("openapi.json")
+
+
+def merged() -> dict[str, Any]:
+    """The document of all contexts. ValueError where two of them claim one operation or one schema name."""
+    import proofs.routes
+
+    import challenges.routes
+    import identity.routes
+    import system.routes
+    from chally.http import application
+
+    routers = (system.routes.router, identity.routes.router, challenges.routes.router, proofs.routes.router)
+    documents = [application(router, {}).openapi() for router in routers]
+    whole = documents[0]
+    whole["info"] = {
+        "title": "Chally",
+        "version": "v1",
+        "description": "Set challenges, prove every day that you did them, be ranked fairly.",
+    }
+    for document in documents[1:]:
+        for path, operations in document["paths"].items():
+            _merge(whole["paths"].setdefault(path, {}), operations, path)
+        for kind, components in document.get("components", {}).items():
+            _merge(whole.setdefault("components", {}).setdefault(kind, {}), components, kind)
+    whole["paths"] = dict(sorted(whole["paths"].items()))
+    return whole
+
+
+def _merge(into: dict[str, Any], more: dict[str, Any], where: str) -> None:
+    for name, value in more.items():
+        if into.setdefault(name, value) != value:
+            raise ValueError(f"two contexts define {name} of {where} differently")
+
+
+def text() -> str:
+    """The document as it is committed."""
+    return json.dumps(merged(), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(text())

@@ -1,0 +1,125 @@
+"""HTTP of the system itself: is it up, is it ready, which version, which keys, which documentation."""
+
+from typing import Annotated, Any, Literal
+
+import psycopg
+from fastapi import Depends
+from pydantic import BaseModel
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from chally import actor, aws, db, http
+from chally.errors import Forbidden, Unauthenticated, Unavailable
+from chally.log import logger
+from chally.settings import SystemSettings, load
+from system import docs, openapi
+
+router = http.router("system")
+
+Check = Literal["ok", "unreachable"]
+
+
+class LiveOut(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class ReadyOut(BaseModel):
+    """Ready means that every dependency answers; `checks` has each of them."""
+
+    status: Literal["ok", "unavailable"]
+    checks: dict[str, Check]
+
+
+class VersionOut(BaseModel):
+    version: str
+    commit: str
+    stage: str
+
+
+class KeysOut(BaseModel):
+    """A JSON Web Key Set (RFC 7517)."""
+
+    keys: list[dict[str, Any]]
+
+
+@router.get("/live")
+async def live() -> LiveOut:
+    return LiveOut()
+
+
+@router.get("/health", responses={503: {"model": ReadyOut}})
+@router.get("/ready", responses={503: {"model": ReadyOut}})
+async def ready(response: Response) -> ReadyOut:
+    settings = load(SystemSettings)
+    checks = {
+        "database": _database(),
+        "outbox_queue": _queue(settings.outbox_queue_url),
+        "verdicts_queue": _queue(settings.verdicts_queue_url),
+    }
+    if all(check == "ok" for check in checks.values()):
+        return ReadyOut(status="ok", checks=checks)
+    response.status_code = 503
+    return ReadyOut(status="unavailable", checks=checks)
+
+
+@router.get("/version")
+async def version() -> VersionOut:
+    settings = load(SystemSettings)
+    return VersionOut(version=settings.version, commit=settings.commit, stage=settings.stage)
+
+
+@router.get("/.well-known/jwks.json")
+async def jwks(response: Response) -> KeysOut:
+    response.headers["cache-control"] = f"public, max-age={int(actor.KEYS_LIVE)}"
+    return KeysOut(keys=[key.jwk for key in actor.public_keys()])
+
+
+async def _reader(credentials: http.Bearer) -> None:
+    """In prod the documentation is for admins; elsewhere for everybody."""
+    if load(SystemSettings).stage != "prod":
+        return
+    if credentials is None:
+        raise Unauthenticated
+    reader = actor.authenticate(credentials.credentials, issuer=load(SystemSettings).public_url)
+    if reader.role != "admin":
+        raise Forbidden("The documentation is for admins here.")
+
+
+Reader = Annotated[None, Depends(_reader)]
+
+
+@router.get("/openapi.json", response_class=JSONResponse)
+async def read_openapi(reader: Reader) -> Response:
+    return Response(openapi.DOCUMENT.read_bytes(), media_type="application/json")
+
+
+@router.get("/docs", response_class=HTMLResponse)
+async def read_docs(reader: Reader) -> HTMLResponse:
+    return HTMLResponse(docs.PAGE, headers={"content-security-policy": docs.POLICY})
+
+
+@router.get("/docs/{name}", response_class=Response)
+async def read_docs_asset(name: docs.Asset) -> Response:
+    headers = {"cache-control": "public, max-age=86400"}
+    return Response(docs.asset(name), media_type=docs.TYPES[name], headers=headers)
+
+
+def _database() -> Check:
+    try:
+        with db.as_anonymous(read_only=True) as tx:
+            tx.value("select 1", {})
+    except (psycopg.Error, Unavailable):
+        logger.exception("database unreachable")
+        return "unreachable"
+    return "ok"
+
+
+def _queue(url: str) -> Check:
+    try:
+        aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    except Exception:
+        logger.exception("queue unreachable", queue=url)
+        return "unreachable"
+    return "ok"
+
+
+handler = http.lambda_handler(router)

@@ -1,0 +1,21 @@
+"""`cdk synth -c stage=local|staging|prod`."""
+
+from aws_cdk import App, CliCredentialsStackSynthesizer
+
+from infra import assets
+from infra.backend import Backend
+from infra.settings import ROOT, load
+
+app = App()
+settings = load(app.node.try_get_context("stage") or "local")
+local = settings.stage == "local"
+platform = assets.HOST if local else assets.LAMBDA
+Backend(
+    app,
+    settings=settings,
+    functions=ROOT / "functions",
+    layers={"core": ROOT / "layers/core"} | {name: assets.layer_path(name, platform) for name in assets.GROUPS},
+    # MiniStack refuses to publish assets as the roles that the default synthesizer assumes
+    synthesizer=CliCredentialsStackSynthesizer() if local else None,
+)
+app.synth()

@@ -1,0 +1,135 @@
+"""The Lambda layers of third-party wheels, built from uv.lock.
+
+`layers/<name>/<platform>/` is one layer, as Lambda unpacks it under /opt. It is rebuilt when what uv.lock says of it
+changes, and never half built: it appears under its name when it is whole.
+"""
+
+import argparse
+import compileall
+import hashlib
+import os
+import py_compile
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from platform import machine
+
+from infra.bootstrap import ROOT, uv
+
+HOST = f"{sys.platform}-{machine()}"
+"""This machine, whose Python runs the functions of the local stage."""
+LAMBDA = "aarch64-manylinux_2_34"
+"""Lambda's Python 3.13 on arm64: Amazon Linux 2023, glibc 2.34."""
+PLATFORMS = (HOST, LAMBDA)
+
+GROUPS = {"vendor": None, "imaging": "imaging", "migrations": "migrations"}
+"""Layer name → dependency group of pyproject.toml; `None` is what every function needs, the project's own dependencies."""
+
+PYTHON_VERSION = "3.13"
+
+
+class LayerError(Exception):
+    """uv could not export or install the wheels of a layer; the message is what uv said."""
+
+
+def layer_path(name: str, platform: str) -> Path:
+    """The directory of a layer for `Code.from_asset`. FileNotFoundError says how to build it."""
+    path = _directory(name, platform)
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path} is not built: run `.venv/bin/python -m infra.assets {platform}`")
+    return path
+
+
+def build(platform: str) -> list[str]:
+    """Builds the layers of a platform that are missing or out of date; returns the names of those it built."""
+    return [name for name in GROUPS if _build(name, platform)]
+
+
+def fingerprint(platform: str) -> str:
+    """Says which build of the layers is there, cheaply; empty parts are layers that are not built."""
+    return ",".join(_built(name, platform) for name in GROUPS)
+
+
+def _build(name: str, platform: str) -> bool:
+    requirements = _uv("export", "--frozen", "--no-default-groups", "--no-emit-project", "--no-header",
+                       *_group(name))  # fmt: skip
+    # How a layer is made is part of what it is: a change of this file rebuilds it.
+    digest = hashlib.sha256(requirements.encode() + Path(__file__).read_bytes()).hexdigest()
+    target, stamp = _directory(name, platform), _stamp(name, platform)
+    if target.is_dir() and _built(name, platform) == digest:
+        return False
+    stamp.unlink(missing_ok=True)
+    fresh = target.with_name(f"{platform}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    python = fresh / "python"
+    python.mkdir(parents=True)
+    listing = fresh / "requirements.txt"
+    listing.write_text(requirements)
+    # The hashes of the lock are checked again; --no-deps, because the export is the whole closure.
+    _uv("pip", "install", "--target", str(python), "--python", sys.executable, "--python-version", PYTHON_VERSION,
+        *(() if platform == HOST else ("--python-platform", platform)),
+        "--only-binary", ":all:", "--no-deps", "--require-hashes", "--link-mode", "copy",
+        "--requirement", str(listing))  # fmt: skip
+    listing.unlink()
+    _slim(python)
+    _compile(python)
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
+    stamp.write_text(digest)
+    return True
+
+
+def _slim(python: Path) -> None:
+    """Drops what no function runs: a layer is unpacked at every cold start, and Lambda allows 250 MB in all."""
+    shutil.rmtree(python / "bin", ignore_errors=True)
+    for tests in [path for path in python.rglob("tests") if path.is_dir()]:
+        shutil.rmtree(tests, ignore_errors=True)
+
+
+def _compile(python: Path) -> None:
+    """Ships bytecode, as a cold start would otherwise compile every module it imports.
+
+    Unchecked, since zip and unzip change the times that pyc files are usually checked by.
+    """
+    compileall.compile_dir(
+        python,
+        quiet=2,
+        workers=os.cpu_count() or 1,
+        stripdir=str(python),
+        prependdir="/opt/python",
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+
+
+def _group(name: str) -> tuple[str, ...]:
+    group = GROUPS[name]
+    return ("--only-group", group) if group else ()
+
+
+def _directory(name: str, platform: str) -> Path:
+    return ROOT / "layers" / name / platform
+
+
+def _stamp(name: str, platform: str) -> Path:
+    return ROOT / "layers" / name / f"{platform}.stamp"
+
+
+def _built(name: str, platform: str) -> str:
+    stamp = _stamp(name, platform)
+    return stamp.read_text() if stamp.exists() else ""
+
+
+def _uv(*arguments: str) -> str:
+    done = subprocess.run([uv(), *arguments, "--quiet"], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise LayerError(f"uv {' '.join(arguments[:2])}: {done.stderr.strip()}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Builds the Lambda layers of third-party wheels.")
+    parser.add_argument("platform", nargs="?", choices=PLATFORMS, help="default: all")
+    only = parser.parse_args().platform
+    for wanted in [only] if only else PLATFORMS:
+        print(wanted, "built:", ", ".join(build(wanted)) or "nothing, all up to date")

@@ -1,0 +1,138 @@
+"""The house Lambda: every function of Chally is one of these."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aws_cdk import Duration
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_scheduler_targets as targets
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.settings import Settings
+
+# Lambda shares out CPU by memory; at this size a function has one whole vCPU
+# (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
+ONE_VCPU = 1769
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """What the functions of one stage share."""
+
+    settings: Settings
+    code: lambda_.Code
+    layers: Mapping[str, lambda_.ILayerVersion]
+    public_url: str
+    failures: sqs.IQueue
+    """Takes what was invoked asynchronously and failed for good."""
+    scheduler: iam.IRole
+    """What EventBridge Scheduler acts as."""
+    vpc: ec2.IVpc | None = None
+    subnets: ec2.SubnetSelection | None = None
+
+
+class Function(Construct):
+    """A Python 3.13 arm64 Lambda with a JSON log, its own role and SnapStart behind the alias `live`.
+
+    The role may write the function's own log and nothing else; `infra.backend` adds what more it may do.
+    Everything that invokes the function invokes `alias`, whose version a deploy moves once the new one is published.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        house: House,
+        name: str,
+        handler: str,
+        timeout: Duration,
+        memory: int = ONE_VCPU,
+        layers: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        snap_start: bool = True,
+    ) -> None:
+        """`name` is the suffix of the function's name; `layers` are those it needs besides core and vendor.
+        `snap_start` is off for what runs once a deploy: the snapshot takes minutes, the cold start it saves seconds.
+        """
+        super().__init__(scope, id)
+        self.house = house
+        self.timeout = timeout
+        settings = house.settings
+        self.function_name = f"{settings.name}-{name}"
+        self.log_group = logs.LogGroup(
+            self,
+            "Logs",
+            log_group_name=f"/aws/lambda/{self.function_name}",
+            retention=settings.log_retention,
+            removal_policy=settings.removal_policy,
+        )
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        self.allow("logs:CreateLogStream", "logs:PutLogEvents", on=self.log_group.log_group_arn)
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            function_name=self.function_name,
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            architecture=lambda_.Architecture.ARM_64,
+            code=house.code,
+            handler=handler,
+            layers=[house.layers[layer] for layer in ("core", "vendor", *layers)],
+            timeout=timeout,
+            memory_size=memory,
+            snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
+            role=self.role,
+            log_group=self.log_group,
+            logging_format=lambda_.LoggingFormat.JSON,
+            system_log_level_v2=lambda_.SystemLogLevel.WARN,
+            environment={
+                "CHALLY_STAGE": settings.stage,
+                "CHALLY_VERSION": settings.version,
+                "CHALLY_COMMIT": settings.commit,
+                "CHALLY_PUBLIC_URL": house.public_url,
+                "POWERTOOLS_SERVICE_NAME": handler.split(".", maxsplit=1)[0],
+                "POWERTOOLS_METRICS_NAMESPACE": "Chally",
+                "POWERTOOLS_LOG_LEVEL": "INFO",
+                **(environment or {}),
+            },
+        )
+        self.alias = lambda_.Alias(self, "Live", alias_name="live", version=self.function.current_version)
+
+    def allow(self, *actions: str, on: str) -> None:
+        """Let the function do `actions` on the resource with ARN `on`."""
+        self.role.add_to_principal_policy(iam.PolicyStatement(actions=list(actions), resources=[on]))
+
+    def every(self, rate: Duration) -> None:
+        """Invoke the function at this rate, asynchronously. It is idempotent and its next run makes up for a lost one:
+        two more attempts, and then the house keeps the event in `failures`.
+        """
+        scheduler.Schedule(
+            self,
+            "Schedule",
+            schedule_name=self.function_name,
+            schedule=scheduler.ScheduleExpression.rate(rate),
+            target=targets.LambdaInvoke(
+                self.alias,
+                role=self.house.scheduler,
+                dead_letter_queue=self.house.failures,
+                retry_attempts=2,
+                max_event_age=Duration.hours(1),
+            ),
+        )
+        asynchronous = lambda_.CfnEventInvokeConfig(
+            self,
+            "Asynchronous",
+            function_name=self.function.function_name,
+            qualifier=self.alias.alias_name,
+            maximum_retry_attempts=2,
+            maximum_event_age_in_seconds=3600,
+            destination_config=lambda_.CfnEventInvokeConfig.DestinationConfigProperty(
+                on_failure=lambda_.CfnEventInvokeConfig.OnFailureProperty(destination=self.house.failures.queue_arn)
+            ),
+        )
+        asynchronous.node.add_dependency(self.alias)

@@ -1,0 +1,130 @@
+"""The HTTP API: what reaches which function."""
+
+import json
+
+from aws_cdk import Duration, Tags
+from aws_cdk import aws_apigatewayv2 as apigwv2
+from aws_cdk import aws_apigatewayv2_integrations as integrations
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra.function import Function
+from infra.settings import Settings
+
+DEFAULT_ROUTE = "$default"
+
+# Neither query strings nor paths: they carry mail tokens and invite codes.
+ACCESS_LOG = {
+    "request_id": "$context.requestId",
+    "time": "$context.requestTime",
+    "ip": "$context.identity.sourceIp",
+    "user_agent": "$context.identity.userAgent",
+    "method": "$context.httpMethod",
+    "route": "$context.routeKey",
+    "protocol": "$context.protocol",
+    "status": "$context.status",
+    "bytes": "$context.responseLength",
+    "latency_ms": "$context.responseLatency",
+    "integration_latency_ms": "$context.integrationLatency",
+    "integration_error": "$context.integrationErrorMessage",
+}
+
+
+class Gateway(Construct):
+    """An HTTP API with CORS for named origins, throttling and a JSON access log; `route` adds what it answers."""
+
+    def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
+        super().__init__(scope, id)
+        self.api = apigwv2.HttpApi(
+            self,
+            "Api",
+            api_name=settings.name,
+            create_default_stage=False,
+            # with a domain of its own, the endpoint that API Gateway gives is a way around it
+            disable_execute_api_endpoint=settings.domain is not None,
+            cors_preflight=apigwv2.CorsPreflightOptions(
+                allow_origins=list(settings.cors_origins),
+                allow_credentials=True,
+                allow_methods=[
+                    apigwv2.CorsHttpMethod.GET,
+                    apigwv2.CorsHttpMethod.POST,
+                    apigwv2.CorsHttpMethod.PUT,
+                    apigwv2.CorsHttpMethod.PATCH,
+                    apigwv2.CorsHttpMethod.DELETE,
+                ],
+                allow_headers=[
+                    "authorization",
+                    "content-type",
+                    "idempotency-key",
+                    "traceparent",
+                    "x-csrf-token",
+                    "x-session-transport",
+                ],
+                expose_headers=["idempotent-replayed", "location", "retry-after", "x-request-id"],
+                max_age=Duration.hours(1),
+            ),
+        )
+        log_group = logs.LogGroup(
+            self,
+            "AccessLog",
+            # under this prefix API Gateway needs no resource policy per log group, of which an account has ten
+            log_group_name=f"/aws/vendedlogs/{settings.name}/api",
+            retention=settings.log_retention,
+            removal_policy=settings.removal_policy,
+        )
+        stage = apigwv2.HttpStage(
+            self,
+            "Stage",
+            http_api=self.api,
+            stage_name="$default",
+            auto_deploy=True,
+            detailed_metrics_enabled=True,
+            throttle=apigwv2.ThrottleSettings(
+                rate_limit=settings.requests_per_second, burst_limit=2 * settings.requests_per_second
+            ),
+            domain_mapping=self._domain(settings),
+        )
+        resource = stage.node.default_child
+        assert isinstance(resource, apigwv2.CfnStage)
+        resource.access_log_settings = apigwv2.CfnStage.AccessLogSettingsProperty(
+            destination_arn=log_group.log_group_arn, format=json.dumps(ACCESS_LOG)
+        )
+        if settings.local:
+            # MiniStack takes an API's id from this tag, and so a local system keeps its URL
+            Tags.of(self.api).add("ms-custom-id", "chally")
+        # https://{domain} or https://{id}.execute-api…: neither depends on the functions, which are told it
+        self.url = settings.public_url or (
+            f"https://{settings.domain.name}" if settings.domain else self.api.api_endpoint
+        )
+
+    def route(self, function: Function, *paths: str) -> None:
+        """Send what is asked of `paths`, by any method, to `function`. The most specific path wins."""
+        integration = integrations.HttpLambdaIntegration(
+            f"{function.node.id}Integration", function.alias, scope_permission_to_route=False
+        )
+        for path in paths:
+            if path == DEFAULT_ROUTE:
+                apigwv2.HttpRoute(
+                    self,
+                    "Default",
+                    http_api=self.api,
+                    route_key=apigwv2.HttpRouteKey.DEFAULT,
+                    integration=integration,
+                )
+            else:
+                self.api.add_routes(path=path, methods=[apigwv2.HttpMethod.ANY], integration=integration)
+
+    def _domain(self, settings: Settings) -> apigwv2.DomainMappingOptions | None:
+        if settings.domain is None:
+            return None
+        return apigwv2.DomainMappingOptions(
+            domain_name=apigwv2.DomainName(
+                self,
+                "Domain",
+                domain_name=settings.domain.name,
+                certificate=acm.Certificate.from_certificate_arn(
+                    self, "Certificate", settings.domain.certificate_arn
+                ),
+            )
+        )

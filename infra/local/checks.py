@@ -1,0 +1,73 @@
+"""`make check`: every linter and type check, each tried even when one before it failed."""
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from infra.bootstrap import PYTHON, ROOT, environment
+from infra.local import deployment
+from infra.local.progress import ChildFailed, LocalError, Steps, run
+
+_LOG = ROOT / ".local" / "logs" / "check.log"
+_SQL = ROOT / ".local" / "check" / "sql"
+_IMPORT_ROOTS = (ROOT / "functions", ROOT / "layers" / "core" / "python", ROOT)
+
+
+def run_all(steps: Steps) -> int:
+    """Runs the checks, then prints what the failed ones said; returns 1 if any failed."""
+    failures: list[tuple[str, str]] = []
+
+    def check(title: str, work: Callable[[], object]) -> None:
+        try:
+            with steps.step(title):
+                work()
+        except ChildFailed as failed:
+            failures.append((title, failed.output))
+        except LocalError as failed:
+            failures.append((title, str(failed)))
+
+    check("ruff format", lambda: _tool("ruff", "format", "--check", "."))
+    check("ruff", lambda: _tool("ruff", "check", "."))
+    check("mypy --strict", lambda: _tool("mypy"))
+    check("lint-imports", lambda: _tool("lint-imports"))
+    check("vulture", lambda: _tool("vulture"))
+    check("squawk", lambda: _tool("squawk", *map(str, migration_sql(_SQL))))
+    before = len(failures)
+    check("synth", lambda: deployment.synth(deployment.CLOUD_STAGES, Steps(io.StringIO())))
+    if len(failures) == before:
+        check("cfn-lint", lambda: _tool("cfn-lint", *map(str, _templates())))
+    for title, said in failures:
+        steps.say(f"\n{title}:\n{said.rstrip()}")
+    steps.say(f"\n{len(failures)} of the checks failed." if failures else "\nAll checks passed.")
+    return 1 if failures else 0
+
+
+def migration_sql(directory: Path) -> list[Path]:
+    """Writes what each migration would run, without a database, one file per migration; returns the files in order."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    directory.mkdir(parents=True, exist_ok=True)
+    files = []
+    written = io.StringIO()
+    config = Config(output_buffer=written)
+    config.set_main_option("script_location", str(ROOT / "functions" / "migrations"))
+    for revision in reversed([*ScriptDirectory.from_config(config).walk_revisions()]):
+        written.seek(0)
+        written.truncate()
+        command.upgrade(config, f"{revision.down_revision or 'base'}:{revision.revision}", sql=True)
+        file = directory / f"{Path(revision.path).stem}.sql"
+        file.write_text(written.getvalue())
+        files.append(file)
+    return files
+
+
+def _templates() -> list[Path]:
+    return [path for stage in deployment.CLOUD_STAGES for path in sorted((ROOT / "cdk.out" / stage).glob("*.template.json"))]
+
+
+def _tool(name: str, *arguments: str) -> None:
+    env = environment() | {"PYTHONPATH": os.pathsep.join(map(str, _IMPORT_ROOTS))}
+    run([str(PYTHON.with_name(name)), *arguments], log=_LOG, env=env, cwd=ROOT)

@@ -1,0 +1,207 @@
+"""The CDK app, synthesised and deployed: into the local AWS for the `local` stage, into a real one for the others."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from infra import assets
+from infra.bootstrap import CDK, NODE, ROOT, environment
+from infra.local import aws, database
+from infra.local.progress import ChildFailed, LocalError, Steps, run
+from infra.local.workspace import Workspace
+
+STACK = "chally-local"
+CLOUD_STAGES = ("staging", "prod")
+
+_SNAPSHOT_SECONDS = 60
+_SOURCES = ("cdk.json", "uv.lock", "infra/package-lock.json", "infra/*.py", "functions/**/*", "layers/core/**/*")
+
+
+def fingerprint(workspace: Workspace) -> str:
+    """Says whether a deploy would change anything: the sources, the layers, and what the app is told."""
+    digest = hashlib.sha256()
+    for pattern in _SOURCES:
+        for path in sorted(ROOT.glob(pattern)):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    digest.update(assets.fingerprint(assets.HOST).encode())
+    digest.update(json.dumps(_inputs(workspace), sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def current(workspace: Workspace) -> bool:
+    """Whether the stack in the local AWS is the one that the sources describe."""
+    try:
+        known = json.loads(_stamp(workspace).read_text())
+    except (FileNotFoundError, ValueError):
+        return False
+    if known != {"fingerprint": fingerprint(workspace), "endpoint": aws.endpoint(workspace)}:
+        return False
+    return stack_status(workspace) in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+
+
+def stack_status(workspace: Workspace) -> str:
+    """The stack's status, or "" when there is none."""
+    client = aws.client(workspace, "cloudformation")
+    try:
+        return str(client.describe_stacks(StackName=STACK)["Stacks"][0]["StackStatus"])
+    except client.exceptions.ClientError:
+        return ""
+
+
+def bootstrap(workspace: Workspace) -> None:
+    """`cdk bootstrap` of the local AWS: the bucket that assets go to."""
+    # Run where there is no cdk.json: with one, the whole app would be synthesised first.
+    _cdk(workspace, "bootstrap", f"aws://{aws.ACCOUNT}/{aws.REGION}", cwd=workspace.directory)
+
+
+def deploy(workspace: Workspace, lock: int) -> None:
+    """`cdk deploy` of the local stage, and a note of what was deployed. `lock` is the workspace's, which cdk holds on to."""
+    stamp = _stamp(workspace)
+    stamp.unlink(missing_ok=True)
+    deployed = fingerprint(workspace)
+    try:
+        _cdk(workspace, "deploy", "--all", "--context", "stage=local", "--require-approval", "never",
+             "--method", "direct", "--progress", "events", "--output", str(workspace.cloud_assembly), lock=lock)  # fmt: skip
+    except ChildFailed as failed:
+        raise LocalError(
+            f"{failed.problem}\n\nWhat the functions printed: `make logs`.",
+            f"{failed.fix}\nMend it and run again; `make reset` starts from nothing.",
+        ) from failed
+    stamp.write_text(json.dumps({"fingerprint": deployed, "endpoint": aws.endpoint(workspace)}))
+
+
+def outputs(workspace: Workspace) -> dict[str, Any]:
+    """The URLs of the system, its functions by their suffix, and the stack's own outputs."""
+    stack = aws.client(workspace, "cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+    api = aws.api_url(workspace)
+    return {
+        "api_url": api,
+        "docs_url": f"{api}/docs",
+        "aws_url": aws.endpoint(workspace),
+        "mailbox_url": f"{aws.endpoint(workspace)}/_ministack/ses/messages",
+        "functions": functions(workspace),
+        "stack": {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])},
+    }
+
+
+def functions(workspace: Workspace) -> dict[str, str]:
+    """The stack's own functions: suffix → name. Those that CDK adds for its custom resources are left out."""
+    pages = aws.client(workspace, "lambda").get_paginator("list_functions").paginate()
+    names = [function["FunctionName"] for page in pages for function in page["Functions"]]
+    prefix = f"{STACK}-"
+    return {name.removeprefix(prefix): name for name in sorted(names) if name.startswith(prefix) and name.islower()}
+
+
+def wait_for_functions(workspace: Workspace) -> None:
+    """Waits until the version behind every function's alias can be invoked: SnapStart starts it once after publishing.
+
+    Raises LocalError naming the first that could not start, and why.
+    """
+    client = aws.client(workspace, "lambda")
+    deadline = time.monotonic() + _SNAPSHOT_SECONDS
+    for suffix, name in functions(workspace).items():
+        while True:
+            version = client.get_function_configuration(FunctionName=name, Qualifier="live")
+            if version["State"] == "Active":
+                break
+            if version["State"] == "Failed" or time.monotonic() > deadline:
+                raise LocalError(
+                    f"The function {suffix} does not start: {version.get('StateReason') or version['State']}",
+                    f"`make logs` shows more. Mend {version['Handler']} and run again.",
+                )
+            time.sleep(0.1)
+
+
+def synth(stages: Sequence[str], steps: Steps, output: Path = ROOT / "cdk.out") -> None:
+    """`cdk synth` of stages into `output/<stage>`; needs no AWS account."""
+    for platform in {assets.HOST if stage == "local" else assets.LAMBDA for stage in stages}:
+        with steps.step(f"Layers ({platform})") as step:
+            step.note = ", ".join(assets.build(platform)) or "up to date"
+    for stage in stages:
+        with steps.step(f"Synth {stage}"):
+            env = environment() | (_LOCAL_EXAMPLE if stage == "local" else {})
+            run([*_command("synth"), "--quiet", "--context", f"stage={stage}", "--output", str(output / stage)],
+                log=ROOT / ".local" / "logs" / "cdk.log", env=env, cwd=ROOT)  # fmt: skip
+
+
+def deploy_to_aws(stage: str, steps: Steps) -> None:
+    """`cdk deploy` of a stage to the AWS account that the environment's credentials are for."""
+    if stage not in CLOUD_STAGES:
+        raise LocalError(f"There is no stage {stage!r} in AWS.", "`make deploy STAGE=staging` or STAGE=prod.")
+    account, region = _aws_identity()
+    with steps.step("Layers (arm64)") as step:
+        step.note = ", ".join(assets.build(assets.LAMBDA)) or "up to date"
+    steps.say(f"Deploying {stage} to account {account}, {region}")
+    env = environment() | {"CDK_DEFAULT_ACCOUNT": account, "CDK_DEFAULT_REGION": region}
+    log = ROOT / ".local" / "logs" / "cdk.log"
+    try:
+        with steps.step("cdk deploy"):
+            run([*_command("deploy"), "--all", "--context", f"stage={stage}", "--require-approval", "never",
+                 "--progress", "events"], log=log, env=env, cwd=ROOT)  # fmt: skip
+    except ChildFailed as failed:
+        if "bootstrap" in failed.output:
+            raise LocalError(
+                f"Account {account} has not been prepared for CDK in {region}.",
+                f"Once per account and region: `.venv/bin/python -m infra.local cdk bootstrap aws://{account}/{region}`",
+            ) from failed
+        raise
+
+
+def cdk_by_hand(arguments: Sequence[str]) -> None:
+    """Becomes the pinned cdk CLI, for what has no command of its own here."""
+    os.execve(NODE, [str(NODE), str(CDK), *arguments], environment())
+
+
+def _aws_identity() -> tuple[str, str]:
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    session = boto3.session.Session()
+    fix = "Sign in (`aws sso login`, AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) and run again."
+    if not session.region_name:
+        raise LocalError("No AWS region is set.", "Set AWS_REGION, for example AWS_REGION=eu-central-1.")
+    if session.get_credentials() is None:
+        raise LocalError("No AWS credentials were found.", fix)
+    try:
+        return str(session.client("sts").get_caller_identity()["Account"]), session.region_name
+    except (BotoCoreError, ClientError) as error:
+        raise LocalError(f"AWS does not accept the credentials: {error}", fix) from error
+
+
+def _inputs(workspace: Workspace) -> dict[str, str]:
+    urls = database.urls(workspace)
+    return {
+        "CHALLY_PUBLIC_URL": aws.api_url(workspace),
+        "CHALLY_DATABASE_OWNER_URL": urls.owner,
+        "CHALLY_DATABASE_APP_URL": urls.app,
+        "CHALLY_DATABASE_SYSTEM_URL": urls.system,
+    }
+
+
+_LOCAL_EXAMPLE = {
+    "CHALLY_PUBLIC_URL": "http://127.0.0.1:4566/_aws/execute-api/chally",
+    "CHALLY_DATABASE_OWNER_URL": "postgresql://postgres@127.0.0.1/chally",
+    "CHALLY_DATABASE_APP_URL": "postgresql://chally_app@127.0.0.1/chally",
+    "CHALLY_DATABASE_SYSTEM_URL": "postgresql://chally_system@127.0.0.1/chally",
+}
+"""What the local stage must be told for a synth that nobody deploys."""
+
+
+def _stamp(workspace: Workspace) -> Path:
+    # Inside what a lost local AWS takes with it.
+    return workspace.aws_directory / "deployed.json"
+
+
+def _cdk(workspace: Workspace, *arguments: str, cwd: Path = ROOT, lock: int | None = None) -> None:
+    env = environment() | aws.environment(workspace) | _inputs(workspace)
+    env["PATH"] = environment()["PATH"]
+    run([*_command(*arguments)], log=workspace.logs / "cdk.log", env=env, cwd=cwd, keep=() if lock is None else (lock,))
+
+
+def _command(*arguments: str) -> list[str]:
+    return [str(NODE), str(CDK), *arguments, "--no-notices", "--ci"]

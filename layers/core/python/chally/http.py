@@ -1,0 +1,335 @@
+"""HTTP, wired once: FastAPI behind Mangum, who is asking, one transaction per request, logs, errors, security headers.
+
+A context's `routes` ends with `handler = lambda_handler(router)`.
+"""
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any
+
+import psycopg
+from aws_lambda_powertools.metrics import MetricUnit
+from fastapi import APIRouter, Depends, FastAPI, Header, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from mangum import Mangum
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chally import db, idempotency
+from chally.actor import Actor, authenticate
+from chally.errors import AppError, FieldError, Invalid, NotFound, PayloadTooLarge, Unauthenticated, Unavailable
+from chally.log import logger, metrics
+from chally.settings import HttpSettings, load
+
+MAX_BODY = 1_000_000
+ATTEMPTS = 3  # of a request whose transaction lost a race (serialization failure, deadlock)
+PROBLEM = "application/problem+json"
+SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+}
+HSTS = "max-age=63072000; includeSubDomains"
+TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+Constraints = Mapping[str, type[AppError]]
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457): `code` is stable, `detail` says what to do, `errors` names fields where there are any."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[FieldError] | None = None
+
+
+# --- who is asking, and their transaction -----------------------------------------------------------------
+
+_bearer = HTTPBearer(auto_error=False, description="An access token, from any call that answers a session.")
+
+
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+async def _actor(credentials: Bearer) -> Actor:
+    if credentials is None:
+        raise Unauthenticated
+    actor = authenticate(credentials.credentials, issuer=load(HttpSettings).public_url)
+    logger.append_keys(user_id=str(actor.user_id))
+    return actor
+
+
+CurrentActor = Annotated[Actor, Depends(_actor)]
+
+
+async def _user_tx(
+    request: Request,
+    actor: CurrentActor,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+) -> AsyncIterator[db.Tx]:
+    read_only = request.method in ("GET", "HEAD")
+    with db.as_user(actor, read_only=read_only) as tx:
+        if idempotency_key is not None and not read_only:
+            request.state.recording = await idempotency.begin(tx, request, idempotency_key)
+        yield tx
+
+
+async def _anonymous_tx(request: Request) -> AsyncIterator[db.Tx]:
+    with db.as_anonymous(read_only=request.method in ("GET", "HEAD")) as tx:
+        yield tx
+
+
+async def _system_tx(request: Request) -> AsyncIterator[db.Tx]:
+    with db.as_system(f"{request.method} {request.url.path}") as tx:
+        yield tx
+
+
+# `scope="function"`: the transaction ends before the answer is sent, so a failing COMMIT is never answered with success.
+UserTx = Annotated[db.Tx, Depends(_user_tx, scope="function")]
+AnonymousTx = Annotated[db.Tx, Depends(_anonymous_tx, scope="function")]
+SystemTx = Annotated[db.Tx, Depends(_system_tx, scope="function")]
+
+
+class _Route(APIRoute):
+    """Stores the answer of a keyed write, inside its transaction: the stack of the dependencies is still open here."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def recorded(request: Request) -> Response:
+            response = await handle(request)
+            recording: idempotency.Recording | None = getattr(request.state, "recording", None)
+            if recording is not None:
+                idempotency.record(recording, response)
+            return response
+
+        return recorded
+
+
+def router(tag: str) -> APIRouter:
+    """The router of a context."""
+    return APIRouter(tags=[tag], route_class=_Route)
+
+
+# --- errors ------------------------------------------------------------------------------------------------
+
+
+def _problem(request: Request, error: AppError) -> JSONResponse:
+    problem = Problem(
+        type=f"urn:chally:error:{error.code}",
+        title=error.code.replace("_", " ").capitalize(),
+        status=error.status,
+        detail=error.detail,
+        code=error.code,
+        request_id=request.scope["chally.request_id"],
+        errors=error.errors or None,
+    )
+    headers = dict(error.headers)
+    if error.status == 401:
+        headers.setdefault("WWW-Authenticate", "Bearer")
+    return JSONResponse(problem.model_dump(exclude_none=True), error.status, headers, media_type=PROBLEM)
+
+
+def _from_validation(error: RequestValidationError) -> AppError:
+    return Invalid(
+        errors=[FieldError(pointer=_pointer(item["loc"]), message=str(item["msg"])) for item in error.errors()]
+    )
+
+
+def _pointer(location: tuple[str | int, ...]) -> str:
+    where, *path = location
+    parts = path if where == "body" else [where, *path]
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def _from_http(error: HTTPException) -> AppError:
+    if error.status_code == 404:
+        return NotFound("There is no such path. See /docs.")
+    if error.status_code == 405:
+        return _MethodNotAllowed(headers=error.headers)
+    return Invalid(str(error.detail))
+
+
+class _MethodNotAllowed(AppError):
+    status = 405
+    code = "method_not_allowed"
+    detail = "This path does not take that method. See /docs."
+
+
+def _from_postgres(error: psycopg.Error, constraints: Constraints) -> AppError | None:
+    """What a failed statement means to the client; None for what only we can have caused."""
+    named = constraints.get(error.diag.constraint_name or "")
+    if named is not None:
+        return named()
+    if isinstance(error, psycopg.errors.CharacterNotInRepertoire | psycopg.errors.UntranslatableCharacter) or (
+        isinstance(error, psycopg.DataError) and "NUL" in str(error)
+    ):
+        return Invalid("Text may not contain the character NUL (U+0000).")
+    if isinstance(error, psycopg.errors.InvalidParameterValue) and "time zone" in str(error):
+        return Invalid("This time zone is not one that we know: send an IANA name such as Europe/Berlin.")
+    if isinstance(error, psycopg.errors.SerializationFailure | psycopg.errors.DeadlockDetected):
+        return Unavailable(headers={"Retry-After": "1"})
+    return None
+
+
+# --- the application ---------------------------------------------------------------------------------------
+
+
+class _Observed:
+    """Around every request: its id and trace, one log line, metrics, the size of its body, the headers of its answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        request = Request(scope)
+        request_id = _request_id(scope)
+        scope["chally.request_id"] = request_id
+        db.traceparent = _continue(request.headers.get("traceparent"))
+        logger.append_keys(request_id=request_id, trace_id=db.traceparent.split("-")[1])
+        headers = {"x-request-id": request_id} | SECURITY_HEADERS
+        if load(HttpSettings).stage != "local":
+            headers["strict-transport-security"] = HSTS
+        status = 500
+
+        async def send_dressed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                present = {name for name, _ in message["headers"]}
+                message["headers"] += [
+                    (name.encode(), value.encode()) for name, value in headers.items() if name.encode() not in present
+                ]
+            await send(message)
+
+        body = await receive()
+        if len(body.get("body", b"")) > MAX_BODY:
+            await _problem(request, PayloadTooLarge())(scope, receive, send_dressed)
+        else:
+            await self._answer(request, _once(body), send_dressed)
+        elapsed = (time.perf_counter() - began) * 1000
+        route = getattr(scope.get("route"), "path", "none")
+        logger.info("request", method=scope["method"], route=route, status=status, ms=round(elapsed, 1))
+        metrics.add_metric("Requests", MetricUnit.Count, 1)
+        metrics.add_metric("Latency", MetricUnit.Milliseconds, elapsed)
+        if status >= 500:
+            metrics.add_metric("ServerErrors", MetricUnit.Count, 1)
+
+    async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
+        try:
+            await self.app(request.scope, receive, send)
+        except Exception:
+            logger.exception("unexpected error")
+            await _problem(request, AppError())(request.scope, receive, send)
+
+
+def _once(message: Message) -> Receive:
+    messages: Iterator[Message] = iter((message, {"type": "http.disconnect"}))
+
+    async def receive() -> Message:
+        return next(messages)
+
+    return receive
+
+
+def _request_id(scope: Scope) -> str:
+    context = scope.get("aws.event", {}).get("requestContext", {})
+    return str(context.get("requestId") or secrets.token_hex(8))
+
+
+def _continue(traceparent: str | None) -> str:
+    """The caller's trace goes on under a span of our own; without a valid one a new trace begins (W3C Trace Context)."""
+    span = secrets.token_hex(8)
+    if traceparent is not None and TRACEPARENT.fullmatch(traceparent):
+        version, trace, _, flags = traceparent.split("-")
+        return f"{version}-{trace}-{span}-{flags}"
+    return f"00-{secrets.token_hex(16)}-{span}-00"
+
+
+def application(router: APIRouter, constraints: Constraints) -> FastAPI:
+    """The ASGI application of a context."""
+    app = FastAPI(
+        title="Chally",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        responses={"default": {"model": Problem, "description": "An error, as application/problem+json"}},
+    )
+    app.add_middleware(_Observed)
+
+    @app.exception_handler(AppError)
+    async def app_error(request: Request, error: AppError) -> Response:
+        return _problem(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def validation_error(request: Request, error: RequestValidationError) -> Response:
+        return _problem(request, _from_validation(error))
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        return _problem(request, _from_http(error))
+
+    @app.exception_handler(psycopg.Error)
+    async def database_error(request: Request, error: psycopg.Error) -> Response:
+        known = _from_postgres(error, constraints)
+        if known is None:
+            raise error
+        app.state.lost_race = isinstance(known, Unavailable)
+        return _problem(request, known)
+
+    @app.exception_handler(idempotency.Replay)
+    async def replay(request: Request, replay: idempotency.Replay) -> Response:
+        return replay.response
+
+    app.include_router(router)
+    return app
+
+
+@cache
+def _event_loop() -> asyncio.AbstractEventLoop:
+    """Mangum runs on the current event loop and expects one to be there."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    return loop
+
+
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+
+def lambda_handler(router: APIRouter, constraints: Constraints | None = None) -> Handler:
+    """The Lambda entry point of a context. `constraints` maps names of database constraints to errors."""
+    _event_loop()
+    app = application(router, constraints or {})
+    answer = Mangum(app, lifespan="off", text_mime_types=["text/", "application/json", PROBLEM, "image/svg+xml"])
+
+    @metrics.log_metrics
+    @logger.inject_lambda_context(clear_state=True)
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        for _ in range(ATTEMPTS):
+            app.state.lost_race = False
+            response = answer(event, context)
+            if not app.state.lost_race:
+                break
+            logger.info("lost a race; the request runs again")
+        return response
+
+    return handler  # type: ignore[no-any-return]

@@ -1,0 +1,83 @@
+"""The outbox: what must happen outside the database is written down inside the transaction that decides it.
+
+After the commit a nudge to a queue has it delivered at once; a schedule sweeps what a lost nudge left. Delivery
+is at least once, and every row has a stable id, so that a receiver can ignore repeats.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from chally import aws
+from chally.db import Tx
+from chally.log import logger
+
+Topic = Literal["mail"]
+MAX_ATTEMPTS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    id: UUID
+    topic: str
+    payload: dict[str, Any]
+    traceparent: str | None
+    attempts: int
+    created_at: datetime
+
+
+def add(tx: Tx, topic: Topic, payload: dict[str, Any]) -> None:
+    """Write a message; it leaves if, and only if, `tx` commits."""
+    tx.run(
+        "insert into core.outbox (topic, payload, traceparent)"
+        " values (%(topic)s, %(payload)s, nullif(current_setting('chally.traceparent', true), ''))",
+        {"topic": topic, "payload": Jsonb(payload)},
+    )
+    tx.wrote_outbox = True
+
+
+def nudge(queue_url: str) -> None:
+    """Ask for delivery now. Losing a nudge only delays: so a failure is logged, never raised."""
+    try:
+        aws.client("sqs").send_message(QueueUrl=queue_url, MessageBody="{}")
+    except Exception:
+        logger.exception("outbox nudge lost; the sweep will deliver")
+
+
+def claim(tx: Tx, limit: int) -> list[Message]:
+    """Take due messages. Each is leased: if its delivery is never confirmed it is due again, later every time."""
+    return tx.all(
+        """
+        update core.outbox
+        set attempts = attempts + 1, due_at = now() + least(interval '30 seconds' * 2 ^ attempts, interval '1 hour')
+        where id in (
+            select id from core.outbox
+            where delivered_at is null and due_at <= now() and attempts < %(max_attempts)s
+            order by due_at limit %(limit)s for update skip locked
+        )
+        returning id, topic, payload, traceparent, attempts, created_at
+        """,
+        {"limit": limit, "max_attempts": MAX_ATTEMPTS},
+        row=Message,
+    )
+
+
+def confirm(tx: Tx, message: Message) -> None:
+    """Record the delivery. What was sent is emptied: a mail's token must not outlive its sending in our tables."""
+    tx.run(
+        "update core.outbox set delivered_at = now(), payload = '{}', last_error = null where id = %(id)s",
+        {"id": message.id},
+    )
+
+
+def refuse(tx: Tx, message: Message, error: str) -> None:
+    """Record why a delivery failed; the lease makes it due again."""
+    tx.run("update core.outbox set last_error = %(error)s where id = %(id)s", {"id": message.id, "error": error[:500]})
+
+
+def forget_delivered(tx: Tx) -> int:
+    """Delete what was delivered more than a week ago; answers how many."""
+    return tx.run("delete from core.outbox where delivered_at < now() - interval '7 days'", {})

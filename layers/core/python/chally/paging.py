@@ -1,0 +1,63 @@
+"""Lists: `limit`, `offset` or `cursor` in; `{items, has_more, next_cursor}` out."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Depends, Query
+from pydantic import BaseModel
+
+from chally.errors import FieldError, Invalid
+
+
+class Page[T](BaseModel):
+    """One page of a list. `next_cursor` asks for the following one; it is null on the last."""
+
+    items: list[T]
+    has_more: bool
+    next_cursor: str | None
+
+
+class Paging:
+    """What part of a list is asked for. Queries fetch `fetch` rows: one more than the page, to know if more follow."""
+
+    def __init__(self, limit: int, offset: int, position: str | None) -> None:
+        self.limit = limit
+        self.fetch = limit + 1
+        self.offset = offset
+        self.position = position
+
+    def page[T, R](self, rows: Sequence[R], items: Sequence[T], positions: Sequence[str]) -> Page[T]:
+        """The page of `items`, where `positions` says for each row what a cursor behind it must remember."""
+        has_more = len(rows) > self.limit
+        cursor = _encode(positions[self.limit - 1]) if has_more else None
+        return Page(items=list(items[: self.limit]), has_more=has_more, next_cursor=cursor)
+
+
+def _paging(
+    limit: Annotated[int, Query(ge=1, le=100)] = 25,
+    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    cursor: Annotated[str | None, Query(max_length=500)] = None,
+) -> Paging:
+    return Paging(limit, offset, _decode(cursor) if cursor else None)
+
+
+PageAsked = Annotated[Paging, Depends(_paging)]
+
+
+def _encode(position: str) -> str:
+    return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, ValueError):
+        raise bad_cursor() from None
+
+
+def bad_cursor() -> Invalid:
+    """For cursors that are not ours, or of another list."""
+    error = FieldError(pointer="/query/cursor", message="This cursor is not one of ours: take next_cursor as it came.")
+    return Invalid(errors=[error])

@@ -1,0 +1,119 @@
+"""Typed settings: one frozen model per entry point, read from the environment once. Nothing else reads the environment."""
+
+from functools import cache
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What every function is told."""
+
+    model_config = SettingsConfigDict(env_prefix="CHALLY_", frozen=True, extra="ignore")
+
+    stage: Literal["local", "staging", "prod"]
+    version: str
+    commit: str
+
+
+class DatabaseSettings(Settings):
+    """Either a URL per role (local stage), or the proxy's host, to which a role signs in with an IAM token."""
+
+    database_app_url: SecretStr | None = None
+    database_system_url: SecretStr | None = None
+    database_host: str | None = None
+    database_port: int = 5432
+    database_name: str = "chally"
+    region: str = Field(default="us-east-1", validation_alias="AWS_REGION")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.database_host is None and self.database_app_url is None and self.database_system_url is None:
+            raise ValueError("set CHALLY_DATABASE_HOST, or CHALLY_DATABASE_APP_URL or CHALLY_DATABASE_SYSTEM_URL")
+        return self
+
+
+class OutboxWriterSettings(DatabaseSettings):
+    """Whoever writes to the outbox nudges its queue after the commit."""
+
+    outbox_queue_url: str
+
+
+class HttpSettings(OutboxWriterSettings):
+    """What every HTTP function is told: `public_url` is the API's base and the issuer of our tokens."""
+
+    public_url: str
+
+
+class IdentitySettings(HttpSettings):
+    signing_secret_arn: str
+
+
+class SigningKeysSettings(DatabaseSettings):
+    signing_secret_arn: str
+
+
+class ChallengesSettings(HttpSettings):
+    pass
+
+
+class WindowsSettings(OutboxWriterSettings):
+    pass
+
+
+class ProofsSettings(HttpSettings):
+    uploads_bucket: str
+    # set by the local AWS only; real S3 is addressed by bucket and region
+    endpoint_url: str | None = Field(default=None, validation_alias="AWS_ENDPOINT_URL")
+
+
+class VerdictsSettings(OutboxWriterSettings):
+    uploads_bucket: str
+
+
+class RemindersSettings(OutboxWriterSettings):
+    pass
+
+
+class OutboxSettings(DatabaseSettings):
+    mail_from: str
+    public_url: str
+
+
+class SystemSettings(HttpSettings):
+    verdicts_queue_url: str
+
+
+class MigrationSettings(Settings):
+    database_owner_url: SecretStr | None = None
+    database_host: str | None = None
+    database_port: int = 5432
+    database_name: str = "chally"
+    database_secret_arn: str | None = None
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.database_owner_url is None and not (self.database_host and self.database_secret_arn):
+            raise ValueError("set CHALLY_DATABASE_OWNER_URL, or CHALLY_DATABASE_HOST with CHALLY_DATABASE_SECRET_ARN")
+        return self
+
+
+BY_HANDLER: dict[str, type[Settings]] = {
+    "identity.routes.handler": IdentitySettings,
+    "identity.jobs.signing_keys_handler": SigningKeysSettings,
+    "challenges.routes.handler": ChallengesSettings,
+    "challenges.jobs.windows_handler": WindowsSettings,
+    "proofs.routes.handler": ProofsSettings,
+    "proofs.jobs.verdicts_handler": VerdictsSettings,
+    "notifications.jobs.reminders_handler": RemindersSettings,
+    "notifications.jobs.outbox_handler": OutboxSettings,
+    "system.routes.handler": SystemSettings,
+    "migrations.handler.handler": MigrationSettings,
+}
+
+
+@cache
+def load[T: Settings](model: type[T]) -> T:
+    """The settings of this entry point, read once per environment."""
+    return model()

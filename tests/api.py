@@ -1,0 +1,116 @@
+"""A client of the real Lambda handlers: builds API Gateway events, reads their answers."""
+
+import base64
+import importlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+# Which function answers which path, as infra/gateway.py maps them; the most specific first.
+ROUTES = {
+    "/v1/auth": "identity",
+    "/v1/me": "identity",
+    "/v1/proofs": "proofs",
+    "/v1/challenges": "challenges",
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a handler asks of its Lambda context."""
+
+    function_name: str = "test"
+    memory_limit_in_mb: int = 1769
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:test"
+    aws_request_id: str = field(default_factory=lambda: str(uuid4()))
+    log_group_name: str = "/aws/lambda/test"
+    log_stream_name: str = "test"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def code(self) -> str:
+        """The code of a problem."""
+        assert self.headers["content-type"] == "application/problem+json", self.text
+        return str(self.json["code"])
+
+
+@dataclass
+class Client:
+    """Somebody who speaks to the API: nobody in particular, or whoever `token` stands for."""
+
+    token: str | None = None
+    user: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def get(self, path: str, **query: object) -> Answer:
+        return self.call("GET", path, query=query)
+
+    def post(self, path: str, body: object = None, **headers: str) -> Answer:
+        return self.call("POST", path, body=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        raw: bytes | None = None,
+        query: dict[str, object] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        event = request_event(method, path, query or {})
+        event["headers"] |= self.headers | (headers or {})
+        if self.token:
+            event["headers"]["authorization"] = f"Bearer {self.token}"
+        if raw is None and body is not None:
+            raw = json.dumps(body).encode()
+        if raw is not None:
+            event["headers"].setdefault("content-type", "application/json")
+            event["body"] = base64.b64encode(raw).decode()
+            event["isBase64Encoded"] = True
+        return answer(importlib.import_module(f"{_context(path)}.routes").handler(event, Context()))
+
+
+def request_event(method: str, path: str, query: dict[str, object]) -> dict[str, Any]:
+    """An HTTP API event, payload version 2.0."""
+    return {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": urlencode({key: str(value) for key, value in query.items()}),
+        "headers": {"host": "api.test", "user-agent": "tests"},
+        "requestContext": {
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.7", "userAgent": "t"},
+            "requestId": uuid4().hex,
+            "stage": "$default",
+        },
+        "isBase64Encoded": False,
+    }
+
+
+def answer(response: dict[str, Any]) -> Answer:
+    body = response.get("body") or ""
+    if response.get("isBase64Encoded"):
+        body = base64.b64decode(body).decode()
+    return Answer(response["statusCode"], {k.lower(): v for k, v in response["headers"].items()}, body)
+
+
+def _context(path: str) -> str:
+    if path.startswith("/v1/challenges/") and path.endswith("/proofs"):
+        return "proofs"
+    return next((context for prefix, context in ROUTES.items() if path.startswith(prefix)), "system")

@@ -1,0 +1,221 @@
+"""One Postgres for the whole run, migrated once into a template; every test gets a clone of it and a fresh world."""
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import psycopg
+import pytest
+from moto import mock_aws
+from psycopg import sql
+
+from infra.local.postgres import Postgres
+from infra.local.workspace import free_port
+from tests.api import Client, Context
+
+TEMPLATE = "chally_template"
+PUBLIC_URL = "https://api.test"
+# No test loses power: durability would only cost time.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+
+os.environ |= {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_REGION": "us-east-1",
+    "CHALLY_STAGE": "local",
+    "CHALLY_VERSION": "0",
+    "CHALLY_COMMIT": "test",
+    "CHALLY_PUBLIC_URL": PUBLIC_URL,
+    "CHALLY_MAIL_FROM": "club@chally.test",
+    "CHALLY_UPLOADS_BUCKET": "uploads-test",
+    "POWERTOOLS_SERVICE_NAME": "test",
+    "POWERTOOLS_METRICS_NAMESPACE": "Chally",
+}
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database of one test's own. `url` is its administrator's; `app` and `system` are the roles of the functions."""
+
+    url: str
+    app: str
+    system: str
+
+    def execute(self, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
+        """As the administrator, past row-level security: for arranging and for looking."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode(), parameters)
+            return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    server = Postgres(
+        directory=tmp_path_factory.mktemp("postgres"),
+        port=free_port(),
+        password=secrets.token_urlsafe(),
+        settings=FAST,
+    )
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> str:
+    """The name of the migrated database that tests clone."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    from migrations.handler import migrate
+
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        for role in ("chally_app", "chally_system"):
+            connection.execute(sql.SQL("create role {} login password 'test'").format(sql.Identifier(role)))
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(TEMPLATE)))
+    url = postgres.url(TEMPLATE).replace("postgresql://", "postgresql+psycopg://")
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        migrate(connection)
+    return TEMPLATE
+
+
+@pytest.fixture
+def database(postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    from chally import actor, db, settings
+
+    name = f"test_{uuid4().hex}"
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("create database {} template {} strategy file_copy").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+    address = f"127.0.0.1:{postgres.port}/{name}"
+    clone = Database(
+        url=postgres.url(name),
+        app=f"postgresql://chally_app:test@{address}",
+        system=f"postgresql://chally_system:test@{address}",
+    )
+    monkeypatch.setenv("CHALLY_DATABASE_APP_URL", clone.app)
+    monkeypatch.setenv("CHALLY_DATABASE_SYSTEM_URL", clone.system)
+    settings.load.cache_clear()
+    actor.keys.forget()
+    yield clone
+    db.close()
+    settings.load.cache_clear()
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def signer() -> Any:
+    from identity import tokens
+
+    return tokens.make_signer()
+
+
+@pytest.fixture
+def cloud(database: Database, signer: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the functions ask of AWS: queues, the signing secret, the bucket, a mailer."""
+    from aws_lambda_powertools.utilities import parameters
+
+    from chally import aws, db
+    from identity import queries, tokens
+
+    with mock_aws():
+        aws.client.cache_clear()
+        parameters.clear_caches()
+        sqs = boto3.client("sqs")
+        secret = boto3.client("secretsmanager").create_secret(
+            Name="signing", SecretString=json.dumps(asdict(signer))
+        )
+        boto3.client("s3").create_bucket(Bucket="uploads-test")
+        boto3.client("sesv2").create_email_identity(EmailIdentity="club@chally.test")
+        monkeypatch.setenv("CHALLY_OUTBOX_QUEUE_URL", sqs.create_queue(QueueName="outbox")["QueueUrl"])
+        monkeypatch.setenv("CHALLY_VERDICTS_QUEUE_URL", sqs.create_queue(QueueName="verdicts")["QueueUrl"])
+        monkeypatch.setenv("CHALLY_SIGNING_SECRET_ARN", secret["ARN"])
+        with db.as_system("tests") as tx:
+            queries.publish_key(tx, signer.kid, tokens.public_jwk(signer))
+        yield
+        aws.client.cache_clear()
+
+
+@pytest.fixture
+def nobody(cloud: None) -> Client:
+    """Somebody who has not signed in."""
+    return Client()
+
+
+@pytest.fixture
+def mails(database: Database) -> Callable[[], list[dict[str, Any]]]:
+    """The mails in the outbox, oldest first."""
+
+    def read() -> list[dict[str, Any]]:
+        rows = database.execute("select payload from core.outbox where topic = 'mail' order by id")
+        return [payload for (payload,) in rows]
+
+    return read
+
+
+Join = Callable[..., Client]
+
+
+@pytest.fixture
+def person(nobody: Client, mails: Callable[[], list[dict[str, Any]]]) -> Join:
+    """Signs people up the way they do it themselves; answers a signed-in client."""
+
+    def sign_up(username: str, timezone: str = "Europe/Berlin") -> Client:
+        email = f"{username}@people.test"
+        body = {"email": email, "username": username, "password": "long enough for us", "timezone": timezone}
+        assert nobody.post("/v1/auth/register", body).status == 202
+        token = next(m["values"]["token"] for m in reversed(mails()) if m.get("to") == email)
+        session = nobody.post("/v1/auth/verify-email", {"token": token})
+        assert session.status == 200, session.text
+        return Client(session.json["access_token"], session.json["user"])
+
+    return sign_up
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
+    """Sets the clock of the functions. Tokens are checked against the real one, so sign in first."""
+    from chally import clock
+
+    def set_clock(instant: datetime) -> None:
+        assert instant.tzinfo is not None
+        monkeypatch.setattr(clock, "now", lambda: instant)
+
+    return set_clock
+
+
+@pytest.fixture
+def context() -> Context:
+    return Context()
+
+
+def challenge_body(now: datetime, **changes: Any) -> dict[str, Any]:
+    """A valid body: a photo every day, all day, from an hour ago for a month."""
+    body: dict[str, Any] = {
+        "title": "Run before eight",
+        "status": "active",
+        "late_join": True,
+        "timezone": "Europe/Berlin",
+        "starts_at": (now - timedelta(hours=1)).isoformat(),
+        "ends_at": (now + timedelta(days=30)).isoformat(),
+        "rules": {
+            "version": 1,
+            "schedule": {
+                "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
+                "opens": "00:00",
+                "closes": "00:00",
+            },
+        },
+    }
+    return body | changes

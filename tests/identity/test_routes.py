@@ -1,0 +1,202 @@
+"""Registering, confirming, signing in, refreshing: as a client would."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chally import clock
+from tests.api import Client
+from tests.conftest import Database, Join
+
+BODY = {
+    "email": "kari@people.test",
+    "username": "kari",
+    "password": "correct horse battery",
+    "timezone": "Europe/Oslo",
+}
+Mails = Callable[[], list[dict[str, Any]]]
+
+
+class TestRegister:
+    def test_answers_the_same_for_a_new_and_a_known_address(self, nobody: Client, person: Join, mails: Mails) -> None:
+        person("kari")
+        known = nobody.post("/v1/auth/register", BODY | {"username": "kari2"})
+        new = nobody.post("/v1/auth/register", BODY | {"email": "new@people.test", "username": "newcomer"})
+        volatile = {"x-request-id", "content-length"}
+        assert (known.status, known.text) == (new.status, new.text) == (202, new.text)
+        assert {k: v for k, v in known.headers.items() if k not in volatile} == {
+            k: v for k, v in new.headers.items() if k not in volatile
+        }
+        assert [mail["template"] for mail in mails()][-2:] == ["account_exists", "verify_email"]
+
+    def test_does_not_tell_that_a_name_and_an_address_are_one_account(self, nobody: Client, person: Join) -> None:
+        person("kari")
+        assert nobody.post("/v1/auth/register", BODY).code == "username_taken"
+        assert nobody.post("/v1/auth/register", BODY | {"email": "other@people.test"}).code == "username_taken"
+
+    def test_sent_again_before_confirming_is_safe(self, nobody: Client, mails: Mails) -> None:
+        assert nobody.post("/v1/auth/register", BODY).status == 202
+        assert nobody.post("/v1/auth/register", BODY).status == 202
+        first, second = (mail["values"]["token"] for mail in mails())
+        assert nobody.post("/v1/auth/verify-email", {"token": first}).code == "token_invalid"
+        assert nobody.post("/v1/auth/verify-email", {"token": second}).status == 200
+
+    def test_nobody_takes_over_a_registration_by_registering_again(self, nobody: Client, mails: Mails) -> None:
+        nobody.post("/v1/auth/register", BODY)
+        nobody.post("/v1/auth/register", BODY | {"username": "thief", "password": "another password"})
+        nobody.post("/v1/auth/verify-email", {"token": mails()[-1]["values"]["token"]})
+        login = {"login": "kari@people.test", "password": "another password"}
+        assert nobody.post("/v1/auth/login", login).code == "invalid_credentials"
+        assert nobody.post("/v1/auth/login", login | {"password": BODY["password"]}).status == 200
+
+    def test_a_registration_nobody_confirmed_gives_way(
+        self, nobody: Client, mails: Mails, at: Callable[[datetime], None]
+    ) -> None:
+        nobody.post("/v1/auth/register", BODY)
+        at(clock.now() + timedelta(minutes=16))
+        assert nobody.post("/v1/auth/register", BODY | {"password": "another password"}).status == 202
+        nobody.post("/v1/auth/verify-email", {"token": mails()[-1]["values"]["token"]})
+        login = {"login": "kari", "password": "another password"}
+        assert nobody.post("/v1/auth/login", login).status == 200
+
+    @pytest.mark.parametrize(
+        ("change", "pointer"),
+        [
+            ({"password": "short"}, "/password"),
+            ({"password": "kari@people.test!"}, "/password"),
+            ({"timezone": "CET"}, "/timezone"),
+            ({"timezone": "Mars/Olympus"}, "/timezone"),
+            ({"username": "a b"}, "/username"),
+            ({"email": "nobody"}, "/email"),
+            ({"admin": True}, "/admin"),
+        ],
+    )
+    def test_says_which_field_is_wrong(self, nobody: Client, change: dict[str, object], pointer: str) -> None:
+        answer = nobody.post("/v1/auth/register", BODY | change)
+        assert answer.status == 422
+        assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
+
+    def test_refuses_nul(self, nobody: Client) -> None:
+        assert nobody.post("/v1/auth/login", {"login": "a\0b", "password": "x"}).status == 422
+
+
+class TestVerify:
+    def test_a_token_works_once(self, nobody: Client, mails: Mails) -> None:
+        nobody.post("/v1/auth/register", BODY)
+        token = {"token": mails()[0]["values"]["token"]}
+        session = nobody.post("/v1/auth/verify-email", token)
+        assert session.json["user"]["email_verified"] is True
+        assert nobody.post("/v1/auth/verify-email", token).code == "token_invalid"
+
+    def test_a_token_expires(self, nobody: Client, mails: Mails, at: Callable[[datetime], None]) -> None:
+        nobody.post("/v1/auth/register", BODY)
+        at(clock.now() + timedelta(minutes=15, seconds=1))
+        token = {"token": mails()[0]["values"]["token"]}
+        assert nobody.post("/v1/auth/verify-email", token).code == "token_invalid"
+
+    def test_opening_the_link_consumes_nothing(self, nobody: Client, mails: Mails) -> None:
+        nobody.post("/v1/auth/register", BODY)
+        token = mails()[0]["values"]["token"]
+        page = nobody.get("/v1/auth/verify-email", token=token)
+        assert page.status == 200
+        assert token not in page.text
+        assert "script-src 'nonce-" in page.headers["content-security-policy"]
+        assert nobody.post("/v1/auth/verify-email", {"token": token}).status == 200
+
+
+class TestLogin:
+    def test_by_address_or_username_in_any_case(self, nobody: Client, person: Join) -> None:
+        person("kari")
+        for login in ("kari", "KARI", "Kari@People.test"):
+            answer = nobody.post("/v1/auth/login", {"login": login, "password": "long enough for us"})
+            assert answer.status == 200
+            assert answer.json["expires_in"] == 900
+            assert answer.json["token_type"] == "Bearer"
+
+    def test_a_wrong_password_and_an_unknown_login_look_alike(self, nobody: Client, person: Join) -> None:
+        person("kari")
+        wrong = nobody.post("/v1/auth/login", {"login": "kari", "password": "something else"})
+        unknown = nobody.post("/v1/auth/login", {"login": "nobody", "password": "something else"})
+        assert wrong.status == unknown.status == 401
+        assert {k: v for k, v in wrong.json.items() if k != "request_id"} == {
+            k: v for k, v in unknown.json.items() if k != "request_id"
+        }
+
+    def test_waits_for_the_address_to_be_confirmed(self, nobody: Client) -> None:
+        nobody.post("/v1/auth/register", BODY)
+        right = {"login": "kari", "password": BODY["password"]}
+        assert nobody.post("/v1/auth/login", right).code == "email_unverified"
+        wrong = right | {"password": "something else"}
+        assert nobody.post("/v1/auth/login", wrong).code == "invalid_credentials"
+
+
+class TestRefresh:
+    @pytest.fixture
+    def session(self, nobody: Client, person: Join) -> dict[str, Any]:
+        person("kari")
+        answer = nobody.post("/v1/auth/login", {"login": "kari", "password": "long enough for us"})
+        return dict(answer.json)
+
+    def refresh(self, nobody: Client, token: str) -> Any:
+        return nobody.post("/v1/auth/refresh", {"refresh_token": token})
+
+    def test_rotates(self, nobody: Client, session: dict[str, Any]) -> None:
+        first = self.refresh(nobody, session["refresh_token"])
+        assert first.status == 200
+        assert first.json["refresh_token"] != session["refresh_token"]
+        assert self.refresh(nobody, first.json["refresh_token"]).status == 200
+
+    def test_parallel_tabs_and_lost_answers_end_in_one_state(self, nobody: Client, session: dict[str, Any]) -> None:
+        answers = [self.refresh(nobody, session["refresh_token"]) for _ in range(3)]
+        assert [answer.status for answer in answers] == [200, 200, 200]
+        assert len({answer.json["refresh_token"] for answer in answers}) == 1
+
+    def test_a_copy_ends_the_family(
+        self, nobody: Client, session: dict[str, Any], at: Callable[[datetime], None]
+    ) -> None:
+        child = self.refresh(nobody, session["refresh_token"]).json["refresh_token"]
+        at(clock.now() + timedelta(seconds=11))
+        assert self.refresh(nobody, session["refresh_token"]).code == "refresh_reused"
+        assert self.refresh(nobody, child).code == "session_ended"
+
+    def test_a_grandparent_is_a_copy_at_once(self, nobody: Client, session: dict[str, Any]) -> None:
+        child = self.refresh(nobody, session["refresh_token"]).json["refresh_token"]
+        self.refresh(nobody, child)
+        assert self.refresh(nobody, session["refresh_token"]).code == "refresh_reused"
+
+    def test_expires(self, nobody: Client, session: dict[str, Any], at: Callable[[datetime], None]) -> None:
+        at(clock.now() + timedelta(days=30, seconds=1))
+        assert self.refresh(nobody, session["refresh_token"]).code == "refresh_invalid"
+
+    def test_is_not_an_access_token_nor_the_other_way(self, nobody: Client, session: dict[str, Any]) -> None:
+        assert self.refresh(nobody, session["access_token"]).status == 422  # too long to be one of ours
+        assert Client(session["refresh_token"]).get("/v1/me").status == 401
+
+
+class TestMe:
+    def test_needs_a_token(self, nobody: Client) -> None:
+        answer = nobody.get("/v1/me")
+        assert answer.code == "unauthenticated"
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+    def test_tells_who_one_is(self, person: Join) -> None:
+        kari = person("kari", "Europe/Oslo")
+        for path in ("/v1/me", "/v1/auth/me"):
+            me = kari.get(path)
+            assert me.status == 200
+            assert me.json | {"id": None, "created_at": None} == {
+                "id": None,
+                "created_at": None,
+                "username": "kari",
+                "email": "kari@people.test",
+                "email_verified": True,
+                "timezone": "Europe/Oslo",
+                "role": "user",
+            }
+
+    def test_is_refused_once_the_account_is_gone(self, person: Join, database: Database) -> None:
+        kari = person("kari")
+        database.execute("delete from identity.users")
+        assert kari.get("/v1/me").status == 401

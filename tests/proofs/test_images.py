@@ -1,0 +1,296 @@
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
+
+from proofs import fingerprints, images
+from proofs.images import Unreadable
+from tests import corpora
+from tests.factories import encoded, photo, picture
+
+JPEG, PNG, WEBP = "image/jpeg", "image/png", "image/webp"
+FORMATS = [("JPEG", JPEG), ("PNG", PNG), ("WEBP", WEBP)]
+
+ORIGINAL = picture(11)
+FULL_SIZE = fingerprints.of(np.asarray(ORIGINAL.convert("L")))
+
+
+def distance(data: bytes, declared_type: str) -> int:
+    """How far the fingerprint of what was read is from that of the original at full size."""
+    return fingerprints.of(images.read(data, declared_type).luma).distance(FULL_SIZE)
+
+
+def refusal(data: bytes, declared_type: str = JPEG) -> str:
+    with pytest.raises(Unreadable) as caught:
+        images.read(data, declared_type)
+    assert caught.value.detail.endswith(".")
+    return caught.value.code
+
+
+class TestReads:
+    @pytest.mark.parametrize(("format", "declared_type"), FORMATS)
+    def test_each_format(self, format: str, declared_type: str) -> None:
+        data = encoded(ORIGINAL, format=format)
+        read = images.read(data, declared_type)
+        assert (read.content_type, read.width, read.height) == (declared_type, 1024, 768)
+        assert (read.luma.dtype, read.luma.shape) == (np.uint8, (384, 384))
+        assert distance(data, declared_type) <= 10
+
+    @pytest.mark.parametrize("mode", ["L", "CMYK"])
+    def test_jpeg_modes(self, mode: str) -> None:
+        assert distance(encoded(ORIGINAL.convert(mode)), JPEG) <= 10
+
+    @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA"])
+    def test_png_modes(self, mode: str) -> None:
+        assert distance(encoded(ORIGINAL.convert(mode), format="PNG"), PNG) <= 12
+
+    def test_sixteen_bits(self) -> None:
+        grey = np.asarray(ORIGINAL.convert("L")).astype(np.uint16) * 257
+        assert distance(encoded(Image.fromarray(grey), format="PNG"), PNG) <= 10
+
+    def test_black_and_white(self) -> None:
+        read = images.read(encoded(ORIGINAL.convert("1"), format="PNG"), PNG)
+        assert read.luma.max() > 200
+
+    def test_progressive(self) -> None:
+        assert distance(encoded(ORIGINAL, progressive=True), JPEG) <= 10
+
+    def test_twelve_megapixels(self) -> None:
+        data = encoded(ORIGINAL.resize((4032, 3024)))
+        read = images.read(data, JPEG)
+        assert (read.width, read.height) == (4032, 3024)
+        assert distance(data, JPEG) <= 10
+
+    def test_a_mirrored_one_is_found_by_a_dihedral_fingerprint(self) -> None:
+        data = encoded(ORIGINAL.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+        assert distance(data, JPEG) > 3 * fingerprints.DUPLICATE_DISTANCE
+        variants = fingerprints.dihedral(images.read(data, JPEG).luma)
+        assert min(variant.distance(FULL_SIZE) for variant in variants) <= 10
+
+    @pytest.mark.parametrize("size", [(1, 1), (3, 3000), (3000, 3)])
+    def test_a_picture_too_small_to_compare_is_still_a_picture(self, size: tuple[int, int]) -> None:
+        read = images.read(encoded(Image.new("RGB", size), format="PNG"), PNG)
+        assert (read.width, read.height) == size
+        assert not fingerprints.of(read.luma).comparable
+
+    def test_a_second_picture_behind_the_first_as_phones_write_it(self) -> None:
+        file = io.BytesIO()
+        ORIGINAL.save(file, "MPO", save_all=True, append_images=[ORIGINAL.resize((256, 192))])
+        assert images.read(file.getvalue(), JPEG).content_type == JPEG
+        assert distance(file.getvalue(), JPEG) <= 10
+
+    def test_bytes_behind_the_picture(self) -> None:
+        assert distance(encoded(ORIGINAL) + b"a video, or whatever a phone adds" * 100, JPEG) <= 10
+
+
+class TestTransparency:
+    def test_what_is_seen_counts(self) -> None:
+        """A picture that hides another one in its transparent pixels is as white as it looks."""
+        hidden = ORIGINAL.convert("RGBA")
+        hidden.putalpha(0)
+        for format, declared_type in FORMATS[1:]:
+            read = images.read(encoded(hidden, format=format, **({"exact": True} if format == "WEBP" else {})), declared_type)
+            assert (read.luma == 255).all()
+
+    def test_transparent_palette(self) -> None:
+        image = Image.new("P", (400, 400), 1)
+        image.putpalette([0, 0, 0, 10, 20, 30])
+        assert (images.read(encoded(image, format="PNG", transparency=1), PNG).luma == 255).all()
+
+
+class TestOrientation:
+    TURNED = {
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+
+    @pytest.mark.parametrize(("format", "declared_type"), FORMATS)
+    @pytest.mark.parametrize("orientation", TURNED)
+    def test_applied(self, orientation: int, format: str, declared_type: str) -> None:
+        """EXIF says how the stored pixels lie; what is hashed is what a person sees."""
+        turn = self.TURNED[orientation]
+        stored = ORIGINAL if turn is None else ORIGINAL.transpose(turn)
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        data = encoded(stored, format=format, exif=exif)
+        read = images.read(data, declared_type)
+        assert (read.width, read.height) == ORIGINAL.size
+        assert distance(data, declared_type) <= 10
+
+    @pytest.mark.parametrize("exif", [b"", b"Exif\0\0", b"Exif\0\0II*\0" + b"\xff" * 60, b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"])
+    def test_broken_metadata_spoils_nothing(self, exif: bytes) -> None:
+        assert distance(encoded(ORIGINAL, exif=exif), JPEG) <= 10
+
+    @pytest.mark.parametrize("orientation", [0, 9, 65535])
+    def test_an_orientation_that_is_none(self, orientation: int) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        assert distance(encoded(ORIGINAL, exif=exif), JPEG) <= 10
+
+
+class TestNotAnImage:
+    @pytest.mark.parametrize("data", [b"", b"\0", b"I did it, I promise.\n" * 50, b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF"])
+    def test_no_picture(self, data: bytes) -> None:
+        for _, declared_type in FORMATS:
+            assert refusal(data, declared_type) == "not_an_image"
+
+    @pytest.mark.parametrize("format", ["GIF", "BMP", "TIFF", "PPM", "ICO", "PDF"])
+    def test_other_formats(self, format: str) -> None:
+        assert refusal(encoded(picture(1, (64, 64)), format=format)) == "not_an_image"
+
+    @pytest.mark.parametrize(("format", "declared_type"), FORMATS)
+    @pytest.mark.parametrize("kept", [0.02, 0.5, 0.98])
+    def test_truncated(self, format: str, declared_type: str, kept: float) -> None:
+        data = photo(2, (640, 480), format=format)
+        assert refusal(data[: int(len(data) * kept)], declared_type) == "not_an_image"
+
+    @pytest.mark.parametrize(("format", "declared_type"), FORMATS[1:])
+    def test_animated(self, format: str, declared_type: str) -> None:
+        """Others would see frames that were never compared."""
+        file = io.BytesIO()
+        frames = [picture(seed, (200, 200)) for seed in range(3)]
+        frames[0].save(file, format, save_all=True, append_images=frames[1:])
+        assert refusal(file.getvalue(), declared_type) == "not_an_image"
+
+    def test_thousands_of_scans(self) -> None:
+        data = encoded(Image.new("RGB", (2000, 2000)), progressive=True)
+        last = data[data.rindex(b"\xff\xda") : -2]
+        assert refusal(data[:-2] + last * 10_000 + b"\xff\xd9") == "not_an_image"
+
+
+class TestTypeMismatch:
+    @pytest.mark.parametrize(("format", "actual"), FORMATS)
+    @pytest.mark.parametrize("declared", [JPEG, PNG, WEBP, "image/gif", "text/plain", ""])
+    def test_content_decides(self, format: str, actual: str, declared: str) -> None:
+        data = photo(3, (64, 64), format=format)
+        if actual == declared:
+            assert images.read(data, declared).content_type == actual
+        else:
+            assert refusal(data, declared) == "type_mismatch"
+
+
+class TestTooLarge:
+    BOMBS = {
+        "PNG, pixels beyond our cap": ((8000, 8001), "PNG", PNG),
+        "PNG, pixels beyond Pillow's": ((20_000, 20_000), "PNG", PNG),
+        "JPEG, pixels beyond our cap": ((8001, 8000), "JPEG", JPEG),
+        "WebP, pixels beyond our cap": ((6000, 6000), "WEBP", WEBP),
+    }
+
+    @pytest.mark.parametrize(("size", "format", "declared_type"), BOMBS.values(), ids=list(BOMBS))
+    def test_bombs(self, size: tuple[int, int], format: str, declared_type: str) -> None:
+        options = {"lossless": True, "method": 0} if format == "WEBP" else {}
+        data = encoded(Image.new("L", size), format=format, **options)
+        assert len(data) < 2_000_000
+        assert refusal(data, declared_type) == "too_large"
+
+    def test_a_header_that_promises_too_much(self) -> None:
+        """The size is refused before a byte of the picture is decoded or its memory taken."""
+        data = bytearray(encoded(Image.new("RGB", (8, 8)), format="WEBP", lossless=True))
+        data[21:25] = (0x3FFF | 0x3FFF << 14).to_bytes(4, "little")
+        assert refusal(bytes(data), WEBP) == "too_large"
+
+    def test_the_largest_we_read_fits_a_function(self, tmp_path: Path) -> None:
+        """In its own process, where the peak can be read off: the worst case is a transparent WebP of 32 megapixels."""
+        file = tmp_path / "largest.webp"
+        Image.new("RGBA", (8000, 4000), (9, 8, 7, 100)).save(file, lossless=True, method=0)
+        program = (
+            "import resource, sys; sys.path[:] = sys.argv[2:]; from proofs import images;"
+            "images.read(open(sys.argv[1], 'rb').read(), 'image/webp');"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        )
+        run = subprocess.run([sys.executable, "-c", program, file, *sys.path], capture_output=True, text=True, check=True)
+        assert int(run.stdout) < 900 * 1024
+
+
+class TestHostile:
+    SEEDS = [
+        (photo(seed, (96, 64), format=format, **options), declared_type)
+        for seed, (format, declared_type, options) in enumerate(
+            [("JPEG", JPEG, {}), ("JPEG", JPEG, {"progressive": True}), ("PNG", PNG, {}), ("WEBP", WEBP, {})]
+        )
+    ]
+
+    @settings(max_examples=400, deadline=None)
+    @given(
+        st.sampled_from(SEEDS),
+        st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(max_size=8), st.integers(0, 8)), min_size=1, max_size=6),
+    )
+    def test_mutated_files_are_read_or_refused(
+        self, seed: tuple[bytes, str], edits: list[tuple[float, bytes, int]]
+    ) -> None:
+        """Cut, insert and overwrite anywhere: no other exception than Unreadable ever comes out."""
+        data, declared_type = bytearray(seed[0]), seed[1]
+        for place, inserted, cut in edits:
+            start = int(place * len(data))
+            data[start : start + cut] = inserted
+        try:
+            images.read(bytes(data), declared_type)
+        except Unreadable as unreadable:
+            assert unreadable.code in ("not_an_image", "too_large", "type_mismatch")
+
+    @pytest.mark.parametrize(
+        "error", [SyntaxError, IndexError, OSError, ValueError, KeyError, EOFError, RecursionError, AssertionError]
+    )
+    def test_whatever_pillow_raises(self, error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise error("as broken files make it")
+
+        monkeypatch.setattr(images, "_luma", fail)
+        assert refusal(photo(1, (64, 64))) == "not_an_image"
+
+    def test_out_of_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise MemoryError
+
+        monkeypatch.setattr(images, "_luma", fail)
+        assert refusal(photo(1, (64, 64))) == "too_large"
+
+    def test_pillow_keeps_its_settings(self) -> None:
+        before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+        images.read(photo(1, (64, 64)), JPEG)
+        refusal(b"")
+        assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES) == before
+
+
+@corpora.needed
+class TestRealFiles:
+    @pytest.mark.parametrize("path", corpora.files("photos/*.jpg"), ids=lambda path: path.stem)
+    def test_photos_stay_within_metas_tolerance(self, path: Path) -> None:
+        """Decoded at a fraction of its size, a photo's fingerprint is at most 10 bits from that of the whole."""
+        with Image.open(path) as image:
+            whole = np.asarray(image.convert("L"))
+        read = images.read(path.read_bytes(), JPEG)
+        assert fingerprints.dihedral(read.luma)[0].quality > fingerprints.DISCARDED_QUALITY
+        distances = [variant.distance(fingerprints.of(whole)) for variant in fingerprints.dihedral(read.luma)]
+        assert min(distances) <= 10
+
+    @pytest.mark.parametrize("path", corpora.files("near_duplicates/bridge-*.jpg"), ids=lambda path: path.stem)
+    def test_every_copy_of_the_bridge_is_found(self, path: Path) -> None:
+        assert self.nearest(path) <= fingerprints.DUPLICATE_DISTANCE
+
+    @pytest.mark.parametrize("path", corpora.files("near_duplicates/unrelated-*.jpg"), ids=lambda path: path.stem)
+    def test_no_other_picture_is_the_bridge(self, path: Path) -> None:
+        assert self.nearest(path) > 2 * fingerprints.DUPLICATE_DISTANCE
+
+    @pytest.mark.parametrize("path", corpora.files("invalid/*"), ids=lambda path: path.stem)
+    def test_invalid_metadata_does_not_hide_a_picture(self, path: Path) -> None:
+        assert images.read(path.read_bytes(), JPEG).content_type == JPEG
+
+    @staticmethod
+    def nearest(path: Path) -> int:
+        bridge = images.read((corpora.ROOT / "near_duplicates/bridge-aaa-orig.jpg").read_bytes(), JPEG)
+        variants = fingerprints.dihedral(images.read(path.read_bytes(), JPEG).luma)
+        return min(variant.distance(fingerprints.of(bridge.luma)) for variant in variants)

@@ -1,0 +1,262 @@
+import base64
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+import httpx
+import pytest
+from botocore.credentials import Credentials
+
+from infra.local.aws import ACCESS_KEY, REGION, SECRET_KEY
+from infra.local.ministack import MiniStack
+from infra.local.workspace import free_port
+from proofs import storage
+from proofs.storage import Upload
+
+NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
+LIFE = timedelta(minutes=10)
+PHOTO = b"as if it were a photo" * 100
+
+
+def checksum(data: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(data).digest()).decode()
+
+
+def presign(**changes: Any) -> Upload:
+    return storage.presign_put(
+        **{
+            "bucket": "chally-uploads",
+            "key": "uploads/0123",
+            "content_type": "image/jpeg",
+            "content_length": len(PHOTO),
+            "sha256_base64": checksum(PHOTO),
+            "expires": LIFE,
+            "now": NOW,
+            "region": "eu-central-1",
+            "endpoint_url": None,
+            "credentials": Credentials("AKIDEXAMPLE", "secret"),
+        }
+        | changes
+    )
+
+
+def query(upload: Upload) -> dict[str, str]:
+    return {name: value for name, (value,) in parse_qs(urlsplit(upload.url).query).items()}
+
+
+class TestNewKey:
+    def test_unguessable_and_under_the_prefix(self) -> None:
+        keys = {storage.new_key() for _ in range(1000)}
+        assert len(keys) == 1000
+        assert all(key.startswith("uploads/") and len(key) >= 8 + 43 for key in keys)
+
+    def test_needs_no_quoting(self) -> None:
+        """Events carry keys URL-encoded."""
+        assert storage.new_key().replace("/", "").isalnum()
+
+
+class TestPresignPut:
+    def test_binds_length_type_and_checksum(self) -> None:
+        upload = presign()
+        assert query(upload) == {
+            "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+            "X-Amz-Credential": "AKIDEXAMPLE/20261120/eu-central-1/s3/aws4_request",
+            "X-Amz-Date": "20261120T083000Z",
+            "X-Amz-Expires": "600",
+            "X-Amz-SignedHeaders": "content-length;content-type;host;x-amz-checksum-sha256",
+            "X-Amz-Signature": query(upload)["X-Amz-Signature"],
+        }
+        assert upload.headers == {
+            "content-length": str(len(PHOTO)),
+            "content-type": "image/jpeg",
+            "x-amz-checksum-sha256": checksum(PHOTO),
+        }
+        assert upload.expires_at == NOW + LIFE
+
+    def test_s3_is_addressed_by_the_buckets_host(self) -> None:
+        url = urlsplit(presign().url)
+        assert (url.scheme, url.netloc) == ("https", "chally-uploads.s3.eu-central-1.amazonaws.com")
+        assert url.path == "/uploads/0123"
+
+    @pytest.mark.parametrize("endpoint_url", ["http://127.0.0.1:4566", "http://127.0.0.1:4566/"])
+    def test_a_local_aws_is_addressed_by_path(self, endpoint_url: str) -> None:
+        url = urlsplit(presign(endpoint_url=endpoint_url).url)
+        assert (url.scheme, url.netloc) == ("http", "127.0.0.1:4566")
+        assert url.path == "/chally-uploads/uploads/0123"
+
+    def test_a_roles_session_token_goes_along(self) -> None:
+        upload = presign(credentials=Credentials("AKIDEXAMPLE", "secret", "a/token+of=a role"))
+        assert query(upload)["X-Amz-Security-Token"] == "a/token+of=a role"
+
+    @pytest.mark.parametrize("token", [None, "a/token+of=a role"])
+    def test_the_signature_is_botocores_own(self, token: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+        from botocore import auth
+        from botocore.awsrequest import AWSRequest
+
+        monkeypatch.setattr(auth, "get_current_datetime", lambda: NOW)
+        credentials = Credentials("AKIDEXAMPLE", "secret", token)
+        upload = presign(credentials=credentials)
+        request = AWSRequest("PUT", upload.url.partition("?")[0], headers=dict(upload.headers))
+        auth.S3SigV4QueryAuth(credentials, "s3", "eu-central-1", expires=600).add_auth(request)
+        assert parse_qs(urlsplit(upload.url).query) == parse_qs(urlsplit(request.url).query)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"key": "uploads/4567"},
+            {"content_type": "image/png"},
+            {"content_length": 1},
+            {"sha256_base64": checksum(b"")},
+            {"now": NOW + timedelta(seconds=1)},
+            {"expires": LIFE * 2},
+            {"bucket": "another"},
+            {"region": "us-east-1"},
+        ],
+    )
+    def test_everything_is_in_the_signature(self, change: dict[str, Any]) -> None:
+        assert query(presign(**change))["X-Amz-Signature"] != query(presign())["X-Amz-Signature"]
+
+    def test_import_stays_light(self) -> None:
+        """The HTTP function imports this module on its cold start."""
+        program = "import sys; sys.path[:] = sys.argv[1:]; import proofs.storage; sys.exit('botocore' in sys.modules)"
+        subprocess.run([sys.executable, "-c", program, *sys.path], check=True)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket in a local AWS that checks signatures."""
+
+    client: Any
+    endpoint_url: str
+    name: str = "chally-uploads"
+
+    def presign(self, **changes: Any) -> Upload:
+        return presign(
+            **{
+                "key": storage.new_key(),
+                "now": datetime.now(UTC),
+                "region": REGION,
+                "endpoint_url": self.endpoint_url,
+                "credentials": Credentials(ACCESS_KEY, SECRET_KEY),
+            }
+            | changes
+        )
+
+    def stored(self) -> list[str]:
+        return [item["Key"] for item in self.client.list_objects_v2(Bucket=self.name).get("Contents", [])]
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    directory = tmp_path_factory.mktemp("aws")
+    server = MiniStack(directory=directory / "server", port=free_port(), log=directory / "log")
+    server.start()
+    try:
+        keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "region_name": REGION}
+        bucket = Bucket(boto3.client("s3", endpoint_url=server.url, **keys), server.url)
+        bucket.client.create_bucket(Bucket=bucket.name)
+        yield bucket
+        bucket.client.close()
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def bucket(aws: Bucket) -> Bucket:
+    for key in aws.stored():
+        aws.client.delete_object(Bucket=aws.name, Key=key)
+    return aws
+
+
+def put(upload: Upload, data: bytes = PHOTO, *, method: str = "PUT", **headers: str | None) -> httpx.Response:
+    """Send the upload as its headers say, but for those given; null leaves one out."""
+    changes = {name.replace("_", "-"): value for name, value in headers.items()}
+    sent = {name: value for name, value in (upload.headers | changes).items() if value is not None}
+    return httpx.request(method, upload.url, content=data, headers=sent)
+
+
+class TestStorageEnforcesWhatWasSigned:
+    def test_the_right_upload_arrives(self, bucket: Bucket) -> None:
+        upload = bucket.presign()
+        assert put(upload).status_code == 200
+        (key,) = bucket.stored()
+        found = bucket.client.get_object(Bucket=bucket.name, Key=key)
+        with found["Body"] as body:
+            assert body.read() == PHOTO
+        assert found["ContentType"] == "image/jpeg"
+
+    def test_sent_twice_it_is_the_same_object(self, bucket: Bucket) -> None:
+        upload = bucket.presign()
+        assert [put(upload).status_code for _ in range(2)] == [200, 200]
+        assert len(bucket.stored()) == 1
+
+    def refused(self, bucket: Bucket, answer: httpx.Response) -> None:
+        assert answer.status_code in (400, 403), answer.text
+        assert bucket.stored() == []
+
+    def test_longer(self, bucket: Bucket) -> None:
+        data = PHOTO + b"more"
+        self.refused(bucket, put(bucket.presign(), data, content_length=str(len(data))))
+
+    def test_shorter(self, bucket: Bucket) -> None:
+        data = PHOTO[:-1]
+        self.refused(bucket, put(bucket.presign(), data, content_length=str(len(data))))
+
+    def test_other_type(self, bucket: Bucket) -> None:
+        self.refused(bucket, put(bucket.presign(), content_type="text/html"))
+
+    def test_no_type(self, bucket: Bucket) -> None:
+        self.refused(bucket, put(bucket.presign(), content_type=None))
+
+    def test_other_bytes(self, bucket: Bucket) -> None:
+        self.refused(bucket, put(bucket.presign(), PHOTO[::-1]))
+
+    def test_other_bytes_with_their_own_checksum(self, bucket: Bucket) -> None:
+        self.refused(bucket, put(bucket.presign(), PHOTO[::-1], x_amz_checksum_sha256=checksum(PHOTO[::-1])))
+
+    def test_no_checksum(self, bucket: Bucket) -> None:
+        self.refused(bucket, put(bucket.presign(), x_amz_checksum_sha256=None))
+
+    def test_other_key(self, bucket: Bucket) -> None:
+        upload = bucket.presign(key="uploads/mine")
+        self.refused(bucket, put(replace(upload, url=upload.url.replace("uploads/mine", "uploads/yours"))))
+
+    def test_other_bucket(self, bucket: Bucket) -> None:
+        bucket.client.create_bucket(Bucket="chally-other")
+        upload = bucket.presign()
+        moved = put(replace(upload, url=upload.url.replace(f"/{bucket.name}/", "/chally-other/")))
+        assert moved.status_code == 403
+        assert replace(bucket, name="chally-other").stored() == []
+
+    @pytest.mark.parametrize("method", ["POST", "DELETE", "GET"])
+    def test_other_method(self, bucket: Bucket, method: str) -> None:
+        upload = bucket.presign()
+        assert put(upload).status_code == 200
+        assert put(upload, method=method).status_code == 403
+        assert len(bucket.stored()) == 1
+
+    def test_tampered_signature(self, bucket: Bucket) -> None:
+        upload = bucket.presign()
+        last = "0" if upload.url[-1] != "0" else "1"
+        self.refused(bucket, put(replace(upload, url=upload.url[:-1] + last)))
+
+    def test_signature_left_out(self, bucket: Bucket) -> None:
+        upload = bucket.presign()
+        self.refused(bucket, put(replace(upload, url=upload.url.rpartition("&X-Amz-Signature=")[0])))
+        self.refused(bucket, put(replace(upload, url=upload.url.partition("?")[0])))
+
+    def test_longer_life_than_was_signed(self, bucket: Bucket) -> None:
+        upload = bucket.presign()
+        self.refused(bucket, put(replace(upload, url=upload.url.replace("X-Amz-Expires=600", "X-Amz-Expires=6000"))))
+
+    def test_expired(self, bucket: Bucket) -> None:
+        self.refused(bucket, put(bucket.presign(now=datetime.now(UTC) - LIFE - timedelta(seconds=2))))
+
+    def test_signed_with_another_secret(self, bucket: Bucket) -> None:
+        self.refused(bucket, put(bucket.presign(credentials=Credentials(ACCESS_KEY, "guessed"))))
