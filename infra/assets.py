@@ -23,6 +23,7 @@ LAMBDA = "aarch64-manylinux_2_34"
 """Lambda's Python 3.13 on arm64: Amazon Linux 2023, glibc 2.34."""
 PLATFORMS = (HOST, LAMBDA)
 
+LAYERS = ROOT / "layers"
 GROUPS = {"vendor": None, "imaging": "imaging", "migrations": "migrations"}
 """Layer name → dependency group of pyproject.toml; `None` is what every function needs, the project's own dependencies."""
 
@@ -108,11 +109,11 @@ def _group(name: str) -> tuple[str, ...]:
 
 
 def _directory(name: str, platform: str) -> Path:
-    return ROOT / "layers" / name / platform
+    return LAYERS / name / platform
 
 
 def _stamp(name: str, platform: str) -> Path:
-    return ROOT / "layers" / name / f"{platform}.stamp"
+    return LAYERS / name / f"{platform}.stamp"
 
 
 def _built(name: str, platform: str) -> str:

@@ -10,12 +10,14 @@ from aws_cdk import aws_rds as rds
 from constructs import Construct
 
 from infra.function import Function
-from infra.network import POSTGRES, Network
-from infra.settings import AwsSettings, DatabaseUrls
+from infra.network import Network
+from infra.settings import DatabaseInstance, DatabaseUrls, Settings
 
 type Role = Literal["chally_app", "chally_system"]
 
+ROLES: tuple[Role, ...] = ("chally_app", "chally_system")
 NAME = "chally"
+PORT = 5432
 LOGS = ("postgresql", "upgrade", "iam-db-auth-error")
 
 
@@ -25,30 +27,156 @@ class Database(Protocol):
     def admit(self, function: Function, *roles: Role) -> None:
         """Let `function` connect as each of `roles`, and as nobody else."""
 
-    def admit_owner(self, function: Function) -> None:
+    def admit_administrator(self, function: Function) -> None:
         """Let `function` connect as the administrator, to migrate."""
 
 
-class LocalDatabase(Database):
+class LocalDatabase:
     """A Postgres that is there already. Who holds a role's URL may connect as that role."""
 
     def __init__(self, *, urls: DatabaseUrls) -> None:
         self._urls = urls
 
     def admit(self, function: Function, *roles: Role) -> None:
-        for role in roles:
-            if role == "chally_app":
-                function.tell(CHALLY_DATABASE_APP_URL=self._urls.app)
-            else:
-                function.tell(CHALLY_DATABASE_SYSTEM_URL=self._urls.system)
+        if "chally_app" in roles:
+            function.tell(CHALLY_DATABASE_APP_URL=self._urls.app)
+        if "chally_system" in roles:
+            function.tell(CHALLY_DATABASE_SYSTEM_URL=self._urls.system)
 
-    def admit_owner(self, function: Function) -> None:
+    def admit_administrator(self, function: Function) -> None:
         function.tell(CHALLY_DATABASE_OWNER_URL=self._urls.owner)
 
 
-class RdsDatabase(Construct, Database):
+class RdsDatabase(Construct):
     """RDS Postgres behind RDS Proxy.
 
     Nobody has a password but the administrator, whose secret RDS makes and rotates. Functions sign in to the proxy
-    with IAM tokens, and the proxy to the instance (end-to-end IAM), so a role is a grant and never a secret.
+    with IAM tokens, and the proxy to the instance (end-to-end IAM): being allowed a role is a grant, never a secret.
+
+    Does RDS Proxy support Postgres 18? AWS lists it by region, and the Postgres part of that page could not be read
+    where this was written, so read it before the first deploy:
+    https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Concepts.RDS_Fea_Regions_DB-eng.Feature.RDSProxy.html
+    Others say they run 18.3 behind a proxy (production runbook of github.com/mamsterla/wallyanalyzer).
     """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, settings: Settings, instance: DatabaseInstance, network: Network
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.instance = self._instance(settings, instance, network)
+        self.proxy = self._proxy(settings, network)
+        self.instance.connections.allow_default_port_from(network.migrations, "Migrations")
+        self.proxy.connections.allow_from(network.functions, ec2.Port.tcp(PORT), "Functions")
+
+    def admit(self, function: Function, *roles: Role) -> None:
+        self._tell(function, host=self.proxy.endpoint)
+        # …:db-proxy:prx-0123: the last part is what IAM knows the proxy by
+        proxy_id = Fn.select(6, Fn.split(":", self.proxy.db_proxy_arn))
+        function.allow("rds-db:connect", on=[self._user(proxy_id, role) for role in roles])
+
+    def admit_administrator(self, function: Function) -> None:
+        # to the instance: migrations take session locks, which would pin the proxy
+        self._tell(function, host=self.instance.db_instance_endpoint_address)
+        assert self.instance.secret
+        function.tell(CHALLY_DATABASE_SECRET_ARN=self.instance.secret.secret_arn)
+        function.allow("secretsmanager:GetSecretValue", on=[self.instance.secret.secret_arn])
+
+    def _tell(self, function: Function, *, host: str) -> None:
+        function.tell(CHALLY_DATABASE_HOST=host, CHALLY_DATABASE_PORT=str(PORT), CHALLY_DATABASE_NAME=NAME)
+
+    def _user(self, resource_id: str, role: Role) -> str:
+        return Stack.of(self).format_arn(
+            service="rds-db",
+            resource="dbuser",
+            resource_name=f"{resource_id}/{role}",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+
+    def _instance(self, settings: Settings, instance: DatabaseInstance, network: Network) -> rds.DatabaseInstance:
+        # RDS would make these log groups itself, and keep what is in them for ever
+        log_groups = [
+            logs.LogGroup(
+                self,
+                f"Logs-{log}",
+                log_group_name=f"/aws/rds/instance/{settings.name}/{log}",
+                retention=settings.log_retention,
+                removal_policy=settings.removal_policy,
+            )
+            for log in LOGS
+        ]
+        engine = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_18_3)
+        database = rds.DatabaseInstance(
+            self,
+            "Instance",
+            instance_identifier=settings.name,
+            engine=engine,
+            instance_type=ec2.InstanceType(instance.instance_type),
+            vpc=network.vpc,
+            vpc_subnets=network.database_subnets,
+            publicly_accessible=False,
+            multi_az=instance.multi_az,
+            database_name=NAME,
+            port=PORT,
+            credentials=rds.Credentials.from_username("chally_admin"),
+            manage_master_user_password=True,
+            iam_authentication=True,
+            storage_encrypted=True,
+            storage_type=rds.StorageType.GP3,
+            allocated_storage=instance.storage,
+            max_allocated_storage=instance.max_storage,
+            # point-in-time recovery to any second of these days
+            backup_retention=Duration.days(instance.backup_days),
+            delete_automated_backups=not instance.deletion_protection,
+            deletion_protection=instance.deletion_protection,
+            removal_policy=settings.removal_policy,
+            auto_minor_version_upgrade=True,
+            database_insights_mode=rds.DatabaseInsightsMode.STANDARD,
+            enable_performance_insights=True,
+            cloudwatch_logs_exports=list(LOGS),
+            parameter_group=rds.ParameterGroup(
+                self,
+                "Parameters",
+                engine=engine,
+                parameters={
+                    "rds.force_ssl": "1",
+                    "log_min_duration_statement": "500",  # ms
+                    "log_lock_waits": "1",
+                },
+            ),
+        )
+        database.node.add_dependency(*log_groups)
+        return database
+
+    def _proxy(self, settings: Settings, network: Network) -> rds.DatabaseProxy:
+        log_group = logs.LogGroup(
+            self,
+            "ProxyLogs",
+            log_group_name=f"/aws/rds/proxy/{settings.name}",
+            retention=settings.log_retention,
+            removal_policy=settings.removal_policy,
+        )
+        role = iam.Role(self, "ProxyRole", assumed_by=iam.ServicePrincipal("rds.amazonaws.com"))
+        resource_id = self.instance.instance_resource_id
+        assert resource_id
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["rds-db:connect"], resources=[self._user(resource_id, user) for user in ROLES]
+            )
+        )
+        proxy = rds.DatabaseProxy(
+            self,
+            "Proxy",
+            db_proxy_name=settings.name,
+            proxy_target=rds.ProxyTarget.from_instance(self.instance),
+            vpc=network.vpc,
+            vpc_subnets=network.database_subnets,
+            role=role,
+            default_auth_scheme=rds.DefaultAuthScheme.IAM_AUTH,
+            require_tls=True,
+            # a tenth of the connections is left to migrations and to people
+            max_connections_percent=90,
+            # an HTTP function gives up after 15 seconds: better a quick 503 than a queue
+            borrow_timeout=Duration.seconds(5),
+        )
+        proxy.node.add_dependency(log_group)
+        return proxy

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -13,11 +13,24 @@ from aws_cdk import aws_scheduler_targets as targets
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra.acknowledgements import acknowledge
+from infra.network import Network
 from infra.settings import Settings
 
 # Lambda shares out CPU by memory; at this size a function has one whole vCPU
 # (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
 ONE_VCPU = 1769
+
+# What Lambda needs to put a function into a VPC. Most of these actions know no resources
+# (https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions).
+VPC_ACTIONS = (
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,25 +41,24 @@ class House:
     code: lambda_.Code
     layers: Mapping[str, lambda_.ILayerVersion]
     public_url: str
+    network: Network | None
     failures: sqs.IQueue
     """Takes what was invoked asynchronously and failed for good."""
     scheduler: iam.IRole
     """What EventBridge Scheduler acts as."""
-    vpc: ec2.IVpc | None = None
-    subnets: ec2.SubnetSelection | None = None
 
 
 class Function(Construct):
     """A Python 3.13 arm64 Lambda with a JSON log, its own role and SnapStart behind the alias `live`.
 
-    The role may write the function's own log and nothing else; `infra.backend` adds what more it may do.
-    Everything that invokes the function invokes `alias`, whose version a deploy moves once the new one is published.
+    The role may write the function's own log, and be in the VPC; `infra.backend` adds all else. Whatever invokes the
+    function invokes `alias`, which a deploy moves to the new version once that is published.
     """
 
     def __init__(
         self,
         scope: Construct,
-        id: str,
+        construct_id: str,
         *,
         house: House,
         name: str,
@@ -55,25 +67,28 @@ class Function(Construct):
         memory: int = ONE_VCPU,
         layers: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        security_group: ec2.ISecurityGroup | None = None,
         snap_start: bool = True,
     ) -> None:
         """`name` is the suffix of the function's name; `layers` are those it needs besides core and vendor.
         `snap_start` is off for what runs once a deploy: the snapshot takes minutes, the cold start it saves seconds.
         """
-        super().__init__(scope, id)
+        super().__init__(scope, construct_id)
         self.house = house
         self.timeout = timeout
-        settings = house.settings
-        self.function_name = f"{settings.name}-{name}"
+        self.function_name = f"{house.settings.name}-{name}"
         self.log_group = logs.LogGroup(
             self,
             "Logs",
             log_group_name=f"/aws/lambda/{self.function_name}",
-            retention=settings.log_retention,
-            removal_policy=settings.removal_policy,
+            retention=house.settings.log_retention,
+            removal_policy=house.settings.removal_policy,
         )
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        self.allow("logs:CreateLogStream", "logs:PutLogEvents", on=self.log_group.log_group_arn)
+        self.allow("logs:CreateLogStream", "logs:PutLogEvents", on=[self.log_group.log_group_arn])
+        network = house.network
+        if network:
+            self._allow_vpc()
         self.function = lambda_.Function(
             self,
             "Function",
@@ -87,13 +102,16 @@ class Function(Construct):
             memory_size=memory,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
             role=self.role,
+            vpc=network.vpc if network else None,
+            vpc_subnets=network.functions_subnets if network else None,
+            security_groups=[security_group or network.functions] if network else None,
             log_group=self.log_group,
             logging_format=lambda_.LoggingFormat.JSON,
             system_log_level_v2=lambda_.SystemLogLevel.WARN,
             environment={
-                "CHALLY_STAGE": settings.stage,
-                "CHALLY_VERSION": settings.version,
-                "CHALLY_COMMIT": settings.commit,
+                "CHALLY_STAGE": house.settings.stage,
+                "CHALLY_VERSION": house.settings.version,
+                "CHALLY_COMMIT": house.settings.commit,
                 "CHALLY_PUBLIC_URL": house.public_url,
                 "POWERTOOLS_SERVICE_NAME": handler.split(".", maxsplit=1)[0],
                 "POWERTOOLS_METRICS_NAMESPACE": "Chally",
@@ -103,9 +121,14 @@ class Function(Construct):
         )
         self.alias = lambda_.Alias(self, "Live", alias_name="live", version=self.function.current_version)
 
-    def allow(self, *actions: str, on: str) -> None:
-        """Let the function do `actions` on the resource with ARN `on`."""
-        self.role.add_to_principal_policy(iam.PolicyStatement(actions=list(actions), resources=[on]))
+    def allow(self, *actions: str, on: Sequence[str]) -> None:
+        """Let the function do `actions` on the resources with the ARNs `on`."""
+        self.role.add_to_principal_policy(iam.PolicyStatement(actions=list(actions), resources=list(on)))
+
+    def tell(self, **environment: str) -> None:
+        """Add to the function's environment."""
+        for name, value in environment.items():
+            self.function.add_environment(name, value)
 
     def every(self, rate: Duration) -> None:
         """Invoke the function at this rate, asynchronously. It is idempotent and its next run makes up for a lost one:
@@ -136,3 +159,16 @@ class Function(Construct):
             ),
         )
         asynchronous.node.add_dependency(self.alias)
+
+    def _allow_vpc(self) -> None:
+        """Lambda acts as the function's role to make its network interface; the function's code has no use for that."""
+        self.allow(*VPC_ACTIONS, on=["*"])
+        arn = Stack.of(self).format_arn(service="lambda", resource="function", resource_name=self.function_name)
+        self.role.add_to_principal_policy(
+            iam.PolicyStatement(
+                effect=iam.Effect.DENY,
+                actions=list(VPC_ACTIONS),
+                resources=["*"],
+                conditions={"ArnEquals": {"lambda:SourceFunctionArn": arn}},
+            )
+        )

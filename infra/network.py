@@ -4,7 +4,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.settings import AwsSettings
+from infra.settings import Settings
 
 POSTGRES = ec2.Port.tcp(5432)
 
@@ -18,7 +18,7 @@ class Network(Construct):
     gateway and a subnet of its own.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, settings: AwsSettings) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
         super().__init__(scope, construct_id)
         self.vpc = ec2.Vpc(
             self,
@@ -56,7 +56,7 @@ class Network(Construct):
         group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.HTTPS, "AWS services, by the endpoints of the VPC")
         return group
 
-    def _endpoints(self, settings: AwsSettings) -> None:
+    def _endpoints(self, settings: Settings) -> None:
         self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
         subnets = self.vpc.select_subnets(subnet_group_name="Functions").subnets[: settings.endpoint_zones]
         for name, service in {

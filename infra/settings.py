@@ -56,7 +56,7 @@ class DatabaseUrls:
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseInstance:
-    """The RDS instance of a stage. Storage in GiB; `max_connections` as its memory gives (RDS: bytes / 9531392)."""
+    """The RDS instance of a stage. Storage in GiB; `max_connections` is what RDS derives from the instance's memory."""
 
     instance_type: str
     storage: int
@@ -78,6 +78,8 @@ class Settings:
     public_url: str | None
     """Base of the API; None: the domain's, or the one API Gateway gives."""
     domain: Domain | None
+    endpoint_zones: int
+    """In how many zones the VPC has its interface endpoints; with one, the other zone calls across."""
     cors_origins: tuple[str, ...]
     mail_from: str
     alarm_email: str | None
@@ -119,6 +121,7 @@ def _local(inputs: Inputs) -> Settings:
         database=DatabaseUrls(app=app, system=system, owner=owner),
         public_url=inputs.public_url,
         domain=None,
+        endpoint_zones=0,
         cors_origins=inputs.cors_origins or ("http://localhost:3000", "http://localhost:5173"),
         mail_from=inputs.mail_from or MAIL_FROM,
         alarm_email=None,
@@ -134,16 +137,17 @@ def _staging(inputs: Inputs) -> Settings:
         version=_version(),
         commit=inputs.commit or _commit(),
         database=DatabaseInstance(
-            instance_type="t4g.small",
+            instance_type="t4g.medium",
             storage=20,
             max_storage=100,
             multi_az=False,
             backup_days=7,
             deletion_protection=False,
-            max_connections=225,
+            max_connections=400,
         ),
         public_url=None,
         domain=_domain(inputs),
+        endpoint_zones=1,
         cors_origins=inputs.cors_origins or ("https://staging.chally.example",),
         mail_from=inputs.mail_from or MAIL_FROM,
         alarm_email=inputs.alarm_email,
@@ -159,16 +163,17 @@ def _prod(inputs: Inputs) -> Settings:
         version=_version(),
         commit=inputs.commit or _commit(),
         database=DatabaseInstance(
-            instance_type="m8g.large",
+            instance_type="m7g.large",
             storage=100,
             max_storage=1000,
             multi_az=True,
             backup_days=35,
             deletion_protection=True,
-            max_connections=900,
+            max_connections=800,
         ),
         public_url=None,
         domain=_domain(inputs),
+        endpoint_zones=2,
         cors_origins=inputs.cors_origins or ("https://chally.example",),
         mail_from=inputs.mail_from or MAIL_FROM,
         alarm_email=inputs.alarm_email,

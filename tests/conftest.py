@@ -1,6 +1,8 @@
 """One Postgres for the whole run, migrated once into a template; every test gets a clone of it and a fresh world."""
 
+import io
 import json
+import logging
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -133,9 +135,7 @@ def cloud(database: Database, signer: Any, monkeypatch: pytest.MonkeyPatch) -> I
         aws.client.cache_clear()
         parameters.clear_caches()
         sqs = boto3.client("sqs")
-        secret = boto3.client("secretsmanager").create_secret(
-            Name="signing", SecretString=json.dumps(asdict(signer))
-        )
+        secret = boto3.client("secretsmanager").create_secret(Name="signing", SecretString=json.dumps(asdict(signer)))
         boto3.client("s3").create_bucket(Bucket="uploads-test")
         boto3.client("sesv2").create_email_identity(EmailIdentity="club@chally.test")
         monkeypatch.setenv("CHALLY_OUTBOX_QUEUE_URL", sqs.create_queue(QueueName="outbox")["QueueUrl"])
@@ -193,6 +193,19 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
         monkeypatch.setattr(clock, "now", lambda: instant)
 
     return set_clock
+
+
+@pytest.fixture
+def logs() -> Iterator[Callable[[], str]]:
+    """What the functions have logged, as text."""
+    from chally.log import logger
+
+    stream = io.StringIO()
+    handler = logger.registered_handler
+    assert isinstance(handler, logging.StreamHandler)
+    before = handler.setStream(stream)
+    yield stream.getvalue
+    handler.setStream(before)
 
 
 @pytest.fixture

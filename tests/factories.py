@@ -27,15 +27,15 @@ def picture(seed: int, size: tuple[int, int] = (1024, 768)) -> Image.Image:
     return Image.fromarray((lit + grain).clip(0, 255).astype(np.uint8))
 
 
-def photo(seed: int, size: tuple[int, int] = (1024, 768), *, format: str = "JPEG", **options: object) -> bytes:
+def photo(seed: int, size: tuple[int, int] = (1024, 768), *, file_format: str = "JPEG", **options: object) -> bytes:
     """The bytes of that picture; `options` go to Pillow (quality, exif, progressive, lossless)."""
-    return encoded(picture(seed, size), format=format, **options)
+    return encoded(picture(seed, size), file_format=file_format, **options)
 
 
-def encoded(image: Image.Image, *, format: str = "JPEG", **options: object) -> bytes:
+def encoded(image: Image.Image, *, file_format: str = "JPEG", **options: object) -> bytes:
     """An image file's bytes."""
     file = io.BytesIO()
-    image.save(file, format, **options)
+    image.save(file, file_format, **options)
     return file.getvalue()
 
 

@@ -11,11 +11,6 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-# Where Meta recommends to start (pdq/README.md, "Matching"): 31 bits or fewer apart is the same picture, and a fingerprint
-# with a quality of 49 or less is discarded, because its picture shows too little to be told from others.
-DUPLICATE_DISTANCE = 31
-DISCARDED_QUALITY = 49
-
 # The picture is reduced to 64 x 64, of whose cosine transform the 16 x 16 lowest frequencies but the zeroth are kept.
 _REDUCED = 64
 _FREQUENCIES = 16
@@ -38,11 +33,6 @@ class Fingerprint:
         return (self.value ^ other.value).bit_count()
 
     @property
-    def comparable(self) -> bool:
-        """Whether a small distance to another fingerprint means anything."""
-        return self.quality > DISCARDED_QUALITY
-
-    @property
     def bits(self) -> str:
         """The text of a Postgres bit(256), first bit first."""
         return f"{self.value:0{_BITS}b}"
@@ -57,8 +47,8 @@ def of(luma: Luma) -> Fingerprint:
 
 
 def dihedral(luma: Luma) -> tuple[Fingerprint, ...]:
-    """The fingerprints of the picture as it is, turned by 90, 180 and 270 degrees, upside down, mirrored, and flipped about
-    either diagonal: eight for little more than the price of one, since each is a change of signs in the same transform.
+    """The fingerprints of the picture as it is, turned by 90, 180 and 270 degrees, upside down, mirrored, and flipped
+    about either diagonal: eight for little more than the price of one, as each only changes signs in one transform.
     """
     if min(luma.shape) < _SMALLEST_SIDE:
         return (Fingerprint(0, 0),) * 8
@@ -96,7 +86,7 @@ def _counts(side: int, window: int) -> _Floats:
 
 
 def _average_pixels(luma: Luma, window: int) -> _Floats:
-    """The first pass, along rows. Sums of whole numbers are exact in any order, so it can be a few sums of whole pictures."""
+    """The first pass, along rows. Sums of whole numbers are exact in any order: here a few sums of whole pictures."""
     height, width = luma.shape
     behind = window - window // 2 - 1
     padded = np.zeros((height, width + window - 1), np.uint16 if window <= 256 else np.uint32)
@@ -108,7 +98,7 @@ def _average_pixels(luma: Luma, window: int) -> _Floats:
 
 
 def _moving_average(values: _Floats, window: int) -> _Floats:
-    """A later pass, along columns, as a running sum from top to bottom: add what enters the window, subtract what leaves."""
+    """A later pass, along columns: a running sum from top to bottom adds what enters the window, subtracts what leaves."""
     side = len(values)
     ahead = window // 2 + 1
     totals = np.zeros_like(values)
@@ -133,7 +123,7 @@ def _moving_average(values: _Floats, window: int) -> _Floats:
 
 
 def _quality(reduced: _Floats) -> int:
-    """How much there is to see: the steps between neighbours that exceed one percent of the range, summed and scaled."""
+    """How much there is to see: the steps between neighbours, in whole percents of the range, summed and scaled."""
     steps = 0
     for axis in (0, 1):
         percent = np.diff(reduced, axis=axis) * np.float32(100) / np.float32(255)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# Format by content, as Pillow names it. MPO is what phones make of a JPEG with a second picture (a depth or gain map) behind it.
+# Format by content, as Pillow names it. MPO is a JPEG with a second picture behind it: phones put a gain map there.
 CONTENT_TYPES = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 # A phone's largest photos have 50.1 million pixels (8160 x 6144). A JPEG is shrunk as it is decoded; PNG and WebP come
 # in full, several times over: 64 million pixels took 1.3 GB of memory there, 32 million take 700 MB.
@@ -49,7 +49,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Photo:
-    """A picture the right way up: its size in pixels, and its luma shrunk for `fingerprints`, shaped (height, width)."""
+    """A picture the right way up: its size in pixels, and its luma, shrunk for `fingerprints`: (height, width)."""
 
     content_type: str
     width: int

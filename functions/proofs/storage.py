@@ -1,7 +1,4 @@
-"""Uploads: a URL by which a client may put one certain file, and nothing else, into our bucket (SigV4, AWS's own scheme).
-
-https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
-"""
+"""Uploads: a URL by which a client may put one certain file and nothing else into our bucket, and what it put there."""
 
 import secrets
 from collections.abc import Mapping
@@ -10,10 +7,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+from chally import aws
+
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
 
 PREFIX = "uploads/"
+
+# A version that was never there or is no more, and one that is the mark of a deletion.
+_GONE = {"NoSuchKey", "NoSuchVersion", "MethodNotAllowed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,9 @@ def presign_put(
 
     All three are among the signed headers, so storage refuses anything else. `endpoint_url` is that of a local AWS,
     which is addressed by path; null means S3 itself, addressed by the bucket's own host name.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
     """
-    # Imported here: with a boto3 client it would cost a third of the function's cold start, and other routes need neither.
+    # Imported here: the other routes of the function need no botocore, and nothing needs a boto3 client.
     from botocore.auth import S3SigV4QueryAuth
     from botocore.awsrequest import AWSRequest
 
@@ -75,3 +78,19 @@ def presign_put(
     signature = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
     query = urlencode({**request.params, "X-Amz-Signature": signature}, quote_via=quote)
     return Upload(f"{request.url}?{query}", headers, now + expires)
+
+
+def read(bucket: str, key: str, version_id: str | None, *, max_bytes: int) -> bytes | None:
+    """The object's bytes, but no more than one beyond `max_bytes`; None when it has been deleted meanwhile."""
+    s3 = aws.client("s3")
+    try:
+        if version_id is None:
+            found = s3.get_object(Bucket=bucket, Key=key)
+        else:
+            found = s3.get_object(Bucket=bucket, Key=key, VersionId=version_id)
+    except s3.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] in _GONE:
+            return None
+        raise
+    with found["Body"] as body:
+        return body.read(max_bytes + 1)

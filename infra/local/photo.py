@@ -64,12 +64,12 @@ def make(seed: int) -> Photo:
     rows = np.linspace(0, 1, height)[:, None]
     clouds = _clouds(random)
     light = _clouds(random, coarsest=2)
-    sky = random.uniform(0.3, 0.9, 3)
+    sky = random.uniform(0.5, 0.9, 3)
     pixels = np.stack([tint * (1 - 0.4 * rows) + 0.45 * clouds * (1.1 - tint) for tint in sky], axis=2)
     for distance in np.linspace(0.35, 0.9, 4) + random.uniform(-0.12, 0.12, 4):
         # A ridge is a line of noise; what lies below it is hidden by the hill, the nearer the darker.
         ridge = distance + 0.35 * (_clouds(random)[random.integers(height)] - 0.5)
-        hill = random.uniform(0.05, 0.75, 3) * (1.2 - distance)
+        hill = (random.uniform(0.2, 0.6, 3) + random.uniform(0.1, 0.5)) * (1.2 - distance) * 0.8
         texture = 0.6 + 0.8 * _clouds(random, coarsest=8)
         pixels = np.where((rows > ridge)[..., None], hill * texture[..., None], pixels)
     pixels = pixels * (0.35 + 1.1 * light[..., None]) + random.normal(0, 0.01, pixels.shape)

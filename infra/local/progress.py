@@ -134,7 +134,7 @@ def run(
         start = out.tell()
         # The standard input is closed: nothing here may wait for an answer that nobody can see asked for.
         child = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, cwd=cwd, pass_fds=tuple(keep)
+            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=_plain(env), cwd=cwd, pass_fds=tuple(keep)
         )
         try:
             status = child.wait()
@@ -153,6 +153,12 @@ def tail(log: Path, start: int = 0) -> str:
     with log.open("rb") as written:
         written.seek(start)
         return written.read().decode(errors="replace")
+
+
+def _plain(env: Mapping[str, str] | None) -> dict[str, str]:
+    """The environment with colours off: the output goes to a file."""
+    kept = {name: value for name, value in (os.environ if env is None else env).items() if name != "FORCE_COLOR"}
+    return {**kept, "NO_COLOR": "1", "PYTHON_COLORS": "0"}
 
 
 def _symbols(out: IO[str]) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import pdqhash
 import pytest
 from PIL import Image
 
-from proofs import fingerprints
+from proofs import fingerprints, rules
 from proofs.fingerprints import Fingerprint
 from tests import corpora
 from tests.factories import picture
@@ -90,8 +90,8 @@ class TestDihedral:
         copy = fingerprints.of(luma(original if transpose is None else original.transpose(transpose)))
         distances = [fingerprint.distance(copy) for fingerprint in fingerprints.dihedral(luma(original))]
         assert distances.index(min(distances)) == index
-        assert min(distances) <= fingerprints.DUPLICATE_DISTANCE
-        assert sorted(distances)[1] > 3 * fingerprints.DUPLICATE_DISTANCE
+        assert min(distances) <= rules.DUPLICATE_DISTANCE
+        assert sorted(distances)[1] > 3 * rules.DUPLICATE_DISTANCE
 
     def test_the_first_is_the_picture_itself(self) -> None:
         grey = luma(picture(4))
@@ -111,13 +111,13 @@ class TestDistance:
         original = picture(6)
         copy = original.resize((width, width * 3 // 4))
         distance = fingerprints.of(luma(copy)).distance(fingerprints.of(luma(original)))
-        assert distance <= fingerprints.DUPLICATE_DISTANCE
+        assert distance <= rules.DUPLICATE_DISTANCE
 
     def test_other_pictures_are_far(self) -> None:
         variants = [fingerprints.dihedral(luma(picture(seed, (320, 240)))) for seed in range(30)]
         for index, mine in enumerate(variants):
             for theirs in variants[index + 1 :]:
-                assert min(variant.distance(theirs[0]) for variant in mine) > 2 * fingerprints.DUPLICATE_DISTANCE
+                assert min(variant.distance(theirs[0]) for variant in mine) > 2 * rules.DUPLICATE_DISTANCE
 
     def test_counts_bits(self) -> None:
         assert Fingerprint(0b1011, 100).distance(Fingerprint(0b0110, 100)) == 3
@@ -138,16 +138,10 @@ class TestForms:
 
 class TestQuality:
     def test_a_flat_picture_has_none(self) -> None:
-        fingerprint = fingerprints.of(np.full((300, 300), 128, np.uint8))
-        assert fingerprint.quality == 0
-        assert not fingerprint.comparable
+        assert fingerprints.of(np.full((300, 300), 128, np.uint8)).quality == 0
 
     def test_a_photo_has_plenty(self) -> None:
-        assert fingerprints.of(luma(picture(9))).comparable
-
-    def test_the_gate_is_where_meta_puts_it(self) -> None:
-        assert not Fingerprint(0, 49).comparable
-        assert Fingerprint(0, 50).comparable
+        assert rules.comparable(fingerprints.of(luma(picture(9))).quality)
 
     @pytest.mark.parametrize("size", [(1, 1), (4, 400), (400, 4)])
     def test_too_small_to_hash(self, size: tuple[int, int]) -> None:

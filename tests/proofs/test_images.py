@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from proofs import fingerprints, images
+from proofs import fingerprints, images, rules
 from proofs.images import Unreadable
 from tests import corpora
 from tests.factories import encoded, photo, picture
@@ -34,9 +34,9 @@ def refusal(data: bytes, declared_type: str = JPEG) -> str:
 
 
 class TestReads:
-    @pytest.mark.parametrize(("format", "declared_type"), FORMATS)
-    def test_each_format(self, format: str, declared_type: str) -> None:
-        data = encoded(ORIGINAL, format=format)
+    @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS)
+    def test_each_format(self, file_format: str, declared_type: str) -> None:
+        data = encoded(ORIGINAL, file_format=file_format)
         read = images.read(data, declared_type)
         assert (read.content_type, read.width, read.height) == (declared_type, 1024, 768)
         assert (read.luma.dtype, read.luma.shape) == (np.uint8, (384, 384))
@@ -48,14 +48,14 @@ class TestReads:
 
     @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA"])
     def test_png_modes(self, mode: str) -> None:
-        assert distance(encoded(ORIGINAL.convert(mode), format="PNG"), PNG) <= 12
+        assert distance(encoded(ORIGINAL.convert(mode), file_format="PNG"), PNG) <= 12
 
     def test_sixteen_bits(self) -> None:
         grey = np.asarray(ORIGINAL.convert("L")).astype(np.uint16) * 257
-        assert distance(encoded(Image.fromarray(grey), format="PNG"), PNG) <= 10
+        assert distance(encoded(Image.fromarray(grey), file_format="PNG"), PNG) <= 10
 
     def test_black_and_white(self) -> None:
-        read = images.read(encoded(ORIGINAL.convert("1"), format="PNG"), PNG)
+        read = images.read(encoded(ORIGINAL.convert("1"), file_format="PNG"), PNG)
         assert read.luma.max() > 200
 
     def test_progressive(self) -> None:
@@ -69,15 +69,15 @@ class TestReads:
 
     def test_a_mirrored_one_is_found_by_a_dihedral_fingerprint(self) -> None:
         data = encoded(ORIGINAL.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
-        assert distance(data, JPEG) > 3 * fingerprints.DUPLICATE_DISTANCE
+        assert distance(data, JPEG) > 3 * rules.DUPLICATE_DISTANCE
         variants = fingerprints.dihedral(images.read(data, JPEG).luma)
         assert min(variant.distance(FULL_SIZE) for variant in variants) <= 10
 
     @pytest.mark.parametrize("size", [(1, 1), (3, 3000), (3000, 3)])
     def test_a_picture_too_small_to_compare_is_still_a_picture(self, size: tuple[int, int]) -> None:
-        read = images.read(encoded(Image.new("RGB", size), format="PNG"), PNG)
+        read = images.read(encoded(Image.new("RGB", size), file_format="PNG"), PNG)
         assert (read.width, read.height) == size
-        assert not fingerprints.of(read.luma).comparable
+        assert not rules.comparable(fingerprints.of(read.luma).quality)
 
     def test_a_second_picture_behind_the_first_as_phones_write_it(self) -> None:
         file = io.BytesIO()
@@ -94,14 +94,17 @@ class TestTransparency:
         """A picture that hides another one in its transparent pixels is as white as it looks."""
         hidden = ORIGINAL.convert("RGBA")
         hidden.putalpha(0)
-        for format, declared_type in FORMATS[1:]:
-            read = images.read(encoded(hidden, format=format, **({"exact": True} if format == "WEBP" else {})), declared_type)
+        for file_format, declared_type in FORMATS[1:]:
+            read = images.read(
+                encoded(hidden, file_format=file_format, **({"exact": True} if file_format == "WEBP" else {})),
+                declared_type,
+            )
             assert (read.luma == 255).all()
 
     def test_transparent_palette(self) -> None:
         image = Image.new("P", (400, 400), 1)
         image.putpalette([0, 0, 0, 10, 20, 30])
-        assert (images.read(encoded(image, format="PNG", transparency=1), PNG).luma == 255).all()
+        assert (images.read(encoded(image, file_format="PNG", transparency=1), PNG).luma == 255).all()
 
 
 class TestOrientation:
@@ -116,20 +119,22 @@ class TestOrientation:
         8: Image.Transpose.ROTATE_270,
     }
 
-    @pytest.mark.parametrize(("format", "declared_type"), FORMATS)
+    @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS)
     @pytest.mark.parametrize("orientation", TURNED)
-    def test_applied(self, orientation: int, format: str, declared_type: str) -> None:
+    def test_applied(self, orientation: int, file_format: str, declared_type: str) -> None:
         """EXIF says how the stored pixels lie; what is hashed is what a person sees."""
         turn = self.TURNED[orientation]
         stored = ORIGINAL if turn is None else ORIGINAL.transpose(turn)
         exif = Image.Exif()
         exif[0x0112] = orientation
-        data = encoded(stored, format=format, exif=exif)
+        data = encoded(stored, file_format=file_format, exif=exif)
         read = images.read(data, declared_type)
         assert (read.width, read.height) == ORIGINAL.size
         assert distance(data, declared_type) <= 10
 
-    @pytest.mark.parametrize("exif", [b"", b"Exif\0\0", b"Exif\0\0II*\0" + b"\xff" * 60, b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"])
+    @pytest.mark.parametrize(
+        "exif", [b"", b"Exif\0\0", b"Exif\0\0II*\0" + b"\xff" * 60, b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"]
+    )
     def test_broken_metadata_spoils_nothing(self, exif: bytes) -> None:
         assert distance(encoded(ORIGINAL, exif=exif), JPEG) <= 10
 
@@ -141,27 +146,29 @@ class TestOrientation:
 
 
 class TestNotAnImage:
-    @pytest.mark.parametrize("data", [b"", b"\0", b"I did it, I promise.\n" * 50, b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF"])
+    @pytest.mark.parametrize(
+        "data", [b"", b"\0", b"I did it, I promise.\n" * 50, b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF"]
+    )
     def test_no_picture(self, data: bytes) -> None:
         for _, declared_type in FORMATS:
             assert refusal(data, declared_type) == "not_an_image"
 
-    @pytest.mark.parametrize("format", ["GIF", "BMP", "TIFF", "PPM", "ICO", "PDF"])
-    def test_other_formats(self, format: str) -> None:
-        assert refusal(encoded(picture(1, (64, 64)), format=format)) == "not_an_image"
+    @pytest.mark.parametrize("file_format", ["GIF", "BMP", "TIFF", "PPM", "ICO", "PDF"])
+    def test_other_formats(self, file_format: str) -> None:
+        assert refusal(encoded(picture(1, (64, 64)), file_format=file_format)) == "not_an_image"
 
-    @pytest.mark.parametrize(("format", "declared_type"), FORMATS)
+    @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS)
     @pytest.mark.parametrize("kept", [0.02, 0.5, 0.98])
-    def test_truncated(self, format: str, declared_type: str, kept: float) -> None:
-        data = photo(2, (640, 480), format=format)
+    def test_truncated(self, file_format: str, declared_type: str, kept: float) -> None:
+        data = photo(2, (640, 480), file_format=file_format)
         assert refusal(data[: int(len(data) * kept)], declared_type) == "not_an_image"
 
-    @pytest.mark.parametrize(("format", "declared_type"), FORMATS[1:])
-    def test_animated(self, format: str, declared_type: str) -> None:
+    @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS[1:])
+    def test_animated(self, file_format: str, declared_type: str) -> None:
         """Others would see frames that were never compared."""
         file = io.BytesIO()
         frames = [picture(seed, (200, 200)) for seed in range(3)]
-        frames[0].save(file, format, save_all=True, append_images=frames[1:])
+        frames[0].save(file, file_format, save_all=True, append_images=frames[1:])
         assert refusal(file.getvalue(), declared_type) == "not_an_image"
 
     def test_thousands_of_scans(self) -> None:
@@ -171,10 +178,10 @@ class TestNotAnImage:
 
 
 class TestTypeMismatch:
-    @pytest.mark.parametrize(("format", "actual"), FORMATS)
+    @pytest.mark.parametrize(("file_format", "actual"), FORMATS)
     @pytest.mark.parametrize("declared", [JPEG, PNG, WEBP, "image/gif", "text/plain", ""])
-    def test_content_decides(self, format: str, actual: str, declared: str) -> None:
-        data = photo(3, (64, 64), format=format)
+    def test_content_decides(self, file_format: str, actual: str, declared: str) -> None:
+        data = photo(3, (64, 64), file_format=file_format)
         if actual == declared:
             assert images.read(data, declared).content_type == actual
         else:
@@ -189,16 +196,16 @@ class TestTooLarge:
         "WebP, pixels beyond our cap": ((6000, 6000), "WEBP", WEBP),
     }
 
-    @pytest.mark.parametrize(("size", "format", "declared_type"), BOMBS.values(), ids=list(BOMBS))
-    def test_bombs(self, size: tuple[int, int], format: str, declared_type: str) -> None:
-        options = {"lossless": True, "method": 0} if format == "WEBP" else {}
-        data = encoded(Image.new("L", size), format=format, **options)
+    @pytest.mark.parametrize(("size", "file_format", "declared_type"), BOMBS.values(), ids=list(BOMBS))
+    def test_bombs(self, size: tuple[int, int], file_format: str, declared_type: str) -> None:
+        options = {"lossless": True, "method": 0} if file_format == "WEBP" else {}
+        data = encoded(Image.new("L", size), file_format=file_format, **options)
         assert len(data) < 2_000_000
         assert refusal(data, declared_type) == "too_large"
 
     def test_a_header_that_promises_too_much(self) -> None:
         """The size is refused before a byte of the picture is decoded or its memory taken."""
-        data = bytearray(encoded(Image.new("RGB", (8, 8)), format="WEBP", lossless=True))
+        data = bytearray(encoded(Image.new("RGB", (8, 8)), file_format="WEBP", lossless=True))
         data[21:25] = (0x3FFF | 0x3FFF << 14).to_bytes(4, "little")
         assert refusal(bytes(data), WEBP) == "too_large"
 
@@ -211,14 +218,16 @@ class TestTooLarge:
             "images.read(open(sys.argv[1], 'rb').read(), 'image/webp');"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )
-        run = subprocess.run([sys.executable, "-c", program, file, *sys.path], capture_output=True, text=True, check=True)
+        run = subprocess.run(
+            [sys.executable, "-c", program, file, *sys.path], capture_output=True, text=True, check=True
+        )
         assert int(run.stdout) < 900 * 1024
 
 
 class TestHostile:
     SEEDS = [
-        (photo(seed, (96, 64), format=format, **options), declared_type)
-        for seed, (format, declared_type, options) in enumerate(
+        (photo(seed, (96, 64), file_format=file_format, **options), declared_type)
+        for seed, (file_format, declared_type, options) in enumerate(
             [("JPEG", JPEG, {}), ("JPEG", JPEG, {"progressive": True}), ("PNG", PNG, {}), ("WEBP", WEBP, {})]
         )
     ]
@@ -226,7 +235,11 @@ class TestHostile:
     @settings(max_examples=400, deadline=None)
     @given(
         st.sampled_from(SEEDS),
-        st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(max_size=8), st.integers(0, 8)), min_size=1, max_size=6),
+        st.lists(
+            st.tuples(st.floats(0, 1, exclude_max=True), st.binary(max_size=8), st.integers(0, 8)),
+            min_size=1,
+            max_size=6,
+        ),
     )
     def test_mutated_files_are_read_or_refused(
         self, seed: tuple[bytes, str], edits: list[tuple[float, bytes, int]]
@@ -262,7 +275,7 @@ class TestHostile:
         before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
         images.read(photo(1, (64, 64)), JPEG)
         refusal(b"")
-        assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES) == before
+        assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
 
 
 @corpora.needed
@@ -273,17 +286,17 @@ class TestRealFiles:
         with Image.open(path) as image:
             whole = np.asarray(image.convert("L"))
         read = images.read(path.read_bytes(), JPEG)
-        assert fingerprints.dihedral(read.luma)[0].quality > fingerprints.DISCARDED_QUALITY
+        assert fingerprints.dihedral(read.luma)[0].quality > rules.DISCARDED_QUALITY
         distances = [variant.distance(fingerprints.of(whole)) for variant in fingerprints.dihedral(read.luma)]
         assert min(distances) <= 10
 
     @pytest.mark.parametrize("path", corpora.files("near_duplicates/bridge-*.jpg"), ids=lambda path: path.stem)
     def test_every_copy_of_the_bridge_is_found(self, path: Path) -> None:
-        assert self.nearest(path) <= fingerprints.DUPLICATE_DISTANCE
+        assert self.nearest(path) <= rules.DUPLICATE_DISTANCE
 
     @pytest.mark.parametrize("path", corpora.files("near_duplicates/unrelated-*.jpg"), ids=lambda path: path.stem)
     def test_no_other_picture_is_the_bridge(self, path: Path) -> None:
-        assert self.nearest(path) > 2 * fingerprints.DUPLICATE_DISTANCE
+        assert self.nearest(path) > 2 * rules.DUPLICATE_DISTANCE
 
     @pytest.mark.parametrize("path", corpora.files("invalid/*"), ids=lambda path: path.stem)
     def test_invalid_metadata_does_not_hide_a_picture(self, path: Path) -> None:

@@ -1,0 +1,75 @@
+"""The windows job, by the real handler."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chally import clock, db
+from challenges import standings
+from challenges.jobs import windows_handler
+from tests.api import Client, Context
+from tests.conftest import Database, Join, challenge_body
+
+
+@pytest.fixture
+def owner(person: Join) -> Client:
+    return person("owner")
+
+
+@pytest.fixture
+def challenge(owner: Client) -> dict[str, Any]:
+    return dict(owner.post("/v1/challenges", challenge_body(clock.now())).json)
+
+
+def run() -> dict[str, int]:
+    return dict(windows_handler({}, Context()))  # type: ignore[arg-type]
+
+
+def test_it_keeps_everyones_windows_ahead(
+    owner: Client, challenge: dict[str, Any], database: Database, at: Callable[[datetime], None]
+) -> None:
+    latest = "select max(local_date) from challenges.windows"
+    before = database.execute(latest)[0][0]
+    at(clock.now() + timedelta(days=3))
+    run()
+    assert database.execute(latest)[0][0] == before + timedelta(days=3)
+
+
+def test_a_window_that_nobody_proved_is_missed_once(
+    owner: Client, challenge: dict[str, Any], database: Database, at: Callable[[datetime], None]
+) -> None:
+    at(clock.now() + timedelta(days=1, minutes=21))
+    assert run()["closed"] == run()["closed"] + 1
+    standing = owner.get(f"/v1/challenges/{challenge['id']}/standings").json["items"][0]
+    assert (standing["missed"], standing["points"], standing["current_streak"]) == (1, 0, 0)
+
+
+def test_a_verdict_that_comes_late_turns_it(
+    owner: Client, challenge: dict[str, Any], database: Database, at: Callable[[datetime], None]
+) -> None:
+    at(clock.now() + timedelta(days=1, minutes=21))
+    run()
+    participant, day = database.execute(
+        "select participant_id, local_date from challenges.windows where outcome = 'missed'"
+    )[0]
+    for _ in range(2):  # every event may come twice
+        with db.as_system("test") as tx:
+            standings.record(tx, participant, day, "accepted")
+    with db.as_system("test") as tx:
+        standings.record(tx, participant, day, "missed")  # and out of order
+    standing = owner.get(f"/v1/challenges/{challenge['id']}/standings").json["items"][0]
+    assert (standing["missed"], standing["accepted"], standing["points"]) == (0, 1, 10)
+    query = {"from": day, "to": day}
+    assert owner.get(f"/v1/challenges/{challenge['id']}/windows", **query).json[0]["state"] == "accepted"
+
+
+def test_paused_challenges_get_no_windows(
+    owner: Client, challenge: dict[str, Any], database: Database, at: Callable[[datetime], None]
+) -> None:
+    owner.post(f"/v1/challenges/{challenge['id']}/transitions", {"to": "paused"})
+    before = database.execute("select count(*) from challenges.windows")
+    at(clock.now() + timedelta(days=3))
+    run()
+    assert database.execute("select count(*) from challenges.windows") == before

@@ -1,0 +1,233 @@
+"""Windows against the rules of the contract, on the days that clocks change; the oracle is zoneinfo, not Postgres."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chally import db
+from challenges import windows
+from tests.conftest import Database
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+END = datetime(2027, 12, 31, tzinfo=UTC)
+ALL_DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+Take = Callable[..., UUID]
+
+
+@pytest.fixture
+def take_part(database: Database) -> Take:
+    """A participant of a challenge with these rules, straight in the database: the past cannot be made over HTTP."""
+    user = database.execute(
+        "insert into identity.users (email, username, password_hash, timezone) values ('a@b.test', 'anna', '', 'UTC')"
+        " returning id"
+    )[0][0]
+
+    def take(
+        zone: str,
+        opens: str,
+        closes: str,
+        *,
+        days: list[str] = ALL_DAYS,
+        scope: str = "participant_local",
+        starts_at: datetime = START,
+        ends_at: datetime = END,
+        joined_at: datetime = START,
+    ) -> UUID:
+        import json
+
+        rules = {
+            "schedule": {"days": days, "opens": opens, "closes": closes, "scope": scope},
+            "reminders": {"before_close_minutes": 60},
+            "scoring": {"points": 10, "streak_bonus": 1, "grace_days": 0},
+        }
+        challenge = database.execute(
+            "insert into challenges.challenges (owner_id, title, status, invite_code, timezone, starts_at, ends_at,"
+            " rules) values (%(user)s, 't', 'active', gen_random_uuid(), %(zone)s, %(starts)s, %(ends)s, %(rules)s)"
+            " returning id",
+            user=user,
+            zone=zone if scope == "challenge_tz" else "UTC",
+            starts=starts_at,
+            ends=ends_at,
+            rules=json.dumps(rules),
+        )[0][0]
+        participant: UUID = database.execute(
+            "insert into challenges.participants (challenge_id, user_id, timezone, joined_at)"
+            " values (%(challenge)s, %(user)s, %(zone)s, %(joined)s) returning id",
+            challenge=challenge,
+            user=user,
+            zone="UTC" if scope == "challenge_tz" else zone,
+            joined=joined_at,
+        )[0][0]
+        return participant
+
+    return take
+
+
+def between(participant: UUID, first: date, last: date) -> dict[date, tuple[datetime, datetime]]:
+    with db.as_system("test", read_only=True) as tx:
+        found = windows.between(tx, participant, first, last, END)
+    return {window.local_date: (window.opens_at, window.closes_at) for window in found}
+
+
+def instant(zone: str, day: date, wall: str, *, fold: int) -> datetime:
+    """The oracle: a wall time in a gap moves forward by it; in an overlap `fold` chooses."""
+    local = datetime.combine(day, time.fromisoformat(wall), ZoneInfo(zone))
+    if local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) != local.replace(tzinfo=None):
+        fold = 0  # a gap: the offset before it, which lands behind it
+    return local.replace(fold=fold).astimezone(UTC)
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [
+        ("Europe/Berlin", date(2026, 3, 29)),
+        ("Europe/Berlin", date(2026, 10, 25)),
+        ("America/New_York", date(2026, 3, 8)),
+        ("America/New_York", date(2026, 11, 1)),
+        ("Australia/Lord_Howe", date(2026, 4, 5)),  # half an hour
+        ("Australia/Lord_Howe", date(2026, 10, 4)),
+        ("Africa/Cairo", date(2025, 4, 25)),  # midnight does not exist
+        ("America/Santiago", date(2026, 9, 6)),
+        ("Pacific/Apia", date(2026, 4, 5)),
+        ("Asia/Kolkata", date(2026, 4, 5)),
+    ],
+)
+@pytest.mark.parametrize(("opens", "closes"), [("00:00", "08:00"), ("01:30", "02:30"), ("05:00", "08:00")])
+def test_gaps_and_overlaps(take_part: Take, zone: str, day: date, opens: str, closes: str) -> None:
+    """Rules 1 and 3: forward through a gap; first occurrence to open, second to close; never an empty window."""
+    found = between(take_part(zone, opens, closes), day, day)
+    opening, closing = instant(zone, day, opens, fold=0), instant(zone, day, closes, fold=1)
+    if closing <= opening:
+        nominal = datetime.combine(day, time.fromisoformat(closes)) - datetime.combine(day, time.fromisoformat(opens))
+        wall = opening.astimezone(ZoneInfo(zone)).replace(tzinfo=None) + nominal
+        closing = instant(zone, wall.date(), wall.time().isoformat(), fold=1)
+    assert found == {day: (opening, closing)}
+
+
+def test_a_date_that_the_zone_skipped_has_no_window(take_part: Take) -> None:
+    """Rule 4: Samoa went from the 29th to the 31st."""
+    start = datetime(2011, 12, 1, tzinfo=UTC)
+    participant = take_part("Pacific/Apia", "05:00", "08:00", starts_at=start, joined_at=start)
+    found = between(participant, date(2011, 12, 28), date(2012, 1, 1))
+    assert sorted(found) == [date(2011, 12, 28), date(2011, 12, 29), date(2011, 12, 31), date(2012, 1, 1)]
+
+
+def test_a_window_over_midnight_belongs_to_its_evening(take_part: Take) -> None:
+    found = between(take_part("Europe/Berlin", "22:00", "02:00"), date(2026, 6, 1), date(2026, 6, 1))
+    assert found == {date(2026, 6, 1): (datetime(2026, 6, 1, 20, tzinfo=UTC), datetime(2026, 6, 2, 0, tzinfo=UTC))}
+
+
+def test_windows_of_one_participant_never_overlap(take_part: Take) -> None:
+    """Rule 2: in the long night the first window runs on to the second occurrence of its close."""
+    found = between(take_part("Europe/Berlin", "02:00", "02:30"), date(2026, 10, 24), date(2026, 10, 26))
+    participant = take_part("Europe/Berlin", "02:30", "02:00")
+    ordered = sorted(between(participant, date(2026, 10, 23), date(2026, 10, 27)).values())
+    assert all(earlier[1] <= later[0] for earlier, later in zip(ordered, ordered[1:], strict=False))
+    assert len(found) == 3
+    assert len(ordered) == 5
+
+
+def test_only_scheduled_days_in_the_scope_asked_for(take_part: Take) -> None:
+    local = take_part("Asia/Tokyo", "05:00", "08:00", days=["mon", "fri"])
+    found = between(local, date(2026, 6, 1), date(2026, 6, 7))
+    assert sorted(found) == [date(2026, 6, 1), date(2026, 6, 5)]
+    assert found[date(2026, 6, 1)][0] == datetime(2026, 5, 31, 20, tzinfo=UTC)
+    shared = take_part("Asia/Tokyo", "05:00", "08:00", days=["mon"], scope="challenge_tz")
+    assert between(shared, date(2026, 6, 1), date(2026, 6, 1)) == {date(2026, 6, 1): found[date(2026, 6, 1)]}
+
+
+def test_clipped_to_the_challenge_and_to_joining(take_part: Take) -> None:
+    """Rule 5."""
+    starts, ends = datetime(2026, 6, 1, 6, 30, tzinfo=UTC), datetime(2026, 6, 4, 7, tzinfo=UTC)
+    joined = datetime(2026, 6, 2, 8, tzinfo=UTC)
+    participant = take_part("UTC", "06:00", "08:00", starts_at=starts, ends_at=ends, joined_at=joined)
+    assert between(participant, date(2026, 5, 30), date(2026, 6, 6)) == {
+        date(2026, 6, 3): (datetime(2026, 6, 3, 6, tzinfo=UTC), datetime(2026, 6, 3, 8, tzinfo=UTC)),
+        date(2026, 6, 4): (datetime(2026, 6, 4, 6, tzinfo=UTC), ends),
+    }
+    early = take_part("UTC", "06:00", "08:00", starts_at=starts, ends_at=ends, joined_at=START)
+    assert between(early, date(2026, 6, 1), date(2026, 6, 1))[date(2026, 6, 1)][0] == starts
+
+
+class TestStored:
+    NOW = datetime(2026, 6, 3, 12, tzinfo=UTC)
+
+    def test_precomputed_for_yesterday_to_the_day_after_tomorrow(self, take_part: Take, database: Database) -> None:
+        participants = [take_part(zone, "05:00", "08:00") for zone in ("UTC", "Pacific/Kiritimati", "Pacific/Niue")]
+        with db.as_system("test") as tx:
+            last = windows.precompute_batch(tx, UUID(int=0), 2, self.NOW)
+            assert last == sorted(participants)[1]
+            last = windows.precompute_batch(tx, last, 2, self.NOW)
+            assert last == sorted(participants)[2]
+            assert windows.precompute_batch(tx, last, 2, self.NOW) is None
+        rows = database.execute(
+            "select p.timezone, min(local_date), max(local_date), count(*) from challenges.windows w"
+            " join challenges.participants p on p.id = w.participant_id group by 1 order by 1"
+        )
+        assert rows == [
+            ("Pacific/Kiritimati", date(2026, 6, 3), date(2026, 6, 6), 4),
+            ("Pacific/Niue", date(2026, 6, 2), date(2026, 6, 5), 4),
+            ("UTC", date(2026, 6, 2), date(2026, 6, 5), 4),
+        ]
+
+    def test_a_second_pass_changes_nothing(self, take_part: Take, database: Database) -> None:
+        take_part("UTC", "05:00", "08:00")
+        snapshot = "select xmin, ctid from challenges.windows union all select xmin, ctid from notifications.reminders"
+        with db.as_system("test") as tx:
+            windows.precompute_batch(tx, UUID(int=0), 10, self.NOW)
+        before = database.execute(snapshot)
+        with db.as_system("test") as tx:
+            windows.precompute_batch(tx, UUID(int=0), 10, self.NOW)
+        assert database.execute(snapshot) == before
+        assert before
+
+    def test_reminders_are_due_before_the_close_of_windows_to_come(self, take_part: Take, database: Database) -> None:
+        take_part("UTC", "05:00", "08:00")
+        with db.as_system("test") as tx:
+            windows.precompute_batch(tx, UUID(int=0), 10, self.NOW)
+        rows = database.execute("select local_date, due_at from notifications.reminders order by 1")
+        assert rows == [(date(2026, 6, day), datetime(2026, 6, day, 7, tzinfo=UTC)) for day in (4, 5)]
+
+    def test_a_stored_window_wins(self, take_part: Take, database: Database) -> None:
+        participant = take_part("UTC", "05:00", "08:00")
+        with db.as_system("test") as tx:
+            windows.precompute_batch(tx, UUID(int=0), 10, self.NOW)
+        database.execute("update challenges.windows set opens_at = opens_at - interval '1 minute'")
+        assert between(participant, date(2026, 6, 4), date(2026, 6, 4)) == {
+            date(2026, 6, 4): (datetime(2026, 6, 4, 4, 59, tzinfo=UTC), datetime(2026, 6, 4, 8, tzinfo=UTC))
+        }
+
+    def test_the_current_one_is_open_or_next(self, take_part: Take) -> None:
+        weekly = take_part("UTC", "05:00", "08:00", days=["mon"])
+        late = take_part("UTC", "05:00", "08:00", starts_at=datetime(2027, 5, 1, tzinfo=UTC))
+        over = take_part("UTC", "05:00", "08:00", ends_at=self.NOW)
+        expected = {weekly: date(2026, 6, 8), late: date(2027, 5, 1), over: None}
+        for participant, local_date in expected.items():
+            with db.as_system("test", read_only=True) as tx:
+                window = windows.current(tx, participant, self.NOW)
+            assert (window.local_date if window else None) == local_date
+
+
+HALF_HOURS = st.sampled_from([f"{hour:02}:{minute:02}" for hour in range(24) for minute in (0, 30)])
+ZONES = st.sampled_from(
+    ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo", "America/St_Johns", "Asia/Tokyo"]
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(zone=ZONES, opens=HALF_HOURS, closes=HALF_HOURS, first=st.dates(date(2024, 2, 1), date(2027, 10, 1)))
+def test_no_day_is_lost_and_none_overlaps(take_part: Take, zone: str, opens: str, closes: str, first: date) -> None:
+    """Sixty days of any rule in any zone: a window for every date, in order, none empty."""
+    last = first + timedelta(days=60)
+    found = between(take_part(zone, opens, closes), first, last)
+    assert sorted(found) == [first + timedelta(days=n) for n in range(61)]
+    spans: list[Any] = [found[day] for day in sorted(found)]
+    assert all(opening < closing for opening, closing in spans)
+    assert all(earlier[1] <= later[0] for earlier, later in zip(spans, spans[1:], strict=False))

@@ -1,0 +1,240 @@
+"""What `chally.http` promises for every route, shown on a small router of its own."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from fastapi import Response
+
+from chally import db, http, outbox
+from chally.errors import AppError
+from chally.http import AnonymousTx, UserTx
+from tests.api import Answer, Client, Context, answer, request_event
+from tests.conftest import Database, Join
+
+router = http.router("test")
+
+
+class Taken(AppError):
+    status = 409
+    code = "taken"
+    detail = "Somebody has it."
+
+
+@router.post("/deferred")
+async def deferred(tx: UserTx) -> dict[str, str]:
+    """Breaks a constraint that is only checked by COMMIT."""
+    tx.run("insert into public.deferred values (1, 2)", {})
+    return {"status": "done"}
+
+
+@router.post("/counted", status_code=201)
+async def counted(tx: UserTx, response: Response) -> dict[str, Any]:
+    response.headers["Location"] = "/counted/1"
+    return {"n": tx.value("insert into public.counted default values returning n", {})}
+
+
+@router.get("/written")
+async def written(tx: UserTx) -> dict[str, str]:
+    """A GET that tries to write."""
+    tx.run("insert into public.counted default values", {})
+    return {}
+
+
+@router.post("/mailed")
+async def mailed(tx: UserTx) -> dict[str, str]:
+    outbox.add(tx, "mail", {"template": "reminder", "values": {}})
+    return {}
+
+
+@router.post("/mailed-and-failed")
+async def mailed_and_failed(tx: UserTx) -> dict[str, str]:
+    outbox.add(tx, "mail", {"template": "reminder", "values": {}})
+    raise Taken
+
+
+@router.post("/taken")
+async def taken(tx: UserTx) -> dict[str, str]:
+    tx.run("insert into public.taken values (1)", {})
+    return {}
+
+
+@router.get("/broken")
+async def broken(tx: AnonymousTx) -> dict[str, str]:
+    raise RuntimeError("the secret is 42")
+
+
+@router.get("/raced")
+async def raced(tx: AnonymousTx) -> dict[str, int]:
+    races.append(1)
+    if len(races) < 3:
+        raise psycopg.errors.SerializationFailure
+    return {"attempts": len(races)}
+
+
+@router.get("/lost")
+async def lost(tx: AnonymousTx) -> dict[str, str]:
+    races.append(1)
+    raise psycopg.errors.DeadlockDetected
+
+
+races: list[int] = []
+handler = http.lambda_handler(router, {"taken_pkey": Taken})
+
+
+def call(method: str, path: str, token: str | None = None, body: str | None = None, **headers: str) -> Answer:
+    event = request_event(method, path, {})
+    event["headers"] |= {name.replace("_", "-"): value for name, value in headers.items()}
+    if token:
+        event["headers"]["authorization"] = f"Bearer {token}"
+    if body is not None:
+        event["body"] = body
+    return answer(handler(event, Context()))
+
+
+@pytest.fixture
+def token(person: Join, database: Database) -> Iterator[str]:
+    database.execute("create table public.counted (n serial)")
+    database.execute("create table public.one (id int primary key)")
+    database.execute("create table public.deferred (n int, m int references public.one deferrable initially deferred)")
+    database.execute("create table public.taken (id int constraint taken_pkey primary key)")
+    database.execute("insert into public.taken values (1)")
+    database.execute("grant usage on schema public to chally_app")
+    database.execute("grant all on all tables in schema public to chally_app")
+    database.execute("grant all on all sequences in schema public to chally_app")
+    races.clear()
+    yield str(person("kari").token)
+
+
+class TestTransaction:
+    def test_a_failing_commit_is_not_answered_with_success(self, token: str, database: Database) -> None:
+        refused = call("POST", "/deferred", token)
+        assert refused.status == 500
+        assert refused.code == "internal_error"
+        assert database.execute("select count(*) from public.deferred") == [(0,)]
+
+    def test_a_get_cannot_write(self, token: str, database: Database) -> None:
+        assert call("GET", "/written", token).status == 500
+        assert database.execute("select count(*) from public.counted") == [(0,)]
+
+    def test_a_constraint_becomes_its_error(self, token: str) -> None:
+        assert call("POST", "/taken", token).code == "taken"
+
+    def test_a_lost_race_runs_again(self, token: str) -> None:
+        assert call("GET", "/raced").json == {"attempts": 3}
+
+    def test_a_race_lost_three_times_is_503(self, token: str) -> None:
+        refused = call("GET", "/lost")
+        assert refused.code == "unavailable"
+        assert refused.headers["retry-after"] == "1"
+        assert len(races) == 3
+
+    def test_mail_leaves_only_with_the_commit(self, token: str, database: Database) -> None:
+        database.execute("delete from core.outbox")
+        assert call("POST", "/mailed-and-failed", token).code == "taken"
+        assert database.execute("select count(*) from core.outbox") == [(0,)]
+        assert call("POST", "/mailed", token).status == 200
+        assert database.execute("select count(*) from core.outbox") == [(1,)]
+
+    def test_a_connection_that_died_while_idle_is_replaced(self, token: str, database: Database) -> None:
+        assert call("POST", "/counted", token).status == 201
+        kill = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'chally_app'"
+        database.execute(kill)
+        assert call("POST", "/counted", token).status == 201
+
+    def test_a_database_killed_mid_request_is_503(
+        self, token: str, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = db.Tx.value
+
+        def killed(self: db.Tx, sql: str, params: db.Params) -> Any:
+            database.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'chally_app'")
+            return real(self, sql, params)
+
+        monkeypatch.setattr(db.Tx, "value", killed)
+        assert call("POST", "/counted", token).code == "unavailable"
+        monkeypatch.undo()
+        assert call("POST", "/counted", token).status == 201
+        assert database.execute("select count(*) from public.counted") == [(1,)]
+
+
+class TestIdempotency:
+    def test_in_flight_is_409(self, token: str, database: Database) -> None:
+        user_id = Client(token).get("/v1/me").json["id"]
+        with psycopg.connect(database.url) as first:
+            first.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{user_id} k1"])
+            refused = call("POST", "/counted", token, idempotency_key="k1")
+        assert refused.code == "idempotency_in_progress"
+        assert call("POST", "/counted", token, idempotency_key="k1").status == 201
+
+    def test_the_same_key_has_one_effect(self, token: str, database: Database) -> None:
+        answers = [call("POST", "/counted", token, idempotency_key="k1") for _ in range(2)]
+        assert [each.json for each in answers] == [{"n": 1}, {"n": 1}]
+        assert answers[1].headers["location"] == "/counted/1"
+        assert database.execute("select count(*) from public.counted") == [(1,)]
+
+    def test_an_error_is_not_stored(self, token: str, database: Database) -> None:
+        assert call("POST", "/taken", token, idempotency_key="k1").code == "taken"
+        database.execute("delete from public.taken")
+        assert call("POST", "/taken", token, idempotency_key="k1").status == 200
+
+    def test_a_key_is_forgotten_after_a_day(self, token: str, database: Database) -> None:
+        call("POST", "/counted", token, idempotency_key="k1")
+        database.execute("update core.idempotency_keys set created_at = now() - interval '25 hours'")
+        assert call("POST", "/counted", token, idempotency_key="k1").json == {"n": 2}
+
+
+class TestAnswers:
+    def test_an_unexpected_error_says_nothing(self, token: str) -> None:
+        refused = call("GET", "/broken")
+        assert refused.code == "internal_error"
+        assert "42" not in refused.text
+
+    def test_every_answer_has_its_id_and_the_security_headers(self, token: str) -> None:
+        for refused in (call("GET", "/broken"), call("GET", "/nowhere"), call("POST", "/counted", token)):
+            assert refused.headers["x-request-id"]
+            assert refused.headers["x-content-type-options"] == "nosniff"
+            assert refused.headers["content-security-policy"].startswith("default-src 'none'")
+
+    def test_the_problem_names_the_request(self, token: str) -> None:
+        refused = call("GET", "/nowhere")
+        assert refused.status == 404
+        assert refused.json["request_id"] == refused.headers["x-request-id"]
+
+    def test_another_method_is_405(self, token: str) -> None:
+        refused = call("DELETE", "/counted")
+        assert refused.code == "method_not_allowed"
+        assert refused.headers["allow"] == "POST"
+
+    def test_more_than_a_megabyte_is_413(self, token: str) -> None:
+        assert call("POST", "/counted", token, body="x" * 1_000_001).code == "payload_too_large"
+
+    def test_hsts_outside_the_local_stage(self, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        from chally import settings
+
+        assert "strict-transport-security" not in call("GET", "/nowhere").headers
+        monkeypatch.setenv("CHALLY_STAGE", "prod")
+        settings.load.cache_clear()
+        assert "max-age=63072000" in call("GET", "/nowhere").headers["strict-transport-security"]
+
+
+class TestTrace:
+    PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+    def test_an_incoming_trace_is_continued(self, token: str, database: Database, logs: Callable[[], str]) -> None:
+        call("POST", "/mailed", token, traceparent=self.PARENT)
+        assert '"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"' in logs()
+        (stored,) = database.execute("select traceparent from core.outbox order by id desc limit 1")[0]
+        assert stored.startswith("00-4bf92f3577b34da6a3ce929d0e0e4736-")
+        assert stored != self.PARENT  # under a span of our own
+
+    @pytest.mark.parametrize("parent", ["", "garbage", f"00-{'0' * 32}-00f067aa0ba902b7-01", PARENT + "-more"])
+    def test_a_broken_one_begins_anew(self, token: str, logs: Callable[[], str], parent: str) -> None:
+        assert call("POST", "/mailed", token, traceparent=parent).status == 200
+        assert "4bf92f35" not in logs()
+
+
+def test_a_nested_transaction_is_a_bug_that_shows(cloud: None) -> None:
+    with db.as_anonymous(), pytest.raises(RuntimeError, match="never nested"), db.as_anonymous():
+        pass

@@ -1,0 +1,68 @@
+"""The layers of third-party wheels: built once, whole or not at all, and for the right processor."""
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from infra import assets
+
+AARCH64 = 183
+"""e_machine in an ELF header."""
+
+
+@pytest.fixture(autouse=True)
+def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers of the test's own, and only the smallest."""
+    monkeypatch.setattr(assets, "LAYERS", tmp_path)
+    monkeypatch.setattr(assets, "GROUPS", {"migrations": "migrations"})
+
+
+def test_it_builds_what_is_missing_and_only_that() -> None:
+    assert assets.build(assets.LAMBDA) == ["migrations"]
+    assert assets.build(assets.LAMBDA) == []
+    assert (assets.layer_path("migrations", assets.LAMBDA) / "python" / "alembic").is_dir()
+
+
+def test_another_lock_is_another_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    assets.build(assets.LAMBDA)
+    before = assets.fingerprint(assets.LAMBDA)
+    monkeypatch.setattr(assets, "GROUPS", {"migrations": "imaging"})
+    assert assets.build(assets.LAMBDA) == ["migrations"]
+    assert assets.fingerprint(assets.LAMBDA) != before
+
+
+def test_native_code_is_for_lambdas_processor() -> None:
+    assets.build(assets.LAMBDA)
+    libraries = [*assets.layer_path("migrations", assets.LAMBDA).rglob("*.so")]
+    assert libraries
+    for library in libraries:
+        (machine,) = struct.unpack_from("<H", library.read_bytes(), 18)
+        assert machine == AARCH64, library.name
+
+
+def test_bytecode_travels_with_the_source() -> None:
+    """Unchecked (flags 0b01 in the header, PEP 552), as zipping changes the times of files."""
+    assets.build(assets.HOST)
+    compiled = [*assets.layer_path("migrations", assets.HOST).rglob("alembic/__pycache__/*.pyc")]
+    assert compiled
+    assert {struct.unpack_from("<I", path.read_bytes(), 4) for path in compiled} == {(1,)}
+
+
+def test_a_failed_build_leaves_no_half_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(assets, "_compile", fail)
+        with pytest.raises(KeyboardInterrupt):
+            assets.build(assets.HOST)
+    with pytest.raises(FileNotFoundError, match=f"python -m infra.assets {assets.HOST}"):
+        assets.layer_path("migrations", assets.HOST)
+    assert assets.build(assets.HOST) == ["migrations"]
+
+
+def test_what_uv_cannot_do_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assets, "GROUPS", {"migrations": "no-such-group"})
+    with pytest.raises(assets.LayerError, match="no-such-group"):
+        assets.build(assets.HOST)

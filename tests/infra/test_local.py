@@ -1,0 +1,325 @@
+"""The pieces of the local system, each against the real thing: servers, ports, locks, crashes."""
+
+import ast
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pdqhash
+import psutil
+import psycopg
+import pytest
+from PIL import Image
+
+from infra import bootstrap
+from infra.local import aws, database, doctor, photo, workspace
+from infra.local.ministack import MiniStack
+from infra.local.postgres import Postgres
+from infra.local.progress import ChildFailed, LocalError, Palette, Steps, run
+from infra.local.workspace import Workspace, free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """A port that another process listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+class TestWorkspace:
+    def test_it_remembers_its_ports(self, tmp_path: Path) -> None:
+        first = Workspace.open(tmp_path, aws_port=0)
+        assert Workspace.open(tmp_path) == first
+
+    def test_a_port_asked_for_replaces_the_one_it_had(self, tmp_path: Path) -> None:
+        Workspace.open(tmp_path, aws_port=4570)
+        assert Workspace.open(tmp_path, aws_port=4571).aws_port == 4571
+        assert Workspace.open(tmp_path).aws_port == 4571
+
+    def test_what_it_keeps_is_private(self, tmp_path: Path) -> None:
+        place = Workspace.open(tmp_path / "new", aws_port=0)
+        database.urls(place)
+        assert place.directory.stat().st_mode & 0o777 == 0o700
+        assert place.passwords.stat().st_mode & 0o777 == 0o600
+
+    def test_a_place_that_cannot_be_written_is_a_clear_error(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(LocalError, match=r"Cannot write in .*/file/below"):
+            Workspace.open(tmp_path / "file" / "below")
+
+    def test_a_full_disk_is_a_clear_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(workspace, "_NEEDED_BYTES", 10**18)
+        with pytest.raises(LocalError, match=r"GB of disk are free"):
+            Workspace.open(tmp_path, aws_port=0).check_disk()
+
+    def test_one_command_at_a_time(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(workspace, "_LOCK_SECONDS", 0.1)
+        place = Workspace.open(tmp_path, aws_port=0)
+        with (
+            place.lock("make up"),
+            pytest.raises(LocalError, match=rf"`make up` \(process {os.getpid()}\) is at work"),
+            place.lock("make down"),
+        ):
+            pass
+        with place.lock("make down"):
+            pass
+
+    def test_the_lock_outlives_a_command_whose_deploy_goes_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(workspace, "_LOCK_SECONDS", 0.1)
+        place = Workspace.open(tmp_path, aws_port=0)
+        with place.lock("make up") as lock:
+            deploy = subprocess.Popen(["sleep", "60"], pass_fds=(lock,))
+        with pytest.raises(LocalError, match="is at work"), place.lock("make up"):
+            pass
+        deploy.kill()
+        deploy.wait()
+        with place.lock("make up"):
+            pass
+
+
+class TestPostgres:
+    @pytest.fixture(scope="class")
+    def place(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+        place = Workspace.open(tmp_path_factory.mktemp("postgres"), aws_port=0)
+        database.embedded(place).start()
+        yield place
+        database.embedded(place).stop()
+
+    @pytest.fixture
+    def server(self, place: Workspace) -> Postgres:
+        server = database.embedded(place)
+        server.start()
+        return server
+
+    def test_starting_again_changes_nothing(self, server: Postgres) -> None:
+        assert server.running()
+        assert not server.start()
+
+    def test_the_cluster_is_made_as_decided(self, server: Postgres) -> None:
+        with psycopg.connect(server.url()) as connection:
+            assert connection.execute("show data_checksums").fetchone() == ("on",)
+            assert connection.execute("show listen_addresses").fetchone() == ("127.0.0.1",)
+            locale = "select datlocprovider::text, datlocale from pg_database where datname = 'postgres'"
+            assert connection.execute(locale).fetchone() == ("b", "C.UTF-8")
+
+    @pytest.mark.usefixtures("server")
+    def test_roles_sign_in_with_their_own_passwords_only(self, place: Workspace) -> None:
+        database.prepare(place)
+        database.prepare(place)
+        urls = database.urls(place)
+        with psycopg.connect(urls.app) as connection:
+            assert connection.execute("select current_user, current_database()").fetchone() == ("chally_app", "chally")
+        swapped = urls.app.replace("chally_app:", "chally_system:")
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(swapped)
+
+    def test_the_roles_are_neither_superusers_nor_free_of_row_security(
+        self, place: Workspace, server: Postgres
+    ) -> None:
+        database.prepare(place)
+        with psycopg.connect(server.url()) as connection:
+            roles = connection.execute(
+                "select rolsuper or rolbypassrls or rolcreaterole or rolcreatedb from pg_roles where rolname = any(%s)",
+                [[*database.LOGIN_ROLES]],
+            ).fetchall()
+        assert roles == [(False,), (False,)]
+
+    def test_it_comes_back_after_a_kill_with_its_data(self, server: Postgres) -> None:
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute("create table kept as select 42 as answer")
+        pid = int((server.data / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(pid, signal.SIGKILL)
+        psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=10)
+        assert server.start()
+        with psycopg.connect(server.url()) as connection:
+            assert connection.execute("select answer from kept").fetchone() == (42,)
+
+    def test_a_pid_file_of_another_process_does_not_stop_it(self, server: Postgres) -> None:
+        server.stop()
+        (server.data / "postmaster.pid").write_text(f"{os.getpid()}\n{server.data}\n0\n{server.port}\n\n127.0.0.1\n\n")
+        assert server.start()
+
+    def test_an_interrupted_initdb_is_begun_anew(self, tmp_path: Path) -> None:
+        server = Postgres(directory=tmp_path / "postgres", port=free_port(), password="x")
+        (server.directory / "data.new" / "base").mkdir(parents=True)
+        server.start()
+        assert server.running()
+        assert server.stop()
+
+    def test_a_taken_port_is_a_clear_error(self, tmp_path: Path, taken_port: int) -> None:
+        with pytest.raises(
+            LocalError, match=rf"Port {taken_port}, wanted for Postgres, is taken by .*\n.*POSTGRES_PORT="
+        ):
+            Postgres(directory=tmp_path, port=taken_port, password="x").start()
+
+
+class TestMiniStack:
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Iterator[Workspace]:
+        place = Workspace.open(tmp_path, aws_port=0)
+        yield place
+        aws.embedded(place).stop()
+
+    def test_what_it_holds_survives_a_stop_but_not_a_kill(self, place: Workspace) -> None:
+        server = aws.embedded(place)
+        assert server.start()
+        assert not server.start()
+        aws.client(place, "s3").create_bucket(Bucket="kept")
+
+        assert server.stop()
+        assert server.start()
+        assert [bucket["Name"] for bucket in aws.client(place, "s3").list_buckets()["Buckets"]] == ["kept"]
+
+        process = _process(server)
+        process.kill()
+        process.wait(10)
+        assert server.start()
+        assert aws.client(place, "s3").list_buckets()["Buckets"] == []
+
+    def test_it_listens_on_the_loopback_interface_alone(self, place: Workspace) -> None:
+        server = aws.embedded(place)
+        server.start()
+        process = _process(server)
+        listening = {
+            connection.laddr.ip
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert listening == {"127.0.0.1"}
+
+    def test_it_sees_nothing_of_this_machines_environment(
+        self, place: Workspace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_PROFILE", "the-company")
+        monkeypatch.setenv("CHALLY_SECRET", "mine")
+        server = aws.embedded(place)
+        server.start()
+        inherited = _process(server).environ()
+        assert not {"AWS_PROFILE", "CHALLY_SECRET"} & inherited.keys()
+
+    def test_a_taken_port_is_a_clear_error(self, tmp_path: Path, taken_port: int) -> None:
+        place = Workspace.open(tmp_path, aws_port=taken_port)
+        with pytest.raises(LocalError, match=rf"Port {taken_port}, wanted for the local AWS, .*\n.*make up PORT=4577"):
+            aws.embedded(place).start()
+
+
+class TestProgress:
+    def test_a_pipe_gets_plain_lines(self) -> None:
+        out = io.StringIO()
+        with Steps(out).step("Layers") as step:
+            step.note = "up to date"
+        assert out.getvalue().split() == ["Layers", "0.0", "s", "up", "to", "date"]
+
+    def test_a_failed_step_says_so(self) -> None:
+        out = io.StringIO()
+        with pytest.raises(RuntimeError), Steps(out).step("Layers"):
+            raise RuntimeError
+        assert out.getvalue().endswith("failed\n")
+
+    def test_a_terminal_gets_colours_unless_it_wants_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        out = io.StringIO()
+        monkeypatch.setattr(out, "isatty", lambda: True)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        assert Palette(out).paint(32, "ok") == "\x1b[32mok\x1b[0m"
+        monkeypatch.setenv("NO_COLOR", "1")
+        assert Palette(out).paint(32, "ok") == "ok"
+
+    def test_a_failed_child_shows_its_last_lines_and_its_log(self, tmp_path: Path) -> None:
+        log = tmp_path / "logs" / "child.log"
+        code = "for i in range(100): print('line', i)\nraise SystemExit(3)"
+        with pytest.raises(ChildFailed) as failed:
+            run([sys.executable, "-c", code], log=log)
+        message = str(failed.value)
+        assert "status 3" in message
+        assert "line 99" in message
+        assert "line 50" not in message
+        assert str(log) in message
+
+    def test_a_child_is_asked_nothing(self, tmp_path: Path) -> None:
+        assert run([sys.executable, "-c", "print(repr(input.__doc__ and __import__('sys').stdin.read()))"],
+                   log=tmp_path / "log").strip() == "''"  # fmt: skip
+
+
+class TestBootstrap:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "infra/__init__.py",
+            "infra/bootstrap.py",
+            "infra/local/__init__.py",
+            "infra/local/progress.py",
+            "infra/local/doctor.py",
+        ],
+    )
+    def test_what_runs_first_is_python_3_8(self, name: str) -> None:
+        ast.parse((ROOT / name).read_text(), feature_version=(3, 8))
+
+    def test_without_a_network_it_says_what_it_could_not_fetch(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        nowhere = f"http://127.0.0.1:{free_port()}/simple"
+        for name, value in {"PIP_INDEX_URL": nowhere, "PIP_RETRIES": "0", "PIP_CONFIG_FILE": os.devnull}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setattr(bootstrap, "TOOLS", tmp_path)
+        monkeypatch.setattr(bootstrap, "PINNED_UV", tmp_path / "uv" / "bin" / "uv")
+        monkeypatch.setattr(bootstrap, "_LOG", tmp_path / "log")
+        with pytest.raises(LocalError, match=r"Could not fetch uv .* from PyPI[\s\S]*HTTPS_PROXY"):
+            bootstrap._bring_uv()
+
+
+class TestDoctor:
+    def test_a_system_that_is_down_is_a_problem_with_a_remedy(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("CHALLY_DATABASE_URL", "AWS_ENDPOINT_URL"):
+            monkeypatch.delenv(name, raising=False)
+        Workspace.open(tmp_path, aws_port=0)
+        assert doctor.examine(tmp_path) == 1
+        table = capsys.readouterr().out
+        assert "not deployed" in table
+        assert "`make up` starts it." in table
+
+    def test_a_foreign_server_on_the_port_is_told_apart(
+        self, tmp_path: Path, taken_port: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+        monkeypatch.setattr(doctor, "_SERVER_SECONDS", 0.2)
+        Workspace.open(tmp_path, aws_port=taken_port)
+        assert doctor.examine(tmp_path) == 1
+        assert f"port {taken_port} is taken by another process" in capsys.readouterr().out
+
+
+class TestPhoto:
+    def test_every_run_sends_another_picture(self) -> None:
+        hashes = []
+        for seed in range(4):
+            with Image.open(io.BytesIO(photo.make(seed).content)) as image:
+                bits, quality = pdqhash.compute(np.asarray(image))
+            assert quality >= 50, "too plain for a perceptual hash"
+            hashes.append(bits)
+        assert min(int((one != other).sum()) for one, other in combinations(hashes, 2)) > 62
+
+    def test_what_is_no_picture_is_a_clear_error(self, tmp_path: Path) -> None:
+        (tmp_path / "diary.jpg").write_text("Dear diary")
+        with pytest.raises(LocalError, match="is not a JPEG, PNG or WebP picture"):
+            photo.read(tmp_path / "diary.jpg")
+        with pytest.raises(LocalError, match="cannot be read|can be read"):
+            photo.read(tmp_path / "missing.jpg")
+
+
+def _process(server: MiniStack) -> psutil.Process:
+    return psutil.Process(int((server.directory / "ministack.pid").read_text().split()[0]))

@@ -1,0 +1,125 @@
+"""Reminders and the outbox, by the real handlers and moto's SES."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.ses import ses_backends
+
+from chally import clock, db
+from notifications import mail, reminders
+from notifications.jobs import outbox_handler, reminders_handler
+from tests.api import Client, Context
+from tests.conftest import Database, Join, challenge_body
+
+Mails = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def owner(person: Join) -> Client:
+    client = person("owner", "Asia/Tokyo")
+    client.post("/v1/challenges", challenge_body(clock.now()))
+    return client
+
+
+def remind() -> int:
+    return int(reminders_handler({}, Context())["taken"])  # type: ignore[arg-type]
+
+
+def deliver() -> dict[str, int]:
+    return dict(outbox_handler({}, Context()))  # type: ignore[arg-type]
+
+
+def sent() -> list[Any]:
+    return list(ses_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].sent_messages)
+
+
+def due(database: Database) -> datetime:
+    instant: datetime = database.execute("select min(due_at) from notifications.reminders where sent_at is null")[0][0]
+    return instant
+
+
+class TestReminders:
+    def test_one_for_each_window_and_never_twice(
+        self, owner: Client, database: Database, mails: Mails, at: Callable[[datetime], None]
+    ) -> None:
+        instant = due(database)
+        at(instant - timedelta(seconds=1))
+        assert remind() == 0
+        at(instant)
+        assert (remind(), remind()) == (1, 0)
+        reminder = mails()[-1]
+        assert reminder["template"] == "reminder"
+        assert reminder["user_id"] == owner.user["id"]
+        assert reminder["values"] == {"title": "Run before eight", "closes": "00:00", "timezone": "Asia/Tokyo"}
+
+    def test_not_once_the_window_has_closed(
+        self, owner: Client, database: Database, mails: Mails, at: Callable[[datetime], None]
+    ) -> None:
+        before = len(mails())
+        at(due(database) + timedelta(hours=1))
+        assert remind() == 1
+        assert len(mails()) == before
+
+    def test_not_once_a_proof_has_come(self, owner: Client, database: Database, at: Callable[[datetime], None]) -> None:
+        instant = due(database)
+        participant, day = database.execute(
+            "select participant_id, local_date from notifications.reminders order by due_at limit 1"
+        )[0]
+        with db.as_system("test") as tx:
+            reminders.clear(tx, participant, day, clock.now())
+        at(instant)
+        assert remind() == 0
+
+
+class TestOutbox:
+    def test_delivers_each_mail_once_and_forgets_its_token(self, nobody: Client, database: Database) -> None:
+        before = len(sent())
+        nobody.post(
+            "/v1/auth/register",
+            {"email": "kari@people.test", "username": "kari", "password": "long enough for us", "timezone": "UTC"},
+        )
+        (token,) = database.execute("select payload #>> '{values,token}' from core.outbox")[0]
+        assert deliver() == {"delivered": 1, "failed": 0}
+        assert deliver() == {"delivered": 0, "failed": 0}
+        (message,) = sent()[before:]
+        assert message.destinations["ToAddresses"] == ["kari@people.test"]
+        assert f"https://api.test/v1/auth/verify-email?token={token}\n" in message.body
+        assert database.execute("select payload, delivered_at is null from core.outbox") == [({}, False)]
+
+    def test_a_failure_is_recorded_and_comes_again_later(
+        self, person: Join, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        person("kari")
+
+        def refuse(*args: object, **kwargs: object) -> None:
+            raise TimeoutError
+
+        monkeypatch.setattr(mail, "send", refuse)
+        assert deliver() == {"delivered": 0, "failed": 1}
+        assert deliver() == {"delivered": 0, "failed": 0}  # leased: not at once
+        monkeypatch.undo()
+        rows = database.execute("select last_error, attempts, due_at > now() from core.outbox")
+        assert rows == [("TimeoutError", 1, True)]
+        database.execute("update core.outbox set due_at = now()")
+        assert deliver() == {"delivered": 1, "failed": 0}
+
+    def test_one_that_cannot_be_sent_does_not_hold_up_the_others(self, person: Join, database: Database) -> None:
+        person("kari")
+        database.execute(
+            "insert into core.outbox (topic, payload, due_at)"
+            """ values ('mail', '{"template": "unknown", "to": "a@b.test", "values": {}}', now() - interval '1 h')"""
+        )
+        assert deliver() == {"delivered": 1, "failed": 1}
+
+
+def test_a_line_break_in_a_title_does_not_become_a_header() -> None:
+    values = {"title": "Run\r\nBcc: all@people.test", "closes": "08:00", "timezone": "UTC", "username": "kari"}
+    assert "\n" not in mail.compose("reminder", values, public_url="https://api.test").subject
+
+
+def test_braces_in_a_title_are_only_text() -> None:
+    values = {"title": "{public_url} {0.__class__}", "closes": "08:00", "timezone": "UTC", "username": "kari"}
+    assert "{0.__class__}" in mail.compose("reminder", values, public_url="https://api.test").subject

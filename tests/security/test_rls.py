@@ -1,0 +1,106 @@
+"""Row-level security, from the catalog: a table that is added without it fails here."""
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from chally import clock
+from tests.conftest import Database, Join, challenge_body
+
+SCHEMAS = ("core", "identity", "challenges", "proofs", "notifications")
+
+
+def tables(database: Database) -> list[tuple[Any, ...]]:
+    return database.execute(
+        "select n.nspname, c.relname, c.relrowsecurity, c.relforcerowsecurity, pg_get_userbyid(c.relowner)"
+        " from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where c.relkind in ('r', 'p') and n.nspname = any(%(schemas)s)",
+        schemas=list(SCHEMAS),
+    )
+
+
+def test_every_table_forces_it_and_is_the_owners(database: Database) -> None:
+    found = tables(database)
+    assert len(found) >= 14
+    lax = [
+        f"{schema}.{table}"
+        for schema, table, enabled, forced, owner in found
+        if not (enabled and forced and owner == "chally_owner") and table != "schema_version"
+    ]
+    assert lax == []
+
+
+def test_the_roles_own_nothing_and_bypass_nothing(database: Database) -> None:
+    roles = database.execute(
+        "select rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb from pg_roles"
+        " where rolname in ('chally_app', 'chally_system') order by rolname"
+    )
+    assert roles == [("chally_app", False, False, False, False), ("chally_system", False, False, False, False)]
+    owned = database.execute(
+        "select count(*) from pg_class where pg_get_userbyid(relowner) in ('chally_app', 'chally_system')"
+    )
+    assert owned == [(0,)]
+
+
+def test_the_app_may_not_read_secrets_even_of_its_own_user(person: Join, database: Database) -> None:
+    kari = person("kari")
+    with psycopg.connect(database.app, autocommit=True) as app:
+        app.execute("select set_config('chally.actor', %s, false)", [kari.user["id"]])
+        assert app.execute("select username from identity.users").fetchall() == [("kari",)]
+        for forbidden in (
+            "select password_hash from identity.users",
+            "select * from identity.refresh_tokens",
+            "select * from identity.sessions",
+            "select * from identity.mail_tokens",
+            "select * from identity.contacts",
+            "select * from core.outbox",
+            "select * from proofs.fingerprints",
+            "update identity.users set role = 'admin'",
+            "update challenges.standings set points = 1000",
+            "update challenges.windows set outcome = 'accepted'",
+            "update proofs.proofs set status = 'accepted'",
+            "update challenges.challenges set participant_count = 0",
+            "delete from challenges.participants",
+            "create table public.mine (id int)",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                app.execute(forbidden.encode())
+
+
+def test_a_stranger_sees_no_row_of_anything(person: Join, database: Database) -> None:
+    owner, stranger = person("owner"), person("stranger")
+    made = owner.post("/v1/challenges", challenge_body(clock.now()))
+    assert made.status == 201
+    with psycopg.connect(database.app, autocommit=True) as app:
+        for actor, expected in ((owner.user["id"], 1), (stranger.user["id"], 0), ("", 0)):
+            app.execute("select set_config('chally.actor', %s, false)", [actor])
+            for table in ("challenges", "participants", "standings"):
+                rows = app.execute(f"select count(*) from challenges.{table}".encode()).fetchone()
+                assert rows == (expected,), (table, actor)
+            windows = app.execute("select count(*) from challenges.windows").fetchone()
+            reminders = app.execute("select count(*) from notifications.reminders").fetchone()
+            assert (windows is not None and windows[0] > 0) == bool(expected)
+            assert (reminders is not None and reminders[0] > 0) == bool(expected)
+
+
+def test_nobody_writes_in_anothers_name(person: Join, database: Database) -> None:
+    owner, stranger = person("owner"), person("stranger")
+    challenge = owner.post("/v1/challenges", challenge_body(clock.now())).json
+    with psycopg.connect(database.app, autocommit=True) as app:
+        app.execute("select set_config('chally.actor', %s, false)", [stranger.user["id"]])
+        join = (
+            "insert into challenges.participants (challenge_id, user_id, timezone, joined_at)"
+            " values (%s, %s, 'UTC', now())"
+        )
+        for user_id in (owner.user["id"], stranger.user["id"]):  # in another's name; into what one cannot see
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                app.execute(join, [challenge["id"], user_id])
+        assert app.execute("update challenges.challenges set status = 'deleted'").rowcount == 0
+        assert app.execute("update challenges.participants set timezone = 'UTC'").rowcount == 0
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            app.execute(
+                "insert into core.idempotency_keys (user_id, key, fingerprint, status, headers, body)"
+                " values (%s, 'k', '', 200, '{}', '')",
+                [owner.user["id"]],
+            )

@@ -1,0 +1,95 @@
+"""The system's own endpoints."""
+
+import json
+
+import jwt
+import pytest
+
+from chally import aws, settings
+from system import openapi
+from tests.api import Client
+from tests.conftest import Database, Join
+
+
+class TestHealth:
+    def test_live_needs_nothing(self, nobody: Client) -> None:
+        assert nobody.get("/live").json == {"status": "ok"}
+
+    @pytest.mark.parametrize("path", ["/ready", "/health"])
+    def test_ready_asks_each_dependency(self, nobody: Client, path: str) -> None:
+        answer = nobody.get(path)
+        assert answer.status == 200
+        assert answer.json == {
+            "status": "ok",
+            "checks": {"database": "ok", "outbox_queue": "ok", "verdicts_queue": "ok"},
+        }
+
+    def test_a_database_that_is_gone_is_said(
+        self, nobody: Client, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CHALLY_DATABASE_APP_URL", "postgresql://chally_app:test@127.0.0.1:1/none")
+        settings.load.cache_clear()
+        answer = nobody.get("/ready")
+        assert answer.status == 503
+        assert answer.json["checks"] == {"database": "unreachable", "outbox_queue": "ok", "verdicts_queue": "ok"}
+        assert nobody.get("/live").status == 200
+
+    def test_a_queue_that_is_gone_is_said(self, nobody: Client) -> None:
+        aws.client("sqs").delete_queue(QueueUrl=settings.load(settings.SystemSettings).verdicts_queue_url)
+        assert nobody.get("/ready").json["checks"]["verdicts_queue"] == "unreachable"
+
+
+def test_version(nobody: Client) -> None:
+    assert nobody.get("/version").json == {"version": "0", "commit": "test", "stage": "local"}
+
+
+def test_anyone_can_verify_our_tokens_with_the_published_keys(nobody: Client, person: Join) -> None:
+    token = person("kari").token
+    assert token is not None
+    (key,) = nobody.get("/.well-known/jwks.json").json["keys"]
+    assert set(key) == {"kty", "n", "e", "kid", "use", "alg"}  # and nothing private
+    claims = jwt.decode(token, jwt.PyJWK(key), algorithms=["RS256"], audience="chally", issuer="https://api.test")
+    assert set(claims) == {"iss", "aud", "sub", "sid", "role", "iat", "exp", "jti"}
+    assert claims["exp"] - claims["iat"] == 900
+
+
+def test_an_unknown_path_is_a_problem(nobody: Client) -> None:
+    assert nobody.get("/nowhere").code == "not_found"
+
+
+class TestDocumentation:
+    def test_the_document_is_the_codes(self) -> None:
+        assert openapi.DOCUMENT.read_text() == openapi.text(), "run `make openapi`"
+
+    def test_it_is_merged_over_the_functions(self, nobody: Client) -> None:
+        document = nobody.get("/openapi.json").json
+        for path in ("/ready", "/v1/auth/register", "/v1/challenges/{challenge_id}/windows", "/v1/proofs/{proof_id}"):
+            assert path in document["paths"]
+        ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+        assert len(ids) == len(set(ids))
+        references = {part.split('"')[0] for part in json.dumps(document).split('"#/components/schemas/')[1:]}
+        assert references <= set(document["components"]["schemas"])
+
+    def test_the_page_loads_nothing_from_elsewhere(self, nobody: Client) -> None:
+        page = nobody.get("/docs")
+        assert page.status == 200
+        assert "http" not in page.text
+        assert "script-src 'self'" in page.headers["content-security-policy"]
+        assert "SwaggerUIBundle" in nobody.get("/docs/swagger-ui-bundle.js").text
+        assert nobody.get("/docs/swagger-ui.css").headers["content-type"].startswith("text/css")
+        assert nobody.get("/docs/../routes.py").status == 404
+        assert nobody.get("/docs/other.js").status == 422
+
+    def test_in_prod_it_is_for_admins(
+        self, nobody: Client, person: Join, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        member = person("kari")
+        person("root")
+        database.execute("update identity.users set role = 'admin' where username = 'root'")
+        session = nobody.post("/v1/auth/login", {"login": "root", "password": "long enough for us"}).json
+        monkeypatch.setenv("CHALLY_STAGE", "prod")
+        settings.load.cache_clear()
+        for path in ("/docs", "/openapi.json"):
+            assert nobody.get(path).status == 401
+            assert member.get(path).status == 403
+            assert Client(session["access_token"]).get(path).status == 200
