@@ -20,7 +20,7 @@ from infra.notifications import Notifications
 from infra.proofs import Proofs
 from infra.queues import DeadLetters
 from infra.settings import DatabaseInstance, DatabaseUrls, Settings
-from infra.storage import UPLOADS, Storage
+from infra.storage import Storage
 from infra.system import System
 
 NOT_CODE = ["**/__pycache__", "**/*.pyc"]
@@ -41,7 +41,14 @@ class Backend(Stack):
         super().__init__(scope, settings.name, synthesizer=synthesizer, termination_protection=settings.stage == "prod")
 
         # What there is.
-        network = None if settings.local else Network(self, "Network", settings=settings)
+        network: Network | None = None
+        database: Database
+        match settings.database:
+            case DatabaseUrls() as urls:
+                database = LocalDatabase(urls=urls)
+            case DatabaseInstance() as size:
+                network = Network(self, "Network", settings=settings)
+                database = RdsDatabase(self, "Database", settings=settings, size=size, network=network)
         gateway = Gateway(self, "Gateway", settings=settings)
         storage = Storage(self, "Storage", settings=settings)
         failures = DeadLetters(self, "Failures", settings=settings)
@@ -61,6 +68,92 @@ class Backend(Stack):
             public_url=gateway.url,
             network=network,
             failures=failures,
-            # schedules would write grants of their own; they are all made below
+            # schedules would write grants of their own; all are made here
             scheduler=scheduler.without_policy_updates(),
         )
+        migrations = Migrations(self, "Migrations", house=house)
+        notifications = Notifications(self, "Notifications", house=house)
+        outbox = notifications.outbox_queue
+        identity = Identity(self, "Identity", house=house, outbox=outbox)
+        challenges = Challenges(self, "Challenges", house=house, outbox=outbox)
+        proofs = Proofs(self, "Proofs", house=house, outbox=outbox, uploads=storage.uploads)
+        verdicts = proofs.verdicts_queue
+        system = System(self, "System", house=house, outbox=outbox, verdicts=verdicts)
+
+        # What answers which path: the most specific wins.
+        gateway.route(identity.routes, "/v1/auth/{proxy+}", "/v1/me", "/v1/me/{proxy+}")
+        gateway.route(challenges.routes, "/v1/challenges", "/v1/challenges/{proxy+}")
+        gateway.route(proofs.routes, "/v1/proofs/{proxy+}", "/v1/challenges/{id}/proofs")
+        gateway.route(system.routes, "/live", "/ready", "/health", "/version", "/.well-known/jwks.json")
+        gateway.route(system.routes, "/openapi.json", "/docs", "/docs/{proxy+}", "$default")
+
+        # Who connects to Postgres as whom.
+        database.admit_administrator(migrations.function)
+        database.admit(identity.routes, "chally_app", "chally_system")
+        database.admit(identity.keys, "chally_system")
+        database.admit(challenges.routes, "chally_app")
+        database.admit(challenges.windows, "chally_system")
+        database.admit(proofs.routes, "chally_app")
+        database.admit(proofs.verdicts, "chally_system")
+        database.admit(notifications.reminders, "chally_system")
+        database.admit(notifications.outbox, "chally_system")
+        database.admit(system.routes, "chally_app")
+
+        # Who may do what.
+        for writer in (identity.routes, challenges.routes, proofs.routes, proofs.verdicts, notifications.reminders):
+            writer.allow("sqs:SendMessage", on=[outbox.arn])
+        for queue in (outbox, verdicts):
+            queue.worker.allow("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", on=[queue.arn])
+            system.routes.allow("sqs:GetQueueAttributes", on=[queue.arn])
+        identity.routes.allow("secretsmanager:GetSecretValue", on=[identity.signing_secret_arn])
+        identity.keys.allow(
+            "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue", on=[identity.signing_secret_arn]
+        )
+        storage.admit(proofs.routes, "s3:PutObject")
+        storage.admit(proofs.verdicts, "s3:GetObject", "s3:GetObjectVersion")
+        notifications.outbox.allow("ses:SendEmail", on=[notifications.sender_arn])
+        scheduled = (challenges.windows, notifications.reminders, notifications.outbox)
+        for job in scheduled:
+            job.allow("sqs:SendMessage", on=[failures.queue_arn])
+        scheduler.add_to_policy(
+            iam.PolicyStatement(
+                actions=["lambda:InvokeFunction"], resources=[job.alias.function_arn for job in scheduled]
+            )
+        )
+        scheduler.add_to_policy(iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[failures.queue_arn]))
+
+        # In which order: the database, its schema, the signing key, and only then the new code of all the rest.
+        needs_schema = {
+            "Identity": identity.routes,
+            "IdentityKeys": identity.keys,
+            "Challenges": challenges.routes,
+            "ChallengeWindows": challenges.windows,
+            "Proofs": proofs.routes,
+            "ProofVerdicts": proofs.verdicts,
+            "Reminders": notifications.reminders,
+            "Outbox": notifications.outbox,
+            "System": system.routes,
+        }
+        if isinstance(database, RdsDatabase) and network:
+            migrations.trigger.execute_after(network, database)
+        migrations.trigger.execute_before(*(function.alias for function in needs_schema.values()))
+        identity.keys_trigger.execute_after(migrations.trigger)
+
+        if isinstance(database, RdsDatabase):
+            Monitoring(
+                self,
+                "Monitoring",
+                settings=settings,
+                api=gateway.api,
+                functions=[migrations.function, *needs_schema.values()],
+                queues=[outbox, verdicts],
+                failures=failures,
+                database=database,
+            )
+
+        CfnOutput(self, "ApiUrl", value=gateway.url)
+        CfnOutput(self, "UploadsBucket", value=storage.uploads.bucket_name)
+        CfnOutput(self, "OutboxQueueUrl", value=outbox.url)
+        CfnOutput(self, "VerdictsQueueUrl", value=verdicts.url)
+        for name, function in {"Migrations": migrations.function, **needs_schema}.items():
+            CfnOutput(self, f"{name}FunctionName", value=function.function_name)

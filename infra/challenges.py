@@ -1,19 +1,18 @@
-"""Challenges: what people do, and the windows they do it in."""
+"""Challenges: what people do, and the windows in which they do it."""
 
 from aws_cdk import Duration
 from constructs import Construct
 
 from infra.function import Function, House
+from infra.queues import WorkQueue
 
 
 class Challenges(Construct):
     """`routes` answers HTTP; `windows` precomputes the windows of the days around today."""
 
-    PATHS = ("/v1/challenges", "/v1/challenges/{proxy+}")
-
-    def __init__(self, scope: Construct, id: str, *, house: House, outbox_queue_url: str) -> None:
-        super().__init__(scope, id)
-        environment = {"CHALLY_OUTBOX_QUEUE_URL": outbox_queue_url}
+    def __init__(self, scope: Construct, construct_id: str, *, house: House, outbox: WorkQueue) -> None:
+        super().__init__(scope, construct_id)
+        environment = {"CHALLY_OUTBOX_QUEUE_URL": outbox.url}
         self.routes = Function(
             self,
             "Routes",

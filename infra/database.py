@@ -2,7 +2,7 @@
 
 from typing import Literal, Protocol
 
-from aws_cdk import ArnFormat, Duration, Fn, Stack
+from aws_cdk import Acknowledgment, ArnFormat, Duration, Fn, Stack, Validations
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
@@ -60,10 +60,11 @@ class RdsDatabase(Construct):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, settings: Settings, instance: DatabaseInstance, network: Network
+        self, scope: Construct, construct_id: str, *, settings: Settings, size: DatabaseInstance, network: Network
     ) -> None:
         super().__init__(scope, construct_id)
-        self.instance = self._instance(settings, instance, network)
+        self.size = size
+        self.instance = self._instance(settings, network)
         self.proxy = self._proxy(settings, network)
         self.instance.connections.allow_default_port_from(network.migrations, "Migrations")
         self.proxy.connections.allow_from(network.functions, ec2.Port.tcp(PORT), "Functions")
@@ -92,7 +93,7 @@ class RdsDatabase(Construct):
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
 
-    def _instance(self, settings: Settings, instance: DatabaseInstance, network: Network) -> rds.DatabaseInstance:
+    def _instance(self, settings: Settings, network: Network) -> rds.DatabaseInstance:
         # RDS would make these log groups itself, and keep what is in them for ever
         log_groups = [
             logs.LogGroup(
@@ -104,17 +105,18 @@ class RdsDatabase(Construct):
             )
             for log in LOGS
         ]
+        size = self.size
         engine = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_18_3)
         database = rds.DatabaseInstance(
             self,
             "Instance",
             instance_identifier=settings.name,
             engine=engine,
-            instance_type=ec2.InstanceType(instance.instance_type),
+            instance_type=ec2.InstanceType(size.instance_type),
             vpc=network.vpc,
             vpc_subnets=network.database_subnets,
             publicly_accessible=False,
-            multi_az=instance.multi_az,
+            multi_az=size.multi_az,
             database_name=NAME,
             port=PORT,
             credentials=rds.Credentials.from_username("chally_admin"),
@@ -122,12 +124,12 @@ class RdsDatabase(Construct):
             iam_authentication=True,
             storage_encrypted=True,
             storage_type=rds.StorageType.GP3,
-            allocated_storage=instance.storage,
-            max_allocated_storage=instance.max_storage,
+            allocated_storage=size.storage,
+            max_allocated_storage=size.max_storage,
             # point-in-time recovery to any second of these days
-            backup_retention=Duration.days(instance.backup_days),
-            delete_automated_backups=not instance.deletion_protection,
-            deletion_protection=instance.deletion_protection,
+            backup_retention=Duration.days(size.backup_days),
+            delete_automated_backups=not size.deletion_protection,
+            deletion_protection=size.deletion_protection,
             removal_policy=settings.removal_policy,
             auto_minor_version_upgrade=True,
             database_insights_mode=rds.DatabaseInsightsMode.STANDARD,
@@ -145,6 +147,27 @@ class RdsDatabase(Construct):
             ),
         )
         database.node.add_dependency(*log_groups)
+        Validations.of(database).acknowledge(
+            Acknowledgment(
+                id="AwsSolutions::AwsSolutions-RDS11",
+                reason="Only the proxy and the migrations can reach the instance, by security group and with no route from "
+                "outside; another port would hide it from nobody.",
+            )
+        )
+        if not size.multi_az:
+            Validations.of(database).acknowledge(
+                Acknowledgment(
+                    id="AwsSolutions::AwsSolutions-RDS3",
+                    reason="Staging may be away for the minutes that restoring a single-zone instance takes.",
+                )
+            )
+        if not size.deletion_protection:
+            Validations.of(database).acknowledge(
+                Acknowledgment(
+                    id="AwsSolutions::AwsSolutions-RDS10",
+                    reason="Staging holds nobody's data, and is meant to be deleted and made again.",
+                )
+            )
         return database
 
     def _proxy(self, settings: Settings, network: Network) -> rds.DatabaseProxy:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aws_cdk import Duration, Stack
+from aws_cdk import Acknowledgment, Duration, Stack, Validations
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -13,7 +13,6 @@ from aws_cdk import aws_scheduler_targets as targets
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.acknowledgements import acknowledge
 from infra.network import Network
 from infra.settings import Settings
 
@@ -119,6 +118,15 @@ class Function(Construct):
                 **(environment or {}),
             },
         )
+        Validations.of(self.function).acknowledge(
+            Acknowledgment(
+                id="Annotation::@aws-cdk/aws-lambda:snapStartRequirePublish", reason="The next line publishes a version."
+            ),
+            Acknowledgment(
+                id="AwsSolutions::AwsSolutions-L1",
+                reason="Chally is written for, tested on and locked to Python 3.13, which Lambda supports until 2029.",
+            ),
+        )
         self.alias = lambda_.Alias(self, "Live", alias_name="live", version=self.function.current_version)
 
     def allow(self, *actions: str, on: Sequence[str]) -> None:
@@ -163,6 +171,13 @@ class Function(Construct):
     def _allow_vpc(self) -> None:
         """Lambda acts as the function's role to make its network interface; the function's code has no use for that."""
         self.allow(*VPC_ACTIONS, on=["*"])
+        Validations.of(self.role).acknowledge(
+            Acknowledgment(
+                id="AwsSolutions::AwsSolutions-IAM5[Resource::*]",
+                reason="Lambda makes a network interface whose id is not known before, by actions most of which know no "
+                "resources; the function's own code is denied them.",
+            )
+        )
         arn = Stack.of(self).format_arn(service="lambda", resource="function", resource_name=self.function_name)
         self.role.add_to_principal_policy(
             iam.PolicyStatement(

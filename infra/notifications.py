@@ -9,15 +9,15 @@ from infra.queues import WorkQueue
 
 
 class Notifications(Construct):
-    """`outbox` delivers what a transaction promised: at once when nudged, and swept every minute for lost nudges.
-    `reminders` puts what has fallen due into the outbox.
+    """`outbox` delivers what transactions promised: at once when nudged, and every minute what a lost nudge left.
+    `reminders` writes what has fallen due to the outbox.
     """
 
-    def __init__(self, scope: Construct, id: str, *, house: House) -> None:
-        super().__init__(scope, id)
+    def __init__(self, scope: Construct, construct_id: str, *, house: House) -> None:
+        super().__init__(scope, construct_id)
         mail_from = house.settings.mail_from
         sender = ses.EmailIdentity(self, "Sender", identity=ses.Identity.email(mail_from))
-        # MiniStack asks whether mail may be sent from anyone at all
+        # MiniStack asks for the right to send as anyone, and then refuses whoever is not verified
         self.sender_arn = "*" if house.settings.local else sender.email_identity_arn
         self.outbox = Function(
             self,
@@ -37,8 +37,8 @@ class Notifications(Construct):
             house=house,
             name="reminders",
             handler="notifications.jobs.reminders_handler",
-            timeout=Duration.seconds(50),
+            timeout=Duration.seconds(50),  # the next run comes in a minute
             memory=512,
-            environment={"CHALLY_OUTBOX_QUEUE_URL": self.outbox_queue.queue.queue_url},
+            environment={"CHALLY_OUTBOX_QUEUE_URL": self.outbox_queue.url},
         )
         self.reminders.every(Duration.minutes(1))

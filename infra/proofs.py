@@ -8,20 +8,17 @@ from constructs import Construct
 
 from infra.function import Function, House
 from infra.queues import WorkQueue
-from infra.storage import UPLOADS_PREFIX
+from infra.storage import UPLOADS
 
 
 class Proofs(Construct):
-    """`routes` answers HTTP and pre-signs uploads; `verdicts` looks at each upload that S3 announces."""
-
-    # the second is more specific than challenges' proxy, and so wins over it
-    PATHS = ("/v1/proofs/{proxy+}", "/v1/challenges/{id}/proofs")
+    """`routes` answers HTTP and pre-signs uploads; `verdicts` decides on each upload that S3 announces."""
 
     def __init__(
-        self, scope: Construct, id: str, *, house: House, outbox_queue_url: str, uploads: s3.IBucket
+        self, scope: Construct, construct_id: str, *, house: House, outbox: WorkQueue, uploads: s3.IBucket
     ) -> None:
-        super().__init__(scope, id)
-        environment = {"CHALLY_OUTBOX_QUEUE_URL": outbox_queue_url, "CHALLY_UPLOADS_BUCKET": uploads.bucket_name}
+        super().__init__(scope, construct_id)
+        environment = {"CHALLY_OUTBOX_QUEUE_URL": outbox.url, "CHALLY_UPLOADS_BUCKET": uploads.bucket_name}
         self.routes = Function(
             self,
             "Routes",
@@ -31,14 +28,14 @@ class Proofs(Construct):
             timeout=Duration.seconds(15),
             environment=environment,
         )
-        # One vCPU: decoding and hashing a 12-megapixel photo is a tenth of a second of it at best, and its pixels
-        # are 36 MB. Ten of them, each fetched from S3, fit in the timeout.
         self.verdicts = Function(
             self,
             "Verdicts",
             house=house,
             name="proof-verdicts",
             handler="proofs.jobs.verdicts_handler",
+            # a batch of ten photos: fetching one, decoding it (a whole vCPU, and 36 MB for 12 megapixels) and hashing
+            # it should take half a second
             timeout=Duration.seconds(60),
             layers=["imaging"],
             environment=environment,
@@ -52,8 +49,10 @@ class Proofs(Construct):
                 detail_type=["Object Created"],
                 detail={
                     "bucket": {"name": [uploads.bucket_name]},
-                    "object": {"key": [{"prefix": UPLOADS_PREFIX}]},
+                    "object": {"key": [{"prefix": UPLOADS}]},
                 },
             ),
-            targets=[targets.SqsQueue(self.verdicts_queue.queue, dead_letter_queue=self.verdicts_queue.dead_letters)],
+            targets=[
+                targets.SqsQueue(self.verdicts_queue.queue, dead_letter_queue=self.verdicts_queue.dead_letters)
+            ],
         )

@@ -1,6 +1,6 @@
 """Queues: work for one function, and what could not be done."""
 
-from aws_cdk import Duration
+from aws_cdk import Acknowledgment, Duration, Validations
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
@@ -8,38 +8,43 @@ from constructs import Construct
 from infra.function import Function
 from infra.settings import Settings
 
-# long enough to be seen, fixed and sent again after a bad weekend
-DEAD_LETTER_RETENTION = Duration.days(14)
-
 
 class DeadLetters(sqs.Queue):
-    """Where messages and events go that failed for good; its depth raises an alarm."""
+    """Where messages and events go that failed for good; an alarm says when there are any."""
 
-    def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
         super().__init__(
             scope,
-            id,
+            construct_id,
             encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=not settings.local,  # MiniStack speaks plain HTTP, and enforces the policy
-            retention_period=DEAD_LETTER_RETENTION,
+            enforce_ssl=not settings.local,  # MiniStack speaks plain HTTP, and keeps to the policy
+            retention_period=Duration.days(14),
+        )
+        Validations.of(self).acknowledge(
+            Acknowledgment(
+                id="AwsSolutions::AwsSolutions-SQS3",
+                reason="This is where dead letters end: of a queue, of EventBridge Scheduler, of asynchronous invocations.",
+            )
         )
 
 
 class WorkQueue(Construct):
     """An SQS queue that one function takes in batches of ten, and the dead letters it leaves.
 
-    The worker answers with the messages that failed (ReportBatchItemFailures); five failures make a dead letter.
+    The worker answers which messages failed (ReportBatchItemFailures); after five failures a message is a dead letter.
     """
 
-    def __init__(self, scope: Construct, id: str, *, worker: Function) -> None:
-        super().__init__(scope, id)
-        self.dead_letters = DeadLetters(self, "DeadLetters", settings=worker.house.settings)
+    def __init__(self, scope: Construct, construct_id: str, *, worker: Function) -> None:
+        super().__init__(scope, construct_id)
+        settings = worker.house.settings
+        self.worker = worker
+        self.dead_letters = DeadLetters(self, "DeadLetters", settings=settings)
         self.queue = sqs.Queue(
             self,
             "Queue",
             encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=not worker.house.settings.local,
-            # six times the worker's timeout, so that a throttled batch is not handed out a second time
+            enforce_ssl=not settings.local,
+            # six times the worker's timeout, so that a batch that was throttled is not handed out a second time
             # (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html)
             visibility_timeout=Duration.seconds(6 * worker.timeout.to_seconds()),
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=5),
@@ -48,7 +53,15 @@ class WorkQueue(Construct):
             self,
             "Source",
             target=worker.alias,
-            event_source_arn=self.queue.queue_arn,
+            event_source_arn=self.arn,
             batch_size=10,
             report_batch_item_failures=True,
         )
+
+    @property
+    def arn(self) -> str:
+        return self.queue.queue_arn
+
+    @property
+    def url(self) -> str:
+        return self.queue.queue_url

@@ -1,12 +1,13 @@
 """The bucket that clients upload to."""
 
-from aws_cdk import Duration
+from aws_cdk import Acknowledgment, Duration, Stack, Validations
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from infra.function import Function
 from infra.settings import Settings
 
-UPLOADS_PREFIX = "uploads/"
+UPLOADS = "uploads/"
 
 
 class Storage(Construct):
@@ -16,8 +17,8 @@ class Storage(Construct):
     right to a key, and what lies under `uploads/` is temporary.
     """
 
-    def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:
-        super().__init__(scope, id)
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
+        super().__init__(scope, construct_id)
         self.uploads = s3.Bucket(
             self,
             "Uploads",
@@ -33,7 +34,7 @@ class Storage(Construct):
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="temporary-uploads",
-                    prefix=UPLOADS_PREFIX,
+                    prefix=UPLOADS,
                     expiration=Duration.days(30),
                     noncurrent_version_expiration=Duration.days(30),
                 ),
@@ -60,6 +61,18 @@ class Storage(Construct):
         assert isinstance(bucket, s3.CfnBucket)
         bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
             event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
+        )
+
+    def admit(self, function: Function, *actions: str) -> None:
+        """Let `function` do `actions` on objects under `uploads/`."""
+        function.allow(*actions, on=[self.uploads.arn_for_objects(f"{UPLOADS}*")])
+        bucket = self.uploads.node.default_child
+        assert isinstance(bucket, s3.CfnBucket)
+        Validations.of(function.role).acknowledge(
+            Acknowledgment(
+                id=f"AwsSolutions::AwsSolutions-IAM5[Resource::<{Stack.of(self).get_logical_id(bucket)}.Arn>/{UPLOADS}*]",
+                reason="Objects get their names when they are uploaded; the right ends with the prefix and these actions.",
+            )
         )
 
     def _access_logs(self, settings: Settings) -> s3.Bucket | None:

@@ -132,8 +132,8 @@ def cloud(database: Database, signer: Any, monkeypatch: pytest.MonkeyPatch) -> I
     from identity import queries, tokens
 
     with mock_aws():
-        aws.client.cache_clear()
-        parameters.clear_caches()
+        aws.forget_clients()
+        parameters.clear_caches()  # type: ignore[no-untyped-call]
         sqs = boto3.client("sqs")
         secret = boto3.client("secretsmanager").create_secret(Name="signing", SecretString=json.dumps(asdict(signer)))
         boto3.client("s3").create_bucket(Bucket="uploads-test")
@@ -144,7 +144,7 @@ def cloud(database: Database, signer: Any, monkeypatch: pytest.MonkeyPatch) -> I
         with db.as_system("tests") as tx:
             queries.publish_key(tx, signer.kid, tokens.public_jwk(signer))
         yield
-        aws.client.cache_clear()
+        aws.forget_clients()
 
 
 @pytest.fixture

@@ -48,4 +48,5 @@ def _clouds(
         coarse = Image.fromarray(chance.random((2**octave + 1, 2**octave + 1), np.float32))
         total += np.asarray(coarse.resize(size, Image.Resampling.BICUBIC)) / 2**octave
     low, high = total.min(), total.max()
-    return (total - low) / (high - low)
+    scaled: NDArray[np.float32] = (total - low) / (high - low)
+    return scaled

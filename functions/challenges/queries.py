@@ -209,7 +209,8 @@ def standings(tx: Tx, challenge_id: UUID, *, after: tuple[int, UUID] | None, off
             join identity.profiles u on u.id = p.user_id
             where s.challenge_id = %(challenge_id)s
         ) as ranked
-        where %(points)s::integer is null or (-points, participant_id) > (-%(points)s::integer, %(participant_id)s::uuid)
+        where %(points)s::integer is null
+           or (-points, participant_id) > (-%(points)s::integer, %(participant_id)s::uuid)
         order by points desc, participant_id offset %(offset)s limit %(limit)s
         """,
         {

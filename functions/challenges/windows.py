@@ -70,7 +70,8 @@ _COMPUTED = """
         -- Postgres moves a time in a gap forward (rule 1) and takes the second occurrence in an overlap: right for a
         -- close. The first occurrence, for an opening, is found with the offset of the day before.
         select walls.*,
-               case when first_opening at time zone zone = opens_wall then first_opening else second_opening end as opening,
+               case when first_opening at time zone zone = opens_wall
+                    then first_opening else second_opening end as opening,
                closes_wall at time zone zone as closing
         from walls
         cross join lateral (select opens_wall at time zone zone as second_opening) as a

@@ -9,7 +9,7 @@ _PAGE = """<!doctype html>
 <title>Chally: confirm your address</title>
 <style nonce="{nonce}">
 body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 30rem; margin: 15vh auto; padding: 0 1rem; }}
-button {{ font: inherit; padding: .6em 1.4em; border: 0; border-radius: .4em; background: #0a6; color: #fff; cursor: pointer; }}
+button {{ font: inherit; padding: .6em 1.4em; border: 0; border-radius: .4em; background: #075; color: #fff; }}
 </style></head><body>
 <h1>Chally</h1>
 <p id="text" role="status">Press the button to confirm your address.</p>

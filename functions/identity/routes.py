@@ -84,7 +84,7 @@ class UserOut(BaseModel):
             email=user.email,
             email_verified=user.email_verified_at is not None,
             timezone=user.timezone,
-            role=user.role,  # type: ignore[arg-type]
+            role=user.role,
             created_at=user.created_at,
         )
 
@@ -94,7 +94,7 @@ class SessionOut(BaseModel):
 
     access_token: str
     refresh_token: str
-    token_type: Literal["Bearer"] = "Bearer"
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - a scheme, no password
     expires_in: int
     user: UserOut
 

@@ -43,7 +43,7 @@ class Signer:
         return jwt.encode(claims, self.private_key, ALGORITHM, headers={"kid": self.kid, "typ": TYPE})
 
     def child_of(self, refresh_token: str) -> str:
-        """The token that follows `refresh_token`, always the same: two tabs that refresh at once hold the same child."""
+        """The token that follows `refresh_token`, always the same: tabs that refresh at once hold the same child."""
         derived = hmac.new(bytes.fromhex(self.refresh_key), refresh_token.encode(), hashlib.sha512).digest()
         return _text(derived[:32])
 

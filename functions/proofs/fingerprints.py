@@ -98,7 +98,7 @@ def _average_pixels(luma: Luma, window: int) -> _Floats:
 
 
 def _moving_average(values: _Floats, window: int) -> _Floats:
-    """A later pass, along columns: a running sum from top to bottom adds what enters the window, subtracts what leaves."""
+    """A later pass, along columns, top to bottom: a running sum adds what enters the window, subtracts what leaves."""
     side = len(values)
     ahead = window // 2 + 1
     totals = np.zeros_like(values)

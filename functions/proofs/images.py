@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 # Format by content, as Pillow names it. MPO is a JPEG with a second picture behind it: phones put a gain map there.
 CONTENT_TYPES = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
@@ -68,7 +68,7 @@ def read(data: bytes, declared_type: str) -> Photo:
         raise
     except (Image.DecompressionBombError, MemoryError) as error:
         raise _too_large(declared_type) from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise Unreadable("not_an_image", "This file is not a JPEG, PNG or WebP picture.") from error
     except (
         Exception

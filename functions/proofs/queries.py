@@ -65,14 +65,15 @@ _COLUMNS = """
     p.status, p.reasons, p.note, p.captured_at, p.content_type, p.content_length, p.sha256, p.stored_at, p.decided_at,
     p.created_at
 """
-# Not final yet, and the event is of a newer version of the object than the one decided last. Sequencers are hexadecimal;
-# the shorter of two is padded on the right
+# Not final yet, and the event is of a newer version of the object than the one decided last. Sequencers are
+# hexadecimal; the shorter of two is padded on the right
 # (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html).
 _UNDECIDED = """
     p.status in ('awaiting_upload', 'processing', 'rejected') and (
         p.sequencer is null or rpad(p.sequencer, 64, '0') collate "C" < rpad(%(sequencer)s, 64, '0') collate "C"
     )
 """
+_OTHER_WINDOW = "(p.participant_id, p.local_date) <> (%(participant_id)s, %(local_date)s)"
 # Fingerprint f and any variant of another picture are at most `distance` bits apart, and that means something.
 _SAME_PICTURE = """
     f.quality > %(discarded_quality)s and exists (
@@ -190,7 +191,7 @@ def put_back(tx: Tx, proof_id: UUID) -> None:
 
 
 def serialise(tx: Tx, challenge_id: UUID, sha256: bytes) -> None:
-    """One verdict at a time in a challenge, and on a file anywhere: of two equal photos sent at once, one comes second."""
+    """One verdict at a time in a challenge, and on a file: of two equal photos that come at once, one is the second."""
     tx.run(
         """
         select pg_advisory_xact_lock(hashtextextended('proofs of ' || %(challenge)s, 0)),
@@ -207,14 +208,15 @@ def used_before(tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[str]
     """
     found: UsedBefore | None = tx.value(
         f"""
-        with f as (
-            select f.* from proofs.fingerprints f join proofs.proofs p on p.id = f.proof_id
-            where (f.sha256 = %(sha256)s or f.challenge_id = %(challenge_id)s)
-              and (p.participant_id, p.local_date) <> (%(participant_id)s, %(local_date)s)
-        )
         select case
-            when exists (select from f where f.sha256 = %(sha256)s) then 'file'
-            when exists (select from f where f.challenge_id = %(challenge_id)s and {_SAME_PICTURE}) then 'picture'
+            when exists (
+                select from proofs.fingerprints f join proofs.proofs p on p.id = f.proof_id
+                where f.sha256 = %(sha256)s and {_OTHER_WINDOW}
+            ) then 'file'
+            when exists (
+                select from proofs.fingerprints f join proofs.proofs p on p.id = f.proof_id
+                where f.challenge_id = %(challenge_id)s and {_SAME_PICTURE} and {_OTHER_WINDOW}
+            ) then 'picture'
         end
         """,
         {

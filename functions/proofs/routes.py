@@ -48,7 +48,7 @@ class ProofIn(Body):
     note: Annotated[str | None, Field(max_length=500)] = None
 
 
-class UserOut(BaseModel):
+class ProverOut(BaseModel):
     id: UUID
     username: str
 
@@ -64,7 +64,7 @@ class ProofOut(BaseModel):
     id: UUID
     challenge_id: UUID
     participant_id: UUID
-    user: UserOut
+    user: ProverOut
     local_date: Annotated[date, Field(description="which of the participant's windows it is for")]
     opens_at: datetime
     closes_at: datetime
@@ -85,7 +85,7 @@ class ProofOut(BaseModel):
         return cls.model_validate(
             {
                 **{name: getattr(proof, name) for name in cls.model_fields if hasattr(proof, name)},
-                "user": UserOut(id=proof.user_id, username=proof.username),
+                "user": ProverOut(id=proof.user_id, username=proof.username),
                 "status": rules.shown_status(proof.status, proof.created_at, now),
                 "sha256": proof.sha256.hex(),
             }

@@ -17,8 +17,8 @@ UsedBefore = Literal["file", "picture"]
 UPLOAD_LIFE = timedelta(minutes=10)
 # From then on nobody waits for it any more: its URL is dead, and an event would have come.
 EXPIRES_AFTER = timedelta(minutes=15)
-# Where Meta recommends to start (pdq/README.md, "Matching"): fingerprints at most 31 bits apart are of the same picture,
-# and one with a quality of 49 or less is discarded, because its picture shows too little to be told from others.
+# Where Meta recommends to start (pdq/README.md, "Matching"): fingerprints at most 31 bits apart are of one picture, and
+# one with a quality of 49 or less is discarded, because its picture shows too little to be told from others.
 DUPLICATE_DISTANCE = 31
 DISCARDED_QUALITY = 49
 # Proofs that take a place in their window.

@@ -93,4 +93,5 @@ def read(bucket: str, key: str, version_id: str | None, *, max_bytes: int) -> by
             return None
         raise
     with found["Body"] as body:
-        return body.read(max_bytes + 1)
+        data: bytes = body.read(max_bytes + 1)
+    return data

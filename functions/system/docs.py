@@ -19,7 +19,8 @@ POLICY = (
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Chally: the API</title><link rel="stylesheet" href="docs/swagger-ui.css"></head>
-<body><div id="docs"></div><script src="docs/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body></html>
+<body><div id="docs"></div>
+<script src="docs/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body></html>
 """
 START = """
 const api = new URL(".", document.baseURI).href.replace(/\\/$/, "");
@@ -35,5 +36,6 @@ def asset(name: Asset) -> str:
     if name == "start.js":
         return START
     spec = importlib.util.find_spec("fastapi_offline")
-    assert spec is not None and spec.origin is not None
+    if spec is None or spec.origin is None:
+        raise LookupError("Swagger UI is not in the vendor layer: build it with `make layers`")
     return (Path(spec.origin).parent / "static" / name).read_text()

@@ -46,7 +46,7 @@ async def live() -> LiveOut:
     return LiveOut()
 
 
-@router.get("/health", responses={503: {"model": ReadyOut}})
+@router.get("/health", operation_id="health", responses={503: {"model": ReadyOut}})
 @router.get("/ready", responses={503: {"model": ReadyOut}})
 async def ready(response: Response) -> ReadyOut:
     settings = load(SystemSettings)

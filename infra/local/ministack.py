@@ -6,7 +6,6 @@ before it started: that is thrown away, and the stack deployed anew.
 
 import os
 import shutil
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -58,19 +57,23 @@ class MiniStack:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         start = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "ministack"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environment(temporary),
-                cwd=self.directory,
-                start_new_session=True,
-            )
-        process = psutil.Process(child.pid)
-        self._pid_file.write_text(f"{child.pid} {process.create_time()}")
-        self._wait(child, start)
+        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        # Not subprocess: it would hold on to a server that is to outlive this command.
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", "ministack"],
+            self._environment(temporary),
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, log, 1),
+                (os.POSIX_SPAWN_DUP2, log, 2),
+            ],
+            setsid=True,
+        )
+        os.close(log)
+        process = psutil.Process(pid)
+        self._pid_file.write_text(f"{pid} {process.create_time()}")
+        self._wait(process, start)
         return True
 
     def stop(self) -> bool:
@@ -125,9 +128,9 @@ class MiniStack:
             "TMPDIR": str(temporary),
         }
 
-    def _wait(self, child: subprocess.Popen[bytes], start: int) -> None:
+    def _wait(self, process: psutil.Process, start: int) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        while child.poll() is None and time.monotonic() < deadline:
+        while process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
             if self._answers(timeout=2):
                 return
             time.sleep(0.05)

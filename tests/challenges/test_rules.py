@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from chally.errors import Invalid
 from challenges import rules
 from challenges.language import Rules, Schedule, Scoring
 from challenges.rules import Outcome, Score
@@ -92,7 +93,7 @@ class TestPeriod:
     def test_a_sliver_of_a_window_is_enough(self) -> None:
         wednesday = datetime(2026, 6, 10, 7, 59, tzinfo=UTC)
         self.check(self.schedule("wed"), wednesday, wednesday + timedelta(minutes=5))
-        with pytest.raises(rules.Invalid):
+        with pytest.raises(Invalid):
             self.check(self.schedule("wed"), wednesday + timedelta(minutes=1), wednesday + timedelta(minutes=5))
 
     def test_yesterdays_window_over_midnight_counts(self) -> None:

@@ -35,6 +35,13 @@ def taken_port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@pytest.fixture(scope="module")
+def postgres_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    place = Workspace.open(tmp_path_factory.mktemp("postgres"), aws_port=0)
+    yield place
+    database.embedded(place).stop()
+
+
 class TestWorkspace:
     def test_it_remembers_its_ports(self, tmp_path: Path) -> None:
         first = Workspace.open(tmp_path, aws_port=0)
@@ -89,12 +96,9 @@ class TestWorkspace:
 
 
 class TestPostgres:
-    @pytest.fixture(scope="class")
-    def place(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-        place = Workspace.open(tmp_path_factory.mktemp("postgres"), aws_port=0)
-        database.embedded(place).start()
-        yield place
-        database.embedded(place).stop()
+    @pytest.fixture
+    def place(self, postgres_place: Workspace) -> Workspace:
+        return postgres_place
 
     @pytest.fixture
     def server(self, place: Workspace) -> Postgres:

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from moto.core import DEFAULT_ACCOUNT_ID
-from moto.ses import ses_backends
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.ses.models import ses_backends
 
 from chally import clock, db
 from notifications import mail, reminders
@@ -25,11 +25,11 @@ def owner(person: Join) -> Client:
 
 
 def remind() -> int:
-    return int(reminders_handler({}, Context())["taken"])  # type: ignore[arg-type]
+    return int(reminders_handler({}, Context())["taken"])
 
 
 def deliver() -> dict[str, int]:
-    return dict(outbox_handler({}, Context()))  # type: ignore[arg-type]
+    return dict(outbox_handler({}, Context()))
 
 
 def sent() -> list[Any]:

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import subprocess
 import sys
@@ -39,7 +40,8 @@ class TestReads:
         data = encoded(ORIGINAL, file_format=file_format)
         read = images.read(data, declared_type)
         assert (read.content_type, read.width, read.height) == (declared_type, 1024, 768)
-        assert (read.luma.dtype, read.luma.shape) == (np.uint8, (384, 384))
+        assert read.luma.dtype == np.uint8
+        assert read.luma.shape == (384, 384)
         assert distance(data, declared_type) <= 10
 
     @pytest.mark.parametrize("mode", ["L", "CMYK"])
@@ -95,11 +97,9 @@ class TestTransparency:
         hidden = ORIGINAL.convert("RGBA")
         hidden.putalpha(0)
         for file_format, declared_type in FORMATS[1:]:
-            read = images.read(
-                encoded(hidden, file_format=file_format, **({"exact": True} if file_format == "WEBP" else {})),
-                declared_type,
-            )
-            assert (read.luma == 255).all()
+            options = {"exact": True} if file_format == "WEBP" else {}
+            data = encoded(hidden, file_format=file_format, **options)
+            assert (images.read(data, declared_type).luma == 255).all()
 
     def test_transparent_palette(self) -> None:
         image = Image.new("P", (400, 400), 1)
@@ -249,10 +249,8 @@ class TestHostile:
         for place, inserted, cut in edits:
             start = int(place * len(data))
             data[start : start + cut] = inserted
-        try:
-            images.read(bytes(data), declared_type)
-        except Unreadable as unreadable:
-            assert unreadable.code in ("not_an_image", "too_large", "type_mismatch")
+        with contextlib.suppress(Unreadable):
+            assert images.read(bytes(data), declared_type).content_type == declared_type
 
     @pytest.mark.parametrize(
         "error", [SyntaxError, IndexError, OSError, ValueError, KeyError, EOFError, RecursionError, AssertionError]

@@ -139,7 +139,9 @@ def upgrade() -> None:
         for each row execute function challenges.count_participant()
     """)
     op.execute("""
-        revoke execute on function challenges.takes_part, challenges.shows_roster, challenges.count_participant from public
+        revoke execute on function
+            challenges.takes_part, challenges.shows_roster, challenges.count_participant
+        from public
     """)
     op.execute("grant execute on function challenges.takes_part, challenges.shows_roster to chally_app, chally_system")
 
@@ -192,7 +194,9 @@ def upgrade() -> None:
     op.execute("""
         create policy windows_own on challenges.windows to chally_app
         using (exists (select from challenges.participants p where p.id = participant_id and p.user_id = core.actor()))
-        with check (exists (select from challenges.participants p where p.id = participant_id and p.user_id = core.actor()))
+        with check (
+            exists (select from challenges.participants p where p.id = participant_id and p.user_id = core.actor())
+        )
     """)
     op.execute("""
         grant select, insert (participant_id, local_date, opens_at, closes_at, timezone, tzdata),

@@ -20,14 +20,23 @@ def client(service: Literal["secretsmanager"]) -> "SecretsManagerClient": ...
 def client(service: Literal["sesv2"]) -> "SESV2Client": ...
 @overload
 def client(service: Literal["sqs"]) -> "SQSClient": ...
-@cache
 def client(service: Any) -> Any:
     """One client per service and environment. Short time-outs: a caller waits behind it."""
-    import boto3
-    from botocore.config import Config
+    if service not in _clients:
+        import boto3
+        from botocore.config import Config
 
-    config = Config(connect_timeout=2, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
-    return boto3.client(service, config=config)
+        config = Config(connect_timeout=2, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
+        _clients[service] = boto3.client(service, config=config)
+    return _clients[service]
+
+
+_clients: dict[str, Any] = {}
+
+
+def forget_clients() -> None:
+    """Make new clients from now on."""
+    _clients.clear()
 
 
 def credentials() -> "Credentials":

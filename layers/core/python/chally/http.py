@@ -192,7 +192,7 @@ def _from_postgres(error: psycopg.Error, constraints: Constraints) -> AppError |
 
 
 class _Observed:
-    """Around every request: its id and trace, one log line, metrics, the size of its body, the headers of its answer."""
+    """Around every request: its id and trace, a log line, metrics, the size of its body, the headers of its answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -255,7 +255,7 @@ def _request_id(scope: Scope) -> str:
 
 
 def _continue(traceparent: str | None) -> str:
-    """The caller's trace goes on under a span of our own; without a valid one a new trace begins (W3C Trace Context)."""
+    """The caller's trace, under a span of our own; without a valid one, a new trace (W3C Trace Context)."""
     span = secrets.token_hex(8)
     if traceparent is not None and TRACEPARENT.fullmatch(traceparent):
         version, trace, _, flags = traceparent.split("-")
@@ -332,4 +332,4 @@ def lambda_handler(router: APIRouter, constraints: Constraints | None = None) ->
             logger.info("lost a race; the request runs again")
         return response
 
-    return handler  # type: ignore[no-any-return]
+    return handler

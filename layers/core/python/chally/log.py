@@ -1,4 +1,4 @@
-"""Structured JSON logs and metrics (EMF), from Powertools. The service's name and namespace come from its environment."""
+"""Structured JSON logs and metrics (EMF), from Powertools, which reads the service's name from the environment."""
 
 from aws_lambda_powertools import Logger, Metrics
 

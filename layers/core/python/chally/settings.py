@@ -1,4 +1,4 @@
-"""Typed settings: one frozen model per entry point, read from the environment once. Nothing else reads the environment."""
+"""Typed settings: one frozen model per entry point, read from the environment once. Nothing else reads it."""
 
 from functools import cache
 from typing import Literal, Self
