@@ -25,7 +25,7 @@ PLATFORMS = (HOST, LAMBDA)
 
 LAYERS = ROOT / "layers"
 GROUPS = {"vendor": None, "imaging": "imaging", "migrations": "migrations"}
-"""Layer name → dependency group of pyproject.toml; `None` is what every function needs, the project's own dependencies."""
+"""Layer name → dependency group of pyproject.toml; `None` is the project's own dependencies, for every function."""
 
 PYTHON_VERSION = "3.13"
 

@@ -52,7 +52,13 @@ class Backend(Stack):
         gateway = Gateway(self, "Gateway", settings=settings)
         storage = Storage(self, "Storage", settings=settings)
         failures = DeadLetters(self, "Failures", settings=settings)
-        scheduler = iam.Role(self, "Scheduler", assumed_by=iam.ServicePrincipal("scheduler.amazonaws.com"))
+        scheduler = iam.Role(
+            self,
+            "Scheduler",
+            assumed_by=iam.ServicePrincipal(
+                "scheduler.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": self.account}}
+            ),
+        )
         house = House(
             settings=settings,
             code=lambda_.Code.from_asset(str(functions), exclude=NOT_CODE),
@@ -122,10 +128,9 @@ class Backend(Stack):
         )
         scheduler.add_to_policy(iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[failures.queue_arn]))
 
-        # In which order: the database, its schema, the signing key, and only then the new code of all the rest.
-        needs_schema = {
+        # In which order: the database, its schema, the signing key, and only then the new code of all that serves.
+        serving = {
             "Identity": identity.routes,
-            "IdentityKeys": identity.keys,
             "Challenges": challenges.routes,
             "ChallengeWindows": challenges.windows,
             "Proofs": proofs.routes,
@@ -136,8 +141,9 @@ class Backend(Stack):
         }
         if isinstance(database, RdsDatabase) and network:
             migrations.trigger.execute_after(network, database)
-        migrations.trigger.execute_before(*(function.alias for function in needs_schema.values()))
         identity.keys_trigger.execute_after(migrations.trigger)
+        identity.keys_trigger.execute_before(*(function.alias for function in serving.values()))
+        functions_by_name = {"Migrations": migrations.function, "IdentityKeys": identity.keys, **serving}
 
         if isinstance(database, RdsDatabase):
             Monitoring(
@@ -145,7 +151,7 @@ class Backend(Stack):
                 "Monitoring",
                 settings=settings,
                 api=gateway.api,
-                functions=[migrations.function, *needs_schema.values()],
+                functions=list(functions_by_name.values()),
                 queues=[outbox, verdicts],
                 failures=failures,
                 database=database,
@@ -155,5 +161,5 @@ class Backend(Stack):
         CfnOutput(self, "UploadsBucket", value=storage.uploads.bucket_name)
         CfnOutput(self, "OutboxQueueUrl", value=outbox.url)
         CfnOutput(self, "VerdictsQueueUrl", value=verdicts.url)
-        for name, function in {"Migrations": migrations.function, **needs_schema}.items():
+        for name, function in functions_by_name.items():
             CfnOutput(self, f"{name}FunctionName", value=function.function_name)

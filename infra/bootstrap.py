@@ -18,7 +18,6 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Dict
 from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,9 +50,11 @@ def uv() -> str:
     return found
 
 
-def environment() -> Dict[str, str]:
+def environment() -> dict[str, str]:
     """The environment for children: our Node and Python first on PATH, whatever is activated outside."""
-    env = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONHOME", "NODE_OPTIONS")}
+    env = {
+        name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONHOME", "NODE_OPTIONS")
+    }
     env["PATH"] = os.pathsep.join([str(PYTHON.parent), str(NODE.parent), env.get("PATH", os.defpath)])
     env["UV_PROJECT_ENVIRONMENT"] = str(VENV)
     return env
@@ -63,7 +64,7 @@ def main() -> None:
     """Brings what is missing. LocalError says what could not be had and what to do."""
     if current():
         return
-    if sys.version_info < (3, 8):
+    if sys.version_info < (3, 8):  # noqa: UP036 - whatever python3 this machine has
         raise LocalError(f"python3 is {platform.python_version()}; Python 3.8 or later is needed to begin.")
     _check_place()
     with open(TOOLS / "bootstrap.lock", "w") as lock:
@@ -135,7 +136,8 @@ def _bring_uv() -> str:
             if shutil.which("uv"):
                 return "the one on PATH"
             raise LocalError(
-                f"Could not fetch uv {UV_VERSION} from PyPI. pip said:\n{pip.output.strip()[-600:]}\nWithout pip: {direct!r}",
+                f"Could not fetch uv {UV_VERSION} from PyPI. Without pip: {direct!r}. "
+                f"pip said:\n{pip.output.strip()[-600:]}",
                 "Check the network, HTTPS_PROXY, and PIP_INDEX_URL if you use a mirror; or install uv yourself.",
             ) from direct
     shutil.rmtree(PINNED_UV.parent.parent, ignore_errors=True)
@@ -144,7 +146,7 @@ def _bring_uv() -> str:
 
 
 def _download_uv(target: Path) -> None:
-    """uv's wheel by the index's JSON (PEP 691), checked against its hash: for a python3 that has no pip, as Debian's."""
+    """uv's wheel by the index's JSON (PEP 691), checked against its hash: for a python3 without pip, as Debian's."""
     index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/")
     page = Request(f"{index}/uv/", headers={"Accept": "application/vnd.pypi.simple.v1+json"})
     with urlopen(page, timeout=60) as answer:
@@ -196,7 +198,12 @@ def _explain_sync(failed: ChildFailed) -> LocalError:
 def _bring_cdk() -> str:
     env = environment()
     try:
-        run([str(NODE), str(NPM), "ci", "--no-audit", "--no-fund", "--prefer-offline"], log=_LOG, env=env, cwd=ROOT / "infra")
+        run(
+            [str(NODE), str(NPM), "ci", "--no-audit", "--no-fund", "--prefer-offline"],
+            log=_LOG,
+            env=env,
+            cwd=ROOT / "infra",
+        )
     except ChildFailed as failed:
         raise LocalError(
             f"Could not install the cdk CLI from the npm registry. npm said:\n{failed.output.strip()[-600:]}",

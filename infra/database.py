@@ -2,7 +2,7 @@
 
 from typing import Literal, Protocol
 
-from aws_cdk import Acknowledgment, ArnFormat, Duration, Fn, Stack, Validations
+from aws_cdk import Acknowledgment, ArnFormat, Duration, Stack, Validations
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
@@ -71,9 +71,8 @@ class RdsDatabase(Construct):
 
     def admit(self, function: Function, *roles: Role) -> None:
         self._tell(function, host=self.proxy.endpoint)
-        # …:db-proxy:prx-0123: the last part is what IAM knows the proxy by
-        proxy_id = Fn.select(6, Fn.split(":", self.proxy.db_proxy_arn))
-        function.allow("rds-db:connect", on=[self._user(proxy_id, role) for role in roles])
+        proxy = Stack.of(self).split_arn(self.proxy.db_proxy_arn, ArnFormat.COLON_RESOURCE_NAME)
+        function.allow("rds-db:connect", on=[self._user(proxy.resource_name or "", role) for role in roles])
 
     def admit_administrator(self, function: Function) -> None:
         # to the instance: migrations take session locks, which would pin the proxy
@@ -150,8 +149,8 @@ class RdsDatabase(Construct):
         Validations.of(database).acknowledge(
             Acknowledgment(
                 id="AwsSolutions::AwsSolutions-RDS11",
-                reason="Only the proxy and the migrations can reach the instance, by security group and with no route from "
-                "outside; another port would hide it from nobody.",
+                reason="Security groups let only the proxy and migrations reach the instance, and no route leads there "
+                "from outside; another port would hide it from nobody.",
             )
         )
         if not size.multi_az:
@@ -182,9 +181,7 @@ class RdsDatabase(Construct):
         resource_id = self.instance.instance_resource_id
         assert resource_id
         role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["rds-db:connect"], resources=[self._user(resource_id, user) for user in ROLES]
-            )
+            iam.PolicyStatement(actions=["rds-db:connect"], resources=[self._user(resource_id, user) for user in ROLES])
         )
         proxy = rds.DatabaseProxy(
             self,

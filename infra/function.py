@@ -120,7 +120,8 @@ class Function(Construct):
         )
         Validations.of(self.function).acknowledge(
             Acknowledgment(
-                id="Annotation::@aws-cdk/aws-lambda:snapStartRequirePublish", reason="The next line publishes a version."
+                id="Annotation::@aws-cdk/aws-lambda:snapStartRequirePublish",
+                reason="The next line publishes a version.",
             ),
             Acknowledgment(
                 id="AwsSolutions::AwsSolutions-L1",
@@ -174,7 +175,7 @@ class Function(Construct):
         Validations.of(self.role).acknowledge(
             Acknowledgment(
                 id="AwsSolutions::AwsSolutions-IAM5[Resource::*]",
-                reason="Lambda makes a network interface whose id is not known before, by actions most of which know no "
+                reason="Lambda makes a network interface whose id nobody knows before, by actions that mostly know no "
                 "resources; the function's own code is denied them.",
             )
         )

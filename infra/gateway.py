@@ -102,13 +102,13 @@ class Gateway(Construct):
             f"{function.node.id}Integration", function.alias, scope_permission_to_route=False
         )
         for path in paths:
-            key = apigwv2.HttpRouteKey.DEFAULT if path == "$default" else apigwv2.HttpRouteKey.with_(path)
+            key = apigwv2.HttpRouteKey.DEFAULT if path == "$default" else apigwv2.HttpRouteKey.with_(path, apigwv2.HttpMethod.ANY)
             route = apigwv2.HttpRoute(self, path, http_api=self.api, route_key=key, integration=integration)
             Validations.of(route).acknowledge(
                 Acknowledgment(
                     id="AwsSolutions::AwsSolutions-APIG4",
-                    reason="The function authorises: it knows which routes are public, sessions that have ended, cookies "
-                    "with their CSRF token, and row-level security holds behind it.",
+                    reason="The function authorises: it knows which routes are public, which sessions have ended, and "
+                    "cookies with their CSRF token; behind it, row-level security holds.",
                 )
             )
 
@@ -120,8 +120,6 @@ class Gateway(Construct):
                 self,
                 "Domain",
                 domain_name=settings.domain.name,
-                certificate=acm.Certificate.from_certificate_arn(
-                    self, "Certificate", settings.domain.certificate_arn
-                ),
+                certificate=acm.Certificate.from_certificate_arn(self, "Certificate", settings.domain.certificate_arn),
             )
         )

@@ -26,6 +26,4 @@ class Migrations(Construct):
             security_group=house.network.migrations if house.network else None,
             snap_start=False,
         )
-        self.trigger = triggers.Trigger(
-            self, "Run", handler=self.function.function, timeout=Duration.minutes(10)
-        )
+        self.trigger = triggers.Trigger(self, "Run", handler=self.function.function, timeout=Duration.minutes(10))

@@ -9,7 +9,7 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from infra.database import RdsDatabase
 from infra.function import Function
@@ -134,6 +134,6 @@ class Monitoring(Construct):
         self._dashboard.add_widgets(cloudwatch.GraphWidget(title=title, width=24, height=6, left=left, right=right))
 
 
-def _name(watched: Construct) -> str:
+def _name(watched: IConstruct) -> str:
     """What an alarm calls a construct: its path below the stack."""
     return "".join(watched.node.path.split("/")[1:])

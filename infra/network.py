@@ -6,8 +6,6 @@ from constructs import Construct
 
 from infra.settings import Settings
 
-POSTGRES = ec2.Port.tcp(5432)
-
 
 class Network(Construct):
     """Two zones, a subnet each for functions and for the database, and a door to every AWS service that is called.
@@ -33,39 +31,41 @@ class Network(Construct):
         )
         self.functions_subnets = ec2.SubnetSelection(subnet_group_name="Functions")
         self.database_subnets = ec2.SubnetSelection(subnet_group_name="Database")
-        self.functions = self._security_group("FunctionsSecurityGroup", "Functions that use the database proxy")
-        self.migrations = self._security_group("MigrationsSecurityGroup", "Migrations, which use the database itself")
-        self._endpoints(settings)
+        self.functions = self._security_group("FunctionsGroup", "Functions, which use the database by its proxy")
+        self.migrations = self._security_group("MigrationsGroup", "Migrations, which use the database itself")
+        self._endpoints(settings.endpoint_zones)
         self.vpc.add_flow_log(
             "FlowLog",
             destination=ec2.FlowLogDestination.to_cloud_watch_logs(
                 logs.LogGroup(
-                    self,
-                    "FlowLogs",
-                    retention=settings.log_retention,
-                    removal_policy=settings.removal_policy,
+                    self, "FlowLogs", retention=settings.log_retention, removal_policy=settings.removal_policy
                 )
             ),
             traffic_type=ec2.FlowLogTrafficType.REJECT,
         )
 
     def _security_group(self, construct_id: str, description: str) -> ec2.SecurityGroup:
-        group = ec2.SecurityGroup(
-            self, construct_id, vpc=self.vpc, description=description, allow_all_outbound=False
-        )
+        group = ec2.SecurityGroup(self, construct_id, vpc=self.vpc, description=description, allow_all_outbound=False)
         group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.HTTPS, "AWS services, by the endpoints of the VPC")
         return group
 
-    def _endpoints(self, settings: Settings) -> None:
+    def _endpoints(self, zones: int) -> None:
         self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
-        subnets = self.vpc.select_subnets(subnet_group_name="Functions").subnets[: settings.endpoint_zones]
+        group = ec2.SecurityGroup(
+            self, "EndpointsGroup", vpc=self.vpc, description="AWS services", allow_all_outbound=False
+        )
+        for source in (self.functions, self.migrations):
+            group.add_ingress_rule(source, ec2.Port.HTTPS)
+        subnets = self.vpc.select_subnets(subnet_group_name="Functions").subnets[:zones]
         for name, service in {
             "Sqs": ec2.InterfaceVpcEndpointAwsService.SQS,
             "SecretsManager": ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER,
-            "Email": ec2.InterfaceVpcEndpointAwsService.EMAIL,  # the API of SES; `SES` is its SMTP
+            "Email": ec2.InterfaceVpcEndpointAwsService.EMAIL,  # the API of SES; its SMTP is EMAIL_SMTP
         }.items():
-            endpoint = self.vpc.add_interface_endpoint(
-                name, service=service, subnets=ec2.SubnetSelection(subnets=subnets), open=False
+            self.vpc.add_interface_endpoint(
+                name,
+                service=service,
+                subnets=ec2.SubnetSelection(subnets=subnets),
+                security_groups=[group],
+                open=False,
             )
-            for group in (self.functions, self.migrations):
-                endpoint.connections.allow_default_port_from(group)

@@ -52,7 +52,5 @@ class Proofs(Construct):
                     "object": {"key": [{"prefix": UPLOADS}]},
                 },
             ),
-            targets=[
-                targets.SqsQueue(self.verdicts_queue.queue, dead_letter_queue=self.verdicts_queue.dead_letters)
-            ],
+            targets=[targets.SqsQueue(self.verdicts_queue.queue, dead_letter_queue=self.verdicts_queue.dead_letters)],
         )

@@ -23,7 +23,7 @@ class DeadLetters(sqs.Queue):
         Validations.of(self).acknowledge(
             Acknowledgment(
                 id="AwsSolutions::AwsSolutions-SQS3",
-                reason="This is where dead letters end: of a queue, of EventBridge Scheduler, of asynchronous invocations.",
+                reason="Dead letters end here: a queue's, EventBridge Scheduler's, those of asynchronous invocations.",
             )
         )
 

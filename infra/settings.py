@@ -1,4 +1,4 @@
-"""What differs between the stages. What belongs to whoever deploys comes from the environment; the rest is decided here."""
+"""What differs between the stages. What is the deployer's own comes from the environment; the rest is decided here."""
 
 import subprocess
 import tomllib
@@ -16,8 +16,13 @@ ROOT = Path(__file__).parent.parent
 # a reserved domain: it sends nothing to anyone until the deployer names a real sender
 MAIL_FROM = "no-reply@chally.example"
 
+
+def _split(value: object) -> object:
+    return tuple(value.split(",")) if isinstance(value, str) else value
+
+
 type Stage = Literal["local", "staging", "prod"]
-type Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lambda text: tuple(text.split(",")))]
+type Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Inputs(BaseSettings):

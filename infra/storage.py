@@ -71,7 +71,7 @@ class Storage(Construct):
         Validations.of(function.role).acknowledge(
             Acknowledgment(
                 id=f"AwsSolutions::AwsSolutions-IAM5[Resource::<{Stack.of(self).get_logical_id(bucket)}.Arn>/{UPLOADS}*]",
-                reason="Objects get their names when they are uploaded; the right ends with the prefix and these actions.",
+                reason="Objects are named when they are uploaded; the right ends with the prefix and these actions.",
             )
         )
 

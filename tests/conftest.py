@@ -5,9 +5,11 @@ import json
 import logging
 import os
 import secrets
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -58,9 +60,16 @@ class Database:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def place() -> Iterator[Path]:
+    """A directory for servers. Not pytest's: every run as root closes that to the system user that Postgres runs as."""
+    with tempfile.TemporaryDirectory(prefix="chally-tests-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
+
+
+@pytest.fixture(scope="session")
+def postgres(place: Path) -> Iterator[Postgres]:
     server = Postgres(
-        directory=tmp_path_factory.mktemp("postgres"),
+        directory=place / "postgres",
         port=free_port(),
         password=secrets.token_urlsafe(),
         settings=FAST,

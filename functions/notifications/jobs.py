@@ -48,11 +48,13 @@ def outbox_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, i
                 failed += 1
         if len(messages) < BATCH:
             break
-    with db.as_system("forget delivered messages") as tx:
+    with db.as_system("tidy the outbox") as tx:
         outbox.forget_delivered(tx)
+        dead = outbox.dead(tx)
     metrics.add_metric("MessagesDelivered", MetricUnit.Count, delivered)
     metrics.add_metric("MessagesFailed", MetricUnit.Count, failed)
-    logger.info("outbox", delivered=delivered, failed=failed)
+    metrics.add_metric("MessagesDead", MetricUnit.Count, dead)
+    logger.info("outbox", delivered=delivered, failed=failed, dead=dead)
     return {"delivered": delivered, "failed": failed}
 
 

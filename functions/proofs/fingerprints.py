@@ -7,6 +7,7 @@ and never by BLAS, so the same pixels give the same 256 bits on every machine, a
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain, pairwise, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def _reduce(luma: Luma) -> _Floats:
     """64 x 64 samples of the picture after a tent filter (Jarosz): two passes of a moving average each way."""
     height, width = luma.shape
     down, across = _window(height), _window(width)
-    once = _moving_average(np.ascontiguousarray(_average_pixels(luma, across)), down)
+    once = _moving_average(_average_pixels(luma, across), down)
     # Of the second pass only the sampled rows and columns are worth keeping.
     twice = _moving_average(np.ascontiguousarray(once.T), across)[_centres(width)]
     return _moving_average(np.ascontiguousarray(twice.T), down)[_centres(height)]
@@ -101,23 +102,16 @@ def _moving_average(values: _Floats, window: int) -> _Floats:
     """A later pass, along columns, top to bottom: a running sum adds what enters the window, subtracts what leaves."""
     side = len(values)
     ahead = window // 2 + 1
+    nothing = np.zeros_like(values[0])
+    rows = list(values)
     totals = np.zeros_like(values)
-    total = totals[0]
-    for row in values[:ahead]:
-        total += row
-    rows, sums = list(values), list(totals)
-    for place in range(1, side):
-        last, total = total, sums[place]
-        entering, leaving = place + ahead - 1, place + ahead - 1 - window
-        if entering < side and leaving >= 0:
-            np.add(last, rows[entering], total)
-            np.subtract(total, rows[leaving], total)
-        elif entering < side:
-            np.add(last, rows[entering], total)
-        elif leaving >= 0:
-            np.subtract(last, rows[leaving], total)
-        else:
-            total[:] = last
+    for row in rows[:ahead]:
+        totals[0] += row
+    entering = chain(rows[ahead:], repeat(nothing))
+    leaving = chain(repeat(nothing, window - ahead), rows)
+    for (last, total), enters, leaves in zip(pairwise(totals), entering, leaving, strict=False):
+        np.add(last, enters, total)
+        np.subtract(total, leaves, total)
     totals /= _counts(side, window)[:, np.newaxis]
     return totals
 

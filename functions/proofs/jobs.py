@@ -25,7 +25,7 @@ from proofs.rules import Reason, Verdict
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
-@metrics.log_metrics(raise_on_empty_metrics=False)
+@metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
 def verdicts_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Decide on each upload of a batch of S3 "Object Created" events, which come at least once, late and in any order.
@@ -37,6 +37,7 @@ def verdicts_handler(event: dict[str, Any], context: LambdaContext) -> PartialIt
 
 
 def _record(record: SQSRecord) -> None:
+    metrics.add_metric("UploadEvents", MetricUnit.Count, 1)
     try:
         _upload(S3EventBridgeNotificationEvent(record.json_body))
     except Exception:

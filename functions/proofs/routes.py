@@ -163,7 +163,7 @@ async def list_proofs(challenge_id: UUID, tx: UserTx, asked: PageAsked, actor: C
     if challenge.participant_id is None and not challenge.is_owner:
         raise rules.NotParticipant
     now = clock.now()
-    before = _uuid(asked.position) if asked.position else None
+    before = None if asked.position is None else _uuid(asked.position)
     rows = queries.proofs(tx, challenge_id, before=before, offset=asked.offset, limit=asked.fetch)
     return asked.page(rows, [ProofOut.of(row, now) for row in rows], [str(row.id) for row in rows])
 

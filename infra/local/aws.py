@@ -25,9 +25,7 @@ def external_url() -> str | None:
 
 def embedded(workspace: Workspace) -> MiniStack:
     """The workspace's own MiniStack, running or not."""
-    return MiniStack(
-        directory=workspace.aws_directory, port=workspace.aws_port, log=workspace.logs / "ministack.log"
-    )
+    return MiniStack(directory=workspace.aws_directory, port=workspace.aws_port, log=workspace.logs / "ministack.log")
 
 
 def endpoint(workspace: Workspace) -> str:
@@ -35,9 +33,9 @@ def endpoint(workspace: Workspace) -> str:
     return external_url() or embedded(workspace).url
 
 
-def running(workspace: Workspace) -> bool:
+def alive(workspace: Workspace) -> bool:
     """Whether the local AWS is there to be asked."""
-    return external_url() is not None or embedded(workspace).running()
+    return external_url() is not None or embedded(workspace).alive()
 
 
 def api_url(workspace: Workspace) -> str:

@@ -60,13 +60,14 @@ def bootstrap(workspace: Workspace) -> None:
 
 
 def deploy(workspace: Workspace, lock: int) -> None:
-    """`cdk deploy` of the local stage, and a note of what was deployed. `lock` is the workspace's, which cdk holds on to."""
+    """`cdk deploy` of the local stage, and a note of what was deployed. cdk holds on to the workspace's `lock`."""
     stamp = _stamp(workspace)
     stamp.unlink(missing_ok=True)
     deployed = fingerprint(workspace)
     try:
-        _cdk(workspace, "deploy", "--all", "--context", "stage=local", "--require-approval", "never",
-             "--method", "direct", "--progress", "events", "--output", str(workspace.cloud_assembly), lock=lock)  # fmt: skip
+        # Without a change set, for which cdk would poll the better part of five seconds.
+        _cdk(workspace, "deploy", "--all", "--context", "stage=local", "--output", str(workspace.cloud_assembly),
+             "--require-approval", "never", "--method", "direct", "--progress", "events", lock=lock)  # fmt: skip
     except ChildFailed as failed:
         raise LocalError(
             f"{failed.problem}\n\nWhat the functions printed: `make logs`.",
@@ -200,7 +201,20 @@ def _stamp(workspace: Workspace) -> Path:
 def _cdk(workspace: Workspace, *arguments: str, cwd: Path = ROOT, lock: int | None = None) -> None:
     env = environment() | aws.environment(workspace) | _inputs(workspace)
     env["PATH"] = environment()["PATH"]
-    run([*_command(*arguments)], log=workspace.logs / "cdk.log", env=env, cwd=cwd, keep=() if lock is None else (lock,))
+    run(
+        _command(*arguments),
+        log=workspace.logs / "cdk.log",
+        env=env,
+        cwd=cwd,
+        keep=() if lock is None else (lock,),
+        watch=lambda: _check_aws(workspace),
+    )
+
+
+def _check_aws(workspace: Workspace) -> None:
+    """cdk would wait for ever for an AWS that has gone."""
+    if not aws.alive(workspace):
+        raise LocalError("The local AWS ended during the deploy.", f"Run again. Its log: {aws.embedded(workspace).log}")
 
 
 def _command(*arguments: str) -> list[str]:

@@ -13,9 +13,10 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -60,7 +61,9 @@ def _findings(directory: Path) -> Iterator[Finding]:
     if any(finding.fix for finding in tools):
         yield _pip()
         yield _registry("PyPI", os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/") + "/uv/")
-        yield _registry("npm registry", os.environ.get("npm_config_registry", "https://registry.npmjs.org") + "/aws-cdk")
+        yield _registry(
+            "npm registry", os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org") + "/aws-cdk"
+        )
     yield _disk()
     yield _writable(directory)
     yield from _servers(directory)
@@ -146,22 +149,39 @@ def _servers(directory: Path) -> Iterator[Finding]:
         yield Finding("Postgres", "CHALLY_DATABASE_URL")
     else:
         yield _postgres(directory, ports.get("postgres", 0))
-    external = os.environ.get("AWS_ENDPOINT_URL", "").rstrip("/")
-    port = ports.get("aws", 4566)
-    url = external or f"http://{_HOST}:{port}"
-    health = "/_localstack/health" if external else "/_ministack/ready"
-    if _answers(url + health) == "200":
-        yield Finding("local AWS", url)
-    elif not external and _listens(port) and not (directory / "aws" / "ministack.pid").exists():
-        yield Finding("local AWS", f"port {port} is taken by another process", "Choose another: `make up PORT=4577`.")
-    else:
-        yield Finding("local AWS", f"{url} does not answer", f"{_UP} starts it.")
+    yield _local_aws(directory, ports.get("aws", 4566))
     if not outputs:
         yield Finding("stack", "not deployed", f"{_UP} deploys it.")
         return
     yield Finding("stack", ", ".join(sorted(outputs["functions"])) or "no functions")
     ready = _answers(outputs["api_url"] + "/ready")
     yield Finding("API", f"{outputs['api_url']}/ready: {ready}", "" if ready == "200" else "`make logs` shows why.")
+
+
+def _local_aws(directory: Path, port: int) -> Finding:
+    external = os.environ.get("AWS_ENDPOINT_URL", "").rstrip("/")
+    if external:
+        answer = _answers(external + "/_localstack/health")
+        return Finding(
+            "local AWS", f"{external}: {answer}", "" if answer == "200" else "Start it, or unset AWS_ENDPOINT_URL."
+        )
+    url = f"http://{_HOST}:{port}"
+    if not _lives(directory / "aws" / "ministack.pid"):
+        if _listens(port):
+            return Finding(
+                "local AWS", f"port {port} is taken by another process", "Choose another: `make up PORT=4577`."
+            )
+        return Finding("local AWS", "not running", f"{_UP} starts it.")
+    answer = _answers(url + "/_ministack/ready")
+    return Finding("local AWS", f"{url}: {answer}", "" if answer == "200" else f"{_UP} starts it anew.")
+
+
+def _lives(pid_file: Path) -> bool:
+    try:
+        os.kill(int(pid_file.read_text().split()[0]), 0)
+    except (OSError, ValueError, IndexError):
+        return False
+    return True
 
 
 def _postgres(directory: Path, port: int) -> Finding:
@@ -186,7 +206,7 @@ def _answers(url: str) -> str:
         return str(error)
 
 
-def _read(path: Path) -> Dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text()))
     except (OSError, ValueError):
@@ -199,7 +219,7 @@ def _output(*command: str) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=bootstrap.environment())
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    lines: List[str] = done.stdout.strip().splitlines()
+    lines: list[str] = done.stdout.strip().splitlines()
     return lines[0] if lines and done.returncode == 0 else ""
 
 

@@ -1,4 +1,4 @@
-"""What the functions logged, from CloudWatch Logs in the local AWS, and what the servers did; and a function run by hand."""
+"""What the functions logged, from CloudWatch Logs in the local AWS, and what the servers printed."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ def show(workspace: Workspace, *, function: str | None, follow: bool, minutes: f
     """
     since = int((time.time() - minutes * 60) * 1000)
     seen: set[str] = set()
-    if not aws.running(workspace):
+    if not aws.alive(workspace):
         _servers(workspace)
         raise LocalError("The local AWS does not run, so there are no function logs.", "`make up` starts it.")
     _print(_events(workspace, function, since, seen))
@@ -38,7 +38,9 @@ def invoke(workspace: Workspace, function: str) -> int:
     """Runs a function as a schedule would, and prints its answer; 1 if it failed."""
     names = deployment.functions(workspace)
     if function not in names:
-        raise LocalError(f"There is no function {function!r} in the local AWS.", f"There are: {', '.join(names) or 'none'}.")
+        raise LocalError(
+            f"There is no function {function!r} in the local AWS.", f"There are: {', '.join(names) or 'none'}."
+        )
     answer = aws.client(workspace, "lambda").invoke(FunctionName=f"{names[function]}:live", Payload=b"{}")
     payload = json.loads(answer["Payload"].read() or b"null")
     print(json.dumps(payload, indent=2))

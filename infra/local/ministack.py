@@ -19,9 +19,11 @@ from infra.bootstrap import NODE
 from infra.local.progress import LocalError, tail
 from infra.local.workspace import HOST, holder, port_taken
 
-_START_SECONDS = 60
+_START_SECONDS = 180
 _STOP_SECONDS = 60
-_KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "LOG_LEVEL")
+_ANSWER_SECONDS = 20
+"""It answers in milliseconds, but not while it restores its state or unpacks many functions at once."""
+_KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "LOG_LEVEL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +94,16 @@ class MiniStack:
         self._pid_file.unlink(missing_ok=True)
         return True
 
+    def alive(self) -> bool:
+        """Whether the server's process is there, answering or not."""
+        return self._process() is not None
+
     def running(self) -> bool:
-        """Whether this directory's server runs and answers on this port."""
-        process = self._process()
-        if process is None:
+        """Whether the server answers on this port; one that hangs, or has another port, is stopped."""
+        if not self.alive():
             return False
-        if not self._answers(timeout=10):
-            self.stop()  # It hangs, or was started on another port.
+        if not self._answers(timeout=_ANSWER_SECONDS):
+            self.stop()
             return False
         return True
 
@@ -107,9 +112,10 @@ class MiniStack:
         try:
             pid, created = self._pid_file.read_text().split()
             process = psutil.Process(int(pid))
-            return process if abs(process.create_time() - float(created)) < 1 else None
+            ours = abs(process.create_time() - float(created)) < 1 and process.status() != psutil.STATUS_ZOMBIE
         except (OSError, ValueError, psutil.Error):
             return None
+        return process if ours else None
 
     def _environment(self, temporary: Path) -> dict[str, str]:
         """A clean one: functions inherit it, and must see no more of this machine than they would in AWS."""

@@ -16,7 +16,7 @@ MAX_BYTES = 10_485_760
 _SIZE = (1600, 1200)
 
 type Channel = NDArray[np.float64]
-"""Height × width, values from 0 to 1."""
+"""Height by width, values from 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def make(seed: int) -> Photo:
     Its detail falls off with scale as a photograph's does (about 1/f), which is what perceptual hashes look at.
     """
     random = np.random.default_rng(seed)
-    width, height = _SIZE
+    height = _SIZE[1]
     rows = np.linspace(0, 1, height)[:, None]
     clouds = _clouds(random)
     light = _clouds(random, coarsest=2)

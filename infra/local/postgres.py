@@ -161,7 +161,8 @@ class Postgres:
             written = printed.getvalue().partition("stderr:")[2] + (tail(self.log, start) if self.log.exists() else "")
             lines = [line for line in written.splitlines() if line.strip()][-15:]
             raise LocalError(
-                f"Postgres: {command} ended with status {error.returncode}." + "".join(f"\n    {line}" for line in lines),
+                f"Postgres: {command} ended with status {error.returncode}."
+                + "".join(f"\n    {line}" for line in lines),
                 f"Its log: {self.log}",
             ) from error
         finally:

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Iterator, Mapping, Sequence
+from typing import TextIO
 
 _TAIL = 25
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -41,7 +42,7 @@ class ChildFailed(LocalError):
 class Palette:
     """ANSI colours, or nothing: NO_COLOR (no-color.org), a dumb terminal and a pipe want none."""
 
-    def __init__(self, out: IO[str]) -> None:
+    def __init__(self, out: TextIO) -> None:
         self.on = out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def paint(self, code: int, text: str) -> str:
@@ -61,7 +62,7 @@ class Step:
 class Steps:
     """Prints steps as they go; on a terminal the current one spins."""
 
-    def __init__(self, out: IO[str] | None = None) -> None:
+    def __init__(self, out: TextIO | None = None) -> None:
         self.out = out or sys.stdout
         self.done: list[Step] = []
         self._palette = Palette(self.out)
@@ -106,7 +107,9 @@ class Steps:
         frame = 0
         while not ended.wait(_FRAME_SECONDS):
             symbol = self._palette.paint(36, _FRAMES[frame % len(_FRAMES)])
-            self._write(f"\r\x1b[K{symbol} {step.title:<{_TITLE_WIDTH}}{time.monotonic() - started:7.0f} s  {step.note}")
+            self._write(
+                f"\r\x1b[K{symbol} {step.title:<{_TITLE_WIDTH}}{time.monotonic() - started:7.0f} s  {step.note}"
+            )
             frame += 1
 
     def _write(self, text: str) -> None:
@@ -121,11 +124,12 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     keep: Sequence[int] = (),
+    watch: Callable[[], None] | None = None,
 ) -> str:
     """Runs a child to its end, its output appended to a log file; returns that output.
 
-    The child inherits the file descriptors in `keep`. Raises ChildFailed when its status is not 0. Interrupted, it
-    does not leave the child behind.
+    The child inherits the file descriptors in `keep`. `watch` is called every second, and may raise to give up.
+    Raises ChildFailed when the status is not 0. Interrupted in either way, it does not leave the child behind.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
@@ -137,7 +141,7 @@ def run(
             argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=_plain(env), cwd=cwd, pass_fds=tuple(keep)
         )
         try:
-            status = child.wait()
+            status = _wait(child, watch)
         except BaseException:
             child.terminate()
             child.wait()
@@ -146,6 +150,15 @@ def run(
     if status:
         raise ChildFailed(argv, status, log, output)
     return output
+
+
+def _wait(child: subprocess.Popen[bytes], watch: Callable[[], None] | None) -> int:
+    while watch:
+        try:
+            return child.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            watch()
+    return child.wait()
 
 
 def tail(log: Path, start: int = 0) -> str:
@@ -161,7 +174,7 @@ def _plain(env: Mapping[str, str] | None) -> dict[str, str]:
     return {**kept, "NO_COLOR": "1", "PYTHON_COLORS": "0"}
 
 
-def _symbols(out: IO[str]) -> tuple[str, str]:
+def _symbols(out: TextIO) -> tuple[str, str]:
     try:
         "✓✗⠋".encode(out.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):

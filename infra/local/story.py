@@ -134,7 +134,7 @@ def _prove(told: "_Telling", person: Person, challenge: Answer, file: Photo, exp
     codes = [found["code"] for found in proof["reasons"]]
     if proof["status"] != expect or (reason and reason not in codes):
         raise LocalError(
-            f"{file.name} was {proof['status']} ({', '.join(codes) or 'no reason'}); the story expects {expect} {reason}.",
+            f"{file.name} was {proof['status']} ({', '.join(codes) or 'no reason'}), not {expect} {reason}.",
             "A photo that was sent in an earlier demo is a duplicate: choose another, or `make reset`."
             if "duplicate_image" in codes
             else "`make logs` shows what the functions did.",
@@ -197,7 +197,9 @@ class _Telling:
                     self._detail(f"“{mail['Subject']}” {_short(link[0])}")
                     return link[1]
             time.sleep(_POLL_SECONDS)
-        raise LocalError(f"No mail came for {address} in {DEADLINE_SECONDS:.0f} s.", "`make logs FUNCTION=outbox` may say why.")
+        raise LocalError(
+            f"No mail came for {address} in {DEADLINE_SECONDS:.0f} s.", "`make logs FUNCTION=outbox` may say why."
+        )
 
     def verdict(self, person: Person, proof_id: str) -> Answer:
         """Asks for the proof until it is decided; prints the last answer."""
@@ -210,7 +212,9 @@ class _Telling:
                 self._line("GET", path, response.status_code, time.monotonic() - started)
                 good = proof.get("status") == "accepted"
                 verdict = self._palette.paint(32 if good else 33, str(proof.get("status")))
-                self._detail("; ".join([verdict, *(f"{why['code']}: {why['detail']}" for why in proof.get("reasons", []))]))
+                self._detail(
+                    "; ".join([verdict, *(f"{why['code']}: {why['detail']}" for why in proof.get("reasons", []))])
+                )
                 return proof
             time.sleep(_POLL_SECONDS)
         raise LocalError(
@@ -251,7 +255,8 @@ def _fields(*names: str) -> Callable[[Answer], str]:
 
 def _standings(answer: Answer) -> str:
     return "; ".join(
-        f"{row['rank']}. {row['username']} {row['points']} points, streak {row['current_streak']}" for row in answer["items"]
+        f"{row['rank']}. {row['username']} {row['points']} points, streak {row['current_streak']}"
+        for row in answer["items"]
     )
 
 

@@ -39,7 +39,9 @@ class Workspace:
     postgres_port: int
 
     @classmethod
-    def open(cls, directory: Path = ROOT / ".local", aws_port: int | None = None, postgres_port: int | None = None) -> Self:
+    def open(
+        cls, directory: Path = ROOT / ".local", aws_port: int | None = None, postgres_port: int | None = None
+    ) -> Self:
         """The workspace of a directory. A port not given is the one it had before; 0 asks for any free one.
 
         Raises LocalError when the directory cannot be written.
@@ -94,7 +96,7 @@ class Workspace:
         free = shutil.disk_usage(self.directory).free
         if free < _NEEDED_BYTES:
             raise LocalError(
-                f"Only {free / 1e9:.1f} GB of disk are free at {self.directory}; {_NEEDED_BYTES / 1e9:.0f} GB are needed.",
+                f"Only {free / 1e9:.1f} GB of disk are free at {self.directory}; need {_NEEDED_BYTES / 1e9:.0f} GB.",
                 "Free some space, or `make reset` to delete the local data, and run again.",
             )
 
@@ -122,9 +124,7 @@ class Workspace:
             yield file.fileno()
 
     def _remember_ports(self) -> None:
-        write_private(
-            self.directory / "ports.json", json.dumps({"aws": self.aws_port, "postgres": self.postgres_port})
-        )
+        write_private(self.directory / "ports.json", json.dumps({"aws": self.aws_port, "postgres": self.postgres_port}))
 
 
 def write_private(path: Path, text: str) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from chally import clock, db
 from challenges import standings
 from challenges.jobs import windows_handler
+from chally import clock, db
 from tests.api import Client, Context
 from tests.conftest import Database, Join, challenge_body
 

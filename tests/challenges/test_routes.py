@@ -1,5 +1,6 @@
 """Challenges over HTTP, as nobody, stranger, participant and owner."""
 
+import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -242,7 +243,7 @@ class TestWindows:
         windows = member.get(path, **query).json
         assert len(windows) in (6, 7)  # today's may have closed before joining
         assert {window["timezone"] for window in windows} == {"Asia/Tokyo"}
-        assert all(earlier["closes_at"] <= later["opens_at"] for earlier, later in zip(windows, windows[1:]))
+        assert all(earlier["closes_at"] <= later["opens_at"] for earlier, later in itertools.pairwise(windows))
 
     def test_at_most_62_days(self, member: Client, challenge: dict[str, Any]) -> None:
         path = f"/v1/challenges/{challenge['id']}/windows"

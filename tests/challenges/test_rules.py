@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chally.errors import Invalid
 from challenges import rules
 from challenges.language import Rules, Schedule, Scoring
 from challenges.rules import Outcome, Score
+from chally.errors import Invalid
 
 NOW = datetime(2026, 6, 3, 12, tzinfo=UTC)
 A: Outcome = "accepted"

@@ -1,5 +1,6 @@
 """Windows against the rules of the contract, on the days that clocks change; the oracle is zoneinfo, not Postgres."""
 
+import itertools
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -10,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chally import db
 from challenges import windows
+from chally import db
 from tests.conftest import Database
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -129,7 +130,7 @@ def test_windows_of_one_participant_never_overlap(take_part: Take) -> None:
     found = between(take_part("Europe/Berlin", "02:00", "02:30"), date(2026, 10, 24), date(2026, 10, 26))
     participant = take_part("Europe/Berlin", "02:30", "02:00")
     ordered = sorted(between(participant, date(2026, 10, 23), date(2026, 10, 27)).values())
-    assert all(earlier[1] <= later[0] for earlier, later in zip(ordered, ordered[1:], strict=False))
+    assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(ordered))
     assert len(found) == 3
     assert len(ordered) == 5
 
@@ -230,4 +231,4 @@ def test_no_day_is_lost_and_none_overlaps(take_part: Take, zone: str, opens: str
     assert sorted(found) == [first + timedelta(days=n) for n in range(61)]
     spans: list[Any] = [found[day] for day in sorted(found)]
     assert all(opening < closing for opening, closing in spans)
-    assert all(earlier[1] <= later[0] for earlier, later in zip(spans, spans[1:], strict=False))
+    assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans))

@@ -106,6 +106,14 @@ class TestOutbox:
         database.execute("update core.outbox set due_at = now()")
         assert deliver() == {"delivered": 1, "failed": 0}
 
+    def test_after_its_last_attempt_it_is_left_and_counted(
+        self, person: Join, database: Database, logs: Callable[[], str]
+    ) -> None:
+        person("kari")
+        database.execute("update core.outbox set attempts = 12")
+        assert deliver() == {"delivered": 0, "failed": 0}
+        assert '"dead":1' in logs()
+
     def test_one_that_cannot_be_sent_does_not_hold_up_the_others(self, person: Join, database: Database) -> None:
         person("kari")
         database.execute(

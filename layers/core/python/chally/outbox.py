@@ -78,6 +78,15 @@ def refuse(tx: Tx, message: Message, error: str) -> None:
     tx.run("update core.outbox set last_error = %(error)s where id = %(id)s", {"id": message.id, "error": error[:500]})
 
 
+def dead(tx: Tx) -> int:
+    """How many messages have used up their attempts: nobody tries them again before a person has looked."""
+    count: int = tx.value(
+        "select count(*) from core.outbox where delivered_at is null and attempts >= %(max_attempts)s",
+        {"max_attempts": MAX_ATTEMPTS},
+    )
+    return count
+
+
 def forget_delivered(tx: Tx) -> int:
     """Delete what was delivered more than a week ago; answers how many."""
     return tx.run("delete from core.outbox where delivered_at < now() - interval '7 days'", {})

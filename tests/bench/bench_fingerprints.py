@@ -1,0 +1,66 @@
+"""From a photo's bytes to its fingerprints, beside the bare decoding and beside pdqhash, Meta's own C++.
+
+.venv/bin/python -m tests.bench.bench_fingerprints
+"""
+
+import io
+
+import numpy as np
+import pdqhash
+from PIL import Image
+
+from proofs import fingerprints, images
+from tests import corpora
+from tests.bench.side_by_side import ratio
+from tests.factories import encoded, picture
+
+TWELVE_MEGAPIXELS = (4032, 3024)
+
+
+def photo() -> tuple[str, bytes]:
+    """A photo of 12 megapixels: a real one enlarged by half where the corpus is at hand, or else a made one."""
+    for path in corpora.files("photos/jolla.jpg"):
+        with Image.open(path) as image:
+            return "a real photo", encoded(image.resize(TWELVE_MEGAPIXELS, Image.Resampling.LANCZOS), quality=95)
+    return "a made picture", encoded(picture(1, TWELVE_MEGAPIXELS), quality=95)
+
+
+def main() -> None:
+    name, data = photo()
+    luma = images.read(data, "image/jpeg").luma
+    pixels = np.repeat(luma[:, :, np.newaxis], 3, axis=2)
+
+    def ours() -> object:
+        return fingerprints.dihedral(images.read(data, "image/jpeg").luma)
+
+    def draft() -> object:
+        with Image.open(io.BytesIO(data)) as image:
+            image.draft("L", (360, 360))
+            return image.load()
+
+    def full() -> object:
+        with Image.open(io.BytesIO(data)) as image:
+            return pdqhash.compute(np.asarray(image.convert("RGB")))
+
+    def mirrored_and_turned() -> object:
+        return fingerprints.dihedral(luma)
+
+    def theirs_of_the_same_pixels() -> object:
+        return pdqhash.compute_dihedral(pixels)
+
+    print(f"12 megapixels, {len(data) / 1e6:.1f} MB, {name}; time of the first over time of the second")
+    rows = [
+        ("photo bytes to eight PDQ", "draft decode alone (goal: at most 1.15)", ratio(ours, draft)),
+        ("pdqhash of the whole photo", "photo bytes to eight PDQ (goal: at least 30)", ratio(full, ours, rounds=7)),
+        (
+            f"eight PDQ of {luma.shape} pixels",
+            "pdqhash of the same",
+            ratio(mirrored_and_turned, theirs_of_the_same_pixels),
+        ),
+    ]
+    for what, against, measured in rows:
+        print(f"{what:<32} {against:<46} {measured}")
+
+
+if __name__ == "__main__":
+    main()

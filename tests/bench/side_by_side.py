@@ -1,0 +1,47 @@
+"""Speed beside the alternative: both in one interleaved run, as a ratio, since absolute times on shared machines prove nothing."""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+ROUNDS = 15
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How a time compares with another: the median over the rounds, its spread, and both medians in milliseconds."""
+
+    median: float
+    least: float
+    most: float
+    mine_ms: float
+    theirs_ms: float
+
+    def __str__(self) -> str:
+        spread = f"{self.median:6.2f}  ({self.least:.2f} to {self.most:.2f})"
+        return f"{spread:<26} {self.mine_ms:9.2f} ms / {self.theirs_ms:.2f} ms"
+
+
+def ratio(mine: Callable[[], object], theirs: Callable[[], object], *, rounds: int = ROUNDS) -> Ratio:
+    """Time of `mine` over time of `theirs`: one call of each, by turns, after one of each that does not count."""
+    mine(), theirs()
+    pairs = []
+    gc.disable()
+    try:
+        for turn in range(rounds):
+            first, second = (mine, theirs) if turn % 2 else (theirs, mine)
+            times = _milliseconds(first), _milliseconds(second)
+            pairs.append(times if turn % 2 else times[::-1])
+    finally:
+        gc.enable()
+    ratios = [mine_ms / theirs_ms for mine_ms, theirs_ms in pairs]
+    mine_ms, theirs_ms = (statistics.median(times) for times in zip(*pairs, strict=True))
+    return Ratio(statistics.median(ratios), min(ratios), max(ratios), mine_ms, theirs_ms)
+
+
+def _milliseconds(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return (time.perf_counter() - began) * 1000

@@ -1,0 +1,43 @@
+"""Cold start is imports: what an entry point loads before its first event."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from chally.settings import BY_HANDLER
+from infra.bootstrap import ROOT
+
+HTTP = [name for name in BY_HANDLER if ".routes." in name]
+JOBS = [name for name in BY_HANDLER if ".jobs." in name]
+ENVIRONMENT = {"POWERTOOLS_SERVICE_NAME": "test", "POWERTOOLS_METRICS_NAMESPACE": "Chally"}
+
+
+def loaded(handler: str) -> set[str]:
+    """The modules that importing an entry point loads, in a fresh process; it needs no settings for that."""
+    module = handler.rpartition(".")[0]
+    code = f"import json, sys; import {module}; print(json.dumps(list(sys.modules)))"
+    path = f"{ROOT / 'functions'}:{ROOT / 'layers/core/python'}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=ENVIRONMENT | {"PYTHONPATH": path}, capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("handler", HTTP)
+def test_http_loads_no_aws_client_and_no_imaging(handler: str) -> None:
+    assert {"boto3", "botocore.session", "botocore.auth", "numpy", "PIL", "sqlalchemy"} & loaded(handler) == set()
+
+
+@pytest.mark.parametrize("handler", JOBS)
+def test_jobs_load_no_web_framework(handler: str) -> None:
+    modules = loaded(handler)
+    assert {"fastapi", "starlette", "mangum", "boto3"} & modules == set()
+    assert ("numpy" in modules) == handler.startswith("proofs.")
+
+
+def test_every_entry_point_has_its_settings() -> None:
+    assert len(HTTP) == 4
+    assert len(JOBS) == 5
+    assert len(BY_HANDLER) == len(HTTP) + len(JOBS) + 1

@@ -1,0 +1,248 @@
+"""The deployed system, over HTTP and S3 as a client would; events, queues and schedules are the real ones."""
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import httpx
+import jwt
+import psutil
+import pytest
+from botocore.exceptions import ClientError
+
+from infra.local import aws, database, story
+from infra.local.photo import Photo
+from tests.conftest import challenge_body
+from tests.e2e.conftest import System, infra_local
+from tests.factories import photo
+
+pytestmark = pytest.mark.e2e
+Eventually = Callable[..., Any]
+
+
+@dataclass
+class Person:
+    system: System
+    username: str
+    email: str
+    token: str
+
+    def call(self, method: str, path: str, body: object = None) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self.token}"}
+        return self.system.api.request(method, path, json=body, headers=headers)
+
+    def prove(self, challenge: dict[str, Any], data: bytes, content_type: str = "image/jpeg") -> str:
+        """Asks for an upload and makes it; answers the proof's id."""
+        asked = self.call(
+            "POST",
+            f"/v1/challenges/{challenge['id']}/proofs",
+            {"content_type": content_type, "content_length": len(data), "sha256": sha256(data).hexdigest()},
+        )
+        assert asked.status_code == 201, asked.text
+        upload = asked.json()["upload"]
+        sent = httpx.put(upload["url"], content=data, headers=upload["headers"])
+        assert sent.status_code == 200, sent.text
+        return str(asked.json()["proof"]["id"])
+
+
+@pytest.fixture
+def person(system: System, eventually: Eventually) -> Callable[[str], Person]:
+    def sign_up(timezone: str) -> Person:
+        username = f"u{uuid4().hex[:12]}"
+        email = f"{username}@example.com"
+        body = {"email": email, "username": username, "password": "long enough for us", "timezone": timezone}
+        assert system.api.post("/v1/auth/register", json=body).status_code == 202
+        mail = eventually(lambda: system.mails(email), "the mail")[0]
+        token = re.search(r"\?token=(\S+)", mail["BodyText"])
+        assert token is not None
+        session = system.api.post("/v1/auth/verify-email", json={"token": token[1]}).json()
+        return Person(system, username, email, session["access_token"])
+
+    return sign_up
+
+
+def verdict(person: Person, proof_id: str, eventually: Eventually) -> dict[str, Any]:
+    def decided() -> dict[str, Any] | None:
+        proof: dict[str, Any] = person.call("GET", f"/v1/proofs/{proof_id}").json()
+        return proof if proof["status"] not in ("awaiting_upload", "processing") else None
+
+    return dict(eventually(decided, "the verdict"))
+
+
+def test_the_demos_story(system: System, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two people in two zones: accepted, duplicate, not an image. It raises where anything goes another way."""
+    content = photo(7)
+    story.play(system.outputs, photo=Photo(name="seven.jpg", content_type="image/jpeg", content=content))
+    told = capsys.readouterr().out
+    for word in ("accepted", "duplicate_image", "not_an_image", "1. kenji"):
+        assert word in told
+
+
+def test_four_at_once_each_get_their_verdict_and_copies_of_one_picture_one(
+    system: System, person: Callable[[str], Person], eventually: Eventually
+) -> None:
+    owner, other = person("Europe/Oslo"), person("Asia/Tokyo")
+    body = challenge_body(datetime.now(UTC))
+    body["rules"]["proof"] = {"max_per_window": 4}
+    challenge = owner.call("POST", "/v1/challenges", body).json()
+    assert other.call("POST", f"/v1/challenges/{challenge['invite_code']}/join").status_code == 201
+    shared = photo(21)
+    sends = [(owner, photo(22)), (other, photo(23)), (owner, shared), (other, shared)]
+    found: dict[int, dict[str, Any]] = {}
+
+    def send(index: int) -> None:
+        who, data = sends[index]
+        found[index] = verdict(who, who.prove(challenge, data), eventually)
+
+    threads = [threading.Thread(target=send, args=(index,)) for index in range(len(sends))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[0]["status"], found[1]["status"]] == ["accepted", "accepted"]
+    assert sorted([found[2]["status"], found[3]["status"]]) == ["accepted", "rejected"]
+    standings = owner.call("GET", f"/v1/challenges/{challenge['id']}/standings").json()["items"]
+    assert [(row["rank"], row["points"]) for row in standings] == [(1, 10), (1, 10)]
+
+
+def test_a_reminder_comes_by_the_schedule(
+    system: System, person: Callable[[str], Person], eventually: Eventually
+) -> None:
+    """The window closes within the hour, so its reminder is due at once; nobody but the schedule sends it."""
+    owner = person("Europe/Oslo")
+    ends = datetime.now(UTC) + timedelta(minutes=30)
+    title = f"Soon over {uuid4().hex[:6]}"
+    body = challenge_body(datetime.now(UTC), title=title, ends_at=ends.isoformat())
+    assert owner.call("POST", "/v1/challenges", body).status_code == 201
+    mail = eventually(lambda: [m for m in system.mails(owner.email) if title in m["Subject"]], "the reminder")[0]
+    assert "Europe/Oslo" in mail["BodyText"]
+
+
+def test_the_schedules_run_at_their_rates(system: System) -> None:
+    scheduler = aws.client(system.workspace, "scheduler")
+    rates = sorted(
+        scheduler.get_schedule(Name=schedule["Name"])["ScheduleExpression"]
+        for schedule in scheduler.list_schedules()["Schedules"]
+    )
+    assert rates == ["rate(1 minute)", "rate(1 minute)", "rate(15 minutes)"]
+
+
+def test_windows_can_be_precomputed_by_hand(system: System) -> None:
+    infra_local("invoke", "challenge-windows", "--directory", str(system.workspace.directory))
+
+
+def test_tokens_verify_with_the_published_keys(system: System, person: Callable[[str], Person]) -> None:
+    token = person("Europe/Oslo").token
+    keys = jwt.PyJWKSet.from_dict(system.api.get("/.well-known/jwks.json").json())
+    claims = jwt.decode(
+        token,
+        keys[jwt.get_unverified_header(token)["kid"]],
+        algorithms=["RS256"],
+        audience="chally",
+        issuer=system.outputs["api_url"],
+    )
+    assert claims["exp"] - claims["iat"] == 900
+
+
+def test_its_documentation_is_there(system: System) -> None:
+    assert "/v1/challenges/{challenge_id}/proofs" in system.api.get("/openapi.json").json()["paths"]
+    assert httpx.get(system.outputs["docs_url"]).status_code == 200
+    assert len(httpx.get(system.outputs["docs_url"] + "/swagger-ui-bundle.js").text) > 1_000_000
+
+
+def test_a_browser_of_a_named_origin_may_call_and_no_other(system: System) -> None:
+    def preflight(origin: str) -> httpx.Response:
+        headers = {
+            "origin": origin,
+            "access-control-request-method": "POST",
+            "access-control-request-headers": "authorization,content-type,idempotency-key",
+        }
+        return system.api.options("/v1/challenges", headers=headers)
+
+    named = preflight("http://localhost:3000")
+    assert named.headers["access-control-allow-origin"] == "http://localhost:3000"
+    assert int(named.headers["access-control-max-age"]) >= 600
+    assert "access-control-allow-origin" not in preflight("https://evil.example").headers
+
+
+def test_each_function_may_do_only_its_own(system: System) -> None:
+    """IAM is enforced here: the role of the API's challenges function can read neither secrets nor photos."""
+    iam, sts = aws.client(system.workspace, "iam"), aws.client(system.workspace, "sts")
+    function = aws.client(system.workspace, "lambda").get_function_configuration(FunctionName="chally-local-challenges")
+    role = function["Role"]
+    assert iam.get_role(RoleName=role.rsplit("/", 1)[1])
+    keys = sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    stolen = {
+        "aws_access_key_id": keys["AccessKeyId"],
+        "aws_secret_access_key": keys["SecretAccessKey"],
+        "aws_session_token": keys["SessionToken"],
+    }
+
+    def client(service: str) -> Any:
+        return boto3.client(service, region_name="us-east-1", endpoint_url=system.outputs["aws_url"], **stolen)  # type: ignore[call-overload]
+
+    bucket = system.outputs["stack"]["UploadsBucket"]
+    secret = aws.client(system.workspace, "secretsmanager").list_secrets()["SecretList"][0]["ARN"]
+    for forbidden in (
+        lambda: client("secretsmanager").get_secret_value(SecretId=secret),
+        lambda: client("s3").put_object(Bucket=bucket, Key="uploads/x", Body=b""),
+        lambda: client("s3").list_objects_v2(Bucket=bucket),
+        lambda: client("sesv2").list_email_identities(),
+        lambda: client("lambda").list_functions(),
+        lambda: client("sqs").receive_message(QueueUrl=system.outputs["stack"]["OutboxQueueUrl"]),
+    ):
+        with pytest.raises(ClientError, match=r"AccessDenied|not authorized"):
+            forbidden()
+    client("sqs").send_message(QueueUrl=system.outputs["stack"]["OutboxQueueUrl"], MessageBody="{}")
+
+
+def test_logs_are_json_with_the_requests_id(system: System, eventually: Eventually) -> None:
+    trace = uuid4().hex
+    answer = system.api.get("/version", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+    request_id = answer.headers["x-request-id"]
+    logs = aws.client(system.workspace, "logs")
+    groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+
+    def line() -> list[str]:
+        events = [event for group in groups for event in logs.filter_log_events(logGroupName=group)["events"]]
+        return [event["message"] for event in events if request_id in event["message"]]
+
+    (message,) = eventually(line, "the log line")
+    assert f'"trace_id":"{trace}"' in message
+    assert '"route":"/version"' in message
+
+
+def test_the_database_gone_is_said_and_got_over(system: System, eventually: Eventually) -> None:
+    server = database.embedded(system.workspace)
+    server.stop()
+    try:
+        answer = system.api.get("/ready")
+        assert answer.status_code == 503
+        assert answer.json()["checks"]["database"] == "unreachable"
+        refused = system.api.post("/v1/auth/login", json={"login": "anna", "password": "whatever it is"})
+        assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+        assert system.api.get("/live").status_code == 200
+    finally:
+        server.start()
+    assert system.api.get("/ready").status_code == 200
+
+
+def test_killed_servers_come_back_with_the_data(
+    system: System, person: Callable[[str], Person], eventually: Eventually
+) -> None:
+    """Whatever test runs after this one finds a working system again."""
+    somebody = person("Europe/Oslo")
+    pid, _ = (system.workspace.aws_directory / "ministack.pid").read_text().split()
+    psutil.Process(int(pid)).kill()
+    infra_local("up", "--directory", str(system.workspace.directory))
+    login = {"login": somebody.username, "password": "long enough for us"}
+    session = system.api.post("/v1/auth/login", json=login)
+    assert session.status_code == 200, session.text
+    headers = {"authorization": f"Bearer {session.json()['access_token']}"}
+    assert system.api.get("/v1/me", headers=headers).json()["username"] == somebody.username

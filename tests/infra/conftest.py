@@ -1,0 +1,43 @@
+"""Each stage, synthesised once, as starting jsii is slow. No account, credentials, network or system Node are needed."""
+
+import pytest
+
+from infra.settings import Inputs, load
+from tests.infra.template import Template, synthesise
+
+STAGES = ("local", "staging", "prod")
+
+
+@pytest.fixture(scope="session")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
+    inputs = Inputs.model_construct(
+        commit="abc123",
+        public_url="http://127.0.0.1:4566/_aws/execute-api/chally",
+        database_app_url="postgresql://chally_app@127.0.0.1/chally",
+        database_system_url="postgresql://chally_system@127.0.0.1/chally",
+        database_owner_url="postgresql://postgres@127.0.0.1/chally",
+        alarm_email="on-call@chally.example",
+    )
+    return {stage: synthesise(load(stage, inputs), tmp_path_factory.mktemp(stage)) for stage in STAGES}
+
+
+@pytest.fixture(params=STAGES)
+def template(request: pytest.FixtureRequest, stages: dict[str, Template]) -> Template:
+    """Every stage in turn."""
+    return stages[request.param]
+
+
+@pytest.fixture(params=["staging", "prod"])
+def aws(request: pytest.FixtureRequest, stages: dict[str, Template]) -> Template:
+    """The stages that run in AWS, in turn."""
+    return stages[request.param]
+
+
+@pytest.fixture
+def local(stages: dict[str, Template]) -> Template:
+    return stages["local"]
+
+
+@pytest.fixture
+def prod(stages: dict[str, Template]) -> Template:
+    return stages["prod"]

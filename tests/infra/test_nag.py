@@ -1,0 +1,71 @@
+"""cdk-nag's AwsSolutions over what runs in AWS: nothing violated; suppressions are few, narrow and explained."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, Stack, Validations
+from aws_cdk.aws_s3 import Bucket
+from cdk_nag import AwsSolutionsChecks
+
+from tests.infra.template import Template
+
+# (rule, where) of every suppression; a rule is suppressed at one construct, for one finding
+EXPECTED = {
+    "AwsSolutions-APIG4": "Gateway/",
+    "AwsSolutions-IAM5[Resource::*]": "Role",
+    "AwsSolutions-L1": "/Function",
+    "AwsSolutions-RDS10": "Database/Instance",
+    "AwsSolutions-RDS11": "Database/Instance",
+    "AwsSolutions-RDS3": "Database/Instance",
+    "AwsSolutions-SMG4": "Identity/SigningSecret",
+    "AwsSolutions-SQS3": "Failures",
+}
+
+
+def test_nothing_is_violated(aws: Template) -> None:
+    report = _report(aws)
+    assert [(v["ruleName"], _where(v)) for v in report["violations"]] == []
+    assert report["conclusion"] == "success"
+
+
+def test_there_is_something_to_check(aws: Template) -> None:
+    assert len(aws.body["Resources"]) > 180
+    assert len(aws.functions()) == 10
+    assert aws.resources("AWS::RDS::DBInstance")
+
+
+def test_it_finds_what_is_wrong(tmp_path: Path) -> None:
+    app = App(outdir=str(tmp_path), analytics_reporting=False)
+    Bucket(Stack(app, "Careless"), "Bucket")
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    with pytest.raises(RuntimeError, match="AwsSolutions-S10"):  # a bucket that does not insist on TLS
+        app.synth()
+
+
+def test_suppressions_are_narrow_and_explained(aws: Template) -> None:
+    for suppressed in _report(aws)["suppressedViolations"]:
+        rule, reason, at = suppressed["ruleName"], suppressed["reason"], suppressed["acknowledgedAt"]
+        construct = at.split("/", maxsplit=1)[1]  # none at the stack or the app: this would have nothing to split
+        if "uploads/*" in rule:
+            assert construct in ("Proofs/Routes/Role", "Proofs/Verdicts/Role")
+        else:
+            assert EXPECTED[rule] in construct, rule
+        assert len(reason) > 50, f"{rule} at {at} needs a reason of its own"
+        for violating in suppressed["violatingConstructs"]:
+            below = violating["constructPath"].removeprefix(f"{at}/")
+            assert below in ("Resource", "DefaultPolicy/Resource"), f"{at} covers {violating['constructPath']}"
+
+
+def test_production_suppresses_nothing_that_staging_may(prod: Template) -> None:
+    rules = {suppressed["ruleName"] for suppressed in _report(prod)["suppressedViolations"]}
+    assert not rules & {"AwsSolutions-RDS3", "AwsSolutions-RDS10"}
+
+
+def _report(template: Template) -> Any:
+    (report,) = [r for r in template.report["pluginReports"] if r["pluginName"] == "AwsSolutions"]
+    return report
+
+
+def _where(violation: Any) -> list[str]:
+    return [construct["constructPath"] for construct in violation["violatingConstructs"]]

@@ -1,0 +1,220 @@
+"""What would hurt if it broke: of functions, queues, buckets, the API, the database, the order of a deploy."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.settings import Domain, Inputs, load
+from tests.infra.template import Template, many, synthesise
+
+HANDLERS = {
+    "identity": "identity.routes.handler",
+    "identity-keys": "identity.jobs.signing_keys_handler",
+    "challenges": "challenges.routes.handler",
+    "challenge-windows": "challenges.jobs.windows_handler",
+    "proofs": "proofs.routes.handler",
+    "proof-verdicts": "proofs.jobs.verdicts_handler",
+    "reminders": "notifications.jobs.reminders_handler",
+    "outbox": "notifications.jobs.outbox_handler",
+    "system": "system.routes.handler",
+    "migrations": "migrations.handler.handler",
+}
+AT_DEPLOY = {"identity-keys", "migrations"}
+
+ROUTES = {
+    "ANY /v1/auth/{proxy+}": "identity",
+    "ANY /v1/me": "identity",
+    "ANY /v1/me/{proxy+}": "identity",
+    "ANY /v1/challenges": "challenges",
+    "ANY /v1/challenges/{proxy+}": "challenges",
+    "ANY /v1/challenges/{id}/proofs": "proofs",
+    "ANY /v1/proofs/{proxy+}": "proofs",
+    "ANY /live": "system",
+    "ANY /ready": "system",
+    "ANY /health": "system",
+    "ANY /version": "system",
+    "ANY /.well-known/jwks.json": "system",
+    "ANY /openapi.json": "system",
+    "ANY /docs": "system",
+    "ANY /docs/{proxy+}": "system",
+    "$default": "system",
+}
+
+
+class TestFunctions:
+    def test_they_are_these(self, template: Template) -> None:
+        assert {suffix: function["Handler"] for suffix, function in template.functions().items()} == HANDLERS
+
+    @pytest.mark.parametrize("suffix", HANDLERS)
+    def test_each_is_of_the_house(self, template: Template, suffix: str) -> None:
+        function = template.functions()[suffix]
+        assert function["Runtime"] == "python3.13"
+        assert function["Architectures"] == ["arm64"]
+        assert function["LoggingConfig"]["LogFormat"] == "JSON"
+        group = template.text(function["LoggingConfig"]["LogGroup"])
+        assert template.properties("AWS::Logs::LogGroup")[group]["RetentionInDays"] >= 7
+        assert "ReservedConcurrentExecutions" not in function
+        snap_start = function.get("SnapStart")
+        assert snap_start == (None if suffix in AT_DEPLOY else {"ApplyOn": "PublishedVersions"})
+
+    @pytest.mark.parametrize("suffix", HANDLERS)
+    def test_each_is_told_what_it_loads(self, template: Template, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        from chally.settings import BY_HANDLER
+
+        for name in [name for name in os.environ if name.startswith("CHALLY_")]:
+            monkeypatch.delenv(name)
+        for name, value in template.environment(suffix).items():
+            monkeypatch.setenv(name, value)
+        settings = BY_HANDLER[HANDLERS[suffix]]()
+        assert settings.stage == template.settings.stage
+        assert os.environ["POWERTOOLS_SERVICE_NAME"] == HANDLERS[suffix].split(".")[0]
+        assert os.environ["POWERTOOLS_METRICS_NAMESPACE"] == "Chally"
+
+    def test_the_tables_of_entry_points_agree(self) -> None:
+        from chally.settings import BY_HANDLER
+
+        assert set(HANDLERS.values()) == set(BY_HANDLER)
+
+    def test_layers_are_those_they_need(self, template: Template) -> None:
+        more = {"proof-verdicts": ["ImagingLayer"], "migrations": ["MigrationsLayer"]}
+        for suffix, function in template.functions().items():
+            layers = {template.text(layer) for layer in function["Layers"]}
+            assert layers == {"CoreLayer", "VendorLayer", *more.get(suffix, [])}
+
+    def test_everything_invokes_the_alias(self, template: Template) -> None:
+        targets = [
+            *(i["IntegrationUri"] for i in template.properties("AWS::ApiGatewayV2::Integration").values()),
+            *(s["FunctionName"] for s in template.properties("AWS::Lambda::EventSourceMapping").values()),
+            *(s["Target"]["Arn"] for s in template.properties("AWS::Scheduler::Schedule").values()),
+        ]
+        invoked = {template.suffix(template.text(target)) for target in targets}
+        assert invoked == HANDLERS.keys() - AT_DEPLOY
+
+    def test_schedules(self, template: Template) -> None:
+        schedules = template.properties("AWS::Scheduler::Schedule").values()
+        rates = {template.suffix(template.text(s["Target"]["Arn"])): s["ScheduleExpression"] for s in schedules}
+        assert rates == {
+            "challenge-windows": "rate(15 minutes)",
+            "outbox": "rate(1 minute)",
+            "reminders": "rate(1 minute)",
+        }
+        for schedule in schedules:
+            assert template.text(schedule["Target"]["DeadLetterConfig"]["Arn"]) == "Failures.Arn"
+            assert schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 2
+
+    def test_asynchronous_failures_are_kept(self, template: Template) -> None:
+        configs = template.properties("AWS::Lambda::EventInvokeConfig").values()
+        assert len(configs) == len(template.resources("AWS::Scheduler::Schedule"))
+        for config in configs:
+            assert config["Qualifier"] == "live"
+            assert template.text(config["DestinationConfig"]["OnFailure"]["Destination"]) == "Failures.Arn"
+
+
+class TestQueues:
+    def test_every_queue_leaves_dead_letters(self, template: Template) -> None:
+        queues = template.properties("AWS::SQS::Queue")
+        working = {path: q for path, q in queues.items() if not path.endswith(("DeadLetters", "Failures"))}
+        assert working.keys() == {"Notifications/OutboxQueue/Queue", "Proofs/VerdictsQueue/Queue"}
+        for path, queue in working.items():
+            redrive = queue["RedrivePolicy"]
+            assert redrive["maxReceiveCount"] == 5
+            assert template.text(redrive["deadLetterTargetArn"]) == path.removesuffix("Queue") + "DeadLetters.Arn"
+
+    def test_a_batch_is_handed_out_once(self, template: Template) -> None:
+        for source in template.properties("AWS::Lambda::EventSourceMapping").values():
+            queue = template.properties("AWS::SQS::Queue")[template.text(source["EventSourceArn"]).removesuffix(".Arn")]
+            worker = template.functions()[template.suffix(template.text(source["FunctionName"]))]
+            assert queue["VisibilityTimeout"] >= 6 * worker["Timeout"]
+            assert source["BatchSize"] == 10
+            assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+    def test_each_is_encrypted_and_insists_on_tls(self, aws: Template) -> None:
+        for path, queue in aws.properties("AWS::SQS::Queue").items():
+            assert queue["SqsManagedSseEnabled"] is True
+            assert _denies_plain_http(aws.properties("AWS::SQS::QueuePolicy")[f"{path}/Policy"])
+
+    def test_uploads_alone_reach_the_verdicts(self, template: Template) -> None:
+        rule = template.only("AWS::Events::Rule")
+        assert rule["EventPattern"]["detail"]["object"] == {"key": [{"prefix": "uploads/"}]}
+        assert template.text(rule["EventPattern"]["detail"]["bucket"]["name"][0]) == "Storage/Uploads"
+        assert [template.text(target["Arn"]) for target in rule["Targets"]] == ["Proofs/VerdictsQueue/Queue.Arn"]
+
+
+class TestBuckets:
+    def test_each_is_private_and_insists_on_tls(self, aws: Template) -> None:
+        for path, bucket in aws.properties("AWS::S3::Bucket").items():
+            assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+            assert bucket["BucketEncryption"]
+            assert _denies_plain_http(aws.properties("AWS::S3::BucketPolicy")[f"{path}/Policy"])
+
+    def test_uploads(self, template: Template) -> None:
+        uploads = template.properties("AWS::S3::Bucket")["Storage/Uploads"]
+        assert uploads["VersioningConfiguration"] == {"Status": "Enabled"}
+        assert uploads["NotificationConfiguration"]["EventBridgeConfiguration"]["EventBridgeEnabled"] is True
+        assert set(uploads["PublicAccessBlockConfiguration"].values()) == {True}
+        temporary, leftovers = uploads["LifecycleConfiguration"]["Rules"]
+        assert (temporary["Prefix"], temporary["ExpirationInDays"]) == ("uploads/", 30)
+        assert leftovers["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+        (cors,) = uploads["CorsConfiguration"]["CorsRules"]
+        assert cors["AllowedMethods"] == ["PUT"]
+        assert cors["AllowedOrigins"] == list(template.settings.cors_origins)
+        assert "*" not in "".join(cors["AllowedOrigins"] + cors["AllowedHeaders"])
+        assert "x-amz-checksum-sha256" in cors["AllowedHeaders"]
+
+    def test_access_is_logged_in_aws(self, aws: Template) -> None:
+        uploads = aws.properties("AWS::S3::Bucket")["Storage/Uploads"]
+        assert aws.text(uploads["LoggingConfiguration"]["DestinationBucketName"]) == "Storage/AccessLogs"
+
+
+class TestApi:
+    def test_routes(self, template: Template) -> None:
+        integrations = template.properties("AWS::ApiGatewayV2::Integration")
+        routes = {}
+        for route in template.properties("AWS::ApiGatewayV2::Route").values():
+            integration = integrations[template.text(route["Target"]).removeprefix("integrations/")]
+            assert integration["PayloadFormatVersion"] == "2.0"
+            routes[route["RouteKey"]] = template.suffix(template.text(integration["IntegrationUri"]))
+        assert routes == ROUTES
+
+    def test_other_sites_are_named(self, template: Template) -> None:
+        cors = template.only("AWS::ApiGatewayV2::Api")["CorsConfiguration"]
+        assert cors["AllowOrigins"] == list(template.settings.cors_origins)
+        assert "*" not in "".join(cors["AllowOrigins"] + cors["AllowHeaders"])
+        assert cors["MaxAge"] == 3600
+
+    def test_it_throttles_and_logs_without_secrets(self, template: Template) -> None:
+        stage = template.only("AWS::ApiGatewayV2::Stage")
+        assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"] == template.settings.requests_per_second
+        logged = json.loads(stage["AccessLogSettings"]["Format"])
+        assert logged["request_id"] == "$context.requestId"
+        # paths carry invite codes, query strings the tokens of mails
+        assert not {"$context.path", "$context.customDomain.basePathMatched"} & set(logged.values())
+
+    def test_functions_know_its_address(self, template: Template) -> None:
+        local = "http://127.0.0.1:4566/_aws/execute-api/chally"
+        for suffix in HANDLERS:
+            address = template.environment(suffix)["CHALLY_PUBLIC_URL"]
+            assert address == (local if template.settings.local else "Gateway/Api.ApiEndpoint")
+
+    def test_a_domain_of_its_own_is_the_only_way_in(self, tmp_path: Path) -> None:
+        certificate = "arn:aws:acm:eu-central-1:123456789012:certificate/1"
+        inputs = Inputs.model_construct(commit="x", domain_name="api.chally.example", certificate_arn=certificate)
+        settings = load("prod", inputs)
+        assert settings.domain == Domain(name="api.chally.example", certificate_arn=certificate)
+        template = synthesise(settings, tmp_path)
+        assert template.only("AWS::ApiGatewayV2::Api")["DisableExecuteApiEndpoint"] is True
+        assert template.only("AWS::ApiGatewayV2::DomainName")["DomainName"] == "api.chally.example"
+        assert template.environment("identity")["CHALLY_PUBLIC_URL"] == "https://api.chally.example"
+
+
+def _denies_plain_http(policy: Any) -> bool:
+    return any(
+        statement["Effect"] == "Deny"
+        and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        and statement["Principal"] == {"AWS": "*"}
+        and many(statement["Action"])[0].endswith(":*")
+        for statement in policy["PolicyDocument"]["Statement"]
+    )

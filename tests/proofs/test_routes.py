@@ -1,0 +1,308 @@
+"""Asking to send a proof and reading proofs, as nobody, stranger, member and owner."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID, uuid4
+
+import pytest
+
+from chally import clock
+from tests.api import Answer, Client
+from tests.conftest import Database, Join, challenge_body
+
+DIGEST = hashlib.sha256(b"a photo").digest()
+BODY = {"content_type": "image/jpeg", "content_length": 7, "sha256": DIGEST.hex()}
+
+
+@dataclass(frozen=True)
+class Club:
+    """A challenge: its owner, a member, a stranger to it, and nobody."""
+
+    id: str
+    owner: Client
+    member: Client
+    stranger: Client
+    nobody: Client
+
+    @property
+    def path(self) -> str:
+        return f"/v1/challenges/{self.id}/proofs"
+
+    def ask(self, who: Client | None = None, **changes: Any) -> Answer:
+        return (who or self.member).post(self.path, BODY | changes)
+
+
+@pytest.fixture
+def club(person: Join, nobody: Client) -> Callable[..., Club]:
+    def make(*, rules: dict[str, Any] | None = None, **changes: Any) -> Club:
+        owner, member, stranger = person("owner"), person("member", "America/New_York"), person("stranger")
+        body = challenge_body(clock.now(), **changes)
+        body["rules"] |= rules or {}
+        created = owner.post("/v1/challenges", body)
+        assert created.status == 201, created.text
+        if created.json["status"] == "active":
+            assert member.post(f"/v1/challenges/{created.json['invite_code']}/join").status == 201
+        return Club(created.json["id"], owner, member, stranger, nobody)
+
+    return make
+
+
+class TestAsk:
+    def test_a_member_gets_a_proof_and_a_place_to_send_it(self, club: Callable[..., Club]) -> None:
+        there = club()
+        before = datetime.now(UTC)
+        answer = there.ask(note="Up at six!", captured_at="2026-11-20T06:00:00+01:00")
+        assert answer.status == 201, answer.text
+        proof, upload = answer.json["proof"], answer.json["upload"]
+        assert answer.headers["location"] == f"/v1/proofs/{proof['id']}"
+        window = there.member.get(f"/v1/challenges/{there.id}/windows/current").json
+        assert proof == {
+            "id": str(UUID(proof["id"])),
+            "challenge_id": there.id,
+            "participant_id": proof["participant_id"],
+            "user": {"id": there.member.user["id"], "username": "member"},
+            "local_date": window["local_date"],
+            "opens_at": window["opens_at"],
+            "closes_at": window["closes_at"],
+            "kind": "photo",
+            "status": "awaiting_upload",
+            "reasons": [],
+            "note": "Up at six!",
+            "captured_at": "2026-11-20T05:00:00Z",
+            "content_type": "image/jpeg",
+            "content_length": 7,
+            "sha256": DIGEST.hex(),
+            "created_at": proof["created_at"],
+            "stored_at": None,
+            "decided_at": None,
+        }
+        assert [each["id"] for each in window["proofs"]] == [proof["id"]]
+        assert upload["method"] == "PUT"
+        assert upload["headers"] == {
+            "content-length": "7",
+            "content-type": "image/jpeg",
+            "x-amz-checksum-sha256": base64.b64encode(DIGEST).decode(),
+        }
+        life = datetime.fromisoformat(upload["expires_at"]) - before
+        assert timedelta(minutes=9) < life < timedelta(minutes=11)
+
+    def test_the_url_is_signed_for_a_key_of_its_own(self, club: Callable[..., Club]) -> None:
+        there = club()
+        urls = [urlsplit(there.ask().json["upload"]["url"]) for _ in range(2)]
+        assert urls[0].path != urls[1].path
+        for url in urls:
+            assert url.netloc == "uploads-test.s3.us-east-1.amazonaws.com"
+            assert url.path.startswith("/uploads/")
+            query = parse_qs(url.query)
+            assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+            assert query["X-Amz-SignedHeaders"] == ["content-length;content-type;host;x-amz-checksum-sha256"]
+            assert query["X-Amz-Expires"] == ["600"]
+
+    def test_the_owner_takes_part_too(self, club: Callable[..., Club]) -> None:
+        there = club()
+        assert there.ask(there.owner).status == 201
+
+    def test_nobody(self, club: Callable[..., Club]) -> None:
+        there = club()
+        assert there.ask(there.nobody).status == 401
+
+    @pytest.mark.parametrize(
+        ("visibility", "status", "code"),
+        [("private", 404, "not_found"), ("code", 404, "not_found"), ("public", 403, "not_participant")],
+    )
+    def test_a_stranger(self, club: Callable[..., Club], visibility: str, status: int, code: str) -> None:
+        there = club(visibility=visibility)
+        answer = there.ask(there.stranger)
+        assert (answer.status, answer.code) == (status, code)
+
+    def test_an_unknown_challenge(self, club: Callable[..., Club]) -> None:
+        there = club()
+        assert there.member.post(f"/v1/challenges/{uuid4()}/proofs", BODY).status == 404
+        assert there.member.post("/v1/challenges/not-an-id/proofs", BODY).status == 422
+
+    def test_sha256_in_base64(self, club: Callable[..., Club]) -> None:
+        there = club()
+        assert there.ask(sha256=base64.b64encode(DIGEST).decode()).json["proof"]["sha256"] == DIGEST.hex()
+        assert there.ask(sha256=DIGEST.hex().upper()).json["proof"]["sha256"] == DIGEST.hex()
+
+    def test_says_which_field_is_wrong(self, club: Callable[..., Club]) -> None:
+        there = club(rules={"proof": {"kind": "photo", "max_bytes": 2000, "types": ["image/jpeg"]}})
+        wrong: list[tuple[str, Any]] = [
+            ("content_type", "image/gif"),
+            ("content_type", "image/png"),
+            ("content_type", "x" * 101),
+            ("content_length", 2001),
+            ("content_length", 0),
+            ("content_length", -1),
+            ("content_length", 10**30),
+            ("sha256", "abc"),
+            ("sha256", "x" * 64),
+            ("sha256", "0" * 44),
+            ("sha256", None),
+            ("note", "x" * 501),
+            ("captured_at", "2026-11-20T06:00:00"),
+            ("captured_at", "0001-01-01T00:00:00+14:00"),
+            ("captured_at", "9999-12-31T23:59:59-12:00"),
+            ("key", "uploads/of-my-choice"),
+        ]
+        for field, value in wrong:
+            answer = there.ask(**{field: value})
+            assert (answer.status, answer.code) == (422, "invalid"), field
+            assert [error["pointer"] for error in answer.json["errors"]] == [f"/{field}"]
+
+    def test_nul_in_a_note(self, club: Callable[..., Club]) -> None:
+        assert club().ask(note="a\0b").status == 422
+
+
+class TestWindow:
+    def test_not_open_yet(self, club: Callable[..., Club]) -> None:
+        there = club(starts_at=(clock.now() + timedelta(days=2)).isoformat())
+        assert there.ask().code == "window_closed"
+
+    def test_over(self, club: Callable[..., Club], at: Callable[[datetime], None]) -> None:
+        there = club()
+        at(clock.now() + timedelta(days=40))
+        assert there.ask().code == "window_closed"
+
+    @pytest.mark.parametrize("state", ["paused", "canceled"])
+    def test_a_challenge_that_does_not_run(self, club: Callable[..., Club], state: str) -> None:
+        there = club()
+        assert there.owner.post(f"/v1/challenges/{there.id}/transitions", {"to": state}).status == 200
+        answer = there.ask()
+        assert (answer.status, answer.code) == (409, "window_closed")
+        assert state in answer.json["detail"]
+
+    def test_a_draft_takes_none_even_from_its_owner(self, club: Callable[..., Club]) -> None:
+        there = club(status="draft")
+        assert there.ask(there.owner).code == "window_closed"
+
+    def test_the_window_is_stored_where_the_schedule_has_not_been(
+        self, club: Callable[..., Club], at: Callable[[datetime], None], database: Database
+    ) -> None:
+        """The verdict writes its outcome there."""
+        there = club()
+        at(clock.now() + timedelta(days=10))
+        proof = there.ask().json["proof"]
+        stored = database.execute(
+            "select opens_at, closes_at from challenges.windows"
+            " where participant_id = %(participant)s and local_date = %(date)s",
+            participant=proof["participant_id"],
+            date=proof["local_date"],
+        )
+        assert stored == [(datetime.fromisoformat(proof["opens_at"]), datetime.fromisoformat(proof["closes_at"]))]
+
+
+class TestRoom:
+    def decide(self, database: Database, proof: dict[str, Any], status: str) -> None:
+        database.execute("update proofs.proofs set status = %(s)s where id = %(id)s", s=status, id=proof["id"])
+
+    def test_full_when_one_is_accepted(self, club: Callable[..., Club], database: Database) -> None:
+        there = club()
+        first, second = (there.ask().json["proof"] for _ in range(2))
+        self.decide(database, first, "rejected")
+        assert there.ask().status == 201
+        self.decide(database, second, "accepted")
+        answer = there.ask()
+        assert (answer.status, answer.code) == (409, "window_full")
+        assert there.ask(there.owner).status == 201
+
+    def test_as_many_as_the_rules_say(self, club: Callable[..., Club], database: Database) -> None:
+        there = club(rules={"proof": {"kind": "photo", "max_per_window": 2}})
+        self.decide(database, there.ask().json["proof"], "accepted")
+        self.decide(database, there.ask().json["proof"], "processing")
+        assert there.ask().code == "window_full"
+
+
+class TestIdempotency:
+    def test_sent_again_it_is_the_same_proof(self, club: Callable[..., Club], database: Database) -> None:
+        there = club()
+        answers = [there.member.post(there.path, BODY, idempotency_key="one") for _ in range(2)]
+        assert answers[1].headers["idempotent-replayed"] == "true"
+        assert answers[0].text == answers[1].text
+        assert database.execute("select count(*) from proofs.proofs") == [(1,)]
+
+
+class TestRead:
+    def test_members_and_the_owner_see_it(self, club: Callable[..., Club]) -> None:
+        there = club()
+        asked = there.ask().json["proof"]
+        for who in (there.member, there.owner):
+            answer = who.get(f"/v1/proofs/{asked['id']}")
+            assert (answer.status, answer.json) == (200, asked)
+
+    @pytest.mark.parametrize("visibility", ["private", "code", "public"])
+    def test_strangers_do_not(self, club: Callable[..., Club], visibility: str) -> None:
+        there = club(visibility=visibility)
+        asked = there.ask().json["proof"]
+        assert there.stranger.get(f"/v1/proofs/{asked['id']}").status == 404
+        assert there.nobody.get(f"/v1/proofs/{asked['id']}").status == 401
+
+    def test_an_unknown_one(self, club: Callable[..., Club]) -> None:
+        there = club()
+        assert there.member.get(f"/v1/proofs/{uuid4()}").status == 404
+        assert there.member.get("/v1/proofs/not-an-id").status == 422
+
+    def test_expires(self, club: Callable[..., Club], at: Callable[[datetime], None]) -> None:
+        there = club()
+        asked = there.ask().json["proof"]
+        at(clock.now() + timedelta(minutes=14, seconds=55))
+        assert there.member.get(f"/v1/proofs/{asked['id']}").json["status"] == "awaiting_upload"
+        at(datetime.now(UTC) + timedelta(minutes=15))
+        assert there.member.get(f"/v1/proofs/{asked['id']}").json["status"] == "expired"
+
+    def test_reasons_are_for_people(self, club: Callable[..., Club], database: Database) -> None:
+        there = club()
+        asked = there.ask().json["proof"]
+        reasons = [{"code": "not_an_image", "detail": "This file is not a picture."}]
+        database.execute(
+            "update proofs.proofs set status = 'rejected', reasons = %(reasons)s, stored_at = now(), decided_at = now()"
+            " where id = %(id)s",
+            reasons=json.dumps(reasons),
+            id=asked["id"],
+        )
+        proof = there.member.get(f"/v1/proofs/{asked['id']}").json
+        assert (proof["status"], proof["reasons"]) == ("rejected", reasons)
+        assert proof["decided_at"].endswith("Z")
+
+
+class TestList:
+    def test_newest_first_and_page_by_page(self, club: Callable[..., Club]) -> None:
+        there = club()
+        asked = [there.ask(who).json["proof"]["id"] for who in (there.member, there.owner) * 3]
+        seen: list[str] = []
+        cursor: dict[str, Any] = {}
+        while True:
+            page = there.owner.get(there.path, limit=4, **cursor).json
+            seen += [proof["id"] for proof in page["items"]]
+            if not page["has_more"]:
+                break
+            cursor = {"cursor": page["next_cursor"]}
+        assert page["next_cursor"] is None
+        assert seen == asked[::-1]
+        assert [proof["id"] for proof in there.member.get(there.path, offset=2, limit=2).json["items"]] == seen[2:4]
+
+    def test_of_one_challenge_only(self, club: Callable[..., Club]) -> None:
+        there = club()
+        there.ask()
+        other = there.member.post("/v1/challenges", challenge_body(clock.now())).json
+        assert there.member.get(f"/v1/challenges/{other['id']}/proofs").json["items"] == []
+
+    def test_nobody(self, club: Callable[..., Club]) -> None:
+        there = club()
+        assert there.nobody.get(there.path).status == 401
+
+    @pytest.mark.parametrize(("visibility", "status"), [("private", 404), ("code", 404), ("public", 403)])
+    def test_a_stranger(self, club: Callable[..., Club], visibility: str, status: int) -> None:
+        there = club(visibility=visibility)
+        assert there.stranger.get(there.path).status == status
+
+    def test_a_cursor_that_is_not_ours(self, club: Callable[..., Club]) -> None:
+        there = club()
+        for cursor in ("!", "bm90LWFuLWlk", "x" * 501):
+            assert there.member.get(there.path, cursor=cursor).status == 422
