@@ -1,5 +1,7 @@
 """`cdk synth -c stage=local|staging|prod`."""
 
+import sys
+
 from aws_cdk import App, CliCredentialsStackSynthesizer
 
 from infra import assets
@@ -7,7 +9,10 @@ from infra.backend import Backend
 from infra.settings import ROOT, load
 
 app = App()
-settings = load(app.node.try_get_context("stage") or "local")
+try:
+    settings = load(app.node.try_get_context("stage") or "local")
+except ValueError as error:
+    sys.exit(f"chally: {error}")
 local = settings.stage == "local"
 platform = assets.HOST if local else assets.LAMBDA
 Backend(

@@ -128,7 +128,8 @@ class Backend(Stack):
         )
         scheduler.add_to_policy(iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[failures.queue_arn]))
 
-        # In which order: the database, its schema, the signing key, and only then the new code of all that serves.
+        # In which order: the database, its schema, the proxy (which signs in as roles that a migration makes), the
+        # signing key, and only then the new code of all that serves.
         serving = {
             "Identity": identity.routes,
             "Challenges": challenges.routes,
@@ -140,7 +141,9 @@ class Backend(Stack):
             "System": system.routes,
         }
         if isinstance(database, RdsDatabase) and network:
-            migrations.trigger.execute_after(network, database)
+            migrations.trigger.execute_after(network, database.instance)
+            migrations.trigger.execute_before(database.proxy_targets)
+            identity.keys_trigger.execute_after(database.proxy)
         identity.keys_trigger.execute_after(migrations.trigger)
         identity.keys_trigger.execute_before(*(function.alias for function in serving.values()))
         functions_by_name = {"Migrations": migrations.function, "IdentityKeys": identity.keys, **serving}

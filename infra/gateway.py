@@ -101,8 +101,9 @@ class Gateway(Construct):
         integration = integrations.HttpLambdaIntegration(
             f"{function.node.id}Integration", function.alias, scope_permission_to_route=False
         )
+        keys = apigwv2.HttpRouteKey
         for path in paths:
-            key = apigwv2.HttpRouteKey.DEFAULT if path == "$default" else apigwv2.HttpRouteKey.with_(path, apigwv2.HttpMethod.ANY)
+            key = keys.DEFAULT if path == "$default" else keys.with_(path, apigwv2.HttpMethod.ANY)
             route = apigwv2.HttpRoute(self, path, http_api=self.api, route_key=key, integration=integration)
             Validations.of(route).acknowledge(
                 Acknowledgment(

@@ -206,7 +206,7 @@ async def join(
 @router.get("/v1/challenges/{challenge_id}/participants")
 async def participants(challenge_id: UUID, tx: UserTx, asked: PageAsked, actor: CurrentActor) -> Page[ParticipantOut]:
     _check_roster(tx, challenge_id)
-    after = _uuid(asked.position) if asked.position else None
+    after = None if asked.position is None else _uuid(asked.position)
     rows = queries.roster(tx, challenge_id, after=after, offset=asked.offset, limit=asked.fetch)
     items = [ParticipantOut.model_validate(row, from_attributes=True) for row in rows]
     return asked.page(rows, items, [str(row.participant_id) for row in rows])
@@ -240,7 +240,7 @@ async def current_window(challenge_id: UUID, tx: UserTx, actor: CurrentActor) ->
 @router.get("/v1/challenges/{challenge_id}/standings")
 async def read_standings(challenge_id: UUID, tx: UserTx, asked: PageAsked, actor: CurrentActor) -> Page[StandingOut]:
     _check_roster(tx, challenge_id)
-    after = _standing_position(asked.position) if asked.position else None
+    after = None if asked.position is None else _standing_position(asked.position)
     rows = queries.standings(tx, challenge_id, after=after, offset=asked.offset, limit=asked.fetch)
     items = [StandingOut.model_validate(row, from_attributes=True) for row in rows]
     return asked.page(rows, items, [f"{row.points} {row.participant_id}" for row in rows])

@@ -12,10 +12,11 @@ from chally.db import Tx
 def record(tx: Tx, participant_id: UUID, local_date: date, outcome: Outcome) -> None:
     """Write a window's outcome and bring the participant's standing up to date, in the same transaction.
 
-    In any order and any number of times: the standing is made from the outcomes, under a lock of its row.
+    In any order and any number of times: the standing is made from the outcomes, under a lock of its row. The window
+    is always locked before the standing, here as in `close_overdue`: the other way round two of them could deadlock.
     """
-    scoring = Scoring.model_validate(queries.lock_standing(tx, participant_id))
     windows.decide(tx, participant_id, local_date, outcome)
+    scoring = Scoring.model_validate(queries.lock_standing(tx, participant_id))
     decided = (row.outcome for row in queries.outcomes(tx, participant_id))
     queries.set_standing(tx, participant_id, rules.score(decided, scoring))
 

@@ -107,7 +107,10 @@ _READ = """
            coalesce(w.closes_at, x.closes_at) as closes_at, coalesce(w.timezone, x.timezone) as timezone,
            coalesce(w.tzdata, %(tzdata)s) as tzdata, w.outcome, w.participant_id is not null as stored,
            coalesce((
-               select jsonb_agg(jsonb_build_object('id', f.id, 'status', f.status) order by f.id)
+               select jsonb_agg(jsonb_build_object('id', f.id, 'status', case
+                          -- never uploaded: see proofs.rules.EXPIRES_AFTER
+                          when f.status = 'awaiting_upload' and f.created_at <= %(now)s - interval '15 minutes'
+                          then 'expired' else f.status end) order by f.id)
                from proofs.proofs f where f.participant_id = x.participant_id and f.local_date = x.local_date
            ), '[]') as proofs
     from wanted x left join challenges.windows w using (participant_id, local_date)

@@ -13,7 +13,7 @@ from challenges.language import Rules
 from chally import aws, clock, http, paging
 from chally.body import Body
 from chally.errors import NotFound
-from chally.http import CurrentActor, UserTx
+from chally.http import UserTx
 from chally.paging import Page, PageAsked
 from chally.settings import ProofsSettings, load
 from proofs import queries, rules, storage
@@ -107,9 +107,7 @@ class ProofRequestedOut(BaseModel):
 
 
 @router.post("/v1/challenges/{challenge_id}/proofs", status_code=201)
-async def request_proof(
-    challenge_id: UUID, body: ProofIn, actor: CurrentActor, tx: UserTx, response: Response
-) -> ProofRequestedOut:
+async def request_proof(challenge_id: UUID, body: ProofIn, tx: UserTx, response: Response) -> ProofRequestedOut:
     now = clock.now()
     challenge = _found(queries.challenge(tx, challenge_id))
     if challenge.participant_id is None:
@@ -158,7 +156,7 @@ async def request_proof(
 
 
 @router.get("/v1/challenges/{challenge_id}/proofs")
-async def list_proofs(challenge_id: UUID, tx: UserTx, asked: PageAsked, actor: CurrentActor) -> Page[ProofOut]:
+async def list_proofs(challenge_id: UUID, tx: UserTx, asked: PageAsked) -> Page[ProofOut]:
     challenge = _found(queries.challenge(tx, challenge_id))
     if challenge.participant_id is None and not challenge.is_owner:
         raise rules.NotParticipant
@@ -169,7 +167,7 @@ async def list_proofs(challenge_id: UUID, tx: UserTx, asked: PageAsked, actor: C
 
 
 @router.get("/v1/proofs/{proof_id}")
-async def read_proof(proof_id: UUID, tx: UserTx, actor: CurrentActor) -> ProofOut:
+async def read_proof(proof_id: UUID, tx: UserTx) -> ProofOut:
     proof = queries.proof(tx, proof_id)
     if proof is None:
         raise NotFound

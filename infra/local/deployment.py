@@ -62,6 +62,7 @@ def bootstrap(workspace: Workspace) -> None:
 def deploy(workspace: Workspace, lock: int) -> None:
     """`cdk deploy` of the local stage, and a note of what was deployed. cdk holds on to the workspace's `lock`."""
     stamp = _stamp(workspace)
+    stamp.parent.mkdir(exist_ok=True)
     stamp.unlink(missing_ok=True)
     deployed = fingerprint(workspace)
     try:

@@ -1,4 +1,4 @@
-"""Speed beside the alternative: both in one interleaved run, as a ratio, since absolute times on shared machines prove nothing."""
+"""Speed beside the alternative, interleaved in one run, as a ratio: times alone, on a shared machine, prove nothing."""
 
 import gc
 import statistics

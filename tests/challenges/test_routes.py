@@ -219,7 +219,8 @@ class TestRoster:
         second = owner.get(path, limit=1, cursor=first["next_cursor"]).json
         assert [page["items"][0]["username"] for page in (first, second)] == ["owner", "member"]
         assert (second["has_more"], second["next_cursor"]) == (False, None)
-        assert owner.get(path, cursor="garbage").status == 422
+        for cursor in ("garbage", "!", "", "YQ"):
+            assert owner.get(path, cursor=cursor).status == 422
         assert owner.get(path, limit=101).status == 422
 
     def test_can_be_the_owners_alone(self, owner: Client, stranger: Client) -> None:

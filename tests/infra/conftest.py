@@ -1,4 +1,4 @@
-"""Each stage, synthesised once, as starting jsii is slow. No account, credentials, network or system Node are needed."""
+"""Each stage, synthesised once: starting jsii is slow. No account, credentials, network or system Node is needed."""
 
 import pytest
 

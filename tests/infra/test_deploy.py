@@ -93,6 +93,19 @@ class TestLocal:
             load("production", Inputs.model_construct())
 
 
+class TestSettings:
+    def test_the_deployer_says_who_may_call_and_who_sends(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CHALLY_CORS_ORIGINS", "https://a.example,https://b.example")
+        monkeypatch.setenv("CHALLY_MAIL_FROM", "club@a.example")
+        settings = load("prod")
+        assert settings.cors_origins == ("https://a.example", "https://b.example")
+        assert settings.mail_from == "club@a.example"
+
+    def test_a_domain_needs_its_certificate(self) -> None:
+        with pytest.raises(ValueError, match="go together"):
+            load("prod", Inputs.model_construct(domain_name="api.chally.example"))
+
+
 class TestMonitoring:
     def test_somebody_is_told(self, aws: Template) -> None:
         assert aws.only("AWS::SNS::Subscription")["Endpoint"] == "on-call@chally.example"
@@ -120,12 +133,11 @@ class TestMonitoring:
 
 
 class TestOrder:
-    def test_database_then_schema_then_key_then_the_new_code(self, aws: Template) -> None:
+    def test_database_then_schema_then_proxy_then_key_then_the_new_code(self, aws: Template) -> None:
         migrate, make_keys = "Migrations/Run/Default", "Identity/MakeKeys/Default"
-        assert {"Database/Instance", "Database/Proxy/ProxyTargetGroup", "Network/Vpc/SecretsManager"} <= (
-            aws.dependencies(migrate)
-        )
-        assert migrate in aws.dependencies(make_keys)
+        assert {"Database/Instance", "Network/Vpc/SecretsManager"} <= aws.dependencies(migrate)
+        assert migrate in aws.dependencies("Database/Proxy/ProxyTargetGroup")
+        assert {migrate, "Database/Proxy/ProxyTargetGroup"} <= aws.dependencies(make_keys)
         for alias in aws.resources("AWS::Lambda::Alias"):
             if aws.suffix(alias) not in ("migrations", "identity-keys"):
                 assert make_keys in aws.dependencies(alias)

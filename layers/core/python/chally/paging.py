@@ -40,7 +40,7 @@ def _paging(
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     cursor: Annotated[str | None, Query(max_length=500)] = None,
 ) -> Paging:
-    return Paging(limit, offset, _decode(cursor) if cursor else None)
+    return Paging(limit, offset, None if cursor is None else _decode(cursor))
 
 
 PageAsked = Annotated[Paging, Depends(_paging)]
@@ -52,7 +52,8 @@ def _encode(position: str) -> str:
 
 def _decode(cursor: str) -> str:
     try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        padded = cursor + "=" * (-len(cursor) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         raise bad_cursor() from None
 
