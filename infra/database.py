@@ -66,8 +66,10 @@ class RdsDatabase(Construct):
         self.size = size
         self.instance = self._instance(settings, network)
         self.proxy = self._proxy(settings, network)
-        self.proxy_targets = self.proxy.node.find_child("ProxyTargetGroup")
-        """Where the proxy meets the instance, as the roles of functions: they have to exist by then."""
+        # where the proxy meets the instance, as the roles of functions: they have to exist by then
+        targets = self.proxy.node.find_child("ProxyTargetGroup")
+        assert isinstance(targets, rds.CfnDBProxyTargetGroup)
+        self.proxy_targets = targets
         self.instance.connections.allow_default_port_from(network.migrations, "Migrations")
         self.proxy.connections.allow_from(network.functions, ec2.Port.tcp(PORT), "Functions")
 

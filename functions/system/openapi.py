@@ -12,10 +12,9 @@ DOCUMENT = Path(__file__).with_name("openapi.json")
 
 def merged() -> dict[str, Any]:
     """The document of all contexts. ValueError where two of them claim one operation or one schema name."""
-    import proofs.routes
-
     import challenges.routes
     import identity.routes
+    import proofs.routes
     import system.routes
     from chally.http import application
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,8 +45,9 @@ def _demo(arguments: argparse.Namespace) -> None:
     photo = story.read_photo(arguments.photo)
     steps = Steps()
     outputs = system.up(_workspace(arguments), steps)
-    steps.say()
+    started = time.monotonic()
     story.play(outputs, photo=photo)
+    steps.say(f"\nThe story took {time.monotonic() - started:.1f} s.")
     _print_urls(outputs, steps)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from chally import clock, db
 from challenges import rules, standings
+from challenges.language import Scoring
+from chally import clock, db
 from tests.conftest import Database, Join, challenge_body
 
 
@@ -58,6 +59,6 @@ def test_a_standing_equals_its_recomputation(database: Database, window: tuple[A
     (outcomes,) = database.execute(
         "select array_agg(outcome order by local_date) from challenges.windows where outcome is not null"
     )[0]
-    expected = rules.score(outcomes, rules.Scoring())
+    expected = rules.score(outcomes, Scoring())
     rows = database.execute("select points, current_streak, best_streak, accepted, missed from challenges.standings")
     assert rows == [(expected.points, expected.current_streak, expected.best_streak, 1, 0)]

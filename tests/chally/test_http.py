@@ -1,6 +1,6 @@
 """What `chally.http` promises for every route, shown on a small router of its own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -94,7 +94,7 @@ def call(method: str, path: str, token: str | None = None, body: str | None = No
 
 
 @pytest.fixture
-def token(person: Join, database: Database) -> Iterator[str]:
+def token(person: Join, database: Database) -> str:
     database.execute("create table public.counted (n serial)")
     database.execute("create table public.one (id int primary key)")
     database.execute("create table public.deferred (n int, m int references public.one deferrable initially deferred)")

@@ -189,14 +189,15 @@ def test_each_function_may_do_only_its_own(system: System) -> None:
 
     bucket = system.outputs["stack"]["UploadsBucket"]
     secret = aws.client(system.workspace, "secretsmanager").list_secrets()["SecretList"][0]["ARN"]
-    for forbidden in (
+    refused: tuple[Callable[[], object], ...] = (
         lambda: client("secretsmanager").get_secret_value(SecretId=secret),
         lambda: client("s3").put_object(Bucket=bucket, Key="uploads/x", Body=b""),
         lambda: client("s3").list_objects_v2(Bucket=bucket),
         lambda: client("sesv2").list_email_identities(),
         lambda: client("lambda").list_functions(),
         lambda: client("sqs").receive_message(QueueUrl=system.outputs["stack"]["OutboxQueueUrl"]),
-    ):
+    )
+    for forbidden in refused:
         with pytest.raises(ClientError, match=r"AccessDenied|not authorized"):
             forbidden()
     client("sqs").send_message(QueueUrl=system.outputs["stack"]["OutboxQueueUrl"], MessageBody="{}")

@@ -80,7 +80,7 @@ def as_anonymous(*, read_only: bool = False) -> Iterator[Tx]:
 
 @contextmanager
 def as_system(reason: str, *, read_only: bool = False) -> Iterator[Tx]:
-    """A transaction of the system itself: for jobs, and for sign-in, where there is no actor yet; `reason` is for audit."""
+    """A transaction of the system itself, for jobs and for sign-in, where there is no actor; `reason` is for audit."""
     with _transaction("chally_system", actor=None, read_only=read_only, reason=reason) as tx:
         yield tx
 

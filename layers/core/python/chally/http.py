@@ -100,7 +100,7 @@ async def _system_tx(request: Request) -> AsyncIterator[db.Tx]:
         yield tx
 
 
-# `scope="function"`: the transaction ends before the answer is sent, so a failing COMMIT is never answered with success.
+# `scope="function"`: the transaction ends before the answer leaves, so a failing COMMIT is not answered with success.
 UserTx = Annotated[db.Tx, Depends(_user_tx, scope="function")]
 AnonymousTx = Annotated[db.Tx, Depends(_anonymous_tx, scope="function")]
 SystemTx = Annotated[db.Tx, Depends(_system_tx, scope="function")]
