@@ -117,6 +117,8 @@ class Backend(Stack):
         )
         storage.admit(proofs.routes, "s3:PutObject")
         storage.admit(proofs.verdicts, "s3:GetObject", "s3:GetObjectVersion")
+        # without it S3 answers 403, not 404, for an upload that was deleted meanwhile, which is no failure of ours
+        proofs.verdicts.allow("s3:ListBucket", on=[storage.uploads.bucket_arn])
         notifications.outbox.allow("ses:SendEmail", on=[notifications.sender_arn])
         scheduled = (challenges.windows, notifications.reminders, notifications.outbox)
         for job in scheduled:

@@ -12,7 +12,6 @@ class Challenges(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, house: House, outbox: WorkQueue) -> None:
         super().__init__(scope, construct_id)
-        environment = {"CHALLY_OUTBOX_QUEUE_URL": outbox.url}
         self.routes = Function(
             self,
             "Routes",
@@ -20,7 +19,7 @@ class Challenges(Construct):
             name="challenges",
             handler="challenges.routes.handler",
             timeout=Duration.seconds(15),
-            environment=environment,
+            environment={"CHALLY_OUTBOX_QUEUE_URL": outbox.url},
         )
         self.windows = Function(
             self,
@@ -30,6 +29,5 @@ class Challenges(Construct):
             handler="challenges.jobs.windows_handler",
             timeout=Duration.minutes(5),
             memory=512,
-            environment=environment,
         )
         self.windows.every(Duration.minutes(15))

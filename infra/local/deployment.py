@@ -163,7 +163,8 @@ def _aws_identity() -> tuple[str, str]:
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
-    session = boto3.session.Session()
+    # The cdk CLI goes by AWS_REGION, boto3 by AWS_DEFAULT_REGION only.
+    session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
     fix = "Sign in (`aws sso login`, AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) and run again."
     if not session.region_name:
         raise LocalError("No AWS region is set.", "Set AWS_REGION, for example AWS_REGION=eu-central-1.")
@@ -172,7 +173,7 @@ def _aws_identity() -> tuple[str, str]:
     try:
         return str(session.client("sts").get_caller_identity()["Account"]), session.region_name
     except (BotoCoreError, ClientError) as error:
-        raise LocalError(f"AWS does not accept the credentials: {error}", fix) from error
+        raise LocalError(f"AWS did not say whose account this is: {error}", fix) from error
 
 
 def _inputs(workspace: Workspace) -> dict[str, str]:

@@ -22,7 +22,12 @@ MAY = {
     "challenges": {SEND},
     "challenge-windows": {FAIL},
     "proofs": {SEND, ("s3:PutObject", UPLOADS)},
-    "proof-verdicts": {SEND, ("s3:GetObject", UPLOADS), ("s3:GetObjectVersion", UPLOADS)}
+    "proof-verdicts": {
+        SEND,
+        ("s3:GetObject", UPLOADS),
+        ("s3:GetObjectVersion", UPLOADS),
+        ("s3:ListBucket", "Storage/Uploads.Arn"),
+    }
     | {(action, VERDICTS) for action in CONSUME},
     "reminders": {SEND, FAIL},
     "outbox": {FAIL, ("ses:SendEmail", "sender")} | {(action, OUTBOX) for action in CONSUME},

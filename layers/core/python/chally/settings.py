@@ -58,7 +58,7 @@ class ChallengesSettings(HttpSettings):
     pass
 
 
-class WindowsSettings(OutboxWriterSettings):
+class WindowsSettings(DatabaseSettings):
     pass
 
 
