@@ -12,7 +12,7 @@ from infra import assets
 from infra.bootstrap import CDK, NODE, ROOT, environment
 from infra.local import aws, database
 from infra.local.progress import ChildFailed, LocalError, Steps, run
-from infra.local.workspace import Workspace
+from infra.local.workspace import API_ID, Workspace
 
 STACK = "chally-local"
 CLOUD_STAGES = ("staging", "prod")
@@ -74,7 +74,17 @@ def deploy(workspace: Workspace, lock: int) -> None:
             f"{failed.problem}\n\nWhat the functions printed: `make logs`.",
             f"{failed.fix}\nMend it and run again; `make reset` starts from nothing.",
         ) from failed
+    _apply_cors(workspace)
     stamp.write_text(json.dumps({"fingerprint": deployed, "endpoint": aws.endpoint(workspace)}))
+
+
+def _apply_cors(workspace: Workspace) -> None:
+    """Tell the local API its CORS once more: MiniStack misreads it in a template, and would refuse every browser."""
+    template = json.loads((workspace.cloud_assembly / f"{STACK}.template.json").read_text())
+    (api,) = (each for each in template["Resources"].values() if each["Type"] == "AWS::ApiGatewayV2::Api")
+    aws.client(workspace, "apigatewayv2").update_api(
+        ApiId=API_ID, CorsConfiguration=api["Properties"]["CorsConfiguration"]
+    )
 
 
 def outputs(workspace: Workspace) -> dict[str, Any]:
