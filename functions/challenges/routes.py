@@ -134,6 +134,7 @@ class StandingOut(BaseModel):
 
 @router.post("/v1/challenges", status_code=201)
 async def create(body: ChallengeIn, actor: CurrentActor, tx: UserTx, response: Response) -> ChallengeOut:
+    """Make a challenge; its owner takes part at once."""
     now = clock.now()
     zone = body.timezone or queries.own_timezone(tx)
     rules.check_period(body.rules.schedule, zone=zone, starts_at=body.starts_at, ends_at=body.ends_at, now=now)
@@ -160,11 +161,13 @@ async def create(body: ChallengeIn, actor: CurrentActor, tx: UserTx, response: R
 
 @router.get("/v1/challenges/{challenge_id}")
 async def read(challenge_id: UUID, actor: CurrentActor, tx: UserTx) -> ChallengeOut:
+    """One challenge, for whoever may see it."""
     return ChallengeOut.of(_found(queries.challenge(tx, challenge_id)), actor.user_id, clock.now())
 
 
 @router.post("/v1/challenges/{challenge_id}/transitions")
 async def transition(challenge_id: UUID, body: TransitionIn, actor: CurrentActor, tx: UserTx) -> ChallengeOut:
+    """Move a challenge to another state. For its owner."""
     now = clock.now()
     owns = queries.lock_challenge(tx, challenge_id)
     challenge = _found(queries.challenge(tx, challenge_id))
@@ -184,6 +187,7 @@ async def join(
     response: Response,
     body: JoinIn | None = None,
 ) -> ChallengeOut:
+    """Take part, by invite code, or by id where it is public. Whoever is in already only moves to the zone given."""
     now = clock.now()
     challenge = _found(_by_reference(tx, ref))
     rules.check_join(
@@ -205,6 +209,7 @@ async def join(
 
 @router.get("/v1/challenges/{challenge_id}/participants")
 async def participants(challenge_id: UUID, tx: UserTx, asked: PageAsked, actor: CurrentActor) -> Page[ParticipantOut]:
+    """Who takes part, in the order of joining."""
     _check_roster(tx, challenge_id)
     after = None if asked.position is None else _uuid(asked.position)
     rows = queries.roster(tx, challenge_id, after=after, offset=asked.offset, limit=asked.fetch)
@@ -220,6 +225,7 @@ async def list_windows(
     first: Annotated[date, Query(alias="from")],
     last: Annotated[date, Query(alias="to")],
 ) -> list[WindowOut]:
+    """My windows of these local dates, past or future."""
     if not timedelta(0) <= last - first < timedelta(days=MAX_DAYS):
         message = f"Ask for at most {MAX_DAYS} days, with `to` not before `from`."
         raise Invalid(errors=[FieldError(pointer="/query/to", message=message)])
@@ -230,6 +236,7 @@ async def list_windows(
 
 @router.get("/v1/challenges/{challenge_id}/windows/current")
 async def current_window(challenge_id: UUID, tx: UserTx, actor: CurrentActor) -> WindowOut:
+    """My window that is open now, or else the next one."""
     now = clock.now()
     window = windows.current(tx, _own_participant(tx, challenge_id), now)
     if window is None:
@@ -239,6 +246,7 @@ async def current_window(challenge_id: UUID, tx: UserTx, actor: CurrentActor) ->
 
 @router.get("/v1/challenges/{challenge_id}/standings")
 async def read_standings(challenge_id: UUID, tx: UserTx, asked: PageAsked, actor: CurrentActor) -> Page[StandingOut]:
+    """The standings, best first; equal points rank equally."""
     _check_roster(tx, challenge_id)
     after = None if asked.position is None else _standing_position(asked.position)
     rows = queries.standings(tx, challenge_id, after=after, offset=asked.offset, limit=asked.fetch)

@@ -110,6 +110,7 @@ class SessionOut(BaseModel):
 
 @router.post("/v1/auth/register", status_code=202)
 async def register(body: RegisterIn, tx: SystemTx) -> RegisterOut:
+    """Ask for an account. The answer is the same for every address; what follows comes by mail."""
     password = rules.normalise(body.password)
     rules.check_password(password, username=body.username, email=body.email)
     registration.register(
@@ -120,11 +121,13 @@ async def register(body: RegisterIn, tx: SystemTx) -> RegisterOut:
 
 @router.get("/v1/auth/verify-email", response_class=HTMLResponse)
 async def verify_email_page() -> HTMLResponse:
+    """The page behind the mail's link. Opening it changes nothing; its button does."""
     return pages.confirm_address()
 
 
 @router.post("/v1/auth/verify-email")
 async def verify_email(body: VerifyIn, device: Device, signer: Signer, tx: SystemTx) -> SessionOut:
+    """Confirm the address with the token of the mail, once, and sign in."""
     now = clock.now()
     user = registration.confirm(tx, body.token, now)
     issuer = load(IdentitySettings).public_url
@@ -133,6 +136,7 @@ async def verify_email(body: VerifyIn, device: Device, signer: Signer, tx: Syste
 
 @router.post("/v1/auth/login")
 async def login(body: LoginIn, device: Device, signer: Signer, tx: SystemTx) -> SessionOut:
+    """Sign in with a mail address or username, and a password."""
     find = queries.account_by_email if "@" in body.login else queries.account_by_username
     account = find(tx, body.login)
     password = rules.normalise(body.password)
@@ -149,6 +153,7 @@ async def login(body: LoginIn, device: Device, signer: Signer, tx: SystemTx) -> 
 
 @router.post("/v1/auth/refresh")
 async def refresh(body: RefreshIn, signer: Signer) -> SessionOut:
+    """The next pair of tokens for a refresh token. A token is good once; a copy that comes back ends its session."""
     issuer = load(IdentitySettings).public_url
     with db.as_system("refresh") as tx:  # its own: ending a copied family commits, although the answer is an error
         session = sessions.refresh(tx, body.refresh_token, signer=signer, issuer=issuer, now=clock.now())
@@ -160,6 +165,7 @@ async def refresh(body: RefreshIn, signer: Signer) -> SessionOut:
 @router.get("/v1/auth/me", operation_id="auth_me")
 @router.get("/v1/me")
 async def me(actor: CurrentActor, tx: UserTx) -> UserOut:
+    """Who I am."""
     user = queries.user(tx, actor.user_id)
     if user is None:  # the account is gone, the token not yet expired
         raise Unauthenticated

@@ -43,12 +43,14 @@ class KeysOut(BaseModel):
 
 @router.get("/live")
 async def live() -> LiveOut:
+    """The process answers."""
     return LiveOut()
 
 
 @router.get("/health", operation_id="health", responses={503: {"model": ReadyOut}})
 @router.get("/ready", responses={503: {"model": ReadyOut}})
 async def ready(response: Response) -> ReadyOut:
+    """Every dependency answers; 503 names the one that does not."""
     settings = load(SystemSettings)
     checks = {
         "database": _database(),
@@ -63,12 +65,14 @@ async def ready(response: Response) -> ReadyOut:
 
 @router.get("/version")
 async def version() -> VersionOut:
+    """What runs here."""
     settings = load(SystemSettings)
     return VersionOut(version=settings.version, commit=settings.commit, stage=settings.stage)
 
 
 @router.get("/.well-known/jwks.json")
 async def jwks(response: Response) -> KeysOut:
+    """The public keys that our tokens verify with."""
     response.headers["cache-control"] = f"public, max-age={int(actor.KEYS_LIVE)}"
     return KeysOut(keys=[key.jwk for key in actor.public_keys()])
 
@@ -89,16 +93,19 @@ Reader = Annotated[None, Depends(_reader)]
 
 @router.get("/openapi.json", response_class=JSONResponse)
 async def read_openapi(reader: Reader) -> Response:
+    """This description, merged over the functions."""
     return Response(openapi.DOCUMENT.read_bytes(), media_type="application/json")
 
 
 @router.get("/docs", response_class=HTMLResponse)
 async def read_docs(reader: Reader) -> HTMLResponse:
+    """The description as a page."""
     return HTMLResponse(docs.PAGE, headers={"content-security-policy": docs.POLICY})
 
 
 @router.get("/docs/{name}", response_class=Response)
 async def read_docs_asset(name: docs.Asset) -> Response:
+    """A file of that page."""
     headers = {"cache-control": "public, max-age=86400"}
     return Response(docs.asset(name), media_type=docs.TYPES[name], headers=headers)
 

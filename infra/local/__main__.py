@@ -2,12 +2,13 @@
 
 import argparse
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.bootstrap import PYTHON, ROOT, environment
+from infra.bootstrap import IMPORT_PATH, PYTHON, ROOT, environment
 from infra.local import system
 from infra.local.progress import LocalError, Palette, Steps
 from infra.local.workspace import Workspace
@@ -106,6 +107,12 @@ def _test(arguments: argparse.Namespace) -> None:
     os.execve(PYTHON, [str(PYTHON), "-m", "pytest", *arguments.arguments], environment())
 
 
+def _bench(_: argparse.Namespace) -> int:
+    env = environment() | {"PYTHONPATH": IMPORT_PATH}
+    names = sorted(path.stem for path in (ROOT / "tests" / "bench").glob("bench_*.py"))
+    return max(subprocess.run([PYTHON, "-m", f"tests.bench.{name}"], cwd=ROOT, env=env).returncode for name in names)
+
+
 def _workspace(arguments: argparse.Namespace) -> Workspace:
     return Workspace.open(arguments.directory, arguments.port, arguments.postgres_port)
 
@@ -155,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     test = commands.add_parser("test", help="pytest, with the project's tools on PATH")
     test.add_argument("arguments", nargs=argparse.REMAINDER)
     test.set_defaults(run=_test)
+    commands.add_parser("bench", help="the measurements in tests/bench").set_defaults(run=_bench)
     commands.add_parser("check", help="every linter and type check").set_defaults(run=_check)
     return parser
 

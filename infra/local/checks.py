@@ -1,19 +1,17 @@
 """`make check`: every linter and type check, each tried even when one before it failed."""
 
 import io
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-from infra.bootstrap import PYTHON, ROOT, environment
+from infra.bootstrap import IMPORT_PATH, PYTHON, ROOT, environment
 from infra.local import deployment
 from infra.local.progress import ChildFailed, LocalError, Steps, run
 
 _LOG = ROOT / ".local" / "logs" / "check.log"
 _SQL = ROOT / ".local" / "check" / "sql"
 _ALEMBICS_OWN = re.compile(r"^CREATE TABLE core\.schema_version .*?;\n", re.DOTALL | re.MULTILINE)
-_IMPORT_ROOTS = (ROOT / "functions", ROOT / "layers" / "core" / "python", ROOT)
 
 # Counters and limits have bounds that their check constraints name; and what a migration may wait for is set for its
 # session by the function that runs it, not in each file.
@@ -82,5 +80,5 @@ def _templates() -> list[Path]:
 
 
 def _tool(name: str, *arguments: str) -> None:
-    env = environment() | {"PYTHONPATH": os.pathsep.join(map(str, _IMPORT_ROOTS))}
+    env = environment() | {"PYTHONPATH": IMPORT_PATH}
     run([str(PYTHON.with_name(name)), *arguments], log=_LOG, env=env, cwd=ROOT)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import httpx
 
@@ -22,7 +22,7 @@ from infra.local.progress import LocalError, Palette
 
 DEADLINE_SECONDS = 60.0
 """For a mail to arrive and for a verdict to fall, each; seconds are usual."""
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.1
 _CALL_WIDTH = 56
 
 RULES = {
@@ -34,7 +34,7 @@ RULES = {
         "closes": "00:00",
         "scope": "participant_local",
     },
-    "proof": {"kind": "photo", "max_per_window": 3, "types": ["image/jpeg", "image/png", "image/webp"]},
+    "proof": {"kind": "photo", "max_per_window": 10, "types": ["image/jpeg", "image/png", "image/webp"]},
     "scoring": {"points": 10, "streak_bonus": 1},
 }
 
@@ -61,16 +61,16 @@ def read_photo(path: Path | None) -> Photo:
 def play(outputs: Mapping[str, Any], *, photo: Photo) -> None:
     """Tells the story on the system that `outputs` describes. Raises LocalError where it goes another way."""
     with httpx.Client(timeout=30) as http:
-        told = _Telling(http, outputs["api_url"], outputs["mailbox_url"])
+        told = Telling(http, outputs)
         run = secrets.token_hex(3)
-        ana = _person("Ana", run, "Europe/Lisbon")
-        kenji = _person("Kenji", run, "Asia/Tokyo")
+        ana = newcomer("Ana", run, "Europe/Lisbon")
+        kenji = newcomer("Kenji", run, "Asia/Tokyo")
         for person in (ana, kenji):
             told.chapter(f"{person.name} signs up, in {person.timezone}")
-            _sign_up(told, person)
+            sign_up(told, person)
 
         told.chapter("Ana makes a challenge that is open now, and activates it")
-        challenge = _make_challenge(told, ana)
+        challenge = make_challenge(told, ana)
 
         told.chapter("Kenji joins by the invite code, from another time zone")
         told.call(kenji, "POST", f"/v1/challenges/{challenge['invite_code']}/join", 201, {"timezone": kenji.timezone},
@@ -79,24 +79,25 @@ def play(outputs: Mapping[str, Any], *, photo: Photo) -> None:
                   show=_fields("local_date", "opens_at", "closes_at", "state"))  # fmt: skip
 
         told.chapter(f"Kenji proves it with a photo, {photo.name} ({len(photo.content) // 1024} KB)")
-        proof = _prove(told, kenji, challenge, photo)
+        proof = prove(told, kenji, challenge, photo)
         if _codes(proof) == ["duplicate_image"]:
             told.chapter("That photo was a proof in an earlier demo here, so Kenji takes a new one")
             photo = read_photo(None)
-            proof = _prove(told, kenji, challenge, photo)
+            proof = prove(told, kenji, challenge, photo)
         _check(photo, proof, "accepted")
         told.call(kenji, "GET", f"/v1/challenges/{challenge['id']}/standings", 200, show=_standings)
 
         told.chapter("Ana sends the same photo")
-        _check(photo, _prove(told, ana, challenge, photo), "rejected", "duplicate_image")
+        _check(photo, prove(told, ana, challenge, photo), "rejected", "duplicate_image")
 
         told.chapter("Ana renames a text file to .jpg")
         text = Photo(name="diary.jpg", content_type="image/jpeg", content=b"Dear diary, today I ran. Honestly.\n" * 20)
-        _check(text, _prove(told, ana, challenge, text), "rejected", "not_an_image")
+        _check(text, prove(told, ana, challenge, text), "rejected", "not_an_image")
         told.call(ana, "GET", f"/v1/challenges/{challenge['id']}/standings", 200, show=_standings)
 
 
-def _sign_up(told: "_Telling", person: Person) -> None:
+def sign_up(told: "Telling", person: Person) -> None:
+    """Registers, confirms the address by the mail that was sent, and signs in: gives the person their token."""
     told.call(None, "POST", "/v1/auth/register", 202, {
         "email": person.email,
         "username": person.username,
@@ -111,7 +112,8 @@ def _sign_up(told: "_Telling", person: Person) -> None:
     person.token = session["access_token"]
 
 
-def _make_challenge(told: "_Telling", owner: Person) -> Answer:
+def make_challenge(told: "Telling", owner: Person) -> Answer:
+    """An active photo challenge that is open now; its owner takes part."""
     now = datetime.now(UTC).replace(microsecond=0)
     challenge = told.call(owner, "POST", "/v1/challenges", 201, {
         "title": "Out before breakfast",
@@ -127,7 +129,7 @@ def _make_challenge(told: "_Telling", owner: Person) -> Answer:
                      show=_fields("status", "runtime_state"))  # fmt: skip
 
 
-def _prove(told: "_Telling", person: Person, challenge: Answer, file: Photo) -> Answer:
+def prove(told: "Telling", person: Person, challenge: Answer, file: Photo) -> Answer:
     """Asks for an upload, PUTs the file to S3, and waits for the verdict; returns the proof."""
     asked = told.call(person, "POST", f"/v1/challenges/{challenge['id']}/proofs", 201, {
         "content_type": file.content_type,
@@ -151,17 +153,19 @@ def _codes(proof: Answer) -> list[str]:
     return [reason["code"] for reason in proof["reasons"]]
 
 
-class _Telling:
+class Telling:
     """Makes the calls, and prints each with its answer in short: method, path, status, fields, milliseconds."""
 
-    def __init__(self, http: httpx.Client, api: str, mailbox: str) -> None:
+    def __init__(self, http: httpx.Client, outputs: Mapping[str, Any], out: TextIO = sys.stdout) -> None:
         self._http = http
-        self._api = api
-        self._mailbox = mailbox
-        self._palette = Palette(sys.stdout)
+        self._api = outputs["api_url"]
+        self._mailbox = outputs["mailbox_url"]
+        self._out = out
+        self._palette = Palette(out)
 
     def chapter(self, title: str) -> None:
-        print(f"\n{self._palette.paint(1, title)}")
+        """Begins a new part of the story."""
+        self._print(f"\n{self._palette.paint(1, title)}")
 
     def call(
         self,
@@ -238,14 +242,18 @@ class _Telling:
 
     def _line(self, method: str, path: str, status: int | str, seconds: float) -> None:
         call = f"{method:<5} {_short(path)}"
-        print(f"  {call:<{_CALL_WIDTH}} {status:>3} {self._palette.paint(2, f'{seconds * 1000:6.0f} ms')}")
+        self._print(f"  {call:<{_CALL_WIDTH}} {status:>3} {self._palette.paint(2, f'{seconds * 1000:6.0f} ms')}")
 
     def _detail(self, text: str) -> None:
         if text:
-            print(f"        {self._palette.paint(2, '→')} {text}")
+            self._print(f"        {self._palette.paint(2, '→')} {text}")
+
+    def _print(self, text: str) -> None:
+        print(text, file=self._out, flush=True)
 
 
-def _person(name: str, run: str, timezone: str) -> Person:
+def newcomer(name: str, run: str, timezone: str) -> Person:
+    """Somebody who is not known yet: names are another at every run."""
     username = f"{name.lower()}_{run}"
     return Person(
         name=name,
