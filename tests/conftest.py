@@ -141,7 +141,7 @@ def cloud(database: Database, signer: Any, monkeypatch: pytest.MonkeyPatch) -> I
     from identity import queries, tokens
 
     with mock_aws():
-        aws.forget_clients()
+        aws.forget()
         parameters.clear_caches()  # type: ignore[no-untyped-call]
         sqs = boto3.client("sqs")
         secret = boto3.client("secretsmanager").create_secret(Name="signing", SecretString=json.dumps(asdict(signer)))
@@ -153,7 +153,7 @@ def cloud(database: Database, signer: Any, monkeypatch: pytest.MonkeyPatch) -> I
         with db.as_system("tests") as tx:
             queries.publish_key(tx, signer.kid, tokens.public_jwk(signer))
         yield
-        aws.forget_clients()
+        aws.forget()
 
 
 @pytest.fixture

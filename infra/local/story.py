@@ -156,12 +156,12 @@ def _codes(proof: Answer) -> list[str]:
 class Telling:
     """Makes the calls, and prints each with its answer in short: method, path, status, fields, milliseconds."""
 
-    def __init__(self, http: httpx.Client, outputs: Mapping[str, Any], out: TextIO = sys.stdout) -> None:
+    def __init__(self, http: httpx.Client, outputs: Mapping[str, Any], out: TextIO | None = None) -> None:
         self._http = http
         self._api = outputs["api_url"]
         self._mailbox = outputs["mailbox_url"]
-        self._out = out
-        self._palette = Palette(out)
+        self._out = out or sys.stdout
+        self._palette = Palette(self._out)
 
     def chapter(self, title: str) -> None:
         """Begins a new part of the story."""

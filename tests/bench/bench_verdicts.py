@@ -17,7 +17,8 @@ from infra.local.progress import LocalError
 from infra.local.workspace import Workspace
 
 PEOPLE = 4
-PHOTOS = 10
+PHOTOS = 9
+"""With the first, as many as a window of the story's challenge takes."""
 
 
 def main() -> None:
@@ -35,7 +36,8 @@ def main() -> None:
 
 def prove(outputs: dict[str, Any]) -> list[float]:
     """One person's photos, one after the other; the seconds of each from asking for the upload to the verdict."""
-    photos = [photo.make(secrets.randbits(64)) for _ in range(PHOTOS)]
+    # The first starts what was cold, and does not count.
+    photos = [photo.make(secrets.randbits(64)) for _ in range(1 + PHOTOS)]
     with httpx.Client(timeout=60) as http:
         unheard = story.Telling(http, outputs, io.StringIO())
         person = story.newcomer("Mira", secrets.token_hex(4), "Europe/Oslo")
@@ -47,7 +49,7 @@ def prove(outputs: dict[str, Any]) -> list[float]:
             proof = story.prove(unheard, person, challenge, file)
             seconds.append(time.perf_counter() - began)
             assert proof["status"] == "accepted", proof["reasons"]
-    return seconds
+    return seconds[1:]
 
 
 if __name__ == "__main__":

@@ -34,9 +34,10 @@ def client(service: Any) -> Any:
 _clients: dict[str, Any] = {}
 
 
-def forget_clients() -> None:
-    """Make new clients from now on."""
+def forget() -> None:
+    """Make new clients, and look for credentials anew, from now on."""
     _clients.clear()
+    _session.cache_clear()
 
 
 def credentials() -> "Credentials":
