@@ -34,7 +34,7 @@ windows: bootstrap ## Precompute the windows now, as the schedule does every 15 
 	@$(LOCAL) invoke challenge-windows $(PLACE)
 
 test: bootstrap ## Run the tests (ARGS="-k windows")
-	@$(LOCAL) test $(ARGS)
+	@$(LOCAL) test -- $(ARGS)
 
 check: bootstrap ## Run every linter and type check
 	@$(LOCAL) check

@@ -143,8 +143,10 @@ def _bring_uv() -> str:
                 f"pip said:\n{pip.output.strip()[-600:]}",
                 "Check the network, HTTPS_PROXY, and PIP_INDEX_URL if you use a mirror; or install uv yourself.",
             ) from direct
-    shutil.rmtree(PINNED_UV.parent.parent, ignore_errors=True)
-    fresh.rename(PINNED_UV.parent.parent)
+    # The program alone: what else a wheel brings is Python that nobody imports.
+    PINNED_UV.parent.mkdir(parents=True, exist_ok=True)
+    (fresh / "bin" / "uv").replace(PINNED_UV)
+    shutil.rmtree(fresh)
     return f"{UV_VERSION}, {by}"
 
 

@@ -104,7 +104,9 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _test(arguments: argparse.Namespace) -> None:
     # Becomes pytest, so that its output, its colours and its status are its own.
-    os.execve(PYTHON, [str(PYTHON), "-m", "pytest", *arguments.arguments], environment())
+    # The Makefile puts `--` before them, and some releases of argparse pass that on.
+    given = arguments.arguments[arguments.arguments[:1] == ["--"] :]
+    os.execve(PYTHON, [str(PYTHON), "-m", "pytest", *given], environment())
 
 
 def _bench(_: argparse.Namespace) -> int:
