@@ -66,7 +66,8 @@ class Backend(Stack):
                 name: lambda_.LayerVersion(
                     self,
                     f"{name.title()}Layer",
-                    code=lambda_.Code.from_asset(str(path), exclude=NOT_CODE),
+                    # the wheels' bytecode goes along: compiled at a cold start it cost half a second
+                    code=lambda_.Code.from_asset(str(path), exclude=NOT_CODE if name == "core" else []),
                     compatible_runtimes=[lambda_.Runtime.PYTHON_3_13],
                 )
                 for name, path in layers.items()

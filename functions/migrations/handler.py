@@ -41,12 +41,16 @@ def migrate(connection: Connection) -> str:
     _prepare(connection)
     connection.commit()
     connection.execute(text("set role chally_owner"))
+    # A migration that waits for a lock makes everybody wait behind it: better it fails, and the deploy with it.
+    connection.execute(text("set lock_timeout = '5s'"))
+    connection.execute(text("set statement_timeout = '9min'"))
     connection.commit()
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     revision = connection.execute(text("select version_num from core.schema_version")).scalar_one()
+    connection.execute(text("reset all"))
     connection.execute(text("reset role"))
     connection.execute(text("select pg_advisory_unlock(:lock)"), {"lock": LOCK})
     connection.commit()
