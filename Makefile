@@ -1,7 +1,7 @@
 # Everything runs in what infra/bootstrap.py brings; python3 and the package registries are enough to begin.
 PYTHON ?= python3
 LOCAL = .venv/bin/python -m infra.local
-PLACE = $(if $(DIRECTORY),--directory $(DIRECTORY)) $(if $(PORT),--port $(PORT)) $(if $(POSTGRES_PORT),--postgres-port $(POSTGRES_PORT))
+PLACE = $(if $(DIRECTORY),--directory "$(DIRECTORY)") $(if $(PORT),--port $(PORT)) $(if $(POSTGRES_PORT),--postgres-port $(POSTGRES_PORT))
 
 .DEFAULT_GOAL := help
 .PHONY: help bootstrap up demo down reset logs doctor windows test check openapi synth deploy bench
@@ -28,7 +28,7 @@ logs: bootstrap ## What functions and servers logged (FUNCTION=identity FOLLOW=1
 	@$(LOCAL) logs $(PLACE) $(FUNCTION) $(if $(FOLLOW),--follow) $(if $(MINUTES),--minutes $(MINUTES))
 
 doctor: ## What is missing, and how to fix it
-	@$(PYTHON) -m infra.local.doctor $(if $(DIRECTORY),--directory $(DIRECTORY))
+	@$(PYTHON) -m infra.local.doctor $(if $(DIRECTORY),--directory "$(DIRECTORY)")
 
 windows: bootstrap ## Precompute the windows now, as the schedule does every 15 minutes
 	@$(LOCAL) invoke challenge-windows $(PLACE)

@@ -145,6 +145,9 @@ class RdsDatabase(Construct):
                 parameters={
                     "rds.force_ssl": "1",
                     "log_min_duration_statement": "500",  # ms
+                    # never what a statement was given: addresses, password hashes, tokens of mails
+                    "log_parameter_max_length": "0",
+                    "log_parameter_max_length_on_error": "0",
                     "log_lock_waits": "1",
                 },
             ),

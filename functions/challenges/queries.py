@@ -9,9 +9,15 @@ from psycopg.types.json import Jsonb
 
 from challenges.rules import Full, NotActive, Outcome, Score, Status
 from chally.db import Tx
-from chally.errors import AppError
+from chally.errors import AppError, Unauthenticated
 
-CONSTRAINTS: dict[str, type[AppError]] = {"challenges_full": Full, "challenges_not_active": NotActive}
+CONSTRAINTS: dict[str, type[AppError]] = {
+    "challenges_full": Full,
+    "challenges_not_active": NotActive,
+    # the account is gone, and only its token still lives
+    "challenges_owner_fkey": Unauthenticated,
+    "participants_user_fkey": Unauthenticated,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,10 @@ def lock_challenge(tx: Tx, challenge_id: UUID) -> bool:
 
 
 def own_timezone(tx: Tx) -> str:
-    zone: str = tx.value("select timezone from identity.users where id = core.actor()", {})
+    """The caller's zone. Raises `Unauthenticated` when the account is gone and only its token still lives."""
+    zone: str | None = tx.value("select timezone from identity.users where id = core.actor()", {})
+    if zone is None:
+        raise Unauthenticated
     return zone
 
 
@@ -120,9 +129,10 @@ def add_challenge(
             owner_id, title, description, status, visibility, invite_code, timezone, starts_at, ends_at,
             max_participants, late_join, roster_visibility, rules, created_at
         )
-        select core.actor(), %(title)s, %(description)s, %(status)s, %(visibility)s, %(invite_code)s, %(timezone)s,
+        values (
+            core.actor(), %(title)s, %(description)s, %(status)s, %(visibility)s, %(invite_code)s, %(timezone)s,
             %(starts_at)s, %(ends_at)s, %(max_participants)s, %(late_join)s, %(roster_visibility)s, %(rules)s, %(now)s
-        where now() at time zone %(timezone)s is not null
+        )
         returning id
         """,
         {
@@ -155,9 +165,8 @@ def add_participant(tx: Tx, challenge_id: UUID, timezone: str, now: datetime) ->
     """The new participant's id, counted and with a standing (by trigger); None when the person is in already."""
     participant_id: UUID | None = tx.value(
         """
-        insert into challenges.participants (challenge_id, user_id, timezone, joined_at)
-        select %(challenge_id)s, core.actor(), %(timezone)s, %(now)s
-        where now() at time zone %(timezone)s is not null
+        insert into challenges.participants (challenge_id, user_id, timezone, joined_at, timezone_since)
+        values (%(challenge_id)s, core.actor(), %(timezone)s, %(now)s, %(now)s)
         on conflict on constraint participants_one_per_user do nothing
         returning id
         """,
@@ -166,14 +175,14 @@ def add_participant(tx: Tx, challenge_id: UUID, timezone: str, now: datetime) ->
     return participant_id
 
 
-def set_timezone(tx: Tx, participant_id: UUID, timezone: str) -> bool:
+def set_timezone(tx: Tx, participant_id: UUID, timezone: str, now: datetime) -> bool:
     """Whether that changed anything."""
     changed = tx.run(
         """
-        update challenges.participants set timezone = %(timezone)s
-        where id = %(id)s and timezone <> %(timezone)s and now() at time zone %(timezone)s is not null
+        update challenges.participants set timezone = %(timezone)s, timezone_since = %(now)s
+        where id = %(id)s and timezone <> %(timezone)s
         """,
-        {"id": participant_id, "timezone": timezone},
+        {"id": participant_id, "timezone": timezone, "now": now},
     )
     return changed > 0
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from fastapi import Path, Query, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
 from challenges import queries, rules, windows
 from challenges.language import Rules
@@ -27,7 +27,7 @@ MAX_DAYS = 62
 
 
 class ChallengeIn(Body):
-    title: Annotated[str, Field(min_length=1, max_length=120)]
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
     description: Annotated[str, Field(max_length=2000)] = ""
     status: Literal["draft", "active"] = "draft"
     visibility: Literal["public", "private", "code"] = "code"
@@ -154,7 +154,7 @@ async def create(body: ChallengeIn, actor: CurrentActor, tx: UserTx, response: R
         rules=body.rules.model_dump(),
         now=now,
     )
-    _enter(tx, challenge_id, queries.own_timezone(tx), now)
+    _enter(tx, challenge_id, queries.own_timezone(tx), now, runs=body.status == "active")
     response.headers["Location"] = f"/v1/challenges/{challenge_id}"
     return ChallengeOut.of(_found(queries.challenge(tx, challenge_id)), actor.user_id, now)
 
@@ -173,8 +173,10 @@ async def transition(challenge_id: UUID, body: TransitionIn, actor: CurrentActor
     challenge = _found(queries.challenge(tx, challenge_id))
     if not owns:
         raise rules.NotOwner
-    rules.check_transition(_state(challenge, now), body.to)
+    rules.check_transition(_state(challenge, now), body.to, is_over=now >= challenge.ends_at)
     queries.set_status(tx, challenge_id, body.to)
+    if body.to == "active" and challenge.participant_id is not None:
+        windows.precompute(tx, challenge.participant_id, now)
     after = queries.challenge(tx, challenge_id)
     return ChallengeOut.of(after or challenge, actor.user_id, now)
 
@@ -200,10 +202,10 @@ async def join(
     zone = body.timezone if body else None
     if challenge.participant_id is not None:
         response.status_code = 200
-        if zone is not None and queries.set_timezone(tx, challenge.participant_id, zone):
+        if zone is not None and queries.set_timezone(tx, challenge.participant_id, zone, now):
             windows.precompute(tx, challenge.participant_id, now, moved=True)
     else:
-        _enter(tx, challenge.id, zone or queries.own_timezone(tx), now)
+        _enter(tx, challenge.id, zone or queries.own_timezone(tx), now, runs=True)
     return ChallengeOut.of(_found(queries.challenge(tx, challenge.id)), actor.user_id, now)
 
 
@@ -254,9 +256,10 @@ async def read_standings(challenge_id: UUID, tx: UserTx, asked: PageAsked, actor
     return asked.page(rows, items, [f"{row.points} {row.participant_id}" for row in rows])
 
 
-def _enter(tx: UserTx, challenge_id: UUID, zone: str, now: datetime) -> None:
+def _enter(tx: UserTx, challenge_id: UUID, zone: str, now: datetime, *, runs: bool) -> None:
     participant_id = queries.add_participant(tx, challenge_id, zone, now)
-    if participant_id is not None:  # otherwise the same person joined at this very moment, from another device
+    # none where the same person joined at this very moment from another device; a draft has no windows to keep yet
+    if participant_id is not None and runs:
         windows.precompute(tx, participant_id, now)
 
 
@@ -302,9 +305,12 @@ def _uuid(text: str) -> UUID:
 def _standing_position(text: str) -> tuple[int, UUID]:
     points, _, participant_id = text.partition(" ")
     try:
-        return int(points), UUID(participant_id)
+        position = int(points), UUID(participant_id)
     except ValueError:
         raise paging.bad_cursor() from None
+    if not 0 <= position[0] < 2**31:
+        raise paging.bad_cursor()
+    return position
 
 
 handler = http.lambda_handler(router, queries.CONSTRAINTS)

@@ -12,11 +12,13 @@ from chally.errors import AppError, FieldError, Invalid
 
 Status = Literal["draft", "active", "paused", "canceled", "archived", "deleted"]
 RuntimeState = Literal["draft", "upcoming", "started", "ended", "paused", "canceled", "archived", "deleted"]
-Outcome = Literal["accepted", "missed"]
-WindowState = Literal["upcoming", "open", "closed", "accepted", "missed"]
+# excused: it closed while the challenge did not run, and counts for nothing
+Outcome = Literal["accepted", "missed", "excused"]
+WindowState = Literal["upcoming", "open", "closed", "accepted", "missed", "excused"]
 
 EARLIEST_START = timedelta(days=1)  # a challenge may have begun up to this long ago
 LONGEST = timedelta(days=3 * 366)
+LATEST_START = timedelta(days=3 * 366)
 # How long after its close a window waits for a verdict before it counts as missed: an upload URL's life, and the queue.
 UNDECIDED_FOR = timedelta(minutes=20)
 
@@ -90,14 +92,16 @@ def runtime_state(status: Status, starts_at: datetime, ends_at: datetime, now: d
     return "started" if now < ends_at else "ended"
 
 
-def check_transition(state: RuntimeState, to: Status) -> None:
-    """Raise `InvalidTransition` where the table has no such step."""
+def check_transition(state: RuntimeState, to: Status, *, is_over: bool) -> None:
+    """Raise `InvalidTransition` where the table has no such step, or a challenge that is over would begin."""
     allowed = TRANSITIONS[state]
     if to not in allowed:
         possible = (
             f"From {state} it can become {', '.join(sorted(allowed))}." if allowed else f"It is {state} for good."
         )
         raise InvalidTransition(f"A challenge cannot go from {state} to {to}. {possible}")
+    if to == "active" and is_over:
+        raise InvalidTransition("This challenge is over: its ends_at has passed. Make a new one.")
 
 
 def check_join(*, owner_id: UUID, user_id: UUID, state: RuntimeState, late_join: bool, is_participant: bool) -> None:
@@ -118,6 +122,8 @@ def check_period(schedule: Schedule, *, zone: str, starts_at: datetime, ends_at:
         raise _invalid("/ends_at", "It must be later than starts_at.")
     if starts_at < now - EARLIEST_START:
         raise _invalid("/starts_at", "It may lie at most one day in the past.")
+    if starts_at > now + LATEST_START:
+        raise _invalid("/starts_at", "It may lie at most three years ahead.")
     if ends_at <= now:
         raise _invalid("/ends_at", "It must be in the future.")
     if ends_at - starts_at > LONGEST:
@@ -177,7 +183,7 @@ def score(outcomes: Iterable[Outcome], scoring: Scoring) -> Score:
             accepted += 1
             streak += 1
             best = max(best, streak)
-        else:
+        elif outcome == "missed":
             missed += 1
             if streak and grace:
                 grace -= 1

@@ -22,9 +22,12 @@ def record(tx: Tx, participant_id: UUID, local_date: date, outcome: Outcome) -> 
 
 
 def close_overdue(tx: Tx, now: datetime, limit: int) -> int:
-    """Count as missed what closed long enough ago without a verdict; answers how many windows that were."""
+    """Count as missed what closed long enough ago without a verdict; answers how many windows that were.
+
+    A window that closed while its challenge was paused, canceled or deleted is excused: nobody could prove it.
+    """
     overdue = windows.overdue(tx, now - rules.UNDECIDED_FOR, limit)
     # in one order for everybody, so that two runs cannot wait for each other
     for window in sorted(overdue, key=lambda each: (each.participant_id, each.local_date)):
-        record(tx, window.participant_id, window.local_date, "missed")
+        record(tx, window.participant_id, window.local_date, "missed" if window.runs else "excused")
     return len(overdue)

@@ -39,7 +39,8 @@ class Window:
 # of now, or of the challenge's start when that is later and `from_start` is set.
 _COMPUTED = """
     people as (
-        select p.id, p.user_id, p.joined_at, c.title, c.starts_at, c.ends_at, zone,
+        select p.id, p.user_id, p.joined_at, p.timezone_since, p.timezone_since > p.joined_at as moved,
+               busy_until, c.title, c.starts_at, c.ends_at, zone,
                (c.rules #>> '{{schedule,opens}}')::time as opens, (c.rules #>> '{{schedule,closes}}')::time as closes,
                c.rules #> '{{schedule,days}}' as days,
                (c.rules #>> '{{reminders,before_close_minutes}}')::integer as remind,
@@ -50,6 +51,11 @@ _COMPUTED = """
         cross join lateral (
             select case c.rules #>> '{{schedule,scope}}' when 'challenge_tz' then c.timezone else p.timezone end as zone
         ) as scope
+        -- after a change of zone the windows that had opened by then stay, and the next one waits for them (rule 6)
+        left join lateral (
+            select max(w.closes_at) as busy_until from challenges.windows w
+            where p.timezone_since > p.joined_at and w.participant_id = p.id and w.opens_at <= p.timezone_since
+        ) as opened on true
         cross join lateral (
             select case when %(from_start)s then greatest(%(now)s, c.starts_at) else %(now)s end as seen
         ) as looked
@@ -85,11 +91,12 @@ _COMPUTED = """
     apart as (
         -- rule 2: where two would overlap, the later opens when the earlier closes
         select instants.*,
-               greatest(opening, lag(closing) over (partition by id order by local_date)) as begins
+               greatest(opening, lag(closing) over (partition by id order by local_date), busy_until) as begins
         from instants
     ),
     computed as (
-        select id as participant_id, user_id, title, local_date, zone as timezone, remind, joined_at, first,
+        select id as participant_id, user_id, title, local_date, zone as timezone, remind, joined_at, first, moved,
+               timezone_since,
                greatest(begins, starts_at) as opens_at,
                -- rule 3: where nothing is left, it closes its nominal length after it opens, on the wall clock
                least(ends_at, case when closing > begins then closing else
@@ -98,7 +105,9 @@ _COMPUTED = """
     ),
     wanted as (
         -- rule 5: clipped to the challenge; dates begin with the first window that closes after joining
-        select * from computed where local_date >= first and opens_at < closes_at and closes_at > joined_at
+        select * from computed
+        where local_date >= first and opens_at < closes_at and closes_at > joined_at
+          and (not moved or opens_at > timezone_since)
     )
 """
 
@@ -111,9 +120,15 @@ _READ = """
                           -- never uploaded: see proofs.rules.EXPIRES_AFTER
                           when f.status = 'awaiting_upload' and f.created_at <= %(now)s - interval '15 minutes'
                           then 'expired' else f.status end) order by f.id)
-               from proofs.proofs f where f.participant_id = x.participant_id and f.local_date = x.local_date
+               from proofs.proofs f where f.participant_id = coalesce(w.participant_id, x.participant_id)
+                 and f.local_date = coalesce(w.local_date, x.local_date)
            ), '[]') as proofs
-    from wanted x left join challenges.windows w using (participant_id, local_date)
+    from wanted x
+    -- what is stored is there, whatever would be computed today
+    full join (
+        select s.* from challenges.windows s join people on people.id = s.participant_id
+        where s.local_date between people.first and people.last
+    ) as w using (participant_id, local_date)
 """
 
 _ONE = "p.id = %(participant_id)s"
@@ -187,11 +202,11 @@ def _store(people: str) -> str:
         stored as (
             insert into challenges.windows as w (participant_id, local_date, opens_at, closes_at, timezone, tzdata)
             select participant_id, local_date, opens_at, closes_at, timezone, %(tzdata)s
-            from wanted where not %(moved)s or opens_at > %(now)s
+            from wanted
             on conflict (participant_id, local_date) do update set
                 opens_at = excluded.opens_at, closes_at = excluded.closes_at, timezone = excluded.timezone,
                 tzdata = excluded.tzdata
-            where %(moved)s and w.opens_at > %(now)s
+            where %(moved)s and w.opens_at > %(now)s and w.outcome is null
             returning w.participant_id, w.local_date, w.opens_at, w.closes_at, w.timezone
         )
         select s.participant_id, s.local_date, x.user_id, x.title, s.timezone, s.closes_at,
@@ -246,19 +261,23 @@ def decide(tx: Tx, participant_id: UUID, local_date: date, outcome: Outcome) -> 
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """A window that closed without an outcome."""
+    """A window that closed without an outcome; `runs`: its challenge is active."""
 
     participant_id: UUID
     local_date: date
+    runs: bool
 
 
 def overdue(tx: Tx, closed_before: datetime, limit: int) -> list[Overdue]:
     """Undecided windows that closed before an instant, the oldest first, held by this transaction alone."""
     return tx.all(
         """
-        select participant_id, local_date from challenges.windows
-        where outcome is null and closes_at <= %(closed_before)s
-        order by closes_at limit %(limit)s for update skip locked
+        select w.participant_id, w.local_date, c.status = 'active' as runs
+        from challenges.windows w
+        join challenges.participants p on p.id = w.participant_id
+        join challenges.challenges c on c.id = p.challenge_id
+        where w.outcome is null and w.closes_at <= %(closed_before)s
+        order by w.closes_at limit %(limit)s for update of w skip locked
         """,
         {"closed_before": closed_before, "limit": limit},
         row=Overdue,

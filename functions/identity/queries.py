@@ -45,6 +45,18 @@ class RefreshToken:
     ended_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What somebody asked for, and has not confirmed."""
+
+    token_hash: bytes
+    email: str
+    username: str
+    password_hash: str
+    timezone: str
+
+
+_REGISTRATION = "token_hash, email, username, password_hash, timezone"
 _USER = "id, email, username, timezone, role, email_verified_at, created_at"
 
 
@@ -68,43 +80,106 @@ def account_by_username(tx: Tx, username: str) -> Account | None:
     )
 
 
-def add_user(tx: Tx, *, email: str, username: str, password_hash: str, timezone: str, now: datetime) -> UUID | None:
-    """The new user's id; None when the address was registered at this very moment."""
-    user_id: UUID | None = tx.value(
-        """
-        insert into identity.users (email, username, password_hash, timezone, created_at)
-        select %(email)s, %(username)s, %(password_hash)s, %(timezone)s, %(now)s
-        where now() at time zone %(timezone)s is not null
+def add_user(tx: Tx, registration: Registration, now: datetime) -> User | None:
+    """The account that a registration asked for, its address confirmed; None when the address has one already."""
+    return tx.maybe(
+        f"""
+        insert into identity.users (email, username, password_hash, timezone, email_verified_at, created_at)
+        values (%(email)s, %(username)s, %(password_hash)s, %(timezone)s, %(now)s, %(now)s)
         on conflict (lower(email)) do nothing
-        returning id
+        returning {_USER}
         """,
-        {"email": email, "username": username, "password_hash": password_hash, "timezone": timezone, "now": now},
+        {
+            "email": registration.email,
+            "username": registration.username,
+            "password_hash": registration.password_hash,
+            "timezone": registration.timezone,
+            "now": now,
+        },
+        row=User,
     )
-    return user_id
 
 
-def renew_pending_user(
-    tx: Tx, user_id: UUID, *, username: str, password_hash: str, timezone: str, now: datetime
+def username_is_taken(tx: Tx, username: str, email: str, now: datetime) -> bool:
+    """Whether somebody has the name, or another address has lately asked for it."""
+    return bool(
+        tx.value(
+            """
+            select exists (select from identity.users where lower(username) = lower(%(username)s))
+                or exists (
+                    select from identity.registrations
+                    where lower(username) = lower(%(username)s) and lower(email) <> lower(%(email)s)
+                      and expires_at > %(now)s
+                )
+            """,
+            {"username": username, "email": email, "now": now},
+        )
+    )
+
+
+def add_registration(
+    tx: Tx,
+    token_hash: bytes,
+    *,
+    email: str,
+    username: str,
+    password_hash: str,
+    timezone: str,
+    now: datetime,
+    expires_at: datetime,
 ) -> None:
-    """A registration that nobody confirmed in time gives way to a new one for the same address."""
     tx.run(
         """
-        update identity.users
-        set username = %(username)s, password_hash = %(password_hash)s, timezone = %(timezone)s, created_at = %(now)s
-        where id = %(id)s and email_verified_at is null
+        insert into identity.registrations
+            (token_hash, email, username, password_hash, timezone, created_at, expires_at)
+        values (%(token_hash)s, %(email)s, %(username)s, %(password_hash)s, %(timezone)s, %(now)s, %(expires_at)s)
         """,
-        {"id": user_id, "username": username, "password_hash": password_hash, "timezone": timezone, "now": now},
+        {
+            "token_hash": token_hash,
+            "email": email,
+            "username": username,
+            "password_hash": password_hash,
+            "timezone": timezone,
+            "now": now,
+            "expires_at": expires_at,
+        },
     )
 
 
-def verify_email(tx: Tx, user_id: UUID, now: datetime) -> User:
-    return tx.one(
+def latest_registration(tx: Tx, login: str, now: datetime) -> Registration | None:
+    """The newest unconfirmed registration with this address or username."""
+    return tx.maybe(
         f"""
-        update identity.users set email_verified_at = coalesce(email_verified_at, %(now)s)
-        where id = %(id)s returning {_USER}
+        select {_REGISTRATION} from identity.registrations
+        where (lower(email) = lower(%(login)s) or lower(username) = lower(%(login)s)) and expires_at > %(now)s
+        order by created_at desc limit 1
         """,
-        {"id": user_id, "now": now},
-        row=User,
+        {"login": login, "now": now},
+        row=Registration,
+    )
+
+
+def take_registration(tx: Tx, token_hash: bytes, now: datetime) -> Registration | None:
+    """The registration behind a link, once; None when it is unknown, used or too old."""
+    return tx.maybe(
+        f"""
+        delete from identity.registrations where token_hash = %(token_hash)s and expires_at > %(now)s
+        returning {_REGISTRATION}
+        """,
+        {"token_hash": token_hash, "now": now},
+        row=Registration,
+    )
+
+
+def drop_registration(tx: Tx, token_hash: bytes) -> None:
+    tx.run("delete from identity.registrations where token_hash = %(token_hash)s", {"token_hash": token_hash})
+
+
+def drop_registrations(tx: Tx, email: str, now: datetime) -> None:
+    """Those of an address that has an account now, and whatever has lapsed."""
+    tx.run(
+        "delete from identity.registrations where lower(email) = lower(%(email)s) or expires_at <= %(now)s",
+        {"email": email, "now": now},
     )
 
 
@@ -113,36 +188,6 @@ def set_password_hash(tx: Tx, user_id: UUID, password_hash: str) -> None:
         "update identity.users set password_hash = %(password_hash)s where id = %(id)s",
         {"id": user_id, "password_hash": password_hash},
     )
-
-
-def void_mail_tokens(tx: Tx, user_id: UUID, purpose: str) -> None:
-    tx.run(
-        "delete from identity.mail_tokens where user_id = %(user_id)s and purpose = %(purpose)s",
-        {"user_id": user_id, "purpose": purpose},
-    )
-
-
-def add_mail_token(tx: Tx, token_hash: bytes, user_id: UUID, purpose: str, now: datetime, expires: datetime) -> None:
-    tx.run(
-        """
-        insert into identity.mail_tokens (hash, user_id, purpose, created_at, expires_at)
-        values (%(hash)s, %(user_id)s, %(purpose)s, %(now)s, %(expires_at)s)
-        """,
-        {"hash": token_hash, "user_id": user_id, "purpose": purpose, "now": now, "expires_at": expires},
-    )
-
-
-def consume_mail_token(tx: Tx, token_hash: bytes, purpose: str, now: datetime) -> UUID | None:
-    """Whose token this is, once; None when it is unknown, used or too old."""
-    user_id: UUID | None = tx.value(
-        """
-        update identity.mail_tokens set consumed_at = %(now)s
-        where hash = %(hash)s and purpose = %(purpose)s and consumed_at is null and expires_at > %(now)s
-        returning user_id
-        """,
-        {"hash": token_hash, "purpose": purpose, "now": now},
-    )
-    return user_id
 
 
 def add_session(tx: Tx, user_id: UUID, *, user_agent: str | None, ip: str | None, now: datetime) -> UUID:

@@ -1,66 +1,62 @@
-"""Registration, and the mail that confirms an address. Nobody learns here whether an address has an account."""
+"""Registration, and the mail that confirms it. Nobody learns here whether an address has an account.
+
+Nothing becomes an account before its own link is followed: what a link confirms is what was asked for with it. Asking
+leaves the same traces for a known address as for a new one, and only the owner of the mailbox sees the difference.
+"""
 
 from datetime import datetime
-from uuid import UUID
 
 from chally import outbox
 from chally.db import Tx
 from identity import passwords, queries, rules, tokens
-from identity.queries import Account, User
-
-VERIFY = "verify_email"
+from identity.queries import User
 
 
 def register(tx: Tx, *, email: str, username: str, password: str, timezone: str, now: datetime) -> None:
-    """Make an unconfirmed account and send its mail; to a known address go other words. Safe to repeat.
+    """Keep the wish for an account, and send its mail; to a known address go other words. Safe to repeat.
 
-    `password` is normalised and checked. Every path hashes once, verifies once and writes one mail, so that they take
-    the same time. Raises `UsernameTaken`; not where the very same registration comes again, which the password shows.
+    `password` is normalised and checked. Raises `UsernameTaken`. Every path hashes once, verifies once and writes one
+    row and one mail, so that they take the same time.
     """
     password_hash = passwords.make(password)
-    known = queries.account_by_email(tx, email)
-    pending = known if known is not None and known.email_verified_at is None else None
-    same = passwords.matches(pending.password_hash if pending else passwords.NOBODY, password)
-    named = queries.account_by_username(tx, username)
-    if named is not None and not (pending and named.id == pending.id and (same or _lapsed(pending, now))):
+    former = queries.latest_registration(tx, email, now)
+    same_password = passwords.matches(former.password_hash if former else passwords.NOBODY, password)
+    if queries.username_is_taken(tx, username, email, now):
         raise rules.UsernameTaken
-    if known is None:
-        user_id = queries.add_user(
-            tx, email=email, username=username, password_hash=password_hash, timezone=timezone, now=now
-        )
-        if user_id is not None:  # otherwise the same registration ran at this very moment, and sends the mail
-            _send_link(tx, user_id, email, username, now)
-        return
-    if pending is None:
-        _mail(tx, "account_exists", known.email, {"username": known.username})
-        return
-    if not _lapsed(pending, now) or same:
-        _send_link(tx, pending.id, pending.email, pending.username, now)
+    if former is not None and same_password and former.username == username:
+        queries.drop_registration(tx, former.token_hash)  # sent again: of one wish only the newest link is good
+    token = tokens.random()
+    queries.add_registration(
+        tx,
+        tokens.digest(token),
+        email=email,
+        username=username,
+        password_hash=password_hash,
+        timezone=timezone,
+        now=now,
+        expires_at=now + rules.MAIL_TOKEN_LIFE,
+    )
+    account = queries.account_by_email(tx, email)
+    if account is None:
+        values, template, to = {"username": username, "token": token}, "verify_email", email
     else:
-        queries.renew_pending_user(
-            tx, pending.id, username=username, password_hash=password_hash, timezone=timezone, now=now
-        )
-        _send_link(tx, pending.id, pending.email, username, now)
+        values, template, to = {"username": account.username}, "account_exists", account.email
+    outbox.add(tx, "mail", {"template": template, "to": to, "values": values})
 
 
 def confirm(tx: Tx, token: str, now: datetime) -> User:
-    """The person whose address is hereby confirmed. Raises `TokenInvalid`."""
-    user_id = queries.consume_mail_token(tx, tokens.digest(token), VERIFY, now)
-    if user_id is None:
+    """The account that is hereby made. Raises `TokenInvalid`, or `UsernameTaken` where another was quicker."""
+    registration = queries.take_registration(tx, tokens.digest(token), now)
+    if registration is None:
         raise rules.TokenInvalid
-    return queries.verify_email(tx, user_id, now)
+    user = queries.add_user(tx, registration, now)
+    if user is None:  # the address has an account by another of its links
+        raise rules.TokenInvalid
+    queries.drop_registrations(tx, registration.email, now)
+    return user
 
 
-def _lapsed(pending: Account, now: datetime) -> bool:
-    return now - pending.created_at > rules.MAIL_TOKEN_LIFE
-
-
-def _send_link(tx: Tx, user_id: UUID, email: str, username: str, now: datetime) -> None:
-    token = tokens.random()
-    queries.void_mail_tokens(tx, user_id, VERIFY)
-    queries.add_mail_token(tx, tokens.digest(token), user_id, VERIFY, now, now + rules.MAIL_TOKEN_LIFE)
-    _mail(tx, VERIFY, email, {"username": username, "token": token})
-
-
-def _mail(tx: Tx, template: str, to: str, values: dict[str, str]) -> None:
-    outbox.add(tx, "mail", {"template": template, "to": to, "values": values})
+def is_pending(tx: Tx, login: str, password: str, now: datetime) -> bool:
+    """Whether these are the credentials of a registration that waits for its confirmation. Always verifies one hash."""
+    former = queries.latest_registration(tx, login, now)
+    return passwords.matches(former.password_hash if former else passwords.NOBODY, password) and former is not None

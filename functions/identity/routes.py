@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse
 from chally import clock, db, http
 from chally.body import Body
 from chally.errors import Unauthenticated
-from chally.http import CurrentActor, SystemTx, UserTx
+from chally.http import Arrived, CurrentActor, SystemTx, UserTx
 from chally.settings import IdentitySettings, load
 from chally.zones import Zone
 from identity import pages, passwords, queries, registration, rules, sessions, tokens
@@ -137,26 +137,30 @@ async def verify_email(body: VerifyIn, device: Device, signer: Signer, tx: Syste
 @router.post("/v1/auth/login")
 async def login(body: LoginIn, device: Device, signer: Signer, tx: SystemTx) -> SessionOut:
     """Sign in with a mail address or username, and a password."""
-    find = queries.account_by_email if "@" in body.login else queries.account_by_username
-    account = find(tx, body.login)
+    now = clock.now()
+    if "@" in body.login:
+        account = queries.account_by_email(tx, _normal_address(body.login))
+    else:
+        account = queries.account_by_username(tx, body.login)
     password = rules.normalise(body.password)
     matches = passwords.matches(account.password_hash if account else passwords.NOBODY, password)
+    pending = registration.is_pending(tx, body.login, password, now)  # asked always: it takes time
     if account is None or not matches:
-        raise rules.InvalidCredentials
-    if account.email_verified_at is None:
-        raise rules.EmailUnverified
+        raise rules.EmailUnverified if pending else rules.InvalidCredentials
     if passwords.is_outdated(account.password_hash):
         queries.set_password_hash(tx, account.id, passwords.make(password))
     issuer = load(IdentitySettings).public_url
-    return SessionOut.of(sessions.start(tx, account, device=device, signer=signer, issuer=issuer, now=clock.now()))
+    return SessionOut.of(sessions.start(tx, account, device=device, signer=signer, issuer=issuer, now=now))
 
 
 @router.post("/v1/auth/refresh")
-async def refresh(body: RefreshIn, signer: Signer) -> SessionOut:
+async def refresh(body: RefreshIn, arrived: Arrived, signer: Signer) -> SessionOut:
     """The next pair of tokens for a refresh token. A token is good once; a copy that comes back ends its session."""
     issuer = load(IdentitySettings).public_url
     with db.as_system("refresh") as tx:  # its own: ending a copied family commits, although the answer is an error
-        session = sessions.refresh(tx, body.refresh_token, signer=signer, issuer=issuer, now=clock.now())
+        session = sessions.refresh(
+            tx, body.refresh_token, signer=signer, issuer=issuer, arrived=arrived, now=clock.now()
+        )
     if session is None:
         raise rules.RefreshReused
     return SessionOut.of(session)
@@ -170,6 +174,14 @@ async def me(actor: CurrentActor, tx: UserTx) -> UserOut:
     if user is None:  # the account is gone, the token not yet expired
         raise Unauthenticated
     return UserOut.of(user)
+
+
+def _normal_address(login: str) -> str:
+    """The address in the form that registering stored it in."""
+    try:
+        return email_validator.validate_email(login, check_deliverability=False).normalized
+    except email_validator.EmailNotValidError:
+        return login
 
 
 handler = http.lambda_handler(router, queries.CONSTRAINTS)

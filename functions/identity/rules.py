@@ -35,7 +35,7 @@ class EmailUnverified(AppError):
 class TokenInvalid(AppError):
     status = 400
     code = "token_invalid"
-    detail = "This link was used already, has expired, or is not one of ours. Ask for a new one."
+    detail = "This link was used already, has expired, or is not one of ours. Register again to get a new one."
 
 
 class RefreshInvalid(AppError):

@@ -41,9 +41,12 @@ def start(tx: Tx, user: User, *, device: Device, signer: tokens.Signer, issuer: 
     return _session(user, session_id, refresh_token, signer, issuer, now)
 
 
-def refresh(tx: Tx, refresh_token: str, *, signer: tokens.Signer, issuer: str, now: datetime) -> Session | None:
+def refresh(
+    tx: Tx, refresh_token: str, *, signer: tokens.Signer, issuer: str, arrived: datetime, now: datetime
+) -> Session | None:
     """The next pair of tokens. None when the token was a copy and the family has been ended: commit that, then refuse.
 
+    The grace is measured from when the request `arrived` at the gateway: parallel ones may wait for a cold start.
     Raises `RefreshInvalid` for unknown or expired tokens, `SessionEnded` where the session is over.
     """
     found = queries.lock_refresh_token(tx, tokens.digest(refresh_token))
@@ -52,7 +55,7 @@ def refresh(tx: Tx, refresh_token: str, *, signer: tokens.Signer, issuer: str, n
     if found.ended_at is not None:
         raise rules.SessionEnded
     verdict = rules.judge_refresh(
-        generation=found.generation, newest=found.newest, rotated_at=found.rotated_at, now=now
+        generation=found.generation, newest=found.newest, rotated_at=found.rotated_at, now=arrived
     )
     if verdict is Refresh.REUSED:
         queries.end_session(tx, found.session_id, "reuse", now)

@@ -63,6 +63,12 @@ def _prepare(connection: Connection) -> None:
     for role, login in ROLES.items():
         if role not in present:
             connection.execute(text(f"create role {role} {login}"))
+    # A function that was killed must not hold a challenge's row for ever, nor one slow statement everybody's.
+    connection.execute(text("alter role chally_app set statement_timeout = '10s'"))
+    connection.execute(text("alter role chally_system set statement_timeout = '2min'"))
+    for role in ("chally_app", "chally_system"):
+        connection.execute(text(f"alter role {role} set lock_timeout = '5s'"))
+        connection.execute(text(f"alter role {role} set idle_in_transaction_session_timeout = '30s'"))
     if "rds_iam" in present:  # on RDS the roles sign in with IAM tokens, and with nothing else
         connection.execute(text("grant rds_iam to chally_app, chally_system"))
     connection.execute(text("grant chally_owner to current_user with inherit true, set true"))

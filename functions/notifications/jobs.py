@@ -6,13 +6,14 @@ from uuid import UUID
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from chally import clock, db, outbox
+from chally import clock, db, idempotency, outbox
 from chally.log import logger, metrics
 from chally.outbox import Message
 from chally.settings import OutboxSettings, load
 from notifications import mail, queries, reminders
 
 BATCH = 50
+MAILS = 10  # claimed at a time, well within their lease
 # Left for the next run when less of the function's time than this remains (milliseconds).
 RESERVE = 15_000
 
@@ -40,16 +41,19 @@ def outbox_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, i
     delivered = failed = 0
     while context.get_remaining_time_in_millis() > RESERVE:
         with db.as_system("claim outbox") as tx:
-            messages = outbox.claim(tx, BATCH)
+            messages = outbox.claim(tx, MAILS)
         for message in messages:
+            if context.get_remaining_time_in_millis() <= RESERVE:
+                break  # the rest is due again when its lease ends
             if _deliver(message):
                 delivered += 1
             else:
                 failed += 1
-        if len(messages) < BATCH:
+        if len(messages) < MAILS:
             break
     with db.as_system("tidy the outbox") as tx:
         outbox.forget_delivered(tx)
+        idempotency.forget_old(tx)
         dead = outbox.dead(tx)
     metrics.add_metric("MessagesDelivered", MetricUnit.Count, delivered)
     metrics.add_metric("MessagesFailed", MetricUnit.Count, failed)
@@ -68,9 +72,11 @@ def _deliver(message: Message) -> bool:
             letter = mail.compose(message.payload["template"], values, public_url=settings.public_url)
             mail.send(letter, to=to, sender=settings.mail_from, message_id=message.id)
     except Exception as error:
-        logger.exception("delivery failed", message_id=str(message.id), attempts=message.attempts)
+        # its class alone: what SES says of a failure names the address
+        reason = type(error).__name__
+        logger.error("delivery failed", message_id=str(message.id), attempts=message.attempts, error=reason)
         with db.as_system("record failed delivery") as tx:
-            outbox.refuse(tx, message, type(error).__name__)
+            outbox.refuse(tx, message, reason)
         return False
     with db.as_system("confirm delivery") as tx:
         outbox.confirm(tx, message)

@@ -15,10 +15,11 @@ class Mail:
 
 _TEMPLATES = {
     "verify_email": Mail(
-        "Confirm your address for Chally",
-        "Hello {username},\n\nconfirm your address by this link, within 15 minutes:\n\n"
+        "Confirm your address for Chally, {username}",
+        "Hello {username},\n\nconfirm your address, and that you want to be {username} at Chally, by this link, within"
+        " 15 minutes:\n\n"
         "{public_url}/v1/auth/verify-email?token={token}\n\n"
-        "If you did not register at Chally, ignore this mail: without the link nothing happens.\n",
+        "If you did not register at Chally under this name, ignore this mail: without the link nothing happens.\n",
     ),
     "account_exists": Mail(
         "You already have an account at Chally",

@@ -27,6 +27,13 @@ class Reminder:
     closes_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Due(Reminder):
+    """A reminder whose time has come; `runs`: its challenge is active."""
+
+    runs: bool
+
+
 def contact(tx: Tx, user_id: UUID) -> Contact | None:
     return tx.maybe(
         "select email, username, timezone, verified from identity.contacts where id = %(id)s",
@@ -73,19 +80,23 @@ def clear(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None
     )
 
 
-def take_due(tx: Tx, now: datetime, limit: int) -> list[Reminder]:
+def take_due(tx: Tx, now: datetime, limit: int) -> list[Due]:
     """Due reminders, taken by this transaction alone. What came due after its window closed is never sent."""
     return tx.all(
         """
         update notifications.reminders r set sent_at = %(now)s
         from (
-            select participant_id, local_date from notifications.reminders
-            where due_at <= %(now)s and sent_at is null and cleared_at is null
-            order by due_at limit %(limit)s for update skip locked
+            select r.participant_id, r.local_date, c.status = 'active' as runs
+            from notifications.reminders r
+            join challenges.participants p on p.id = r.participant_id
+            join challenges.challenges c on c.id = p.challenge_id
+            where r.due_at <= %(now)s and r.sent_at is null and r.cleared_at is null
+            order by r.due_at limit %(limit)s for update of r skip locked
         ) as due
         where r.participant_id = due.participant_id and r.local_date = due.local_date
-        returning r.participant_id, r.local_date, r.user_id, r.title, r.timezone, r.due_at, r.closes_at
+        returning r.participant_id, r.local_date, r.user_id, r.title, r.timezone, r.due_at, r.closes_at,
+            due.runs
         """,
         {"now": now, "limit": limit},
-        row=Reminder,
+        row=Due,
     )

@@ -28,9 +28,17 @@ def send_due(tx: Tx, now: datetime, limit: int) -> int:
     """Move due reminders to the outbox; answers how many were taken. One transaction: none is lost, none sent twice."""
     due = queries.take_due(tx, now, limit)
     for reminder in due:
-        if reminder.closes_at <= now:
-            continue  # the job was away while the window closed: a reminder would only annoy
-        closes = reminder.closes_at.astimezone(ZoneInfo(reminder.timezone))
-        values = {"title": reminder.title, "closes": f"{closes:%H:%M}", "timezone": reminder.timezone}
+        if reminder.closes_at <= now or not reminder.runs:
+            continue  # the job was away while the window closed, or the challenge is paused: it would only annoy
+        closes = reminder.closes_at.astimezone(_zone(reminder.timezone))
+        values = {"title": reminder.title, "closes": f"{closes:%H:%M}", "timezone": str(closes.tzinfo)}
         outbox.add(tx, "mail", {"template": "reminder", "user_id": str(reminder.user_id), "values": values})
     return len(due)
+
+
+def _zone(name: str) -> ZoneInfo:
+    """The zone, or UTC where it is none: one bad row must not stop everybody's reminders."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        return ZoneInfo("UTC")

@@ -3,10 +3,8 @@
 import importlib.util
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
-Asset = Literal["swagger-ui-bundle.js", "swagger-ui.css", "start.js"]
-TYPES: dict[Asset, str] = {
+TYPES = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
     "start.js": "text/javascript",
@@ -31,8 +29,8 @@ fetch(api + "/openapi.json").then((answer) => answer.json()).then((spec) => Swag
 
 
 @cache
-def asset(name: Asset) -> str:
-    """The text of one file of the page."""
+def asset(name: str) -> str:
+    """The text of one file of the page: a key of `TYPES`."""
     if name == "start.js":
         return START
     spec = importlib.util.find_spec("fastapi_offline")

@@ -32,7 +32,19 @@ def merged() -> dict[str, Any]:
         for kind, components in document.get("components", {}).items():
             _merge(whole.setdefault("components", {}).setdefault(kind, {}), components, kind)
     whole["paths"] = dict(sorted(whole["paths"].items()))
+    for operations in whole["paths"].values():
+        for method, operation in operations.items():
+            _describe(method, operation)
     return whole
+
+
+def _describe(method: str, operation: dict[str, Any]) -> None:
+    """What FastAPI cannot know: errors are problems (RFC 9457), and only writes take an idempotency key."""
+    error = operation["responses"].get("default", {}).get("content", {})
+    if "application/json" in error:
+        error["application/problem+json"] = error.pop("application/json")
+    if method == "get" and "parameters" in operation:
+        operation["parameters"] = [each for each in operation["parameters"] if each["name"] != "idempotency-key"]
 
 
 def _merge(into: dict[str, Any], more: dict[str, Any], where: str) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from chally import actor, aws, db, http
-from chally.errors import Forbidden, Unauthenticated, Unavailable
+from chally.errors import Forbidden, NotFound, Unauthenticated, Unavailable
 from chally.log import logger
 from chally.settings import SystemSettings, load
 from system import docs, openapi
@@ -104,8 +104,10 @@ async def read_docs(reader: Reader) -> HTMLResponse:
 
 
 @router.get("/docs/{name}", response_class=Response)
-async def read_docs_asset(name: docs.Asset) -> Response:
+async def read_docs_asset(name: str) -> Response:
     """A file of that page."""
+    if name not in docs.TYPES:
+        raise NotFound
     headers = {"cache-control": "public, max-age=86400"}
     return Response(docs.asset(name), media_type=docs.TYPES[name], headers=headers)
 

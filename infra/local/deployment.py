@@ -151,17 +151,25 @@ def deploy_to_aws(stage: str, steps: Steps) -> None:
     steps.say(f"Deploying {stage} to account {account}, {region}")
     env = environment() | {"CDK_DEFAULT_ACCOUNT": account, "CDK_DEFAULT_REGION": region}
     log = ROOT / ".local" / "logs" / "cdk.log"
+    if not _is_bootstrapped(region):
+        with steps.step("cdk bootstrap"):
+            # Run where there is no cdk.json: with one, the whole app would be synthesised first.
+            run([*_command("bootstrap"), f"aws://{account}/{region}"], log=log, env=env, cwd=log.parent)
+    with steps.step("cdk deploy"):
+        run([*_command("deploy"), "--all", "--context", f"stage={stage}", "--require-approval", "never",
+             "--progress", "events"], log=log, env=env, cwd=ROOT)  # fmt: skip
+
+
+def _is_bootstrapped(region: str) -> bool:
+    """Whether the account was prepared for CDK in this region, which is done once."""
+    import boto3
+
+    client = boto3.client("ssm", region_name=region)
     try:
-        with steps.step("cdk deploy"):
-            run([*_command("deploy"), "--all", "--context", f"stage={stage}", "--require-approval", "never",
-                 "--progress", "events"], log=log, env=env, cwd=ROOT)  # fmt: skip
-    except ChildFailed as failed:
-        if "bootstrap" in failed.output:
-            raise LocalError(
-                f"Account {account} has not been prepared for CDK in {region}.",
-                f"Once per account and region: `.venv/bin/python -m infra.local cdk bootstrap aws://{account}/{region}`",
-            ) from failed
-        raise
+        client.get_parameter(Name="/cdk-bootstrap/hnb659fds/version")
+    except client.exceptions.ParameterNotFound:
+        return False
+    return True
 
 
 def cdk_by_hand(arguments: Sequence[str]) -> None:
@@ -174,8 +182,11 @@ def _aws_identity() -> tuple[str, str]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     # The cdk CLI goes by AWS_REGION, boto3 by AWS_DEFAULT_REGION only.
-    session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
     fix = "Sign in (`aws sso login`, AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) and run again."
+    try:
+        session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
+    except BotoCoreError as error:
+        raise LocalError(str(error), fix) from error
     if not session.region_name:
         raise LocalError("No AWS region is set.", "Set AWS_REGION, for example AWS_REGION=eu-central-1.")
     if session.get_credentials() is None:

@@ -26,6 +26,7 @@ def up(workspace: Workspace, steps: Steps) -> dict[str, Any]:
     with workspace.lock("make up") as lock:
         with steps.step("Layers") as step:
             step.note = ", ".join(assets.build(assets.HOST)) or "up to date"
+        workspace.close_to_others()
         with steps.step("Postgres") as step:
             workspace, step.note = _start_postgres(workspace)
         with steps.step("Local AWS") as step:

@@ -47,6 +47,9 @@ class Workspace:
         Raises LocalError when the directory cannot be written.
         """
         directory = directory.resolve()
+        for port in (aws_port, postgres_port):
+            if port is not None and not 0 <= port < 2**16:
+                raise LocalError(f"There is no port {port}.", "Ports are 1 to 65535; 0 takes any free one.")
         _make(directory)
         known = _read_json(directory / "ports.json")
         aws = known.get("aws", AWS_PORT) if aws_port is None else aws_port
@@ -91,6 +94,16 @@ class Workspace:
         moved._remember_ports()
         return moved
 
+    def close_to_others(self) -> None:
+        """From here on what our children write is its owner's alone: templates and state hold URLs and keys.
+
+        Not before the layers are built: Lambda must be able to read those.
+        """
+        os.umask(0o077)
+        for directory in (self.aws_directory, self.logs, self.cloud_assembly):
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o700)
+
     def check_disk(self) -> None:
         """Raises LocalError when the disk is too full to begin."""
         free = shutil.disk_usage(self.directory).free
@@ -114,8 +127,8 @@ class Workspace:
                 if time.monotonic() > deadline:
                     holder = path.read_text().strip() or "another command"
                     raise LocalError(
-                        f"{holder} is at work in {self.directory}.",
-                        "Wait until it has ended, or end it; or give this one another directory (DIRECTORY=…).",
+                        f"{holder}, or the cdk deploy that it left behind, is at work in {self.directory}.",
+                        "Wait a minute until that has ended; or give this one another directory (DIRECTORY=…).",
                     )
                 time.sleep(0.2)
             file.truncate(0)

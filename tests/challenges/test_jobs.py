@@ -65,6 +65,36 @@ def test_a_verdict_that_comes_late_turns_it(
     assert owner.get(f"/v1/challenges/{challenge['id']}/windows", **query).json[0]["state"] == "accepted"
 
 
+@pytest.mark.parametrize("to", ["paused", "canceled", "deleted"])
+def test_nobody_misses_what_could_not_be_proved(
+    owner: Client, challenge: dict[str, Any], database: Database, at: Callable[[datetime], None], to: str
+) -> None:
+    owner.post(f"/v1/challenges/{challenge['id']}/transitions", {"to": to})
+    at(clock.now() + timedelta(days=1, minutes=21))
+    assert run()["closed"] >= 1
+    assert database.execute("select missed from challenges.standings") == [(0,)]
+    assert database.execute("select distinct outcome from challenges.windows where outcome is not null") == [
+        ("excused",)
+    ]
+
+
+def test_a_draft_keeps_no_windows_until_it_is_active(
+    owner: Client, database: Database, at: Callable[[datetime], None]
+) -> None:
+    draft = owner.post("/v1/challenges", challenge_body(clock.now(), status="draft")).json
+    count = "select count(*) > 0 from challenges.windows"
+    assert database.execute(count) == [(False,)]
+    owner.post(f"/v1/challenges/{draft['id']}/transitions", {"to": "active"})
+    assert database.execute(count) == [(True,)]
+
+
+def test_what_is_over_does_not_begin(owner: Client, at: Callable[[datetime], None]) -> None:
+    draft = owner.post("/v1/challenges", challenge_body(clock.now(), status="draft")).json
+    at(datetime.fromisoformat(draft["ends_at"]))
+    refused = owner.post(f"/v1/challenges/{draft['id']}/transitions", {"to": "active"})
+    assert refused.code == "invalid_transition"
+
+
 def test_paused_challenges_get_no_windows(
     owner: Client, challenge: dict[str, Any], database: Database, at: Callable[[datetime], None]
 ) -> None:

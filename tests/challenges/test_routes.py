@@ -62,6 +62,8 @@ class TestCreate:
             ({"max_participants": 10_001}, "/max_participants"),
             ({"starts_at": "2020-01-01T00:00:00Z"}, "/starts_at"),
             ({"starts_at": "2020-01-01T00:00:00"}, "/starts_at"),
+            ({"starts_at": "9999-12-31T00:00:00Z", "ends_at": "9999-12-31T23:00:00-14:00"}, "/starts_at"),
+            ({"title": "  "}, "/title"),
             ({"ends_at": "2020-01-01T00:00:00Z"}, "/ends_at"),
             ({"ends_at": "2999-01-01T00:00:00Z"}, "/ends_at"),
             ({"rules": {"version": 2, "schedule": {}}}, "/rules/version"),
@@ -96,6 +98,10 @@ class TestCreate:
         assert database.execute("select count(*) from challenges.challenges") == [(1,)]
         other = owner.post("/v1/challenges", body | {"title": "Another"}, idempotency_key="k1")
         assert other.code == "idempotency_key_reused"
+
+    def test_a_token_whose_account_is_gone_makes_nothing(self, owner: Client, database: Database) -> None:
+        database.execute("delete from identity.users")
+        assert owner.post("/v1/challenges", challenge_body(clock.now())).code == "unauthenticated"
 
     def test_keys_are_each_persons_own(self, owner: Client, stranger: Client) -> None:
         body = challenge_body(clock.now())

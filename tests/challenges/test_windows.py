@@ -59,8 +59,8 @@ def take_part(database: Database) -> Take:
             rules=json.dumps(rules),
         )[0][0]
         participant: UUID = database.execute(
-            "insert into challenges.participants (challenge_id, user_id, timezone, joined_at)"
-            " values (%(challenge)s, %(user)s, %(zone)s, %(joined)s) returning id",
+            "insert into challenges.participants (challenge_id, user_id, timezone, joined_at, timezone_since)"
+            " values (%(challenge)s, %(user)s, %(zone)s, %(joined)s, %(joined)s) returning id",
             challenge=challenge,
             user=user,
             zone="UTC" if scope == "challenge_tz" else zone,
@@ -214,6 +214,56 @@ class TestStored:
             with db.as_system("test", read_only=True) as tx:
                 window = windows.current(tx, participant, self.NOW)
             assert (window.local_date if window else None) == local_date
+
+
+class TestMoved:
+    """After a change of zone: what had opened stays, nothing is invented, nothing overlaps."""
+
+    def move(self, participant: UUID, zone: str, now: datetime, database: Database) -> None:
+        with db.as_system("test") as tx:
+            windows.precompute(tx, participant, now)
+            moved = "update challenges.participants set timezone = %(zone)s, timezone_since = %(now)s where id = %(id)s"
+            tx.run(moved, {"zone": zone, "now": now, "id": participant})
+            windows.precompute(tx, participant, now, moved=True)
+
+    def now(self, participant: UUID, now: datetime) -> windows.Window | None:
+        with db.as_system("test", read_only=True) as tx:
+            return windows.current(tx, participant, now)
+
+    @pytest.mark.parametrize("zone", ["Asia/Tokyo", "Pacific/Pago_Pago", "Pacific/Kiritimati"])
+    def test_an_open_window_stays_as_it_is(self, take_part: Take, database: Database, zone: str) -> None:
+        participant = take_part("Europe/Berlin", "09:00", "12:00")
+        now = datetime(2026, 6, 10, 8, tzinfo=UTC)  # ten o'clock in Berlin
+        before = self.now(participant, now)
+        self.move(participant, zone, now, database)
+        after = self.now(participant, now)
+        assert before is not None
+        assert after is not None
+        assert (after.local_date, after.opens_at, after.closes_at) == (
+            before.local_date,
+            before.opens_at,
+            before.closes_at,
+        )
+
+    def test_the_job_invents_no_window_of_the_past(self, take_part: Take, database: Database) -> None:
+        start = datetime(2026, 6, 9, 20, tzinfo=UTC)
+        participant = take_part("Pacific/Kiritimati", "05:00", "08:00", starts_at=start, joined_at=start)
+        now = datetime(2026, 6, 10, 20, tzinfo=UTC)  # nine in the morning of the 10th in Pago Pago
+        self.move(participant, "Pacific/Pago_Pago", now, database)
+        with db.as_system("test") as tx:
+            windows.precompute_batch(tx, UUID(int=0), 10, now)
+        invented = database.execute(
+            "select local_date from challenges.windows where timezone = 'Pacific/Pago_Pago' and opens_at <= %(now)s",
+            now=now,
+        )
+        assert invented == []
+
+    def test_windows_stay_apart(self, take_part: Take, database: Database) -> None:
+        participant = take_part("Pacific/Kiritimati", "00:00", "00:00")
+        self.move(participant, "Pacific/Pago_Pago", datetime(2026, 6, 10, 12, tzinfo=UTC), database)
+        spans = sorted(between(participant, date(2026, 6, 9), date(2026, 6, 16)).values())
+        assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans))
+        assert all(opening < closing for opening, closing in spans)
 
 
 HALF_HOURS = st.sampled_from([f"{hour:02}:{minute:02}" for hour in range(24) for minute in (0, 30)])

@@ -9,7 +9,7 @@ from fastapi import Response
 
 from chally import db, http, outbox
 from chally.errors import AppError
-from chally.http import AnonymousTx, UserTx
+from chally.http import AnonymousTx, SystemTx, UserTx
 from tests.api import Answer, Client, Context, answer, request_event
 from tests.conftest import Database, Join
 
@@ -43,13 +43,13 @@ async def written(tx: UserTx) -> dict[str, str]:
 
 
 @router.post("/mailed")
-async def mailed(tx: UserTx) -> dict[str, str]:
+async def mailed(tx: SystemTx) -> dict[str, str]:
     outbox.add(tx, "mail", {"template": "reminder", "values": {}})
     return {}
 
 
 @router.post("/mailed-and-failed")
-async def mailed_and_failed(tx: UserTx) -> dict[str, str]:
+async def mailed_and_failed(tx: SystemTx) -> dict[str, str]:
     outbox.add(tx, "mail", {"template": "reminder", "values": {}})
     raise Taken
 

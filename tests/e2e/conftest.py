@@ -24,8 +24,12 @@ class System:
     """A deployed system: its URLs, and a client of the API."""
 
     workspace: Workspace
-    outputs: dict[str, Any]
     api: httpx.Client
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """As they are now: a deploy from nothing gives new names."""
+        return local.read_outputs(self.workspace)
 
     def mails(self, address: str) -> list[dict[str, Any]]:
         accounts = httpx.get(self.outputs["mailbox_url"]).json()["messages"]
@@ -53,7 +57,7 @@ def system(place: Path) -> Iterator[System]:
     infra_local("up", "--directory", str(directory))
     outputs = local.read_outputs(workspace)
     with httpx.Client(base_url=outputs["api_url"], timeout=60) as api:
-        yield System(workspace, outputs, api)
+        yield System(workspace, api)
     infra_local("down", "--directory", str(directory))
 
 

@@ -43,23 +43,39 @@ class TestRegister:
         assert nobody.post("/v1/auth/verify-email", {"token": first}).code == "token_invalid"
         assert nobody.post("/v1/auth/verify-email", {"token": second}).status == 200
 
-    def test_nobody_takes_over_a_registration_by_registering_again(self, nobody: Client, mails: Mails) -> None:
-        nobody.post("/v1/auth/register", BODY)
-        nobody.post("/v1/auth/register", BODY | {"username": "thief", "password": "another password"})
-        nobody.post("/v1/auth/verify-email", {"token": mails()[-1]["values"]["token"]})
+    @pytest.mark.parametrize("thief_first", [True, False])
+    def test_a_link_confirms_what_was_asked_for_with_it(self, nobody: Client, mails: Mails, thief_first: bool) -> None:
+        """Somebody else registers the same address: neither takes the other's place, and only one link is followed."""
+        thief = BODY | {"username": "thief", "password": "another password"}
+        for body in (thief, BODY) if thief_first else (BODY, thief):
+            assert nobody.post("/v1/auth/register", body).status == 202
+        tokens = {mail["values"]["username"]: mail["values"]["token"] for mail in mails()}
+        session = nobody.post("/v1/auth/verify-email", {"token": tokens["kari"]})
+        assert session.json["user"]["username"] == "kari"
+        assert nobody.post("/v1/auth/verify-email", {"token": tokens["thief"]}).code == "token_invalid"
         login = {"login": "kari@people.test", "password": "another password"}
         assert nobody.post("/v1/auth/login", login).code == "invalid_credentials"
         assert nobody.post("/v1/auth/login", login | {"password": BODY["password"]}).status == 200
 
-    def test_a_registration_nobody_confirmed_gives_way(
-        self, nobody: Client, mails: Mails, at: Callable[[datetime], None]
-    ) -> None:
+    def test_a_name_that_nobody_confirmed_is_free_again(self, nobody: Client, at: Callable[[datetime], None]) -> None:
         nobody.post("/v1/auth/register", BODY)
+        other = BODY | {"email": "other@people.test"}
+        assert nobody.post("/v1/auth/register", other).code == "username_taken"
         at(clock.now() + timedelta(minutes=16))
-        assert nobody.post("/v1/auth/register", BODY | {"password": "another password"}).status == 202
-        nobody.post("/v1/auth/verify-email", {"token": mails()[-1]["values"]["token"]})
-        login = {"login": "kari", "password": "another password"}
-        assert nobody.post("/v1/auth/login", login).status == 200
+        assert nobody.post("/v1/auth/register", other).status == 202
+
+    def test_what_follows_does_not_tell_either(self, nobody: Client, person: Join) -> None:
+        """The traces of a registration are the same for a known address: at login, and for the name it asked for."""
+        person("kari")
+        for address in ("kari@people.test", "new@people.test"):
+            name = f"probe_{address[:3]}"
+            asked = BODY | {"email": address, "username": name, "password": "my own password"}
+            assert nobody.post("/v1/auth/register", asked).status == 202
+            for login in (name, address):
+                answer = nobody.post("/v1/auth/login", {"login": login, "password": "my own password"})
+                assert answer.code == "email_unverified"
+            again = nobody.post("/v1/auth/register", asked | {"email": "mine@people.test"})
+            assert again.code == "username_taken"
 
     @pytest.mark.parametrize(
         ("change", "pointer"),

@@ -1,14 +1,16 @@
 """Reminders and the outbox, by the real handlers and moto's SES."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ses.models import ses_backends
 
-from chally import clock, db
+from chally import clock, db, outbox
 from notifications import mail, reminders
 from notifications.jobs import outbox_handler, reminders_handler
 from tests.api import Client, Context
@@ -73,6 +75,23 @@ class TestReminders:
         at(instant)
         assert remind() == 0
 
+    def test_not_while_the_challenge_is_paused(
+        self, owner: Client, database: Database, mails: Mails, at: Callable[[datetime], None]
+    ) -> None:
+        database.execute("update challenges.challenges set status = 'paused'")
+        before = len(mails())
+        at(due(database))
+        assert remind() == 1
+        assert len(mails()) == before
+
+    def test_a_zone_that_is_none_stops_nobody(
+        self, owner: Client, database: Database, mails: Mails, at: Callable[[datetime], None]
+    ) -> None:
+        database.execute("update notifications.reminders set timezone = 'nonsense'")
+        at(due(database))
+        assert remind() == 1
+        assert mails()[-1]["values"]["timezone"] == "UTC"
+
 
 class TestOutbox:
     def test_delivers_each_mail_once_and_forgets_its_token(self, nobody: Client, database: Database) -> None:
@@ -90,12 +109,12 @@ class TestOutbox:
         assert database.execute("select payload, delivered_at is null from core.outbox") == [({}, False)]
 
     def test_a_failure_is_recorded_and_comes_again_later(
-        self, person: Join, database: Database, monkeypatch: pytest.MonkeyPatch
+        self, person: Join, database: Database, monkeypatch: pytest.MonkeyPatch, logs: Callable[[], str]
     ) -> None:
         person("kari")
 
         def refuse(*args: object, **kwargs: object) -> None:
-            raise TimeoutError
+            raise TimeoutError(str(kwargs["to"]))
 
         monkeypatch.setattr(mail, "send", refuse)
         assert deliver() == {"delivered": 0, "failed": 1}
@@ -103,6 +122,7 @@ class TestOutbox:
         monkeypatch.undo()
         rows = database.execute("select last_error, attempts, due_at > now() from core.outbox")
         assert rows == [("TimeoutError", 1, True)]
+        assert "@people.test" not in logs()
         database.execute("update core.outbox set due_at = now()")
         assert deliver() == {"delivered": 1, "failed": 0}
 
@@ -114,6 +134,28 @@ class TestOutbox:
         assert deliver() == {"delivered": 0, "failed": 0}
         assert '"dead":1' in logs()
 
+    def test_a_slow_delivery_is_not_taken_by_the_next_run(
+        self, person: Join, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        person("kari")
+        seen: list[int] = []
+
+        def slow(*args: object, **kwargs: object) -> None:
+            with db_of_another_run(database) as other:
+                seen.append(len(outbox.claim(other, 10)))
+
+        monkeypatch.setattr(mail, "send", slow)
+        assert deliver() == {"delivered": 1, "failed": 0}
+        assert seen == [0]
+
+    def test_old_answers_of_keyed_writes_are_forgotten(self, owner: Client, database: Database) -> None:
+        owner.post("/v1/challenges", challenge_body(clock.now()), idempotency_key="k1")
+        deliver()
+        assert database.execute("select count(*) from core.idempotency_keys") == [(1,)]
+        database.execute("update core.idempotency_keys set created_at = now() - interval '25 hours'")
+        deliver()
+        assert database.execute("select count(*) from core.idempotency_keys") == [(0,)]
+
     def test_one_that_cannot_be_sent_does_not_hold_up_the_others(self, person: Join, database: Database) -> None:
         person("kari")
         database.execute(
@@ -121,6 +163,12 @@ class TestOutbox:
             """ values ('mail', '{"template": "unknown", "to": "a@b.test", "values": {}}', now() - interval '1 h')"""
         )
         assert deliver() == {"delivered": 1, "failed": 1}
+
+
+@contextmanager
+def db_of_another_run(database: Database) -> Iterator[db.Tx]:
+    with psycopg.connect(database.system) as connection:
+        yield db.Tx(connection, None)
 
 
 def test_a_line_break_in_a_title_does_not_become_a_header() -> None:

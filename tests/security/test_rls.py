@@ -52,10 +52,11 @@ def test_the_app_may_not_read_secrets_even_of_its_own_user(person: Join, databas
             "select password_hash from identity.users",
             "select * from identity.refresh_tokens",
             "select * from identity.sessions",
-            "select * from identity.mail_tokens",
+            "select * from identity.registrations",
             "select * from identity.contacts",
             "select * from core.outbox",
             "select * from proofs.fingerprints",
+            """insert into core.outbox (topic, payload) values ('mail', '{}')""",
             "update identity.users set role = 'admin'",
             "update challenges.standings set points = 1000",
             "update challenges.windows set outcome = 'accepted'",
@@ -84,6 +85,16 @@ def test_a_stranger_sees_no_row_of_anything(person: Join, database: Database) ->
             assert (reminders is not None and reminders[0] > 0) == bool(expected)
 
 
+def test_a_zone_that_is_none_is_refused_where_it_is_written(person: Join, database: Database) -> None:
+    """One unknown zone would stop the statement that makes everybody's windows."""
+    kari = person("kari")
+    kari.post("/v1/challenges", challenge_body(clock.now()))
+    with psycopg.connect(database.app, autocommit=True) as app:
+        app.execute("select set_config('chally.actor', %s, false)", [kari.user["id"]])
+        with pytest.raises(psycopg.errors.InvalidParameterValue):
+            app.execute("update challenges.participants set timezone = 'nonsense'")
+
+
 def test_nobody_writes_in_anothers_name(person: Join, database: Database) -> None:
     owner, stranger = person("owner"), person("stranger")
     challenge = owner.post("/v1/challenges", challenge_body(clock.now())).json
@@ -98,6 +109,13 @@ def test_nobody_writes_in_anothers_name(person: Join, database: Database) -> Non
                 app.execute(join, [challenge["id"], user_id])
         assert app.execute("update challenges.challenges set status = 'deleted'").rowcount == 0
         assert app.execute("update challenges.participants set timezone = 'UTC'").rowcount == 0
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):  # a reminder of a place that is not one's own
+            app.execute(
+                "insert into notifications.reminders"
+                " (participant_id, local_date, user_id, title, timezone, due_at, closes_at)"
+                " values (%s, now(), %s, 't', 'UTC', now(), now())",
+                [database.execute("select id from challenges.participants")[0][0], stranger.user["id"]],
+            )
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             app.execute(
                 "insert into core.idempotency_keys (user_id, key, fingerprint, status, headers, body)"

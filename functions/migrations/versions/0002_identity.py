@@ -1,4 +1,4 @@
-"""Accounts, sessions and the single-use tokens that mails carry."""
+"""Registrations, accounts and their sessions."""
 
 from alembic import op
 
@@ -56,18 +56,22 @@ def upgrade() -> None:
         )
     """)
 
+    # Who has asked for an account, and not confirmed it. Each row stands for one mail: what its link confirms is what
+    # was asked for with it, whatever others ask for with the same address.
     op.execute("""
-        create table identity.mail_tokens (
-            hash bytea constraint mail_tokens_pkey primary key,
-            user_id uuid not null
-                constraint mail_tokens_user_fkey references identity.users (id) on delete cascade,
-            purpose text not null constraint mail_tokens_purpose_known check (purpose in ('verify_email')),
+        create table identity.registrations (
+            token_hash bytea constraint registrations_pkey primary key,
+            email text not null constraint registrations_email_length check (length(email) between 3 and 254),
+            username text not null,
+            password_hash text not null,
+            timezone text not null,
             created_at timestamptz not null,
-            expires_at timestamptz not null,
-            consumed_at timestamptz
+            expires_at timestamptz not null
         )
     """)
-    op.execute("create index mail_tokens_user on identity.mail_tokens (user_id, purpose)")
+    op.execute("create index registrations_email on identity.registrations (lower(email))")
+    op.execute("create index registrations_username on identity.registrations (lower(username))")
+    op.execute("create index registrations_expires_at on identity.registrations (expires_at)")
 
     # What other contexts may know of a person. The view reads with its owner's rights, so a roster can
     # name people whose rows the reader may not see; it holds nothing that is not public.
@@ -78,7 +82,13 @@ def upgrade() -> None:
         select id, email, username, timezone, email_verified_at is not null as verified from identity.users
     """)
 
-    for table in ("users", "sessions", "refresh_tokens", "mail_tokens"):
+    for table in ("users", "registrations"):
+        op.execute(f"""
+            create trigger {table}_timezone before insert or update of timezone on identity.{table}
+            for each row execute function core.check_timezone()
+        """)
+
+    for table in ("users", "sessions", "refresh_tokens", "registrations"):
         op.execute(f"alter table identity.{table} enable row level security")
         op.execute(f"alter table identity.{table} force row level security")
         op.execute(f"create policy {table}_owner on identity.{table} to chally_owner using (true)")

@@ -46,6 +46,8 @@ def upgrade() -> None:
             user_id uuid not null constraint participants_user_fkey references identity.users (id),
             timezone text not null,
             joined_at timestamptz not null,
+            -- since when this zone counts: later than joined_at once it was changed
+            timezone_since timestamptz not null,
             constraint participants_one_per_user unique (challenge_id, user_id)
         )
     """)
@@ -61,7 +63,7 @@ def upgrade() -> None:
             closes_at timestamptz not null,
             timezone text not null,
             tzdata text not null,
-            outcome text constraint windows_outcome_known check (outcome in ('accepted', 'missed')),
+            outcome text constraint windows_outcome_known check (outcome in ('accepted', 'missed', 'excused')),
             constraint windows_pkey primary key (participant_id, local_date),
             constraint windows_not_empty check (opens_at < closes_at)
         )
@@ -82,6 +84,12 @@ def upgrade() -> None:
         )
     """)
     op.execute("create index standings_ranking on challenges.standings (challenge_id, points desc, participant_id)")
+
+    for table in ("challenges", "participants"):
+        op.execute(f"""
+            create trigger {table}_timezone before insert or update of timezone on challenges.{table}
+            for each row execute function core.check_timezone()
+        """)
 
     for table in ("challenges", "participants", "windows", "standings"):
         op.execute(f"alter table challenges.{table} enable row level security")
@@ -187,7 +195,8 @@ def upgrade() -> None:
         using (user_id = core.actor()) with check (user_id = core.actor())
     """)
     op.execute("""
-        grant select, insert (challenge_id, user_id, timezone, joined_at), update (timezone)
+        grant select, insert (challenge_id, user_id, timezone, joined_at, timezone_since),
+        update (timezone, timezone_since)
         on challenges.participants to chally_app
     """)
 

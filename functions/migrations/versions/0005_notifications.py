@@ -36,7 +36,10 @@ def upgrade() -> None:
     # Joining plans one's own reminders; on conflict needs to read them.
     op.execute("""
         create policy reminders_own on notifications.reminders to chally_app
-        using (user_id = core.actor()) with check (user_id = core.actor())
+        using (user_id = core.actor()) with check (
+            user_id = core.actor()
+            and exists (select from challenges.participants p where p.id = participant_id and p.user_id = core.actor())
+        )
     """)
     op.execute("""
         grant select, insert (participant_id, local_date, user_id, title, timezone, due_at, closes_at),

@@ -8,6 +8,7 @@ import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any
 
@@ -24,7 +25,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chally import db, idempotency
+from chally import clock, db, idempotency
 from chally.actor import Actor, authenticate
 from chally.errors import AppError, FieldError, Invalid, NotFound, PayloadTooLarge, Unauthenticated, Unavailable
 from chally.log import logger, metrics
@@ -32,6 +33,7 @@ from chally.settings import HttpSettings, load
 
 MAX_BODY = 1_000_000
 ATTEMPTS = 3  # of a request whose transaction lost a race (serialization failure, deadlock)
+KEPT_HEADERS = ("content-type", "location")  # of an answer that is stored under an idempotency key
 PROBLEM = "application/problem+json"
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
@@ -86,7 +88,10 @@ async def _user_tx(
     read_only = request.method in ("GET", "HEAD")
     with db.as_user(actor, read_only=read_only) as tx:
         if idempotency_key is not None and not read_only:
-            request.state.recording = await idempotency.begin(tx, request, idempotency_key)
+            target = f"{request.url.path}?{request.url.query}"
+            request.state.recording = idempotency.begin(
+                tx, idempotency_key, method=request.method, target=target, body=await request.body()
+            )
         yield tx
 
 
@@ -116,7 +121,9 @@ class _Route(APIRoute):
             response = await handle(request)
             recording: idempotency.Recording | None = getattr(request.state, "recording", None)
             if recording is not None:
-                idempotency.record(recording, response)
+                kept = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+                body = bytes(response.body)
+                idempotency.record(recording, status=response.status_code, headers=kept, body=body)
             return response
 
         return recorded
@@ -125,6 +132,16 @@ class _Route(APIRoute):
 def router(tag: str) -> APIRouter:
     """The router of a context."""
     return APIRouter(tags=[tag], route_class=_Route)
+
+
+async def _arrived(request: Request) -> datetime:
+    milliseconds = request.scope.get("aws.event", {}).get("requestContext", {}).get("timeEpoch")
+    now = clock.now()
+    return min(now, datetime.fromtimestamp(milliseconds / 1000, UTC)) if milliseconds else now
+
+
+# When the request reached the gateway: before now by as long as the function took to start.
+Arrived = Annotated[datetime, Depends(_arrived)]
 
 
 # --- errors ------------------------------------------------------------------------------------------------
@@ -147,9 +164,17 @@ def _problem(request: Request, error: AppError) -> JSONResponse:
 
 
 def _from_validation(error: RequestValidationError) -> AppError:
-    return Invalid(
-        errors=[FieldError(pointer=_pointer(item["loc"]), message=str(item["msg"])) for item in error.errors()]
-    )
+    return Invalid(errors=[_field_error(item) for item in error.errors()])
+
+
+def _field_error(item: dict[str, Any]) -> FieldError:
+    if item["type"] == "json_invalid":
+        return FieldError(pointer="", message="The body is not valid JSON.")
+    if item["type"] == "model_attributes_type":
+        return FieldError(
+            pointer=_pointer(item["loc"]), message="Send a JSON object, as Content-Type: application/json."
+        )
+    return FieldError(pointer=_pointer(item["loc"]), message=str(item["msg"]).removeprefix("Value error, "))
 
 
 def _pointer(location: tuple[str | int, ...]) -> str:
@@ -184,6 +209,8 @@ def _from_postgres(error: psycopg.Error, constraints: Constraints) -> AppError |
     if isinstance(error, psycopg.errors.InvalidParameterValue) and "time zone" in str(error):
         return Invalid("This time zone is not one that we know: send an IANA name such as Europe/Berlin.")
     if isinstance(error, psycopg.errors.SerializationFailure | psycopg.errors.DeadlockDetected):
+        return Unavailable(headers={"Retry-After": "1"})
+    if isinstance(error, psycopg.errors.LockNotAvailable):
         return Unavailable(headers={"Retry-After": "1"})
     return None
 
@@ -298,7 +325,8 @@ def application(router: APIRouter, constraints: Constraints) -> FastAPI:
 
     @app.exception_handler(idempotency.Replay)
     async def replay(request: Request, replay: idempotency.Replay) -> Response:
-        return replay.response
+        stored = replay.stored
+        return Response(stored.body, stored.status, {**stored.headers, "Idempotent-Replayed": "true"})
 
     app.include_router(router)
     return app

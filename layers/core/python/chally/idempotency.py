@@ -4,13 +4,9 @@ import hashlib
 from dataclasses import dataclass
 
 from psycopg.types.json import Jsonb
-from starlette.requests import Request
-from starlette.responses import Response
 
 from chally.db import Tx
 from chally.errors import AppError
-
-KEPT_HEADERS = ("content-type", "location")
 
 
 class KeyReused(AppError):
@@ -25,12 +21,22 @@ class InProgress(AppError):
     detail = "The first request with this Idempotency-Key is still running. Try again in a second."
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An answer as it was given: status, headers, body; and what was asked."""
+
+    fingerprint: bytes
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
 class Replay(Exception):
     """Not an error: the stored answer of the first request, to be sent again."""
 
-    def __init__(self, response: Response) -> None:
+    def __init__(self, stored: Stored) -> None:
         super().__init__()
-        self.response = response
+        self.stored = stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +48,14 @@ class Recording:
     fingerprint: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    fingerprint: bytes
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-async def begin(tx: Tx, request: Request, key: str) -> Recording:
-    """Claim the key for this transaction.
+def begin(tx: Tx, key: str, *, method: str, target: str, body: bytes) -> Recording:
+    """Claim the key for this transaction. `target` is the path with its query.
 
     Raises `Replay` when it was answered before, `KeyReused` when that was another request, `InProgress` while the
     first one runs. A transaction-level advisory lock says which: a unique index would make the second wait instead.
     """
     assert tx.actor is not None
-    digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
-    digest.update(await request.body())
-    fingerprint = digest.digest()
+    fingerprint = hashlib.sha256(f"{method} {target}\n".encode() + body).digest()
     lock = {"lock": f"{tx.actor.user_id} {key}"}
     if not tx.value("select pg_try_advisory_xact_lock(hashtextextended(%(lock)s, 0))", lock):
         raise InProgress(headers={"Retry-After": "1"})
@@ -67,16 +63,16 @@ async def begin(tx: Tx, request: Request, key: str) -> Recording:
         "select fingerprint, status, headers, body from core.idempotency_keys"
         " where user_id = core.actor() and key = %(key)s and created_at > now() - interval '24 hours'",
         {"key": key},
-        row=_Stored,
+        row=Stored,
     )
     if stored is None:
         return Recording(tx, key, fingerprint)
     if stored.fingerprint != fingerprint:
         raise KeyReused
-    raise Replay(Response(stored.body, stored.status, {**stored.headers, "Idempotent-Replayed": "true"}))
+    raise Replay(stored)
 
 
-def record(recording: Recording, response: Response) -> None:
+def record(recording: Recording, *, status: int, headers: dict[str, str], body: bytes) -> None:
     """Store the answer with the effect. An expired row of the same key gives way."""
     recording.tx.run(
         """
@@ -89,8 +85,13 @@ def record(recording: Recording, response: Response) -> None:
         {
             "key": recording.key,
             "fingerprint": recording.fingerprint,
-            "status": response.status_code,
-            "headers": Jsonb({name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}),
-            "body": bytes(response.body),
+            "status": status,
+            "headers": Jsonb(headers),
+            "body": body,
         },
     )
+
+
+def forget_old(tx: Tx) -> int:
+    """Delete the answers that nobody may ask for again; answers how many."""
+    return tx.run("delete from core.idempotency_keys where created_at <= now() - interval '24 hours'", {})

@@ -48,11 +48,11 @@ def nudge(queue_url: str) -> None:
 
 
 def claim(tx: Tx, limit: int) -> list[Message]:
-    """Take due messages. Each is leased: if its delivery is never confirmed it is due again, later every time."""
+    """Take due messages. Each is leased, for longer than a function lives: what is never confirmed is due again."""
     return tx.all(
         """
         update core.outbox
-        set attempts = attempts + 1, due_at = now() + least(interval '30 seconds' * 2 ^ attempts, interval '1 hour')
+        set attempts = attempts + 1, due_at = now() + interval '5 minutes'
         where id in (
             select id from core.outbox
             where delivered_at is null and due_at <= now() and attempts < %(max_attempts)s
@@ -74,8 +74,15 @@ def confirm(tx: Tx, message: Message) -> None:
 
 
 def refuse(tx: Tx, message: Message, error: str) -> None:
-    """Record why a delivery failed; the lease makes it due again."""
-    tx.run("update core.outbox set last_error = %(error)s where id = %(id)s", {"id": message.id, "error": error[:500]})
+    """Record why a delivery failed. It is due again in 30 seconds, and later every time, up to an hour."""
+    tx.run(
+        """
+        update core.outbox set last_error = %(error)s,
+            due_at = now() + least(interval '30 seconds' * 2 ^ (attempts - 1), interval '1 hour')
+        where id = %(id)s
+        """,
+        {"id": message.id, "error": error[:500]},
+    )
 
 
 def dead(tx: Tx) -> int:
