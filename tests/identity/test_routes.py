@@ -1,5 +1,6 @@
 """Registering, confirming, signing in, refreshing: as a client would."""
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import pytest
 
 from chally import clock
-from tests.api import Client
+from identity.routes import handler
+from tests.api import Client, Context, answer, request_event
 from tests.conftest import Database, Join
 
 BODY = {
@@ -176,6 +178,22 @@ class TestRefresh:
         at(clock.now() + timedelta(seconds=11))
         assert self.refresh(nobody, session["refresh_token"]).code == "refresh_reused"
         assert self.refresh(nobody, child).code == "session_ended"
+
+    def test_a_tab_that_waited_for_a_cold_start_is_not_signed_out(
+        self, nobody: Client, session: dict[str, Any], at: Callable[[datetime], None]
+    ) -> None:
+        """Two requests reach the gateway together; the function answers the second one half a minute later."""
+        together = clock.now()
+        at(together)
+        child = self.refresh(nobody, session["refresh_token"]).json["refresh_token"]
+        at(together + timedelta(seconds=30))
+        event = request_event("POST", "/v1/auth/refresh", {})
+        event["requestContext"]["timeEpoch"] = int(together.timestamp() * 1000)
+        event["headers"]["content-type"] = "application/json"
+        event["body"] = json.dumps({"refresh_token": session["refresh_token"]})
+        late = answer(handler(event, Context()))
+        assert late.status == 200
+        assert late.json["refresh_token"] == child
 
     def test_a_grandparent_is_a_copy_at_once(self, nobody: Client, session: dict[str, Any]) -> None:
         child = self.refresh(nobody, session["refresh_token"]).json["refresh_token"]

@@ -18,7 +18,10 @@ class TestDatabase:
         assert instance["StorageEncrypted"] is True
         assert instance["PubliclyAccessible"] is False
         assert instance["EnableIAMDatabaseAuthentication"] is True
-        assert aws.only("AWS::RDS::DBParameterGroup")["Parameters"]["rds.force_ssl"] == "1"
+        parameters = aws.only("AWS::RDS::DBParameterGroup")["Parameters"]
+        assert parameters["rds.force_ssl"] == "1"
+        # slow statements are logged without what they were given: addresses, hashes, tokens
+        assert parameters["log_parameter_max_length"] == parameters["log_parameter_max_length_on_error"] == "0"
         assert set(instance["EnableCloudwatchLogsExports"]) == {"postgresql", "upgrade", "iam-db-auth-error"}
 
     def test_its_only_password_is_made_and_rotated_by_rds(self, aws: Template) -> None:

@@ -58,6 +58,23 @@ class TestWorkspace:
         assert place.directory.stat().st_mode & 0o777 == 0o700
         assert place.passwords.stat().st_mode & 0o777 == 0o600
 
+    def test_a_port_that_does_not_exist_is_refused_and_not_remembered(self, tmp_path: Path) -> None:
+        with pytest.raises(LocalError, match="no port 99999"):
+            Workspace.open(tmp_path, aws_port=99999)
+        assert Workspace.open(tmp_path).aws_port == 4566
+
+    def test_what_our_children_write_is_private(self, tmp_path: Path) -> None:
+        place = Workspace.open(tmp_path / "place")
+        before = os.umask(0o022)
+        try:
+            place.close_to_others()
+            written = place.cloud_assembly / "template.json"
+            written.write_text("postgresql://…")
+        finally:
+            os.umask(before)
+        modes = {path: path.stat().st_mode & 0o077 for path in (written, place.cloud_assembly, place.aws_directory)}
+        assert set(modes.values()) == {0}
+
     def test_a_place_that_cannot_be_written_is_a_clear_error(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(LocalError, match=r"Cannot write in .*/file/below"):
@@ -73,7 +90,10 @@ class TestWorkspace:
         place = Workspace.open(tmp_path, aws_port=0)
         with (
             place.lock("make up"),
-            pytest.raises(LocalError, match=rf"`make up` \(process {os.getpid()}\) is at work"),
+            pytest.raises(
+                LocalError,
+                match=rf"`make up` \(process {os.getpid()}\), or the cdk deploy that it left behind, is at work",
+            ),
             place.lock("make down"),
         ):
             pass

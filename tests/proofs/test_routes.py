@@ -293,6 +293,19 @@ class TestList:
         other = there.member.post("/v1/challenges", challenge_body(clock.now())).json
         assert there.member.get(f"/v1/challenges/{other['id']}/proofs").json["items"] == []
 
+    def test_a_hidden_roster_is_not_shown_by_its_proofs(self, club: Callable[..., Club]) -> None:
+        there = club(roster_visibility="owner")
+        theirs, mine = there.ask(there.owner).json["proof"]["id"], there.ask(there.member).json["proof"]["id"]
+        assert [proof["id"] for proof in there.member.get(there.path).json["items"]] == [mine]
+        assert there.member.get(f"/v1/proofs/{theirs}").status == 404
+        assert len(there.owner.get(there.path).json["items"]) == 2
+
+    def test_an_open_roster_does_not_open_its_proofs(self, club: Callable[..., Club]) -> None:
+        there = club(visibility="public", roster_visibility="everyone")
+        proof = there.ask().json["proof"]["id"]
+        assert there.stranger.get(f"/v1/challenges/{there.id}/participants").status == 200
+        assert there.stranger.get(f"/v1/proofs/{proof}").status == 404
+
     def test_nobody(self, club: Callable[..., Club]) -> None:
         there = club()
         assert there.nobody.get(there.path).status == 401

@@ -63,8 +63,8 @@ def upgrade() -> None:
 
     op.execute("""
         create policy proofs_visible on proofs.proofs for select to chally_app using (
-            -- whoever may see who takes part may see what they proved
-            user_id = core.actor() or challenges.shows_roster(challenge_id)
+            -- a participant (the owner is one) who may see who takes part may see what they proved
+            user_id = core.actor() or challenges.takes_part(challenge_id) and challenges.shows_roster(challenge_id)
         )
     """)
     # A proof is asked for by the participant; only the job decides it, so there is no update for the app.
