@@ -113,7 +113,7 @@ class Function(Construct):
                 "CHALLY_COMMIT": house.settings.commit,
                 "CHALLY_PUBLIC_URL": house.public_url,
                 "POWERTOOLS_SERVICE_NAME": handler.split(".", maxsplit=1)[0],
-                "POWERTOOLS_METRICS_NAMESPACE": "Chally",
+                "POWERTOOLS_METRICS_NAMESPACE": house.settings.metrics_namespace,
                 "POWERTOOLS_LOG_LEVEL": "INFO",
                 **(environment or {}),
             },

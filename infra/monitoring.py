@@ -36,6 +36,7 @@ class Monitoring(Construct):
         database: RdsDatabase,
     ) -> None:
         super().__init__(scope, construct_id)
+        self._namespace = settings.metrics_namespace
         self._topic = sns.Topic(self, "Topic", enforce_ssl=True)
         if settings.alarm_email:
             self._topic.add_subscription(subscriptions.EmailSubscription(settings.alarm_email))
@@ -83,7 +84,16 @@ class Monitoring(Construct):
             advice = f"Work has waited for a quarter of an hour: is {queue.worker.function_name} stuck?"
             self._alarm(f"{_name(queue)}Late", age, over=900, advice=advice)
             ages.append(age)
-        self._graph("Queues", depths, ages)
+        dead = cloudwatch.Metric(
+            namespace=self._namespace,
+            metric_name="MessagesDead",
+            dimensions_map={"service": "notifications"},
+            period=PERIOD,
+            statistic="Maximum",
+        )
+        advice = "Mails were given up: core.outbox says why (last_error); mend that and set their attempts to 0."
+        self._alarm("MessagesDead", dead, over=0, advice=advice)
+        self._graph("Queues", [*depths, dead], ages)
 
     def _watch_database(self, database: RdsDatabase) -> None:
         cpu = database.instance.metric_cpu_utilization(period=PERIOD)

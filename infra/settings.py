@@ -103,6 +103,11 @@ class Settings:
         """Name of the stack, and prefix of everything that has a name."""
         return f"chally-{self.stage}"
 
+    @property
+    def metrics_namespace(self) -> str:
+        """Of our own metrics in CloudWatch: two stages may share an account."""
+        return f"Chally/{self.stage}"
+
 
 def load(stage: str, inputs: Inputs | None = None) -> Settings:
     """The settings of `stage`. Raises ValueError that says what is missing or unknown."""

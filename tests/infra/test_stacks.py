@@ -71,7 +71,7 @@ class TestFunctions:
         settings = BY_HANDLER[HANDLERS[suffix]]()
         assert settings.stage == template.settings.stage
         assert os.environ["POWERTOOLS_SERVICE_NAME"] == HANDLERS[suffix].split(".")[0]
-        assert os.environ["POWERTOOLS_METRICS_NAMESPACE"] == "Chally"
+        assert os.environ["POWERTOOLS_METRICS_NAMESPACE"] == f"Chally/{template.settings.stage}"
 
     def test_the_tables_of_entry_points_agree(self) -> None:
         from chally.settings import BY_HANDLER

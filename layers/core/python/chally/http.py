@@ -7,7 +7,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any
@@ -16,25 +16,23 @@ import psycopg
 from aws_lambda_powertools.metrics import MetricUnit
 from fastapi import APIRouter, Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from mangum import Mangum
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chally import clock, db, idempotency
+from chally import clock, db, idempotency, problems
 from chally.actor import Actor, authenticate
-from chally.errors import AppError, FieldError, Invalid, NotFound, PayloadTooLarge, Unauthenticated, Unavailable
+from chally.errors import AppError, PayloadTooLarge, Unauthenticated, Unavailable
 from chally.log import logger, metrics
+from chally.problems import Constraints
 from chally.settings import HttpSettings, load
 
 MAX_BODY = 1_000_000
 ATTEMPTS = 3  # of a request whose transaction lost a race (serialization failure, deadlock)
 KEPT_HEADERS = ("content-type", "location")  # of an answer that is stored under an idempotency key
-PROBLEM = "application/problem+json"
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -45,21 +43,6 @@ SECURITY_HEADERS = {
 }
 HSTS = "max-age=63072000; includeSubDomains"
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-
-Constraints = Mapping[str, type[AppError]]
-
-
-class Problem(BaseModel):
-    """An error (RFC 9457): `code` is stable, `detail` says what to do, `errors` names fields where there are any."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    request_id: str
-    errors: list[FieldError] | None = None
-
 
 # --- who is asking, and their transaction -----------------------------------------------------------------
 
@@ -144,77 +127,6 @@ async def _arrived(request: Request) -> datetime:
 Arrived = Annotated[datetime, Depends(_arrived)]
 
 
-# --- errors ------------------------------------------------------------------------------------------------
-
-
-def _problem(request: Request, error: AppError) -> JSONResponse:
-    problem = Problem(
-        type=f"urn:chally:error:{error.code}",
-        title=error.code.replace("_", " ").capitalize(),
-        status=error.status,
-        detail=error.detail,
-        code=error.code,
-        request_id=request.scope["chally.request_id"],
-        errors=error.errors or None,
-    )
-    headers = dict(error.headers)
-    if error.status == 401:
-        headers.setdefault("WWW-Authenticate", "Bearer")
-    return JSONResponse(problem.model_dump(exclude_none=True), error.status, headers, media_type=PROBLEM)
-
-
-def _from_validation(error: RequestValidationError) -> AppError:
-    return Invalid(errors=[_field_error(item) for item in error.errors()])
-
-
-def _field_error(item: dict[str, Any]) -> FieldError:
-    if item["type"] == "json_invalid":
-        return FieldError(pointer="", message="The body is not valid JSON.")
-    if item["type"] == "model_attributes_type":
-        return FieldError(
-            pointer=_pointer(item["loc"]), message="Send a JSON object, as Content-Type: application/json."
-        )
-    return FieldError(pointer=_pointer(item["loc"]), message=str(item["msg"]).removeprefix("Value error, "))
-
-
-def _pointer(location: tuple[str | int, ...]) -> str:
-    where, *path = location
-    parts = path if where == "body" else [where, *path]
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
-
-
-def _from_http(error: HTTPException) -> AppError:
-    if error.status_code == 404:
-        return NotFound("There is no such path. See /docs.")
-    if error.status_code == 405:
-        return _MethodNotAllowed(headers=error.headers)
-    return Invalid(str(error.detail))
-
-
-class _MethodNotAllowed(AppError):
-    status = 405
-    code = "method_not_allowed"
-    detail = "This path does not take that method. See /docs."
-
-
-def _from_postgres(error: psycopg.Error, constraints: Constraints) -> AppError | None:
-    """What a failed statement means to the client; None for what only we can have caused."""
-    named = constraints.get(error.diag.constraint_name or "")
-    if named is not None:
-        return named()
-    if isinstance(error, psycopg.errors.CharacterNotInRepertoire | psycopg.errors.UntranslatableCharacter) or (
-        isinstance(error, psycopg.DataError) and "NUL" in str(error)
-    ):
-        return Invalid("Text may not contain the character NUL (U+0000).")
-    if isinstance(error, psycopg.errors.InvalidParameterValue) and "time zone" in str(error):
-        return Invalid("This time zone is not one that we know: send an IANA name such as Europe/Berlin.")
-    if isinstance(error, psycopg.errors.SerializationFailure | psycopg.errors.DeadlockDetected):
-        return Unavailable(headers={"Retry-After": "1"})
-    if isinstance(error, psycopg.errors.LockNotAvailable):
-        return Unavailable(headers={"Retry-After": "1"})
-    return None
-
-
 # --- the application ---------------------------------------------------------------------------------------
 
 
@@ -248,7 +160,7 @@ class _Observed:
 
         body = await receive()
         if len(body.get("body", b"")) > MAX_BODY:
-            await _problem(request, PayloadTooLarge())(scope, receive, send_dressed)
+            await problems.answer(request, PayloadTooLarge())(scope, receive, send_dressed)
         else:
             await self._answer(request, _once(body), send_dressed)
         elapsed = (time.perf_counter() - began) * 1000
@@ -264,7 +176,7 @@ class _Observed:
             await self.app(request.scope, receive, send)
         except Exception:
             logger.exception("unexpected error")
-            await _problem(request, AppError())(request.scope, receive, send)
+            await problems.answer(request, AppError())(request.scope, receive, send)
 
 
 def _once(message: Message) -> Receive:
@@ -299,29 +211,29 @@ def application(router: APIRouter, constraints: Constraints) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
-        responses={"default": {"model": Problem, "description": "An error, as application/problem+json"}},
+        responses={"default": {"model": problems.Problem, "description": "An error, as application/problem+json"}},
     )
     app.add_middleware(_Observed)
 
     @app.exception_handler(AppError)
     async def app_error(request: Request, error: AppError) -> Response:
-        return _problem(request, error)
+        return problems.answer(request, error)
 
     @app.exception_handler(RequestValidationError)
     async def validation_error(request: Request, error: RequestValidationError) -> Response:
-        return _problem(request, _from_validation(error))
+        return problems.answer(request, problems.from_validation(error))
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
-        return _problem(request, _from_http(error))
+        return problems.answer(request, problems.from_http(error))
 
     @app.exception_handler(psycopg.Error)
     async def database_error(request: Request, error: psycopg.Error) -> Response:
-        known = _from_postgres(error, constraints)
+        known = problems.from_postgres(error, constraints)
         if known is None:
             raise error
         app.state.lost_race = isinstance(known, Unavailable)
-        return _problem(request, known)
+        return problems.answer(request, known)
 
     @app.exception_handler(idempotency.Replay)
     async def replay(request: Request, replay: idempotency.Replay) -> Response:
@@ -347,7 +259,8 @@ def lambda_handler(router: APIRouter, constraints: Constraints | None = None) ->
     """The Lambda entry point of a context. `constraints` maps names of database constraints to errors."""
     _event_loop()
     app = application(router, constraints or {})
-    answer = Mangum(app, lifespan="off", text_mime_types=["text/", "application/json", PROBLEM, "image/svg+xml"])
+    texts = ["text/", "application/json", problems.MEDIA_TYPE, "image/svg+xml"]
+    answer = Mangum(app, lifespan="off", text_mime_types=texts)
 
     @metrics.log_metrics
     @logger.inject_lambda_context(clear_state=True)
