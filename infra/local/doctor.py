@@ -64,7 +64,7 @@ def _findings(directory: Path) -> Iterator[Finding]:
         yield _registry(
             "npm registry", os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org") + "/aws-cdk"
         )
-    yield _disk()
+    yield _disk(directory)
     yield _writable(directory)
     yield from _servers(directory)
 
@@ -127,8 +127,10 @@ def _registry(name: str, url: str) -> Finding:
         return Finding(name, f"{url}: {error}", "Check the network and HTTPS_PROXY, or the mirror's address.")
 
 
-def _disk() -> Finding:
-    free = shutil.disk_usage(bootstrap.ROOT).free
+def _disk(directory: Path) -> Finding:
+    """Of the tools, and of the system's own directory, which may lie on another disk."""
+    there = next(place for place in (directory, *directory.resolve().parents) if place.exists())
+    free = min(shutil.disk_usage(place).free for place in (bootstrap.ROOT, there))
     needed = _NEEDED_BYTES if bootstrap.current() else bootstrap.NEEDED_BYTES
     return Finding("disk", f"{free / 1e9:.1f} GB free", "" if free >= needed else f"{needed / 1e9:.1f} GB are needed.")
 

@@ -26,6 +26,8 @@ def show(workspace: Workspace, *, function: str | None, follow: bool, minutes: f
     if not aws.alive(workspace):
         _servers(workspace)
         raise LocalError("The local AWS does not run, so there are no function logs.", "`make up` starts it.")
+    if function:
+        _check(workspace, function)
     _print(_events(workspace, function, since, seen))
     if not function:
         _servers(workspace)
@@ -36,15 +38,21 @@ def show(workspace: Workspace, *, function: str | None, follow: bool, minutes: f
 
 def invoke(workspace: Workspace, function: str) -> int:
     """Runs a function as a schedule would, and prints its answer; 1 if it failed."""
+    name = _check(workspace, function)
+    answer = aws.client(workspace, "lambda").invoke(FunctionName=f"{name}:live", Payload=b"{}")
+    payload = json.loads(answer["Payload"].read() or b"null")
+    print(json.dumps(payload, indent=2))
+    return 1 if answer.get("FunctionError") else 0
+
+
+def _check(workspace: Workspace, function: str) -> str:
+    """The full name of a function; LocalError that names those there are."""
     names = deployment.functions(workspace)
     if function not in names:
         raise LocalError(
             f"There is no function {function!r} in the local AWS.", f"There are: {', '.join(names) or 'none'}."
         )
-    answer = aws.client(workspace, "lambda").invoke(FunctionName=f"{names[function]}:live", Payload=b"{}")
-    payload = json.loads(answer["Payload"].read() or b"null")
-    print(json.dumps(payload, indent=2))
-    return 1 if answer.get("FunctionError") else 0
+    return names[function]
 
 
 def _events(workspace: Workspace, function: str | None, since: int, seen: set[str]) -> Iterator[tuple[str, str]]:
