@@ -226,14 +226,14 @@ async def list_windows(
     actor: CurrentActor,
     first: Annotated[date, Query(alias="from")],
     last: Annotated[date, Query(alias="to")],
-) -> list[WindowOut]:
-    """My windows of these local dates, past or future."""
+) -> Page[WindowOut]:
+    """My windows of these local dates, past or future: all of them on one page."""
     if not timedelta(0) <= last - first < timedelta(days=MAX_DAYS):
         message = f"Ask for at most {MAX_DAYS} days, with `to` not before `from`."
         raise Invalid(errors=[FieldError(pointer="/query/to", message=message)])
     now = clock.now()
     found = windows.between(tx, _own_participant(tx, challenge_id), first, last, now)
-    return [WindowOut.of(window, now) for window in found]
+    return Page(items=[WindowOut.of(window, now) for window in found], has_more=False, next_cursor=None)
 
 
 @router.get("/v1/challenges/{challenge_id}/windows/current")

@@ -64,7 +64,7 @@ def test_a_verdict_that_comes_late_turns_it(
     standing = owner.get(f"/v1/challenges/{challenge['id']}/standings").json["items"][0]
     assert (standing["missed"], standing["accepted"], standing["points"]) == (0, 1, 10)
     query = {"from": day, "to": day}
-    assert owner.get(f"/v1/challenges/{challenge['id']}/windows", **query).json[0]["state"] == "accepted"
+    assert owner.get(f"/v1/challenges/{challenge['id']}/windows", **query).json["items"][0]["state"] == "accepted"
 
 
 @pytest.mark.parametrize("to", ["paused", "canceled", "deleted"])

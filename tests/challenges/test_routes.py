@@ -169,7 +169,7 @@ class TestJoin:
             f"/v1/challenges/{challenge['id']}/windows",
             **{"from": (clock.now() + timedelta(days=3)).date(), "to": (clock.now() + timedelta(days=3)).date()},
         )
-        assert [window["timezone"] for window in later.json] == ["America/Lima"]
+        assert [window["timezone"] for window in later.json["items"]] == ["America/Lima"]
 
     def test_nobody_must_sign_in(self, nobody: Client, challenge: dict[str, Any]) -> None:
         assert nobody.post(f"/v1/challenges/{challenge['invite_code']}/join", {}).status == 401
@@ -247,7 +247,7 @@ class TestWindows:
         query = {"from": today, "to": today + timedelta(days=6)}
         assert nobody.get(path, **query).status == 401
         assert stranger.get(path, **query).code == "not_found"
-        windows = member.get(path, **query).json
+        windows = member.get(path, **query).json["items"]
         assert len(windows) in (6, 7)  # today's may have closed before joining
         assert {window["timezone"] for window in windows} == {"Asia/Tokyo"}
         assert all(earlier["closes_at"] <= later["opens_at"] for earlier, later in itertools.pairwise(windows))
