@@ -213,8 +213,7 @@ async def join(
 async def participants(challenge_id: UUID, tx: UserTx, asked: PageAsked, actor: CurrentActor) -> Page[ParticipantOut]:
     """Who takes part, in the order of joining."""
     _check_roster(tx, challenge_id)
-    after = None if asked.position is None else _uuid(asked.position)
-    rows = queries.roster(tx, challenge_id, after=after, offset=asked.offset, limit=asked.fetch)
+    rows = queries.roster(tx, challenge_id, after=asked.after, offset=asked.offset, limit=asked.fetch)
     items = [ParticipantOut.model_validate(row, from_attributes=True) for row in rows]
     return asked.page(rows, items, [str(row.participant_id) for row in rows])
 
@@ -293,13 +292,6 @@ def _check_roster(tx: UserTx, challenge_id: UUID) -> None:
 
 def _state(challenge: Challenge, now: datetime) -> rules.RuntimeState:
     return rules.runtime_state(challenge.status, challenge.starts_at, challenge.ends_at, now)
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise paging.bad_cursor() from None
 
 
 def _standing_position(text: str) -> tuple[int, UUID]:

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from challenges import windows
 from challenges.language import Rules
-from chally import aws, clock, http, paging
+from challenges.rules import NotParticipant
+from chally import aws, clock, http
 from chally.body import Body
 from chally.errors import NotFound
 from chally.http import UserTx
@@ -111,7 +112,7 @@ async def request_proof(challenge_id: UUID, body: ProofIn, tx: UserTx, response:
     now = clock.now()
     challenge = _found(queries.challenge(tx, challenge_id))
     if challenge.participant_id is None:
-        raise rules.NotParticipant
+        raise NotParticipant
     terms = Rules.model_validate(challenge.rules).proof
     rules.check_announced(body.content_type, body.content_length, terms)
     window = rules.check_window(windows.current(tx, challenge.participant_id, now), challenge.status, now)
@@ -159,10 +160,9 @@ async def request_proof(challenge_id: UUID, body: ProofIn, tx: UserTx, response:
 async def list_proofs(challenge_id: UUID, tx: UserTx, asked: PageAsked) -> Page[ProofOut]:
     challenge = _found(queries.challenge(tx, challenge_id))
     if challenge.participant_id is None and not challenge.is_owner:
-        raise rules.NotParticipant
+        raise NotParticipant
     now = clock.now()
-    before = None if asked.position is None else _uuid(asked.position)
-    rows = queries.proofs(tx, challenge_id, before=before, offset=asked.offset, limit=asked.fetch)
+    rows = queries.proofs(tx, challenge_id, before=asked.after, offset=asked.offset, limit=asked.fetch)
     return asked.page(rows, [ProofOut.of(row, now) for row in rows], [str(row.id) for row in rows])
 
 
@@ -178,13 +178,6 @@ def _found(challenge: Challenge | None) -> Challenge:
     if challenge is None:
         raise NotFound
     return challenge
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise paging.bad_cursor() from None
 
 
 handler = http.lambda_handler(router)

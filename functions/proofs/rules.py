@@ -25,12 +25,6 @@ DISCARDED_QUALITY = 49
 COUNTED: Collection[Status] = ("processing", "accepted", "needs_review")
 
 
-class NotParticipant(AppError):
-    status = 403
-    code = "not_participant"
-    detail = "You do not take part in this challenge. Join it first."
-
-
 class WindowClosed(AppError):
     status = 409
     code = "window_closed"

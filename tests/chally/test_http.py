@@ -14,6 +14,7 @@ from tests.api import Answer, Client, Context, answer, request_event
 from tests.conftest import Database, Join
 
 router = http.router("test")
+SECRET = "secret@people.test"
 
 
 class Taken(AppError):
@@ -60,6 +61,13 @@ async def taken(tx: UserTx) -> dict[str, str]:
     return {}
 
 
+@router.post("/leaky")
+async def leaky(tx: UserTx) -> dict[str, str]:
+    """Fails on a row whose values Postgres puts into the detail of its error."""
+    tx.run("insert into public.people (mail, age) values (%(mail)s, -1)", {"mail": SECRET})
+    return {}
+
+
 @router.get("/broken")
 async def broken(tx: AnonymousTx) -> dict[str, str]:
     raise RuntimeError("the secret is 42")
@@ -100,6 +108,7 @@ def token(person: Join, database: Database) -> str:
     database.execute("create table public.deferred (n int, m int references public.one deferrable initially deferred)")
     database.execute("create table public.taken (id int constraint taken_pkey primary key)")
     database.execute("insert into public.taken values (1)")
+    database.execute("create table public.people (mail text, age int constraint people_age check (age >= 0))")
     database.execute("grant usage on schema public to chally_app")
     database.execute("grant all on all tables in schema public to chally_app")
     database.execute("grant all on all sequences in schema public to chally_app")
@@ -190,6 +199,11 @@ class TestAnswers:
         refused = call("GET", "/broken")
         assert refused.code == "internal_error"
         assert "secret" not in refused.text
+
+    def test_a_failed_rows_values_are_not_logged(self, token: str, logs: Callable[[], str]) -> None:
+        assert call("POST", "/leaky", token).code == "internal_error"
+        assert "people_age" in logs()  # what broke is said,
+        assert SECRET not in logs()  # and not whose row it was
 
     def test_every_answer_has_its_id_and_the_security_headers(self, token: str) -> None:
         for refused in (call("GET", "/broken"), call("GET", "/nowhere"), call("POST", "/counted", token)):

@@ -58,11 +58,6 @@ class Tx:
         """Execute; answers the number of rows touched."""
         return self._connection.execute(sql.encode(), params).rowcount
 
-    def run_many(self, sql: str, params: list[Params]) -> None:
-        """Execute once per set of parameters, in one batch."""
-        with self._connection.cursor() as cursor:
-            cursor.executemany(sql.encode(), params)
-
 
 @contextmanager
 def as_user(actor: "Actor", *, read_only: bool = False) -> Iterator[Tx]:
@@ -102,8 +97,12 @@ def _transaction(role: Role, *, actor: "Actor | None", read_only: bool, reason: 
         with connection.transaction():
             _identify(connection, actor, read_only, reason)
             yield tx
-    except psycopg.OperationalError as error:
-        if error.sqlstate is None or error.sqlstate.startswith(("57", "08", "53")):
+    except psycopg.Error as error:
+        if error.diag.message_primary is not None:
+            # the detail of an error holds the row it failed on: addresses, hashes; whoever logs it logs those
+            error.args = (error.diag.message_primary,)
+        lost = error.sqlstate is None or error.sqlstate.startswith(("57", "08", "53"))
+        if isinstance(error, psycopg.OperationalError) and lost:
             close()  # a broken connection must not be used by the next request
             logger.warning("database connection lost", sqlstate=error.sqlstate)
             raise Unavailable(headers={"Retry-After": "1"}) from error

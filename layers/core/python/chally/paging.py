@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Query
 from pydantic import BaseModel
@@ -27,6 +28,14 @@ class Paging:
         self.fetch = limit + 1
         self.offset = offset
         self.position = position
+
+    @property
+    def after(self) -> UUID | None:
+        """The id that the page follows, where ids order the list. Raises `Invalid` for a cursor of another list."""
+        try:
+            return None if self.position is None else UUID(self.position)
+        except ValueError:
+            raise bad_cursor() from None
 
     def page[T, R](self, rows: Sequence[R], items: Sequence[T], positions: Sequence[str]) -> Page[T]:
         """The page of `items`, where `positions` says for each row what a cursor behind it must remember."""
