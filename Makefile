@@ -4,10 +4,10 @@ LOCAL = .venv/bin/python -m infra.local
 PLACE = $(if $(DIRECTORY),--directory "$(DIRECTORY)") $(if $(PORT),--port $(PORT)) $(if $(POSTGRES_PORT),--postgres-port $(POSTGRES_PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up demo down reset logs doctor windows test check openapi synth deploy bench
+.PHONY: help bootstrap up demo down reset logs doctor windows rotate-keys admin test check openapi synth deploy bench
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 bootstrap: ## Bring the tools: uv, Python 3.13 and packages, Node, the cdk CLI (everything below does so first)
 	@$(PYTHON) infra/bootstrap.py
@@ -32,6 +32,12 @@ doctor: ## What is missing, and how to fix it
 
 windows: bootstrap ## Precompute the windows now, as the schedule does every 15 minutes
 	@$(LOCAL) invoke challenge-windows $(PLACE)
+
+rotate-keys: bootstrap ## Make the next signing key now; it signs in 15 minutes (STAGE=local)
+	@$(LOCAL) invoke identity-keys --payload '{"rotate": true}' --stage $(or $(STAGE),local) $(PLACE)
+
+admin: bootstrap ## Give somebody a role (EMAIL=kari@example.com ROLE=admin STAGE=local)
+	@$(LOCAL) role '$(EMAIL)' $(or $(ROLE),admin) --stage $(or $(STAGE),local) $(PLACE)
 
 test: bootstrap ## Run the tests (ARGS="-k windows")
 	@$(LOCAL) test -- $(ARGS)

@@ -20,7 +20,7 @@ from infra.notifications import Notifications
 from infra.proofs import Proofs
 from infra.queues import DeadLetters
 from infra.settings import DatabaseInstance, DatabaseUrls, Settings
-from infra.storage import Storage
+from infra.storage import EXPORTS, UPLOADS, Storage
 from infra.system import System
 
 NOT_CODE = ["**/__pycache__", "**/*.pyc"]
@@ -81,7 +81,7 @@ class Backend(Stack):
         migrations = Migrations(self, "Migrations", house=house)
         notifications = Notifications(self, "Notifications", house=house)
         outbox = notifications.outbox_queue
-        identity = Identity(self, "Identity", house=house, outbox=outbox)
+        identity = Identity(self, "Identity", house=house, gateway=gateway, outbox=outbox, uploads=storage.uploads)
         challenges = Challenges(self, "Challenges", house=house, outbox=outbox)
         proofs = Proofs(self, "Proofs", house=house, outbox=outbox, uploads=storage.uploads)
         verdicts = proofs.verdicts_queue
@@ -98,6 +98,9 @@ class Backend(Stack):
         database.admit_administrator(migrations.function)
         database.admit(identity.routes, "chally_app", "chally_system")
         database.admit(identity.keys, "chally_system")
+        database.admit(identity.roles, "chally_system")
+        database.admit(identity.exports, "chally_system")
+        database.admit(identity.nightly, "chally_system")
         database.admit(challenges.routes, "chally_app")
         database.admit(challenges.windows, "chally_system")
         database.admit(proofs.routes, "chally_app")
@@ -107,7 +110,8 @@ class Backend(Stack):
         database.admit(system.routes, "chally_app")
 
         # Who may do what.
-        for writer in (identity.routes, challenges.routes, proofs.routes, proofs.verdicts, notifications.reminders):
+        writers = (identity.routes, identity.exports, challenges.routes, proofs.routes, proofs.verdicts)
+        for writer in (*writers, notifications.reminders):
             writer.allow("sqs:SendMessage", on=[outbox.arn])
         for queue in (outbox, verdicts):
             queue.worker.allow("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", on=[queue.arn])
@@ -116,12 +120,24 @@ class Backend(Stack):
         identity.keys.allow(
             "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue", on=[identity.signing_secret_arn]
         )
+        storage.admit(identity.routes, "s3:GetObject", under=EXPORTS)
+        storage.admit(identity.exports, "s3:GetObject")
+        storage.admit(identity.exports, "s3:PutObject", under=EXPORTS)
+        storage.admit(identity.nightly, "s3:DeleteObjectVersion")
+        storage.admit(identity.nightly, "s3:DeleteObjectVersion", under=EXPORTS)
+        identity.nightly.allow(
+            "s3:ListBucketVersions",
+            on=[storage.uploads.bucket_arn],
+            when={"StringLike": {"s3:prefix": [f"{UPLOADS}*", f"{EXPORTS}*"]}},
+        )
         storage.admit(proofs.routes, "s3:PutObject")
         storage.admit(proofs.verdicts, "s3:GetObject", "s3:GetObjectVersion")
         # without it S3 answers 403, not 404, for an upload that was deleted meanwhile, which is no failure of ours
-        proofs.verdicts.allow("s3:ListBucket", on=[storage.uploads.bucket_arn])
+        for reader in (proofs.verdicts, identity.exports):
+            reader.allow("s3:ListBucket", on=[storage.uploads.bucket_arn])
         notifications.outbox.allow("ses:SendEmail", on=[notifications.sender_arn])
-        scheduled = (challenges.windows, notifications.reminders, notifications.outbox)
+        nights = (identity.keys, identity.nightly)
+        scheduled = (*nights, identity.exports, challenges.windows, notifications.reminders, notifications.outbox)
         for job in scheduled:
             job.allow("sqs:SendMessage", on=[failures.queue_arn])
         scheduler.add_to_policy(
@@ -135,6 +151,10 @@ class Backend(Stack):
         # signing key, and only then the new code of all that serves.
         serving = {
             "Identity": identity.routes,
+            "IdentityKeys": identity.keys,
+            "IdentityRoles": identity.roles,
+            "IdentityExports": identity.exports,
+            "IdentityNightly": identity.nightly,
             "Challenges": challenges.routes,
             "ChallengeWindows": challenges.windows,
             "Proofs": proofs.routes,
@@ -149,7 +169,7 @@ class Backend(Stack):
             identity.keys_trigger.execute_after(database.proxy)
         identity.keys_trigger.execute_after(migrations.trigger)
         identity.keys_trigger.execute_before(*(function.alias for function in serving.values()))
-        functions_by_name = {"Migrations": migrations.function, "IdentityKeys": identity.keys, **serving}
+        functions_by_name = {"Migrations": migrations.function, **serving}
 
         if isinstance(database, RdsDatabase):
             Monitoring(

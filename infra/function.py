@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aws_cdk import Acknowledgment, Duration, Stack, Validations
+from aws_cdk import Acknowledgment, Duration, Size, Stack, Validations
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -13,6 +13,7 @@ from aws_cdk import aws_scheduler_targets as targets
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra import names
 from infra.network import Network
 from infra.settings import Settings
 
@@ -68,14 +69,16 @@ class Function(Construct):
         environment: Mapping[str, str] | None = None,
         security_group: ec2.ISecurityGroup | None = None,
         snap_start: bool = True,
+        disk: Size | None = None,
     ) -> None:
         """`name` is the suffix of the function's name; `layers` are those it needs besides core and vendor.
         `snap_start` is off for what runs once a deploy: the snapshot takes minutes, the cold start it saves seconds.
+        `disk` is how large /tmp is, where that is more than the usual 512 MiB; then there can be no `snap_start`.
         """
         super().__init__(scope, construct_id)
         self.house = house
         self.timeout = timeout
-        self.function_name = f"{house.settings.name}-{name}"
+        self.function_name = names.function(house.settings.stage, name)
         self.log_group = logs.LogGroup(
             self,
             "Logs",
@@ -99,6 +102,7 @@ class Function(Construct):
             layers=[house.layers[layer] for layer in ("core", "vendor", *layers)],
             timeout=timeout,
             memory_size=memory,
+            ephemeral_storage_size=disk,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
             role=self.role,
             vpc=network.vpc if network else None,
@@ -130,9 +134,10 @@ class Function(Construct):
         )
         self.alias = lambda_.Alias(self, "Live", alias_name="live", version=self.function.current_version)
 
-    def allow(self, *actions: str, on: Sequence[str]) -> None:
-        """Let the function do `actions` on the resources with the ARNs `on`."""
-        self.role.add_to_principal_policy(iam.PolicyStatement(actions=list(actions), resources=list(on)))
+    def allow(self, *actions: str, on: Sequence[str], when: Mapping[str, Mapping[str, object]] | None = None) -> None:
+        """Let the function do `actions` on the resources with the ARNs `on`, `when` these conditions hold."""
+        statement = iam.PolicyStatement(actions=list(actions), resources=list(on), conditions=when)
+        self.role.add_to_principal_policy(statement)
 
     def tell(self, **environment: str) -> None:
         """Add to the function's environment."""

@@ -1,8 +1,9 @@
 """The HTTP API: what reaches which function."""
 
 import json
+from urllib.parse import urlsplit
 
-from aws_cdk import Acknowledgment, Duration, Tags, Validations
+from aws_cdk import Acknowledgment, Duration, Fn, Tags, Validations
 from aws_cdk import aws_apigatewayv2 as apigwv2
 from aws_cdk import aws_apigatewayv2_integrations as integrations
 from aws_cdk import aws_certificatemanager as acm
@@ -95,6 +96,10 @@ class Gateway(Construct):
         self.url = settings.public_url or (
             f"https://{settings.domain.name}" if settings.domain else self.api.api_endpoint
         )
+        # its pages, as browsers name them, and its host; the address that API Gateway gives is known at deploy only
+        known = urlsplit(self.url) if settings.public_url or settings.domain else None
+        self.origin = f"{known.scheme}://{known.netloc}" if known else self.url
+        self.host = str(known.hostname) if known else Fn.select(2, Fn.split("/", self.url))
 
     def route(self, function: Function, *paths: str) -> None:
         """Send what is asked of `paths`, by any method, to `function`; `$default` is whatever no other path takes."""

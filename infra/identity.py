@@ -1,17 +1,30 @@
-"""Identity: accounts and sessions, and the key that signs their tokens."""
+"""Identity: accounts and sessions, and the keys that sign their tokens."""
 
-from aws_cdk import Acknowledgment, Duration, Validations, triggers
+from aws_cdk import Acknowledgment, Duration, Size, Stack, Validations, triggers
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra.function import Function, House
+from infra.gateway import Gateway
 from infra.queues import WorkQueue
 
 
 class Identity(Construct):
-    """`routes` answers HTTP; `keys` makes the first signing key, when a deploy triggers it."""
+    """`routes` answers HTTP; `keys` makes the first signing key when a deploy triggers it, and rotates; `exports`
+    builds the ZIPs that people ask for; `nightly` forgets who left, and what is old.
+    """
 
-    def __init__(self, scope: Construct, construct_id: str, *, house: House, outbox: WorkQueue) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        house: House,
+        gateway: Gateway,
+        outbox: WorkQueue,
+        uploads: s3.IBucket,
+    ) -> None:
         super().__init__(scope, construct_id)
         secret = secretsmanager.Secret(
             self,
@@ -40,6 +53,9 @@ class Identity(Construct):
             environment={
                 "CHALLY_OUTBOX_QUEUE_URL": outbox.url,
                 "CHALLY_SIGNING_SECRET_ARN": self.signing_secret_arn,
+                "CHALLY_UPLOADS_BUCKET": uploads.bucket_name,
+                "CHALLY_RELYING_PARTY_ID": house.settings.relying_party_id or gateway.host,
+                "CHALLY_ORIGINS": Stack.of(self).to_json_string([*house.settings.cors_origins, gateway.origin]),
             },
         )
         self.keys = Function(
@@ -53,4 +69,40 @@ class Identity(Construct):
             environment={"CHALLY_SIGNING_SECRET_ARN": self.signing_secret_arn},
             snap_start=False,
         )
+        self.keys.every(Duration.days(1))
+        # Nothing triggers it: `make admin` invokes it, and so may whoever has the right to.
+        self.roles = Function(
+            self,
+            "Roles",
+            house=house,
+            name="identity-roles",
+            handler="identity.jobs.roles_handler",
+            timeout=Duration.seconds(15),
+            memory=512,
+            snap_start=False,
+        )
+        self.exports = Function(
+            self,
+            "Exports",
+            house=house,
+            name="identity-exports",
+            handler="identity.jobs.exports_handler",
+            timeout=Duration.minutes(15),  # identity.rules.EXPORT_LEASE is longer
+            disk=Size.gibibytes(2),  # a ZIP with a month of photos
+            environment={"CHALLY_OUTBOX_QUEUE_URL": outbox.url, "CHALLY_UPLOADS_BUCKET": uploads.bucket_name},
+            snap_start=False,
+        )
+        self.exports.every(Duration.minutes(1))
+        self.nightly = Function(
+            self,
+            "Nightly",
+            house=house,
+            name="identity-nightly",
+            handler="identity.jobs.nightly_handler",
+            timeout=Duration.minutes(15),
+            memory=512,
+            environment={"CHALLY_UPLOADS_BUCKET": uploads.bucket_name},
+            snap_start=False,
+        )
+        self.nightly.every(Duration.days(1))
         self.keys_trigger = triggers.Trigger(self, "MakeKeys", handler=self.keys.function)

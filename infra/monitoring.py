@@ -47,6 +47,7 @@ class Monitoring(Construct):
         self._watch_functions(functions)
         self._watch_queues(queues, failures)
         self._watch_database(database)
+        self._watch_keys()
 
     def _watch_api(self, api: apigwv2.HttpApi) -> None:
         requests = api.metric_count(period=PERIOD, statistic="Sum")
@@ -115,6 +116,18 @@ class Monitoring(Construct):
         advice = "Sessions pin the proxy: look for SET outside a transaction, and for named prepared statements."
         self._alarm("DatabasePinned", pinned, over=0, periods=3, advice=advice)
         self._graph("Database", [cpu, connections, pinned], [storage])
+
+    def _watch_keys(self) -> None:
+        age = cloudwatch.Metric(
+            namespace=self._namespace,
+            metric_name="SigningKeyAgeDays",
+            dimensions_map={"service": "identity"},
+            period=Duration.days(1),  # it is measured once a day
+            statistic="Maximum",
+        )
+        advice = "The signing key is over 100 days old, though identity-keys rotates it at 90: its log group says why."
+        self._alarm("SigningKeyAge", age, over=100, advice=advice)
+        self._graph("Signing key", [age], [])
 
     def _alarm(
         self,

@@ -5,11 +5,14 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from aws_cdk import RemovalPolicy
 from aws_cdk.aws_logs import RetentionDays
 from pydantic import BeforeValidator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from infra import names
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,6 +41,7 @@ class Inputs(BaseSettings):
     domain_name: str | None = None
     certificate_arn: str | None = None
     cors_origins: Origins | None = None
+    relying_party_id: str | None = None
     mail_from: str | None = None
     alarm_email: str | None = None
 
@@ -86,6 +90,8 @@ class Settings:
     endpoint_zones: int
     """In how many zones the VPC has its interface endpoints; with one, the other zone calls across."""
     cors_origins: tuple[str, ...]
+    relying_party_id: str | None
+    """The host name that passkeys are bound to; None: the API's own. Another one is the end of those there are."""
     mail_from: str
     alarm_email: str | None
     requests_per_second: int
@@ -101,7 +107,7 @@ class Settings:
     @property
     def name(self) -> str:
         """Name of the stack, and prefix of everything that has a name."""
-        return f"chally-{self.stage}"
+        return names.stack(self.stage)
 
     @property
     def metrics_namespace(self) -> str:
@@ -133,6 +139,7 @@ def _local(inputs: Inputs) -> Settings:
         domain=None,
         endpoint_zones=0,
         cors_origins=inputs.cors_origins or ("http://localhost:3000", "http://localhost:5173"),
+        relying_party_id="localhost",
         mail_from=inputs.mail_from or MAIL_FROM,
         alarm_email=None,
         requests_per_second=1000,
@@ -159,6 +166,7 @@ def _staging(inputs: Inputs) -> Settings:
         domain=_domain(inputs),
         endpoint_zones=1,
         cors_origins=inputs.cors_origins or ("https://staging.chally.example",),
+        relying_party_id=_relying_party_id(inputs, "https://staging.chally.example"),
         mail_from=inputs.mail_from or MAIL_FROM,
         alarm_email=inputs.alarm_email,
         requests_per_second=100,
@@ -185,6 +193,7 @@ def _prod(inputs: Inputs) -> Settings:
         domain=_domain(inputs),
         endpoint_zones=2,
         cors_origins=inputs.cors_origins or ("https://chally.example",),
+        relying_party_id=_relying_party_id(inputs, "https://chally.example"),
         mail_from=inputs.mail_from or MAIL_FROM,
         alarm_email=inputs.alarm_email,
         requests_per_second=1000,
@@ -200,6 +209,18 @@ def _domain(inputs: Inputs) -> Domain | None:
     if inputs.domain_name is None or inputs.certificate_arn is None:
         raise ValueError("CHALLY_DOMAIN_NAME and CHALLY_CERTIFICATE_ARN go together")
     return Domain(name=inputs.domain_name, certificate_arn=inputs.certificate_arn)
+
+
+def _relying_party_id(inputs: Inputs, *default_origins: str) -> str | None:
+    """A browser takes it from pages of that host, and of hosts under it, alone."""
+    given = inputs.relying_party_id
+    hosts = [urlsplit(origin).hostname for origin in inputs.cors_origins or default_origins] + [inputs.domain_name]
+    if given is not None and not any(host == given or (host or "").endswith(f".{given}") for host in hosts):
+        raise ValueError(
+            f"CHALLY_RELYING_PARTY_ID {given!r} is no host of a page in CHALLY_CORS_ORIGINS, of CHALLY_DOMAIN_NAME, or "
+            "above one: no browser could use a passkey"
+        )
+    return given
 
 
 def _version() -> str:

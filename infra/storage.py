@@ -1,4 +1,4 @@
-"""The bucket that clients upload to."""
+"""The bucket that clients upload to, and that exports lie in."""
 
 from aws_cdk import Acknowledgment, Duration, Stack, Validations
 from aws_cdk import aws_s3 as s3
@@ -8,13 +8,14 @@ from infra.function import Function
 from infra.settings import Settings
 
 UPLOADS = "uploads/"
+EXPORTS = "exports/"
 
 
 class Storage(Construct):
     """Uploads: private, versioned, and announced to EventBridge.
 
     Encrypted by S3's own keys rather than KMS: a pre-signed PUT then needs no encryption header and its signer no
-    right to a key, and what lies under `uploads/` is temporary.
+    right to a key, and what lies under `uploads/` is temporary. So is what lies under `exports/`.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
@@ -37,6 +38,12 @@ class Storage(Construct):
                     prefix=UPLOADS,
                     expiration=Duration.days(30),
                     noncurrent_version_expiration=Duration.days(30),
+                ),
+                s3.LifecycleRule(
+                    id="exports",
+                    prefix=EXPORTS,
+                    expiration=Duration.days(7),  # as identity.rules.EXPORT_LIFE promises
+                    noncurrent_version_expiration=Duration.days(1),
                 ),
                 s3.LifecycleRule(
                     id="leftovers",
@@ -63,14 +70,14 @@ class Storage(Construct):
             event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
         )
 
-    def admit(self, function: Function, *actions: str) -> None:
-        """Let `function` do `actions` on objects under `uploads/`."""
-        function.allow(*actions, on=[self.uploads.arn_for_objects(f"{UPLOADS}*")])
+    def admit(self, function: Function, *actions: str, under: str = UPLOADS) -> None:
+        """Let `function` do `actions` on the objects under a prefix."""
+        function.allow(*actions, on=[self.uploads.arn_for_objects(f"{under}*")])
         bucket = self.uploads.node.default_child
         assert isinstance(bucket, s3.CfnBucket)
         Validations.of(function.role).acknowledge(
             Acknowledgment(
-                id=f"AwsSolutions::AwsSolutions-IAM5[Resource::<{Stack.of(self).get_logical_id(bucket)}.Arn>/{UPLOADS}*]",
+                id=f"AwsSolutions::AwsSolutions-IAM5[Resource::<{Stack.of(self).get_logical_id(bucket)}.Arn>/{under}*]",
                 reason="Objects are named when they are uploaded; the right ends with the prefix and these actions.",
             )
         )

@@ -4,6 +4,7 @@ import base64
 import importlib
 import json
 from dataclasses import dataclass, field
+from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -37,6 +38,8 @@ class Answer:
     status: int
     headers: dict[str, str]
     text: str
+    cookies: tuple[str, ...] = ()
+    """What the answer sets, as Set-Cookie lines."""
 
     @property
     def json(self) -> Any:
@@ -51,17 +54,25 @@ class Answer:
 
 @dataclass
 class Client:
-    """Somebody who speaks to the API: nobody in particular, or whoever `token` stands for."""
+    """Somebody who speaks to the API: nobody in particular, or whoever `token` stands for. It keeps cookies."""
 
     token: str | None = None
     user: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    cookies: dict[str, str] = field(default_factory=dict)
+    ip: str = "192.0.2.7"
 
     def get(self, path: str, **query: object) -> Answer:
         return self.call("GET", path, query=query)
 
     def post(self, path: str, body: object = None, **headers: str) -> Answer:
         return self.call("POST", path, body=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+    def patch(self, path: str, body: object) -> Answer:
+        return self.call("PATCH", path, body=body)
+
+    def delete(self, path: str, body: object = None) -> Answer:
+        return self.call("DELETE", path, body=body)
 
     def call(
         self,
@@ -74,6 +85,8 @@ class Client:
         headers: dict[str, str] | None = None,
     ) -> Answer:
         event = request_event(method, path, query or {})
+        event["requestContext"]["http"]["sourceIp"] = self.ip
+        event["cookies"] = [f"{name}={value}" for name, value in self.cookies.items()]
         event["headers"] |= self.headers | (headers or {})
         if self.token:
             event["headers"]["authorization"] = f"Bearer {self.token}"
@@ -83,7 +96,15 @@ class Client:
             event["headers"].setdefault("content-type", "application/json")
             event["body"] = base64.b64encode(raw).decode()
             event["isBase64Encoded"] = True
-        return answer(importlib.import_module(f"{_context(path)}.routes").handler(event, Context()))
+        got = answer(importlib.import_module(f"{_context(path)}.routes").handler(event, Context()))
+        for line in got.cookies:
+            jar = SimpleCookie(line)
+            for name, morsel in jar.items():
+                if morsel["max-age"] == "0":
+                    self.cookies.pop(name, None)
+                else:
+                    self.cookies[name] = morsel.value
+        return got
 
 
 def request_event(method: str, path: str, query: dict[str, object]) -> dict[str, Any]:
@@ -107,7 +128,8 @@ def answer(response: dict[str, Any]) -> Answer:
     body = response.get("body") or ""
     if response.get("isBase64Encoded"):
         body = base64.b64decode(body).decode()
-    return Answer(response["statusCode"], {k.lower(): v for k, v in response["headers"].items()}, body)
+    headers = {name.lower(): value for name, value in response["headers"].items()}
+    return Answer(response["statusCode"], headers, body, tuple(response.get("cookies", ())))
 
 
 def _context(path: str) -> str:

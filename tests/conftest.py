@@ -1,14 +1,13 @@
 """One Postgres for the whole run, migrated once into a template; every test gets a clone of it and a fresh world."""
 
 import io
-import json
 import logging
 import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -37,6 +36,8 @@ os.environ |= {
     "CHALLY_VERSION": "0",
     "CHALLY_COMMIT": "test",
     "CHALLY_PUBLIC_URL": PUBLIC_URL,
+    "CHALLY_RELYING_PARTY_ID": "api.test",
+    "CHALLY_ORIGINS": '["https://api.test", "https://club.api.test"]',
     "CHALLY_MAIL_FROM": "club@chally.test",
     "CHALLY_UPLOADS_BUCKET": "uploads-test",
     "POWERTOOLS_SERVICE_NAME": "test",
@@ -126,32 +127,32 @@ def database(postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture(scope="session")
-def signer() -> Any:
-    from identity import tokens
+def keyring() -> Any:
+    from identity.keyring import Keyring
 
-    return tokens.make_signer()
+    return Keyring.make(datetime.now(UTC) - timedelta(minutes=1))
 
 
 @pytest.fixture
-def cloud(database: Database, signer: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def cloud(database: Database, keyring: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What the functions ask of AWS: queues, the signing secret, the bucket, a mailer."""
     from aws_lambda_powertools.utilities import parameters
 
     from chally import aws, db
-    from identity import queries, tokens
+    from identity.queries import keys
 
     with mock_aws():
         aws.forget()
         parameters.clear_caches()  # type: ignore[no-untyped-call]
         sqs = boto3.client("sqs")
-        secret = boto3.client("secretsmanager").create_secret(Name="signing", SecretString=json.dumps(asdict(signer)))
+        secret = boto3.client("secretsmanager").create_secret(Name="signing", SecretString=keyring.dumps())
         boto3.client("s3").create_bucket(Bucket="uploads-test")
         boto3.client("sesv2").create_email_identity(EmailIdentity="club@chally.test")
         monkeypatch.setenv("CHALLY_OUTBOX_QUEUE_URL", sqs.create_queue(QueueName="outbox")["QueueUrl"])
         monkeypatch.setenv("CHALLY_VERDICTS_QUEUE_URL", sqs.create_queue(QueueName="verdicts")["QueueUrl"])
         monkeypatch.setenv("CHALLY_SIGNING_SECRET_ARN", secret["ARN"])
         with db.as_system("tests") as tx:
-            queries.publish_key(tx, signer.kid, tokens.public_jwk(signer))
+            keys.publish_key(tx, keyring.keys[0].kid, keyring.keys[0].public_jwk())
         yield
         aws.forget()
 
@@ -202,6 +203,15 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
         monkeypatch.setattr(clock, "now", lambda: instant)
 
     return set_clock
+
+
+@pytest.fixture
+def later(at: Callable[[datetime], None]) -> Callable[[timedelta], None]:
+    """Moves the clock of the functions on. It stands still, and starts ten minutes ago: tokens made since are good."""
+    from chally import clock
+
+    at(clock.now() - timedelta(minutes=10))
+    return lambda by: at(clock.now() + by)
 
 
 @pytest.fixture

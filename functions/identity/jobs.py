@@ -1,37 +1,222 @@
-"""Jobs of identity: the signing key, made at the first deploy."""
+"""Jobs of identity: keys, made and rotated; roles; exports; every night, who left and what is old."""
 
-import json
-from dataclasses import asdict
+import tempfile
+from datetime import timedelta
 from typing import Any
+from uuid import NAMESPACE_OID, UUID, uuid5
 
+from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from chally import aws, db
-from chally.log import logger
-from chally.settings import SigningKeysSettings, load
-from identity import queries, tokens
+from chally import aws, clock, db, storage
+from chally.db import Tx
+from chally.log import job, logger, metrics
+from chally.settings import ExportsSettings, NightlySettings, SigningKeysSettings, load
+from identity import archive, deletion, export, retention, roles, rotation
+from identity.keyring import Keyring
+from identity.queries import keys as queries
+from identity.queries import people, users
+from identity.queries.exports import Export
+
+ATTEMPTS = 3
+# No run lasts so long: a key that was published before then and is in no secret will never be in one.
+STRAY_AFTER = timedelta(hours=1)
+PEOPLE = 100
+# Left for the next run when less of the function's time than this remains (milliseconds). An export is begun with
+# most of it there: a large one takes minutes.
+RESERVE = 30_000
+EXPORT_RESERVE = 600_000
 
 
 @logger.inject_lambda_context(clear_state=True)
+@job
 def signing_keys_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
-    """Make sure that there is a signing key, and that its public half is published. Safe to repeat."""
-    secret_arn = load(SigningKeysSettings).signing_secret_arn
-    signer = _stored(secret_arn)
-    made = signer is None
-    if signer is None:
-        signer = tokens.make_signer()
-    with db.as_system("publish signing key") as tx:  # published first: a token must never be unknown to its readers
-        queries.publish_key(tx, signer.kid, tokens.public_jwk(signer))
-    if made:
-        aws.client("secretsmanager").put_secret_value(SecretId=secret_arn, SecretString=json.dumps(asdict(signer)))
-    logger.info("signing key", kid=signer.kid, made=made)
-    return {"kid": signer.kid}
+    """At every deploy and every day: see that there are keys, that all are published, and that none grows old.
+
+    `{"rotate": true}` makes the next key now. Safe to repeat, to cut off anywhere, and to run twice at once.
+    """
+    for _ in range(ATTEMPTS):
+        keyring = _turn_keys(load(SigningKeysSettings).signing_secret_arn, by_hand=event.get("rotate") is True)
+        if keyring is not None:
+            break
+    else:
+        raise RuntimeError(
+            "the signing secret has a version already that follows the current one: other runs store theirs, or an old"
+            " version was made current; in that case put its value anew"
+        )
+    now = clock.now()
+    signing, newest = keyring.signing(now), keyring.keys[-1]
+    metrics.add_metric("SigningKeyAgeDays", MetricUnit.Count, rotation.age_days(keyring, now))
+    metrics.flush_metrics()
+    logger.info("signing keys", signing=signing.kid, newest=newest.kid)
+    return {"signing": signing.kid, "newest": newest.kid, "newest_signs_from": rotation.begins(newest).isoformat()}
 
 
-def _stored(secret_arn: str) -> tokens.Signer | None:
-    """The key in the secret; None while it still holds what the deploy filled it with."""
-    text = aws.client("secretsmanager").get_secret_value(SecretId=secret_arn)["SecretString"]
+def _turn_keys(secret_arn: str, *, by_hand: bool) -> Keyring | None:
+    """The keys from now on, published and stored; None when another run stored some since we read."""
+    client = aws.client("secretsmanager")
+    secret = client.get_secret_value(SecretId=secret_arn)
+    now = clock.now()
+    stored = rotation.read(secret["SecretString"], now)
+    keyring = rotation.plan(stored, now, by_hand=by_hand)
+    with db.as_system("publish signing keys") as tx:  # published first: a token must never be unknown to its readers
+        for key in keyring.keys:
+            queries.publish_key(tx, key.kid, key.public_jwk())
+        if stored is not None:
+            _set_ends(tx, stored)  # as the last run should have; what leaves the secret now must have an end
+        queries.end_strays(
+            tx,
+            [key.kid for key in (*keyring.keys, *(stored.keys if stored else ()))],
+            published_before=now - STRAY_AFTER,
+            verifies_until=now + rotation.VERIFIES_ON,
+        )
+    if keyring.dumps() == secret["SecretString"]:
+        return keyring
     try:
-        return tokens.Signer(**json.loads(text))
-    except (ValueError, TypeError):
+        # The version after this one has one name only: of two runs that read the same, one is refused.
+        client.put_secret_value(
+            SecretId=secret_arn,
+            SecretString=keyring.dumps(),
+            ClientRequestToken=str(uuid5(NAMESPACE_OID, secret["VersionId"])),
+        )
+    except client.exceptions.ResourceExistsException:
         return None
+    with db.as_system("say until when signing keys verify") as tx:
+        _set_ends(tx, keyring)
+    return keyring
+
+
+def _set_ends(tx: Tx, keyring: Keyring) -> None:
+    for kid, end in rotation.verify_until(keyring).items():
+        queries.set_end(tx, kid, end)
+
+
+@logger.inject_lambda_context(clear_state=True)
+@job
+def roles_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
+    """By hand: `{"email": …, "role": "admin" | "moderator" | "user"}`. Answers `detail`, or `error`, in a sentence."""
+    email, role = event.get("email"), event.get("role")
+    if not isinstance(email, str) or role not in ("admin", "moderator", "user"):
+        return {"error": 'Give {"email": "…", "role": "admin"}; the roles are admin, moderator and user.'}
+    with db.as_system("change a role") as tx:
+        change = roles.change(tx, email, role, clock.now())
+    if change is None:
+        return {"error": "Nobody has this address. The person registers and confirms it first."}
+    logger.info("role", before=change.before, after=role)
+    detail = f"{change.username} is {role} now." if change.before != role else f"{change.username} was {role} already."
+    if role != "user" and change.second_factor:
+        detail += f" {role.capitalize()} calls work in sessions that were signed in to with the second factor."
+    elif role != "user":
+        detail += f" {role.capitalize()}s must have a second factor: turn one on before {role} calls work."
+    return {"detail": detail}
+
+
+@metrics.log_metrics(raise_on_empty_metrics=False)
+@logger.inject_lambda_context(clear_state=True)
+@job
+def exports_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Every minute: build what was asked for, one at a time. What fails or is cut off is taken up when its lease ends.
+
+    RuntimeError at the end when any failed, for the alarm.
+    """
+    built = failed = 0
+    while True:
+        with db.as_system("claim an export") as tx:
+            claimed = export.claim(tx, clock.now())
+        if claimed is None:
+            break
+        try:
+            _build(claimed)
+            built += 1
+        except Exception:
+            logger.exception("export failed; it is tried again later", export_id=str(claimed.id))
+            failed += 1
+        if context.get_remaining_time_in_millis() <= EXPORT_RESERVE:
+            break
+    metrics.add_metric("ExportsBuilt", MetricUnit.Count, built)
+    logger.info("exports", built=built, failed=failed)
+    if failed:
+        raise RuntimeError(f"{failed} exports failed")
+    return {"built": built}
+
+
+def _build(claimed: Export) -> None:
+    """Read, write, upload, record: no transaction waits for storage."""
+    settings = load(ExportsSettings)
+    with db.as_system("read an export", read_only=True) as tx:
+        user = users.user(tx, claimed.user_id)
+        held = people.held(tx, claimed.user_id)
+        objects = people.objects(tx, claimed.user_id)
+    if user is None:
+        return
+    key = export.new_key(claimed.id)
+    with tempfile.TemporaryFile() as file:
+        archive.write(
+            file,
+            held,
+            [each for each in objects if each.name is not None],
+            bucket=settings.uploads_bucket,
+            username=user.username,
+            now=clock.now(),
+        )
+        size = file.tell()
+        archive.upload(file, bucket=settings.uploads_bucket, key=key)
+    with db.as_system("an export is ready") as tx:
+        export.finish(tx, claimed, object_key=key, size=size, public_url=settings.public_url, now=clock.now())
+
+
+@metrics.log_metrics(raise_on_empty_metrics=False)
+@logger.inject_lambda_context(clear_state=True)
+@job
+def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Every night: forget who left more than 30 days ago, and delete what is old. Resumable, and safe to repeat.
+
+    One that fails does not hold up the others; RuntimeError at the end, for the alarm.
+    """
+    purged = deleted = failed = 0
+    after: UUID | None = UUID(int=0)
+    while after is not None and context.get_remaining_time_in_millis() > RESERVE:
+        with db.as_system("find who left", read_only=True) as tx:
+            people_left = deletion.due(tx, clock.now(), after=after, limit=PEOPLE)
+        after = people_left[-1] if people_left else None
+        for user_id in people_left:
+            if context.get_remaining_time_in_millis() <= RESERVE:
+                break
+            try:
+                purged += _purge(user_id)
+            except Exception:
+                logger.exception("could not forget somebody; tried again tomorrow", user_id=str(user_id))
+                failed += 1
+    for what in retention.SWEEPS:
+        try:
+            deleted += _sweep(what, context)
+        except Exception:
+            logger.exception("could not sweep; tried again tomorrow", what=what)
+            failed += 1
+    metrics.add_metric("AccountsPurged", MetricUnit.Count, purged)
+    logger.info("nightly", purged=purged, deleted=deleted, failed=failed)
+    if failed:
+        raise RuntimeError(f"{failed} parts of the nightly work failed")
+    return {"purged": purged, "deleted": deleted}
+
+
+def _purge(user_id: UUID) -> bool:
+    """Storage first: once the row says that they are forgotten nobody looks there again."""
+    bucket = load(NightlySettings).uploads_bucket
+    with db.as_system("find what somebody who left has in storage", read_only=True) as tx:
+        objects = people.objects(tx, user_id)
+    for each in objects:
+        storage.erase(bucket, each.key)
+    with db.as_system("forget somebody who left") as tx:
+        return deletion.purge(tx, user_id, clock.now())
+
+
+def _sweep(what: str, context: LambdaContext) -> int:
+    deleted = 0
+    while context.get_remaining_time_in_millis() > RESERVE:
+        with db.as_system(f"sweep {what}") as tx:
+            swept = retention.SWEEPS[what](tx, clock.now())
+        deleted += swept
+        if swept < retention.BATCH:
+            break
+    return deleted

@@ -8,14 +8,16 @@ from datetime import datetime
 
 from chally import outbox
 from chally.db import Tx
-from identity import passwords, queries, rules, tokens
-from identity.queries import User
+from identity import passwords, rules, tokens
+from identity.queries import registrations as queries
+from identity.queries import users
+from identity.queries.users import User
 
 
 def register(tx: Tx, *, email: str, username: str, password: str, timezone: str, now: datetime) -> None:
     """Keep the wish for an account, and send its mail; to a known address go other words. Safe to repeat.
 
-    `password` is normalised and checked. Raises `UsernameTaken`. Every path hashes once, verifies once and writes one
+    `password` was checked. Raises `UsernameTaken`. Every path hashes once, verifies once and writes one
     row and one mail, so that they take the same time.
     """
     password_hash = passwords.make(password)
@@ -36,7 +38,7 @@ def register(tx: Tx, *, email: str, username: str, password: str, timezone: str,
         now=now,
         expires_at=now + rules.MAIL_TOKEN_LIFE,
     )
-    account = queries.account_by_email(tx, email)
+    account = users.account_by_email(tx, email)
     if account is None:
         values, template, to = {"username": username, "token": token}, "verify_email", email
     else:
@@ -49,7 +51,7 @@ def confirm(tx: Tx, token: str, now: datetime) -> User:
     registration = queries.take_registration(tx, tokens.digest(token), now)
     if registration is None:
         raise rules.TokenInvalid
-    user = queries.add_user(tx, registration, now)
+    user = users.add_user(tx, registration, now)
     if user is None:  # the address has an account by another of its links
         raise rules.TokenInvalid
     queries.drop_registrations(tx, registration.email, now)

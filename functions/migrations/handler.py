@@ -4,6 +4,7 @@ It connects as the database's administrator to the instance itself (the proxy wo
 schemas where they are missing, and migrates as `chally_owner`, which therefore owns everything.
 """
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, str]:
 
 def migrate(connection: Connection) -> str:
     """Create roles and schemas where missing, run the open migrations; answers the revision reached."""
-    connection.execute(text("select pg_advisory_lock(:lock)"), {"lock": LOCK})
+    _take_turns(connection)
     _prepare(connection)
     connection.commit()
     connection.execute(text("set role chally_owner"))
@@ -56,6 +57,15 @@ def migrate(connection: Connection) -> str:
     connection.commit()
     logger.info("migrated", revision=revision)
     return str(revision)
+
+
+def _take_turns(connection: Connection) -> None:
+    """Wait for another deploy that migrates. Asking, not waiting inside a statement: CREATE INDEX CONCURRENTLY waits
+    for every statement that is running, and the two would wait for each other.
+    """
+    while not connection.execute(text("select pg_try_advisory_lock(:lock)"), {"lock": LOCK}).scalar_one():
+        connection.commit()
+        time.sleep(0.5)
 
 
 def _prepare(connection: Connection) -> None:

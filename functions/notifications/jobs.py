@@ -7,7 +7,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chally import clock, db, idempotency, outbox
-from chally.log import logger, metrics
+from chally.log import job, logger, metrics
 from chally.outbox import Message
 from chally.settings import OutboxSettings, load
 from notifications import mail, queries, reminders
@@ -20,6 +20,7 @@ RESERVE = 15_000
 
 @metrics.log_metrics(raise_on_empty_metrics=False)
 @logger.inject_lambda_context(clear_state=True)
+@job
 def reminders_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Every minute: write mails for the reminders that are due."""
     sent = 0
@@ -36,6 +37,7 @@ def reminders_handler(event: dict[str, Any], context: LambdaContext) -> dict[str
 
 @metrics.log_metrics(raise_on_empty_metrics=False)
 @logger.inject_lambda_context(clear_state=True)
+@job
 def outbox_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """On every nudge, and every minute: deliver what is due. A failure is recorded and tried again later."""
     delivered = failed = 0

@@ -13,6 +13,11 @@ class Mail:
     text: str
 
 
+# Of what an owner should know of, and may not have done: never a token, only the way to take the account back.
+_NOT_YOU = (
+    "If it was not you, set a new password at once; that signs out every device:\n\n"
+    "{public_url}/v1/auth/password/forgot\n"
+)
 _TEMPLATES = {
     "verify_email": Mail(
         "Confirm your address for Chally, {username}",
@@ -23,8 +28,77 @@ _TEMPLATES = {
     ),
     "account_exists": Mail(
         "You already have an account at Chally",
-        "Hello {username},\n\nsomebody, probably you, tried to register at Chally with this address. You already have"
-        " an account: just sign in.\n\nIf it was not you, you need not do anything.\n",
+        "Hello {username},\n\nsomebody, probably you, asked for an account at Chally with this address. You already"
+        " have one: just sign in. If you have forgotten your password, set a new one here:\n\n"
+        "{public_url}/v1/auth/password/forgot\n\nIf it was not you, you need not do anything.\n",
+    ),
+    "magic_link": Mail(
+        "Your link to sign in to Chally",
+        "Hello {username},\n\nsign in by this link, within 15 minutes. It works once:\n\n"
+        "{public_url}/v1/auth/magic-link/verify?token={token}\n\n"
+        "If you did not ask for it, ignore this mail, and pass the link on to nobody: whoever has it can sign in.\n",
+    ),
+    "password_reset": Mail(
+        "Set a new password for Chally",
+        "Hello {username},\n\nset a new password by this link, within 15 minutes. It works once:\n\n"
+        "{public_url}/v1/auth/password/reset?token={token}\n\n"
+        "If you did not ask for it, ignore this mail: your password stays as it is. Pass the link on to nobody.\n",
+    ),
+    "email_change": Mail(
+        "Confirm your new address for Chally",
+        "Hello {username},\n\nyou want this to be the address of your account at Chally. Confirm it by this link,"
+        " within 15 minutes. It works once:\n\n"
+        "{public_url}/v1/auth/email/confirm?token={token}\n\n"
+        "If you did not ask for it, ignore this mail: without the link nothing happens.\n",
+    ),
+    "unlock": Mail(
+        "Many wrong passwords for your account at Chally",
+        "Hello {username},\n\nsomebody tried to sign in to your account with a wrong password, many times. To protect"
+        " it we now let such attempts wait for up to 15 minutes each. Your password is as it was.\n\n"
+        "If it was you, this link ends the wait. It is good for 15 minutes, once:\n\n"
+        "{public_url}/v1/auth/unlock?token={token}\n\n"
+        "If it was not you, you need not do anything. If your password is one that others may guess, set a better"
+        " one:\n\n{public_url}/v1/auth/password/forgot\n",
+    ),
+    "session_reuse": Mail(
+        "We have ended one of your sign-ins at Chally",
+        "Hello {username},\n\na key of one of your sign-ins was used twice, so somebody may have copied it. We have"
+        " ended that sign-in, and whoever used it must sign in again. A device that was restored from a backup"
+        " can cause this, too.\n\nIf you cannot explain it, set a new password; that signs out every device:\n\n"
+        "{public_url}/v1/auth/password/forgot\n",
+    ),
+    "password_changed": Mail(
+        "Your password for Chally was changed",
+        "Hello {username},\n\nthe password of your account was changed, and your other devices were signed out. If it"
+        " was you, all is well.\n\n" + _NOT_YOU,
+    ),
+    "email_changed": Mail(
+        "Your account at Chally has another address",
+        "Hello {username},\n\nthe address of your account was changed, and this one belongs to it no more. If it was"
+        " you, all is well.\n\nIf it was not you: sign in with your username, {username}, and your password; change"
+        " the password, which signs out every other device, and then the address. If you cannot sign in any"
+        " more, answer this mail at once, and we help you.\n",
+    ),
+    "second_factor_changed": Mail(
+        "How you sign in to Chally was changed",
+        "Hello {username},\n\n{change} If it was you, all is well.\n\n" + _NOT_YOU,
+    ),
+    "deletion_requested": Mail(
+        "Your account at Chally will be deleted",
+        "Hello {username},\n\nyou asked us to delete your account. It is hidden and signed out from now on, and on"
+        " {purged_on} all that we hold on you is deleted for good.\n\nIf you change your mind, sign in before then:"
+        " that keeps the account.\n\n" + _NOT_YOU + "\nThen sign in, so that the account stays.\n",
+    ),
+    "deletion_cancelled": Mail(
+        "Your account at Chally stays",
+        "Hello {username},\n\nyou have signed in, so your account is not deleted. Welcome back!\n\n" + _NOT_YOU,
+    ),
+    "export_ready": Mail(
+        "Your data from Chally is ready",
+        "Hello {username},\n\nthe export that you asked for is ready, as a ZIP file:\n\n{link}\n\n"
+        "The link stops working after a while, and whoever has it can open it, so keep it to yourself. If you did not"
+        " ask for the export, set a new password; that signs out every device:\n\n"
+        "{public_url}/v1/auth/password/forgot\n",
     ),
     "reminder": Mail(
         "Still open: {title}",

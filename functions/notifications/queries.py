@@ -29,9 +29,10 @@ class Reminder:
 
 @dataclass(frozen=True, slots=True)
 class Due(Reminder):
-    """A reminder whose time has come; `runs`: its challenge is active."""
+    """A reminder whose time has come; `runs`: its challenge is active; `wanted`: its person wants any, and is here."""
 
     runs: bool
+    wanted: bool
 
 
 def contact(tx: Tx, user_id: UUID) -> Contact | None:
@@ -86,16 +87,18 @@ def take_due(tx: Tx, now: datetime, limit: int) -> list[Due]:
         """
         update notifications.reminders r set sent_at = %(now)s
         from (
-            select r.participant_id, r.local_date, c.status = 'active' as runs
+            select r.participant_id, r.local_date, c.status = 'active' as runs,
+                coalesce(who.wants_reminders, false) as wanted
             from notifications.reminders r
             join challenges.participants p on p.id = r.participant_id
             join challenges.challenges c on c.id = p.challenge_id
+            left join identity.contacts who on who.id = r.user_id
             where r.due_at <= %(now)s and r.sent_at is null and r.cleared_at is null
             order by r.due_at limit %(limit)s for update of r skip locked
         ) as due
         where r.participant_id = due.participant_id and r.local_date = due.local_date
         returning r.participant_id, r.local_date, r.user_id, r.title, r.timezone, r.due_at, r.closes_at,
-            due.runs
+            due.runs, due.wanted
         """,
         {"now": now, "limit": limit},
         row=Due,

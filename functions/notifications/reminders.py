@@ -28,8 +28,9 @@ def send_due(tx: Tx, now: datetime, limit: int) -> int:
     """Move due reminders to the outbox; answers how many were taken. One transaction: none is lost, none sent twice."""
     due = queries.take_due(tx, now, limit)
     for reminder in due:
-        if reminder.closes_at <= now or not reminder.runs:
-            continue  # the job was away while the window closed, or the challenge is paused: it would only annoy
+        if reminder.closes_at <= now or not reminder.runs or not reminder.wanted:
+            # the job was away while the window closed, the challenge is paused, or they want none: it would only annoy
+            continue
         closes = reminder.closes_at.astimezone(_zone(reminder.timezone))
         values = {"title": reminder.title, "closes": f"{closes:%H:%M}", "timezone": str(closes.tzinfo)}
         outbox.add(tx, "mail", {"template": "reminder", "user_id": str(reminder.user_id), "values": values})

@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from challenges import standings
 from challenges.language import Rules
 from chally import clock, db
-from chally.log import logger, metrics
+from chally.log import job, logger, metrics
 from chally.settings import VerdictsSettings, load
 from notifications import reminders
 from proofs import fingerprints, images, queries, rules, storage
@@ -27,6 +27,7 @@ _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_fail
 
 @metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
+@job
 def verdicts_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Decide on each upload of a batch of S3 "Object Created" events, which come at least once, late and in any order.
 

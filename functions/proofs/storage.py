@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
 
-from chally import aws
+from chally import aws, storage
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
@@ -47,37 +46,25 @@ def presign_put(
 ) -> Upload:
     """Sign a PUT of `content_length` bytes with this type and SHA-256 from `now` on for as long as `expires`.
 
-    All three are among the signed headers, so storage refuses anything else. `endpoint_url` is that of a local AWS,
-    which is addressed by path; null means S3 itself, addressed by the bucket's own host name.
-    https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+    All three are among the signed headers, so storage refuses anything else. `endpoint_url`: see `chally.storage`.
     """
-    # Imported here: the other routes of the function need no botocore, and nothing needs a boto3 client.
-    from botocore.auth import S3SigV4QueryAuth
-    from botocore.awsrequest import AWSRequest
-
-    base = f"{endpoint_url.rstrip('/')}/{bucket}" if endpoint_url else f"https://{bucket}.s3.{region}.amazonaws.com"
     headers = {
         "content-length": str(content_length),
         "content-type": content_type,
         "x-amz-checksum-sha256": sha256_base64,
     }
-    request = AWSRequest("PUT", f"{base}/{quote(key)}", headers=headers)
-    request.context["timestamp"] = now.strftime("%Y%m%dT%H%M%SZ")
-    frozen = credentials.get_frozen_credentials()
-    signer = S3SigV4QueryAuth(frozen, "s3", region)
-    # What the signer's `add_auth` does too, but always with the clock's own time.
-    request.params = {
-        "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
-        "X-Amz-Credential": signer.scope(request),
-        "X-Amz-Date": request.context["timestamp"],
-        "X-Amz-Expires": str(int(expires.total_seconds())),
-        "X-Amz-SignedHeaders": signer.signed_headers(signer.headers_to_sign(request)),
-    }
-    if frozen.token:
-        request.params["X-Amz-Security-Token"] = frozen.token
-    signature = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
-    query = urlencode({**request.params, "X-Amz-Signature": signature}, quote_via=quote)
-    return Upload(f"{request.url}?{query}", headers, now + expires)
+    url = storage.presign(
+        "PUT",
+        bucket=bucket,
+        key=key,
+        expires=expires,
+        now=now,
+        region=region,
+        endpoint_url=endpoint_url,
+        credentials=credentials,
+        headers=headers,
+    )
+    return Upload(url, headers, now + expires)
 
 
 def read(bucket: str, key: str, version_id: str | None, *, max_bytes: int) -> bytes | None:

@@ -3,12 +3,12 @@
 from typing import Annotated, Any, Literal
 
 import psycopg
-from fastapi import Depends
+from fastapi import Depends, Request
 from pydantic import BaseModel
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from chally import actor, aws, db, http
-from chally.errors import Forbidden, NotFound, Unauthenticated, Unavailable
+from chally.errors import NotFound, Unavailable
 from chally.log import logger
 from chally.settings import SystemSettings, load
 from system import docs, openapi
@@ -77,15 +77,12 @@ async def jwks(response: Response) -> KeysOut:
     return KeysOut(keys=[key.jwk for key in actor.public_keys()])
 
 
-async def _reader(credentials: http.Bearer) -> None:
+async def _reader(request: Request, credentials: http.Bearer) -> None:
     """In prod the documentation is for admins; elsewhere for everybody."""
     if load(SystemSettings).stage != "prod":
         return
-    if credentials is None:
-        raise Unauthenticated
-    reader = actor.authenticate(credentials.credentials, issuer=load(SystemSettings).public_url)
-    if reader.role != "admin":
-        raise Forbidden("The documentation is for admins here.")
+    with db.as_user(http.actor(request, credentials), read_only=True) as tx:
+        actor.check_role(tx.session, "admin")
 
 
 Reader = Annotated[None, Depends(_reader)]

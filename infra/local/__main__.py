@@ -1,6 +1,7 @@
 """`python -m infra.local <command>`: what the Makefile's targets run."""
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -73,9 +74,15 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _invoke(arguments: argparse.Namespace) -> int:
-    from infra.local import logs
+    from infra.local import invocation
 
-    return logs.invoke(_workspace(arguments), arguments.function)
+    return invocation.invoke(_place(arguments), arguments.function, arguments.payload)
+
+
+def _role(arguments: argparse.Namespace) -> None:
+    from infra.local import invocation
+
+    invocation.set_role(_place(arguments), arguments.email, arguments.role)
 
 
 def _synth(arguments: argparse.Namespace) -> None:
@@ -119,6 +126,11 @@ def _workspace(arguments: argparse.Namespace) -> Workspace:
     return Workspace.open(arguments.directory, arguments.port, arguments.postgres_port)
 
 
+def _place(arguments: argparse.Namespace) -> Workspace | str:
+    """The local system, or the stage in AWS that was named."""
+    return _workspace(arguments) if arguments.stage == "local" else str(arguments.stage)
+
+
 def _print_urls(outputs: dict[str, str], steps: Steps) -> None:
     bold = Palette(sys.stdout)
     names = {"api_url": "API", "docs_url": "Docs", "mailbox_url": "Mailbox", "aws_url": "Local AWS"}
@@ -150,7 +162,14 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("doctor", parents=[place], help="what is missing, and how to fix it").set_defaults(run=_doctor)
     invoke = commands.add_parser("invoke", parents=[place], help="run a function as its schedule would")
     invoke.add_argument("function", help="the suffix of its name, as challenge-windows")
+    invoke.add_argument("--payload", type=json.loads, default={}, help="the event, as JSON")
+    invoke.add_argument("--stage", default="local", help="where: local, or a stage in AWS")
     invoke.set_defaults(run=_invoke)
+    role = commands.add_parser("role", parents=[place], help="give somebody a role")
+    role.add_argument("email", help="the mail address they signed up with")
+    role.add_argument("role", choices=("user", "moderator", "admin"))
+    role.add_argument("--stage", default="local", help="where: local, or a stage in AWS")
+    role.set_defaults(run=_role)
 
     synth = commands.add_parser("synth", help="synthesise stages into cdk.out/<stage>")
     synth.add_argument("stage", nargs="*", help="default: all")

@@ -39,8 +39,11 @@ def alive(workspace: Workspace) -> bool:
 
 
 def api_url(workspace: Workspace) -> str:
-    """The base URL of the API, in the form that needs no DNS; the tag `ms-custom-id` pins its id."""
-    return f"{endpoint(workspace)}/_aws/execute-api/{API_ID}"
+    """The base URL of the API, in the form that needs no DNS; the tag `ms-custom-id` pins its id.
+
+    Its host has a name: browsers make no passkeys for pages of a bare IP address.
+    """
+    return f"{external_url() or f'http://localhost:{workspace.aws_port}'}/_aws/execute-api/{API_ID}"
 
 
 def session(workspace: Workspace) -> Session:

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from infra import assets
+from infra import assets, names
 from infra.bootstrap import CDK, NODE, ROOT, environment
 from infra.local import aws, database
 from infra.local.progress import ChildFailed, LocalError, Steps, run
 from infra.local.workspace import API_ID, Workspace
 
-STACK = "chally-local"
+STACK = names.stack("local")
 CLOUD_STAGES = ("staging", "prod")
 
 _SNAPSHOT_SECONDS = 60
@@ -104,9 +104,18 @@ def outputs(workspace: Workspace) -> dict[str, Any]:
 def functions(workspace: Workspace) -> dict[str, str]:
     """The stack's own functions: suffix → name. Those that CDK adds for its custom resources are left out."""
     pages = aws.client(workspace, "lambda").get_paginator("list_functions").paginate()
-    names = [function["FunctionName"] for page in pages for function in page["Functions"]]
-    prefix = f"{STACK}-"
-    return {name.removeprefix(prefix): name for name in sorted(names) if name.startswith(prefix) and name.islower()}
+    found = [function["FunctionName"] for page in pages for function in page["Functions"]]
+    prefix = names.function("local", "")
+    return {name.removeprefix(prefix): name for name in sorted(found) if name.startswith(prefix) and name.islower()}
+
+
+def check_function(workspace: Workspace, suffix: str) -> None:
+    """LocalError that names the functions there are, where this is none of them."""
+    found = functions(workspace)
+    if suffix not in found:
+        raise LocalError(
+            f"There is no function {suffix!r} in the local AWS.", f"There are: {', '.join(found) or 'none'}."
+        )
 
 
 def wait_for_functions(workspace: Workspace) -> None:
@@ -143,9 +152,8 @@ def synth(stages: Sequence[str], steps: Steps, output: Path = ROOT / "cdk.out") 
 
 def deploy_to_aws(stage: str, steps: Steps) -> None:
     """`cdk deploy` of a stage to the AWS account that the environment's credentials are for."""
-    if stage not in CLOUD_STAGES:
-        raise LocalError(f"There is no stage {stage!r} in AWS.", "`make deploy STAGE=staging` or STAGE=prod.")
-    account, region = _aws_identity()
+    check_cloud_stage(stage)
+    account, region = aws_identity()
     with steps.step("Layers (arm64)") as step:
         step.note = ", ".join(assets.build(assets.LAMBDA)) or "up to date"
     steps.say(f"Deploying {stage} to account {account}, {region}")
@@ -177,7 +185,14 @@ def cdk_by_hand(arguments: Sequence[str]) -> None:
     os.execve(NODE, [str(NODE), str(CDK), *arguments], environment())
 
 
-def _aws_identity() -> tuple[str, str]:
+def check_cloud_stage(stage: str) -> None:
+    """LocalError for what is no stage in AWS."""
+    if stage not in CLOUD_STAGES:
+        raise LocalError(f"There is no stage {stage!r} in AWS.", f"There are: {', '.join(CLOUD_STAGES)}.")
+
+
+def aws_identity() -> tuple[str, str]:
+    """The account that the environment's credentials are for, and the region. LocalError where there are none."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -208,7 +223,7 @@ def _inputs(workspace: Workspace) -> dict[str, str]:
 
 
 _LOCAL_EXAMPLE = {
-    "CHALLY_PUBLIC_URL": "http://127.0.0.1:4566/_aws/execute-api/chally",
+    "CHALLY_PUBLIC_URL": "http://localhost:4566/_aws/execute-api/chally",
     "CHALLY_DATABASE_OWNER_URL": "postgresql://postgres@127.0.0.1/chally",
     "CHALLY_DATABASE_APP_URL": "postgresql://chally_app@127.0.0.1/chally",
     "CHALLY_DATABASE_SYSTEM_URL": "postgresql://chally_system@127.0.0.1/chally",

@@ -1,11 +1,11 @@
 """What the functions logged, from CloudWatch Logs in the local AWS, and what the servers printed."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
+from infra import names
 from infra.local import aws, database, deployment
 from infra.local.progress import LocalError, Palette
 from infra.local.workspace import Workspace
@@ -27,7 +27,7 @@ def show(workspace: Workspace, *, function: str | None, follow: bool, minutes: f
         _servers(workspace)
         raise LocalError("The local AWS does not run, so there are no function logs.", "`make up` starts it.")
     if function:
-        _check(workspace, function)
+        deployment.check_function(workspace, function)
     _print(_events(workspace, function, since, seen))
     if not function:
         _servers(workspace)
@@ -36,33 +36,14 @@ def show(workspace: Workspace, *, function: str | None, follow: bool, minutes: f
         _print(_events(workspace, function, since, seen))
 
 
-def invoke(workspace: Workspace, function: str) -> int:
-    """Runs a function as a schedule would, and prints its answer; 1 if it failed."""
-    name = _check(workspace, function)
-    answer = aws.client(workspace, "lambda").invoke(FunctionName=f"{name}:live", Payload=b"{}")
-    payload = json.loads(answer["Payload"].read() or b"null")
-    print(json.dumps(payload, indent=2))
-    return 1 if answer.get("FunctionError") else 0
-
-
-def _check(workspace: Workspace, function: str) -> str:
-    """The full name of a function; LocalError that names those there are."""
-    names = deployment.functions(workspace)
-    if function not in names:
-        raise LocalError(
-            f"There is no function {function!r} in the local AWS.", f"There are: {', '.join(names) or 'none'}."
-        )
-    return names[function]
-
-
 def _events(workspace: Workspace, function: str | None, since: int, seen: set[str]) -> Iterator[tuple[str, str]]:
     """(function, line) of the events not seen yet."""
     client = aws.client(workspace, "logs")
-    prefix = f"/aws/lambda/{deployment.STACK}-{function or ''}"
+    prefix = f"/aws/lambda/{names.function('local', function or '')}"
     found: list[tuple[int, str, str]] = []
     groups = client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
     for group in (group["logGroupName"] for page in groups for group in page["logGroups"]):
-        name = group.rsplit("/", 1)[-1].removeprefix(f"{deployment.STACK}-")
+        name = group.rsplit("/", 1)[-1].removeprefix(names.function("local", ""))
         if not name.islower() or (function and name != function):
             continue  # A custom resource of CDK's, or another function whose name begins alike.
         pages = client.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since)

@@ -101,7 +101,7 @@ class TestCreate:
 
     def test_a_token_whose_account_is_gone_makes_nothing(self, owner: Client, database: Database) -> None:
         database.execute("delete from identity.users")
-        assert owner.post("/v1/challenges", challenge_body(clock.now())).code == "unauthenticated"
+        assert owner.post("/v1/challenges", challenge_body(clock.now())).code == "session_ended"
 
     def test_keys_are_each_persons_own(self, owner: Client, stranger: Client) -> None:
         body = challenge_body(clock.now())

@@ -1,13 +1,16 @@
 """A local system of the tests' own: deployed once, on free ports and in a directory of its own, beside any other."""
 
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -16,6 +19,7 @@ from infra.bootstrap import ROOT
 from infra.local import system as local
 from infra.local.workspace import Workspace
 
+Eventually = Callable[..., Any]
 PATIENCE = 120  # seconds that a condition may take on a busy machine; what is usual is far less
 
 
@@ -73,3 +77,44 @@ def eventually() -> Callable[..., Any]:
         return found
 
     return wait
+
+
+@dataclass
+class Person:
+    system: System
+    username: str
+    email: str
+    token: str
+
+    def call(self, method: str, path: str, body: object = None) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self.token}"}
+        return self.system.api.request(method, path, json=body, headers=headers)
+
+    def prove(self, challenge: dict[str, Any], data: bytes, content_type: str = "image/jpeg") -> str:
+        """Asks for an upload and makes it; answers the proof's id."""
+        asked = self.call(
+            "POST",
+            f"/v1/challenges/{challenge['id']}/proofs",
+            {"content_type": content_type, "content_length": len(data), "sha256": sha256(data).hexdigest()},
+        )
+        assert asked.status_code == 201, asked.text
+        upload = asked.json()["upload"]
+        sent = httpx.put(upload["url"], content=data, headers=upload["headers"])
+        assert sent.status_code == 200, sent.text
+        return str(asked.json()["proof"]["id"])
+
+
+@pytest.fixture
+def person(system: System, eventually: Eventually) -> Callable[[str], Person]:
+    def sign_up(timezone: str) -> Person:
+        username = f"u{uuid4().hex[:12]}"
+        email = f"{username}@example.com"
+        body = {"email": email, "username": username, "password": "long enough for us", "timezone": timezone}
+        assert system.api.post("/v1/auth/register", json=body).status_code == 202
+        mail = eventually(lambda: system.mails(email), "the mail")[0]
+        token = re.search(r"\?token=(\S+)", mail["BodyText"])
+        assert token is not None
+        session = system.api.post("/v1/auth/verify-email", json={"token": token[1]}).json()
+        return Person(system, username, email, session["access_token"])
+
+    return sign_up

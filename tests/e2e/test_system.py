@@ -1,11 +1,8 @@
 """The deployed system, over HTTP and S3 as a client would; events, queues and schedules are the real ones."""
 
-import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
@@ -19,52 +16,10 @@ from botocore.exceptions import ClientError
 from infra.local import aws, database, story
 from infra.local.photo import Photo
 from tests.conftest import challenge_body
-from tests.e2e.conftest import System, infra_local
+from tests.e2e.conftest import Eventually, Person, System, infra_local
 from tests.factories import photo
 
 pytestmark = pytest.mark.e2e
-Eventually = Callable[..., Any]
-
-
-@dataclass
-class Person:
-    system: System
-    username: str
-    email: str
-    token: str
-
-    def call(self, method: str, path: str, body: object = None) -> httpx.Response:
-        headers = {"authorization": f"Bearer {self.token}"}
-        return self.system.api.request(method, path, json=body, headers=headers)
-
-    def prove(self, challenge: dict[str, Any], data: bytes, content_type: str = "image/jpeg") -> str:
-        """Asks for an upload and makes it; answers the proof's id."""
-        asked = self.call(
-            "POST",
-            f"/v1/challenges/{challenge['id']}/proofs",
-            {"content_type": content_type, "content_length": len(data), "sha256": sha256(data).hexdigest()},
-        )
-        assert asked.status_code == 201, asked.text
-        upload = asked.json()["upload"]
-        sent = httpx.put(upload["url"], content=data, headers=upload["headers"])
-        assert sent.status_code == 200, sent.text
-        return str(asked.json()["proof"]["id"])
-
-
-@pytest.fixture
-def person(system: System, eventually: Eventually) -> Callable[[str], Person]:
-    def sign_up(timezone: str) -> Person:
-        username = f"u{uuid4().hex[:12]}"
-        email = f"{username}@example.com"
-        body = {"email": email, "username": username, "password": "long enough for us", "timezone": timezone}
-        assert system.api.post("/v1/auth/register", json=body).status_code == 202
-        mail = eventually(lambda: system.mails(email), "the mail")[0]
-        token = re.search(r"\?token=(\S+)", mail["BodyText"])
-        assert token is not None
-        session = system.api.post("/v1/auth/verify-email", json={"token": token[1]}).json()
-        return Person(system, username, email, session["access_token"])
-
-    return sign_up
 
 
 def verdict(person: Person, proof_id: str, eventually: Eventually) -> dict[str, Any]:
@@ -130,7 +85,7 @@ def test_the_schedules_run_at_their_rates(system: System) -> None:
         scheduler.get_schedule(Name=schedule["Name"])["ScheduleExpression"]
         for schedule in scheduler.list_schedules()["Schedules"]
     )
-    assert rates == ["rate(1 minute)", "rate(1 minute)", "rate(15 minutes)"]
+    assert rates == [*["rate(1 day)"] * 2, *["rate(1 minute)"] * 3, "rate(15 minutes)"]
 
 
 def test_windows_can_be_precomputed_by_hand(system: System) -> None:

@@ -12,7 +12,7 @@ STAGES = ("local", "staging", "prod")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
     inputs = Inputs.model_construct(
         commit="abc123",
-        public_url="http://127.0.0.1:4566/_aws/execute-api/chally",
+        public_url="http://localhost:4566/_aws/execute-api/chally",
         database_app_url="postgresql://chally_app@127.0.0.1/chally",
         database_system_url="postgresql://chally_system@127.0.0.1/chally",
         database_owner_url="postgresql://postgres@127.0.0.1/chally",

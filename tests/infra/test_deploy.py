@@ -100,13 +100,26 @@ class TestSettings:
     def test_the_deployer_says_who_may_call_and_who_sends(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CHALLY_CORS_ORIGINS", "https://a.example,https://b.example")
         monkeypatch.setenv("CHALLY_MAIL_FROM", "club@a.example")
+        monkeypatch.setenv("CHALLY_RELYING_PARTY_ID", "a.example")
         settings = load("prod")
+        assert settings.relying_party_id == "a.example"
         assert settings.cors_origins == ("https://a.example", "https://b.example")
         assert settings.mail_from == "club@a.example"
 
     def test_a_domain_needs_its_certificate(self) -> None:
         with pytest.raises(ValueError, match="go together"):
             load("prod", Inputs.model_construct(domain_name="api.chally.example"))
+
+    @pytest.mark.parametrize("given", ["other.example", "example.", "ally.example", "www.chally.example"])
+    def test_passkeys_are_for_a_host_that_a_page_can_have(self, given: str) -> None:
+        with pytest.raises(ValueError, match="CHALLY_RELYING_PARTY_ID"):
+            load("prod", Inputs.model_construct(relying_party_id=given, cors_origins=("https://chally.example",)))
+
+    def test_a_page_and_the_api_can_share_their_passkeys(self) -> None:
+        inputs = Inputs.model_construct(
+            relying_party_id="chally.example", domain_name="api.chally.example", certificate_arn="arn:x"
+        )
+        assert load("prod", inputs).relying_party_id == "chally.example"
 
 
 class TestMonitoring:
@@ -130,6 +143,7 @@ class TestMonitoring:
                 assert ("ApproximateNumberOfMessagesVisible", f"{path}.QueueName") in watched
         assert ("5xx", "Gateway/Api") in watched
         assert ("Latency", "Gateway/Api") in watched
+        assert ("SigningKeyAgeDays", "identity") in watched
         for metric in ("CPUUtilization", "DatabaseConnections", "FreeStorageSpace"):
             assert (metric, "Database/Instance") in watched
         assert ("DatabaseConnectionsCurrentlySessionPinned", "Database/Proxy") in watched
@@ -142,7 +156,7 @@ class TestOrder:
         assert migrate in aws.dependencies("Database/Proxy/ProxyTargetGroup")
         assert {migrate, "Database/Proxy/ProxyTargetGroup"} <= aws.dependencies(make_keys)
         for alias in aws.resources("AWS::Lambda::Alias"):
-            if aws.suffix(alias) not in ("migrations", "identity-keys"):
+            if aws.suffix(alias) != "migrations":
                 assert make_keys in aws.dependencies(alias)
 
     def test_a_new_migration_is_run_and_no_migration_is_not(self, tmp_path: Path) -> None:
@@ -159,8 +173,8 @@ class TestOrder:
 class TestAssembly:
     def test_outputs_keep_their_names(self, template: Template) -> None:
         functions = (
-            *("Identity", "IdentityKeys", "Challenges", "ChallengeWindows", "Proofs", "ProofVerdicts"),
-            *("Reminders", "Outbox", "System", "Migrations"),
+            *("Identity", "IdentityKeys", "IdentityRoles", "IdentityExports", "IdentityNightly", "Challenges"),
+            *("ChallengeWindows", "Proofs", "ProofVerdicts", "Reminders", "Outbox", "System", "Migrations"),
         )
         others = {"ApiUrl", "UploadsBucket", "OutboxQueueUrl", "VerdictsQueueUrl"}
         assert template.body["Outputs"].keys() == others | {f"{name}FunctionName" for name in functions}

@@ -7,6 +7,7 @@ from tests.infra.template import Template, many
 OUTBOX = "Notifications/OutboxQueue/Queue.Arn"
 VERDICTS = "Proofs/VerdictsQueue/Queue.Arn"
 UPLOADS = "Storage/Uploads.Arn/uploads/*"
+EXPORTS = "Storage/Uploads.Arn/exports/*"
 SIGNING_SECRET = "Identity/SigningSecret.Id"
 CONSUME = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
@@ -14,10 +15,25 @@ SEND = ("sqs:SendMessage", OUTBOX)
 FAIL = ("sqs:SendMessage", "Failures.Arn")
 
 MAY = {
-    "identity": {SEND, ("secretsmanager:GetSecretValue", SIGNING_SECRET)},
+    "identity": {SEND, ("secretsmanager:GetSecretValue", SIGNING_SECRET), ("s3:GetObject", EXPORTS)},
     "identity-keys": {
+        FAIL,
         ("secretsmanager:GetSecretValue", SIGNING_SECRET),
         ("secretsmanager:PutSecretValue", SIGNING_SECRET),
+    },
+    "identity-roles": set(),
+    "identity-exports": {
+        SEND,
+        FAIL,
+        ("s3:GetObject", UPLOADS),
+        ("s3:PutObject", EXPORTS),
+        ("s3:ListBucket", "Storage/Uploads.Arn"),
+    },
+    "identity-nightly": {
+        FAIL,
+        ("s3:DeleteObjectVersion", UPLOADS),
+        ("s3:DeleteObjectVersion", EXPORTS),
+        ("s3:ListBucketVersions", "Storage/Uploads.Arn"),
     },
     "challenges": {SEND},
     "challenge-windows": {FAIL},
@@ -38,6 +54,9 @@ MAY = {
 CONNECTS_AS = {
     "identity": {"chally_app", "chally_system"},
     "identity-keys": {"chally_system"},
+    "identity-roles": {"chally_system"},
+    "identity-exports": {"chally_system"},
+    "identity-nightly": {"chally_system"},
     "challenges": {"chally_app"},
     "challenge-windows": {"chally_system"},
     "proofs": {"chally_app"},
@@ -116,11 +135,19 @@ class TestEverybodyElse:
 
     def test_the_scheduler_invokes_the_scheduled_aliases(self, template: Template) -> None:
         assert template.allowed("Scheduler") == {
+            ("lambda:InvokeFunction", "Identity/Keys/Live"),
             ("lambda:InvokeFunction", "Challenges/Windows/Live"),
+            ("lambda:InvokeFunction", "Identity/Exports/Live"),
+            ("lambda:InvokeFunction", "Identity/Nightly/Live"),
             ("lambda:InvokeFunction", "Notifications/Outbox/Live"),
             ("lambda:InvokeFunction", "Notifications/Reminders/Live"),
             FAIL,
         }
+
+    def test_who_deletes_looks_nowhere_else(self, template: Template) -> None:
+        statements = template.statements(template.role("identity-nightly"))
+        (listing,) = [s for s in statements if many(s["Action"]) == ["s3:ListBucketVersions"]]
+        assert listing["Condition"] == {"StringLike": {"s3:prefix": ["uploads/*", "exports/*"]}}
 
     def test_nobody_is_allowed_a_wildcard_of_actions(self, template: Template) -> None:
         documents = [p["PolicyDocument"] for p in template.properties("AWS::IAM::Policy").values()]

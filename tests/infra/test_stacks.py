@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 
+from identity import archive
+from identity.rules import EXPORT_LEASE, EXPORT_LIFE
 from infra.settings import Domain, Inputs, load
 from tests.infra.template import Template, many, synthesise
 
 HANDLERS = {
     "identity": "identity.routes.handler",
     "identity-keys": "identity.jobs.signing_keys_handler",
+    "identity-roles": "identity.jobs.roles_handler",
+    "identity-exports": "identity.jobs.exports_handler",
+    "identity-nightly": "identity.jobs.nightly_handler",
     "challenges": "challenges.routes.handler",
     "challenge-windows": "challenges.jobs.windows_handler",
     "proofs": "proofs.routes.handler",
@@ -22,7 +27,10 @@ HANDLERS = {
     "system": "system.routes.handler",
     "migrations": "migrations.handler.handler",
 }
-AT_DEPLOY = {"identity-keys", "migrations"}
+# Of these nobody waits for a cold start: a deploy runs them, or a schedule once a day, or a person by hand.
+# And AWS takes no snapshot of a function with a larger disk.
+NO_SNAPSHOT = {"identity-keys", "identity-roles", "identity-exports", "identity-nightly", "migrations"}
+NOT_TRIGGERED = {"identity-roles", "migrations"}
 
 ROUTES = {
     "ANY /v1/auth/{proxy+}": "identity",
@@ -58,7 +66,7 @@ class TestFunctions:
         assert template.properties("AWS::Logs::LogGroup")[group]["RetentionInDays"] >= 7
         assert "ReservedConcurrentExecutions" not in function
         snap_start = function.get("SnapStart")
-        assert snap_start == (None if suffix in AT_DEPLOY else {"ApplyOn": "PublishedVersions"})
+        assert snap_start == (None if suffix in NO_SNAPSHOT else {"ApplyOn": "PublishedVersions"})
 
     @pytest.mark.parametrize("suffix", HANDLERS)
     def test_each_is_told_what_it_loads(self, template: Template, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +86,11 @@ class TestFunctions:
 
         assert set(HANDLERS.values()) == set(BY_HANDLER)
 
+    def test_an_export_has_room_and_its_lease_outlives_the_function(self, template: Template) -> None:
+        function = template.functions()["identity-exports"]
+        assert function["EphemeralStorage"]["Size"] * 2**20 > archive.LIMIT + 200_000_000
+        assert function["Timeout"] < EXPORT_LEASE.total_seconds()
+
     def test_layers_are_those_they_need(self, template: Template) -> None:
         more = {"proof-verdicts": ["ImagingLayer"], "migrations": ["MigrationsLayer"]}
         for suffix, function in template.functions().items():
@@ -91,12 +104,15 @@ class TestFunctions:
             *(s["Target"]["Arn"] for s in template.properties("AWS::Scheduler::Schedule").values()),
         ]
         invoked = {template.suffix(template.text(target)) for target in targets}
-        assert invoked == HANDLERS.keys() - AT_DEPLOY
+        assert invoked == HANDLERS.keys() - NOT_TRIGGERED
 
     def test_schedules(self, template: Template) -> None:
         schedules = template.properties("AWS::Scheduler::Schedule").values()
         rates = {template.suffix(template.text(s["Target"]["Arn"])): s["ScheduleExpression"] for s in schedules}
         assert rates == {
+            "identity-keys": "rate(1 day)",
+            "identity-exports": "rate(1 minute)",
+            "identity-nightly": "rate(1 day)",
             "challenge-windows": "rate(15 minutes)",
             "outbox": "rate(1 minute)",
             "reminders": "rate(1 minute)",
@@ -155,8 +171,10 @@ class TestBuckets:
         assert uploads["VersioningConfiguration"] == {"Status": "Enabled"}
         assert uploads["NotificationConfiguration"]["EventBridgeConfiguration"]["EventBridgeEnabled"] is True
         assert set(uploads["PublicAccessBlockConfiguration"].values()) == {True}
-        temporary, leftovers = uploads["LifecycleConfiguration"]["Rules"]
+        temporary, exports, leftovers = uploads["LifecycleConfiguration"]["Rules"]
         assert (temporary["Prefix"], temporary["ExpirationInDays"]) == ("uploads/", 30)
+        assert (exports["Prefix"], exports["ExpirationInDays"]) == ("exports/", EXPORT_LIFE.days)
+        assert exports["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
         assert leftovers["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
         (cors,) = uploads["CorsConfiguration"]["CorsRules"]
         assert cors["AllowedMethods"] == ["PUT"]
@@ -194,10 +212,17 @@ class TestApi:
         assert not {"$context.path", "$context.customDomain.basePathMatched"} & set(logged.values())
 
     def test_functions_know_its_address(self, template: Template) -> None:
-        local = "http://127.0.0.1:4566/_aws/execute-api/chally"
+        local = "http://localhost:4566/_aws/execute-api/chally"
         for suffix in HANDLERS:
             address = template.environment(suffix)["CHALLY_PUBLIC_URL"]
             assert address == (local if template.settings.local else "Gateway/Api.ApiEndpoint")
+
+    def test_passkeys_are_for_its_own_host_and_for_pages_that_may_call(self, template: Template) -> None:
+        told = template.environment("identity")
+        local = template.settings.local
+        assert told["CHALLY_RELYING_PARTY_ID"] == ("localhost" if local else "Gateway/Api.ApiEndpoint[/2]")
+        own = "http://localhost:4566" if local else "Gateway/Api.ApiEndpoint"
+        assert json.loads(told["CHALLY_ORIGINS"]) == [*template.settings.cors_origins, own]
 
     def test_a_domain_of_its_own_is_the_only_way_in(self, tmp_path: Path) -> None:
         certificate = "arn:aws:acm:eu-central-1:123456789012:certificate/1"
@@ -207,7 +232,10 @@ class TestApi:
         template = synthesise(settings, tmp_path)
         assert template.only("AWS::ApiGatewayV2::Api")["DisableExecuteApiEndpoint"] is True
         assert template.only("AWS::ApiGatewayV2::DomainName")["DomainName"] == "api.chally.example"
-        assert template.environment("identity")["CHALLY_PUBLIC_URL"] == "https://api.chally.example"
+        told = template.environment("identity")
+        assert told["CHALLY_PUBLIC_URL"] == "https://api.chally.example"
+        assert told["CHALLY_RELYING_PARTY_ID"] == "api.chally.example"
+        assert json.loads(told["CHALLY_ORIGINS"]) == ["https://chally.example", "https://api.chally.example"]
 
 
 def _denies_plain_http(policy: Any) -> bool:

@@ -84,6 +84,19 @@ class TestReminders:
         assert remind() == 1
         assert len(mails()) == before
 
+    def test_not_to_who_wants_none(
+        self, owner: Client, person: Join, database: Database, mails: Mails, at: Callable[[datetime], None]
+    ) -> None:
+        ((code,),) = database.execute("select invite_code from challenges.challenges")
+        other = person("other", "Asia/Tokyo")
+        assert other.post(f"/v1/challenges/{code}/join").status == 201
+        assert owner.patch("/v1/me", {"notifications": {"reminders": False}}).status == 200
+        before = len(mails())
+        at(due(database))
+        assert remind() == 2
+        assert [mail["user_id"] for mail in mails()[before:]] == [other.user["id"]]
+        assert remind() == 0
+
     def test_a_zone_that_is_none_stops_nobody(
         self, owner: Client, database: Database, mails: Mails, at: Callable[[datetime], None]
     ) -> None:

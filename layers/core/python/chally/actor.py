@@ -1,14 +1,19 @@
-"""Who is asking: the person behind a verified access token (RFC 9068, RS256)."""
+"""Who is asking: the person behind a verified access token (RFC 9068, RS256), and the session they speak through."""
 
+import base64
+import binascii
+import json
+import re
 import time
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal, Self
 from uuid import UUID
 
 import jwt
 
 from chally import db
-from chally.errors import Unauthenticated
+from chally.errors import AppError, Forbidden, Unauthenticated
 
 AUDIENCE = "chally"
 ALGORITHM = "RS256"
@@ -17,15 +22,61 @@ TYPE = "at+jwt"
 KEYS_LIVE = 300.0
 KEYS_LOOK_AGAIN = 5.0
 MAX_TOKEN_LENGTH = 4096
+COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]+)")
+PARAMETERS = {"alg", "kid", "typ"}
+CLAIMS = {"iss", "aud", "sub", "sid", "iat", "exp", "jti"}
+MAX_LIFE = 3600  # seconds; ours live for a quarter of that
+SKEW = 5.0  # seconds: two machines' clocks
+# How long a sign-in, or a second factor, counts as fresh: see `check_fresh`.
+FRESH = timedelta(minutes=10)
+
+Role = Literal["user", "moderator", "admin"]
+
+
+class StepUpRequired(AppError):
+    status = 403
+    code = "step_up_required"
+    detail = "Confirm that it is you: POST /v1/me/step-up, or sign in again. That is good for ten minutes."
+
+
+class SecondFactorRequired(AppError):
+    status = 403
+    code = "second_factor_required"
+    detail = "This takes a second factor: turn one on, and sign in with it."
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A signed-in person: their id, the session they speak through, and their role."""
+    """A signed-in person: their id, and the session they speak through. `csrf`: the token is one for cookies."""
 
     user_id: UUID
     session_id: UUID
-    role: str
+    csrf: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What the database knows of an actor's session at this moment. `authenticated_at`: when they last proved who they
+    are; `second_factor`: whether with one.
+    """
+
+    role: Role
+    authenticated_at: datetime
+    second_factor: bool
+
+
+def check_fresh(session: Session, now: datetime) -> None:
+    """Raise `StepUpRequired` unless the person proved lately who they are."""
+    if now - session.authenticated_at > FRESH:
+        raise StepUpRequired
+
+
+def check_role(session: Session, *roles: Role) -> None:
+    """Raise `Forbidden` to other roles, and `SecondFactorRequired` to who signed in without one."""
+    if session.role not in roles:
+        raise Forbidden
+    if not session.second_factor:
+        raise SecondFactorRequired
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +95,23 @@ class _Keys:
     def find(self, kid: str) -> jwt.PyJWK | None:
         age = time.monotonic() - self._read_at
         if age > KEYS_LIVE or (kid not in self._keys and age > KEYS_LOOK_AGAIN):
-            self._keys = {key.kid: jwt.PyJWK(key.jwk, algorithm=ALGORITHM) for key in public_keys()}
+            self._keys = {key.kid: jwt.PyJWK(key.jwk, ALGORITHM) for key in public_keys() if _verifies(key.jwk)}
             self._read_at = time.monotonic()
         return self._keys.get(kid)
 
     def forget(self) -> None:
         self._keys.clear()
         self._read_at = float("-inf")
+
+
+def _verifies(jwk: dict[str, Any]) -> bool:
+    """Whether a key is for verifying RS256 and nothing else (RFC 7517, 4.2 to 4.4; RFC 8725, 3.1)."""
+    return (
+        jwk.get("kty") == "RSA"
+        and jwk.get("alg") == ALGORITHM
+        and jwk.get("use", "sig") == "sig"
+        and "verify" in jwk.get("key_ops", ["verify"])
+    )
 
 
 keys = _Keys()
@@ -67,28 +128,84 @@ def public_keys() -> list[SigningKey]:
         )
 
 
-def authenticate(token: str, *, issuer: str) -> Actor:
-    """The person a bearer token speaks for. Everything is pinned: algorithm, type, issuer, audience, known kid.
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A compact JWS (RFC 7515, 7.1) whose form is ours. Its payload says nothing before `is_signed_by` does."""
 
-    Raises `Unauthenticated` for anything else; nothing in the token chooses a key by URL or by value.
+    kid: str
+    typ: object
+    payload: bytes
+    _input: bytes
+    _signature: bytes
+
+    @classmethod
+    def read(cls, token: str) -> Self:
+        """Raises `Unauthenticated` for whatever is none of ours by its form: another algorithm, a parameter that we do
+        not use (so nothing chooses a key by URL or value, and nothing is critical), a second spelling of a token.
+        """
+        found = COMPACT.fullmatch(token) if len(token) <= MAX_TOKEN_LENGTH else None
+        if found is None:
+            raise Unauthenticated
+        header, payload, signature = (_decode(part) for part in found.groups())
+        parameters = _members(header)
+        kid = parameters.get("kid")
+        if parameters.keys() - PARAMETERS or parameters.get("alg") != ALGORITHM or not isinstance(kid, str):
+            raise Unauthenticated
+        return cls(kid, parameters.get("typ"), payload, token.rpartition(".")[0].encode(), signature)
+
+    def is_signed_by(self, key: jwt.PyJWK) -> bool:
+        """Whether the signature is the key's, by RS256."""
+        return key.Algorithm.verify(self._input, key.key, self._signature)
+
+
+def authenticate(token: str, *, issuer: str) -> Actor:
+    """The person an access token speaks for. Everything is pinned: algorithm, type, issuer, audience, known kid.
+
+    Raises `Unauthenticated` for anything else.
     """
+    signed = Signed.read(token)
+    key = keys.find(signed.kid) if signed.typ == TYPE else None
+    if key is None or not signed.is_signed_by(key):
+        raise Unauthenticated
+    claims = _members(signed.payload)
+    csrf = claims.pop("csrf", None)  # only in one for cookies
+    if claims.keys() != CLAIMS or (claims["iss"], claims["aud"]) != (issuer, AUDIENCE):
+        raise Unauthenticated
+    if not isinstance(csrf, str | None):
+        raise Unauthenticated
+    issued, expires = claims["iat"], claims["exp"]
+    if type(issued) is not int or type(expires) is not int or not 0 < expires - issued <= MAX_LIFE:
+        raise Unauthenticated
+    if not issued - SKEW <= time.time() < expires:
+        raise Unauthenticated
     try:
-        if len(token) > MAX_TOKEN_LENGTH:
-            raise Unauthenticated
-        header = jwt.get_unverified_header(token)
-        if set(header) != {"alg", "typ", "kid"} or header["typ"] != TYPE or header["alg"] != ALGORITHM:
-            raise Unauthenticated
-        key = keys.find(str(header["kid"]))
-        if key is None:
-            raise Unauthenticated
-        claims = jwt.decode(
-            token,
-            key,
-            algorithms=[ALGORITHM],
-            audience=AUDIENCE,
-            issuer=issuer,
-            options={"require": ["iss", "aud", "sub", "sid", "iat", "exp", "jti"]},
-        )
-        return Actor(UUID(claims["sub"]), UUID(claims["sid"]), str(claims.get("role", "user")))
-    except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
+        return Actor(UUID(claims["sub"]), UUID(claims["sid"]), csrf)
+    except (ValueError, TypeError, AttributeError):
         raise Unauthenticated from None
+
+
+def _members(part: bytes) -> dict[str, Any]:
+    """A JSON object, of which no member comes twice (RFC 7515, 4; RFC 7519, 4)."""
+    try:
+        parsed = json.loads(part.decode(), object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
+        raise Unauthenticated from None
+    if not isinstance(parsed, dict):
+        raise Unauthenticated
+    return parsed
+
+
+def _decode(part: str) -> bytes:
+    try:
+        decoded = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+    except binascii.Error:
+        raise Unauthenticated from None
+    if base64.urlsafe_b64encode(decoded).decode().rstrip("=") != part:
+        raise Unauthenticated  # stray bits at the end: another spelling of the same bytes
+    return decoded
+
+
+def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({name for name, _ in members}) < len(members):
+        raise Unauthenticated
+    return dict(members)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import psycopg
 from psycopg.rows import class_row, scalar_row
 
-from chally.errors import Unavailable
+from chally.errors import SessionEnded, Unavailable
 from chally.log import logger
 from chally.settings import DatabaseSettings, load
 
 if TYPE_CHECKING:
-    from chally.actor import Actor
+    from chally.actor import Actor, Session
 
 Role = Literal["chally_app", "chally_system"]
 Params = Mapping[str, object]
@@ -30,7 +30,43 @@ class Tx:
     def __init__(self, connection: psycopg.Connection[Any], actor: "Actor | None") -> None:
         self._connection = connection
         self.actor = actor
+        self._session: Session | None = None
         self.wrote_outbox = False
+
+    @property
+    def session(self) -> "Session":
+        """The actor's session, as it is now. LookupError in a transaction that has no actor."""
+        if self._session is None:
+            raise LookupError("nobody is signed in here")
+        return self._session
+
+    def identify(self, *, read_only: bool, reason: str) -> None:
+        """Say who is asking, in the round trip that asks for their session. Raises `SessionEnded` when it is over."""
+        actor = self.actor
+        with self._connection.cursor() as cursor:
+            row = cursor.execute(
+                "select set_config('chally.actor', %(actor)s, true), set_config('chally.reason', %(reason)s, true),"
+                " set_config('chally.traceparent', %(traceparent)s, true),"
+                " set_config('transaction_read_only', %(read_only)s, true), s.role, s.authenticated_at, s.second_factor"
+                " from (select) as always left join core.session(%(session)s, %(user)s) s on true",
+                {
+                    "actor": str(actor.user_id) if actor else "",
+                    "reason": reason,
+                    "traceparent": traceparent,
+                    "read_only": "on" if read_only else "off",
+                    "session": actor.session_id if actor else None,
+                    "user": actor.user_id if actor else None,
+                },
+            ).fetchone()
+        if actor is None:
+            return
+        from chally.actor import Session
+
+        assert row is not None
+        role, authenticated_at, second_factor = row[-3:]
+        if role is None:
+            raise SessionEnded
+        self._session = Session(role, authenticated_at, second_factor)
 
     def all[T](self, sql: str, params: Params, *, row: type[T]) -> list[T]:
         """Every row, as `row` (a dataclass with the columns' names)."""
@@ -80,6 +116,15 @@ def as_system(reason: str, *, read_only: bool = False) -> Iterator[Tx]:
         yield tx
 
 
+@contextmanager
+def as_account(actor: "Actor", reason: str, *, read_only: bool = False) -> Iterator[Tx]:
+    """A transaction in the name of a person, with the system's rights: for what even they may not read of themselves,
+    such as their password's hash. Whoever opens one names the person in every statement.
+    """
+    with _transaction("chally_system", actor=actor, read_only=read_only, reason=reason) as tx:
+        yield tx
+
+
 _connections: dict[Role, psycopg.Connection[Any]] = {}
 _open: set[Role] = set()
 # What the request carried, for every transaction of it (set by `chally.http`).
@@ -95,7 +140,7 @@ def _transaction(role: Role, *, actor: "Actor | None", read_only: bool, reason: 
         connection = _ready(role)
         tx = Tx(connection, actor)
         with connection.transaction():
-            _identify(connection, actor, read_only, reason)
+            tx.identify(read_only=read_only, reason=reason)
             yield tx
     except psycopg.Error as error:
         if error.diag.message_primary is not None:
@@ -111,20 +156,6 @@ def _transaction(role: Role, *, actor: "Actor | None", read_only: bool, reason: 
         _open.discard(role)
     if tx.wrote_outbox:
         _nudge()
-
-
-def _identify(connection: psycopg.Connection[Any], actor: "Actor | None", read_only: bool, reason: str) -> None:
-    connection.execute(
-        "select set_config('chally.actor', %(actor)s, true), set_config('chally.reason', %(reason)s, true),"
-        " set_config('chally.traceparent', %(traceparent)s, true),"
-        " set_config('transaction_read_only', %(read_only)s, true)",
-        {
-            "actor": str(actor.user_id) if actor else "",
-            "reason": reason,
-            "traceparent": traceparent,
-            "read_only": "on" if read_only else "off",
-        },
-    )
 
 
 def _ready(role: Role) -> psycopg.Connection[Any]:

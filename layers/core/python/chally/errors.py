@@ -1,6 +1,8 @@
 """Errors that a client sees. Subclasses live beside the rules that raise them; `chally.http` renders them."""
 
+import math
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import ClassVar, TypedDict
 
 
@@ -17,6 +19,8 @@ class AppError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     detail: str = "Something went wrong on our side. Try again in a moment."
+    extra: Mapping[str, object] = {}
+    """Further members of the problem, for errors that a client goes on from."""
 
     def __init__(
         self,
@@ -43,6 +47,12 @@ class Unauthenticated(AppError):
     detail = "Sign in first: send Authorization: Bearer with a valid access token."
 
 
+class SessionEnded(AppError):
+    status = 401
+    code = "session_ended"
+    detail = "This session has ended. Sign in again."
+
+
 class Forbidden(AppError):
     status = 403
     code = "forbidden"
@@ -65,3 +75,12 @@ class Unavailable(AppError):
     status = 503
     code = "unavailable"
     detail = "The service is busy or restarting. Nothing was changed or it was changed whole: try again shortly."
+
+
+class RateLimited(AppError):
+    status = 429
+    code = "rate_limited"
+    detail = "Too many attempts. Wait as long as Retry-After says, in seconds, and try again."
+
+    def __init__(self, wait: timedelta) -> None:
+        super().__init__(headers={"Retry-After": str(max(1, math.ceil(wait.total_seconds())))})

@@ -4,6 +4,7 @@ A context's `routes` ends with `handler = lambda_handler(router)`.
 """
 
 import asyncio
+import json
 import re
 import secrets
 import time
@@ -23,7 +24,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chally import clock, db, idempotency, problems
+from chally import audit, clock, cookies, db, idempotency, problems, redaction
 from chally.actor import Actor, authenticate
 from chally.errors import AppError, PayloadTooLarge, Unauthenticated, Unavailable
 from chally.log import logger, metrics
@@ -52,12 +53,27 @@ _bearer = HTTPBearer(auto_error=False, description="An access token, from any ca
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-async def _actor(credentials: Bearer) -> Actor:
-    if credentials is None:
+def actor(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Actor:
+    """Who is asking, by a bearer token or by cookies. Raises `Unauthenticated`, `TwoCredentials`, `CsrfFailed`."""
+    cookie = request.cookies.get(cookies.ACCESS)
+    if credentials is not None and cookie is not None:
+        raise cookies.TwoCredentials
+    issuer = load(HttpSettings).public_url
+    if cookie is not None:
+        found = authenticate(cookie, issuer=issuer)
+        cookies.check(request, found.csrf)
+    elif credentials is not None:
+        found = authenticate(credentials.credentials, issuer=issuer)
+        if found.csrf is not None:  # a token for a cookie: somebody took it out of a browser
+            raise Unauthenticated
+    else:
         raise Unauthenticated
-    actor = authenticate(credentials.credentials, issuer=load(HttpSettings).public_url)
-    logger.append_keys(user_id=str(actor.user_id))
-    return actor
+    logger.append_keys(user_id=str(found.user_id))
+    return found
+
+
+async def _actor(request: Request, credentials: Bearer) -> Actor:
+    return actor(request, credentials)
 
 
 CurrentActor = Annotated[Actor, Depends(_actor)]
@@ -78,6 +94,13 @@ async def _user_tx(
         yield tx
 
 
+async def _account_tx(request: Request, actor: CurrentActor) -> AsyncIterator[db.Tx]:
+    with db.as_account(
+        actor, f"{request.method} {request.url.path}", read_only=request.method in ("GET", "HEAD")
+    ) as tx:
+        yield tx
+
+
 async def _anonymous_tx(request: Request) -> AsyncIterator[db.Tx]:
     with db.as_anonymous(read_only=request.method in ("GET", "HEAD")) as tx:
         yield tx
@@ -90,6 +113,8 @@ async def _system_tx(request: Request) -> AsyncIterator[db.Tx]:
 
 # `scope="function"`: the transaction ends before the answer leaves, so a failing COMMIT is not answered with success.
 UserTx = Annotated[db.Tx, Depends(_user_tx, scope="function")]
+# For one's own account. It records no idempotency keys: its answers hold secrets, which must not be stored.
+AccountTx = Annotated[db.Tx, Depends(_account_tx, scope="function")]
 AnonymousTx = Annotated[db.Tx, Depends(_anonymous_tx, scope="function")]
 SystemTx = Annotated[db.Tx, Depends(_system_tx, scope="function")]
 
@@ -142,6 +167,9 @@ class _Observed:
         request_id = _request_id(scope)
         scope["chally.request_id"] = request_id
         db.traceparent = _continue(request.headers.get("traceparent"))
+        audit.origin = audit.Origin(
+            request_id, request.client.host if request.client else None, request.headers.get("user-agent", "")[:200]
+        )
         logger.append_keys(request_id=request_id, trace_id=db.traceparent.split("-")[1])
         headers = {"x-request-id": request_id} | SECURITY_HEADERS
         if load(HttpSettings).stage != "local":
@@ -162,7 +190,7 @@ class _Observed:
         if len(body.get("body", b"")) > MAX_BODY:
             await problems.answer(request, PayloadTooLarge())(scope, receive, send_dressed)
         else:
-            await self._answer(request, _once(body), send_dressed)
+            await self._answer(request, body, send_dressed)
         elapsed = (time.perf_counter() - began) * 1000
         route = getattr(scope.get("route"), "path", "none")
         logger.info("request", method=scope["method"], route=route, status=status, ms=round(elapsed, 1))
@@ -171,12 +199,24 @@ class _Observed:
         if status >= 500:
             metrics.add_metric("ServerErrors", MetricUnit.Count, 1)
 
-    async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
+    async def _answer(self, request: Request, body: Message, send: Send) -> None:
+        receive = _once(body)
         try:
             await self.app(request.scope, receive, send)
         except Exception:
-            logger.exception("unexpected error")
+            with redaction.hiding(_secrets(request, body)):
+                logger.exception("unexpected error")
             await problems.answer(request, AppError())(request.scope, receive, send)
+
+
+def _secrets(request: Request, body: Message) -> list[str]:
+    """What a request brought under a telling name: an error may quote it, without the name."""
+    try:
+        sent = json.loads(body.get("body", b""))
+    except (ValueError, RecursionError):
+        sent = None
+    said = (sent, dict(request.query_params), dict(request.headers), {"cookies": list(request.cookies.values())})
+    return list(redaction.secrets_in(said))
 
 
 def _once(message: Message) -> Receive:

@@ -1,6 +1,54 @@
-"""Structured JSON logs and metrics (EMF), from Powertools, which reads the service's name from the environment."""
+"""Structured JSON logs and metrics (EMF), from Powertools, which reads the service's name from the environment.
+
+No line holds a secret or a whole mail address, whatever somebody logs: see `chally.redaction`.
+"""
+
+import functools
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
-logger = Logger(utc=True, use_rfc3339=True)
+from chally import redaction
+
+
+class Formatter(LambdaPowertoolsFormatter):
+    """Powertools' lines, redacted."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        try:
+            return super().format(record)
+        except Exception as error:  # logging would print the record to stderr, as it is
+            line = {"level": record.levelname, "message": "a line that could not be written", "location": record.name}
+            return json.dumps(line | {"exception_name": type(error).__name__})
+
+    def serialize(self, log: Any) -> str:
+        return super().serialize(redaction.redact(log))  # type: ignore[arg-type]
+
+
+class Failed(Exception):
+    """What a job raised, its words redacted."""
+
+
+def job[**P, R](handler: Callable[P, R]) -> Callable[P, R]:
+    """Around a job's entry point: the Lambda runtime prints what a function raises, past this log."""
+
+    @functools.wraps(handler)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return handler(*args, **kwargs)
+        except Exception as error:
+            words = redaction.redact_text(str(error))
+            if words == str(error):
+                raise
+            logger.exception("failed")
+            raise Failed(f"{type(error).__name__}: {words}") from None
+
+    return guarded
+
+
+logger = Logger(logger_formatter=Formatter(utc=True, use_rfc3339=True))
 metrics = Metrics()

@@ -42,7 +42,9 @@ def answer(request: Request, error: AppError) -> JSONResponse:
     headers = dict(error.headers)
     if error.status == 401:
         headers.setdefault("WWW-Authenticate", "Bearer")
-    return JSONResponse(problem.model_dump(exclude_none=True), error.status, headers, media_type=MEDIA_TYPE)
+    return JSONResponse(
+        problem.model_dump(exclude_none=True) | dict(error.extra), error.status, headers, media_type=MEDIA_TYPE
+    )
 
 
 def from_validation(error: RequestValidationError) -> AppError:

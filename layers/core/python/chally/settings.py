@@ -47,11 +47,31 @@ class HttpSettings(OutboxWriterSettings):
 
 
 class IdentitySettings(HttpSettings):
+    """`relying_party_id` is the host that passkeys are bound to; `origins` are the pages that may ask for them."""
+
     signing_secret_arn: str
+    uploads_bucket: str
+    # set by the local AWS only; real S3 is addressed by bucket and region
+    endpoint_url: str | None = Field(default=None, validation_alias="AWS_ENDPOINT_URL")
+    relying_party_id: str
+    origins: tuple[str, ...]
 
 
 class SigningKeysSettings(DatabaseSettings):
     signing_secret_arn: str
+
+
+class RolesSettings(DatabaseSettings):
+    pass
+
+
+class ExportsSettings(OutboxWriterSettings):
+    uploads_bucket: str
+    public_url: str
+
+
+class NightlySettings(DatabaseSettings):
+    uploads_bucket: str
 
 
 class ChallengesSettings(HttpSettings):
@@ -102,6 +122,9 @@ class MigrationSettings(Settings):
 BY_HANDLER: dict[str, type[Settings]] = {
     "identity.routes.handler": IdentitySettings,
     "identity.jobs.signing_keys_handler": SigningKeysSettings,
+    "identity.jobs.roles_handler": RolesSettings,
+    "identity.jobs.exports_handler": ExportsSettings,
+    "identity.jobs.nightly_handler": NightlySettings,
     "challenges.routes.handler": ChallengesSettings,
     "challenges.jobs.windows_handler": WindowsSettings,
     "proofs.routes.handler": ProofsSettings,

@@ -1,0 +1,139 @@
+"""The keys we hold: what signs access tokens, derives refresh and CSRF tokens, and seals what must be read again.
+
+Kept as one secret in Secrets Manager. A new signing key is published before it signs (`signs_from`), so that every
+reader knows it by then; the one before stays until its last token has expired. See `identity.jobs`.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Self
+from uuid import UUID
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from chally.actor import ALGORITHM, AUDIENCE, TYPE
+from identity.rules import ACCESS_LIFE
+
+SECRET_LIVES = 300  # seconds that a function trusts the secret it has read
+NONCE = 12  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """An RSA key: its id, its private half (PEM), and from when on it signs (seconds since the epoch)."""
+
+    kid: str
+    private_key: str
+    signs_from: float
+
+    @classmethod
+    def make(cls, signs_from: datetime) -> Self:
+        """A new RSA-2048 key."""
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        return cls(secrets.token_hex(8), pem, signs_from.timestamp())
+
+    def public_jwk(self) -> dict[str, Any]:
+        """The public half, as it is published (RFC 7517)."""
+        algorithm = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256)
+        public = algorithm.prepare_key(self.private_key).public_key()  # type: ignore[union-attr]
+        jwk: dict[str, Any] = algorithm.to_jwk(public, as_dict=True)
+        return {"kty": jwk["kty"], "n": jwk["n"], "e": jwk["e"], "kid": self.kid, "use": "sig", "alg": ALGORITHM}
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """Signing keys, oldest first, and two keys that are never rotated (hex, 256 bits)."""
+
+    keys: tuple[SigningKey, ...]
+    refresh_key: str
+    sealing_key: str
+
+    @classmethod
+    def make(cls, now: datetime) -> Self:
+        """New keys, of which the first may sign at once: nobody holds any token yet."""
+        return cls((SigningKey.make(now),), secrets.token_hex(32), secrets.token_hex(32))
+
+    @classmethod
+    def loads(cls, text: str) -> Self:
+        """Read a secret. ValueError, TypeError or KeyError for what is none of ours."""
+        stored = json.loads(text)
+        return cls(tuple(SigningKey(**key) for key in stored["keys"]), stored["refresh_key"], stored["sealing_key"])
+
+    def dumps(self) -> str:
+        return json.dumps(asdict(self))
+
+    def signing(self, now: datetime) -> SigningKey:
+        """The newest key whose time has come."""
+        return max(
+            (key for key in self.keys if key.signs_from <= now.timestamp()),
+            key=lambda key: key.signs_from,
+            default=self.keys[0],
+        )
+
+    def access_token(self, *, issuer: str, user_id: UUID, session_id: UUID, csrf: str | None, now: datetime) -> str:
+        """A JWT that says who is speaking, for 15 minutes. `csrf` is the digest that makes it one for cookies."""
+        claims = {
+            "iss": issuer,
+            "aud": AUDIENCE,
+            "sub": str(user_id),
+            "sid": str(session_id),
+            "iat": int(now.timestamp()),
+            "exp": int((now + ACCESS_LIFE).timestamp()),
+            "jti": secrets.token_hex(16),
+        }
+        if csrf is not None:
+            claims["csrf"] = csrf
+        key = self.signing(now)
+        return jwt.encode(claims, _loaded(key.private_key), ALGORITHM, headers={"kid": key.kid, "typ": TYPE})
+
+    def child_of(self, refresh_token: str) -> str:
+        """The token that follows `refresh_token`, always the same: tabs that refresh at once hold the same child."""
+        derived = hmac.new(bytes.fromhex(self.refresh_key), refresh_token.encode(), hashlib.sha512).digest()
+        return _text(derived[:32])
+
+    def csrf_token(self, session_id: UUID) -> str:
+        """What goes with the cookies of a session: the same for as long as it lasts."""
+        return _text(hmac.new(bytes.fromhex(self.refresh_key), b"csrf" + session_id.bytes, hashlib.sha256).digest())
+
+    def keyed_hash(self, text: str, *, purpose: str) -> bytes:
+        """What is stored of a secret that is too short for a plain hash: without the key nobody can try them all."""
+        return hmac.new(bytes.fromhex(self.sealing_key), f"{purpose}:{text}".encode(), hashlib.sha256).digest()
+
+    def seal(self, secret: str, *, owner: UUID) -> bytes:
+        """Encrypted (AES-256-GCM) and bound to its owner: a row that is copied to somebody else does not open."""
+        nonce = secrets.token_bytes(NONCE)
+        return nonce + AESGCM(bytes.fromhex(self.sealing_key)).encrypt(nonce, secret.encode(), owner.bytes)
+
+    def unseal(self, sealed: bytes, *, owner: UUID) -> str:
+        """The other way. cryptography's InvalidTag for what was altered."""
+        aes = AESGCM(bytes.fromhex(self.sealing_key))
+        return aes.decrypt(sealed[:NONCE], sealed[NONCE:], owner.bytes).decode()
+
+
+def load(secret_arn: str) -> Keyring:
+    """The keys in force. Asks Secrets Manager: never call it inside a transaction."""
+    from aws_lambda_powertools.utilities import parameters
+
+    return Keyring.loads(parameters.get_secret(secret_arn, max_age=SECRET_LIVES))
+
+
+@lru_cache(maxsize=4)
+def _loaded(private_key: str) -> rsa.RSAPrivateKey:
+    """Kept, and not tested for being a key: that takes 30 ms, a signature 0.2, and it is one that we have made."""
+    key = load_pem_private_key(private_key.encode(), None, unsafe_skip_rsa_key_validation=True)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return key
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

@@ -1,0 +1,36 @@
+"""SQL of the public halves of our signing keys. One function, one statement."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from chally.db import Tx
+
+
+def publish_key(tx: Tx, kid: str, jwk: dict[str, Any]) -> None:
+    tx.run(
+        "insert into core.signing_keys (kid, jwk) values (%(kid)s, %(jwk)s) on conflict (kid) do nothing",
+        {"kid": kid, "jwk": Jsonb(jwk)},
+    )
+
+
+def set_end(tx: Tx, kid: str, verifies_until: datetime | None) -> None:
+    """Until when tokens of a key verify; None: nobody knows yet."""
+    tx.run(
+        "update core.signing_keys set verifies_until = %(until)s"
+        " where kid = %(kid)s and verifies_until is distinct from %(until)s",
+        {"kid": kid, "until": verifies_until},
+    )
+
+
+def end_strays(tx: Tx, known: Collection[str], *, published_before: datetime, verifies_until: datetime) -> int:
+    """Keys that were published and are in no secret: of runs that ended between the two. Answers how many."""
+    return tx.run(
+        """
+        update core.signing_keys set verifies_until = %(until)s
+        where verifies_until is null and created_at < %(published_before)s and kid <> all(%(known)s)
+        """,
+        {"known": list(known), "published_before": published_before, "until": verifies_until},
+    )

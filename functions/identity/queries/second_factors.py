@@ -1,0 +1,167 @@
+"""SQL of second factors, and of sign-ins that wait for one. One function, one statement."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from chally.db import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Totp:
+    """An authenticator app. It is on once it is confirmed."""
+
+    sealed_secret: bytes
+    confirmed_at: datetime | None
+
+
+def methods(tx: Tx, user_id: UUID) -> list[str]:
+    """The second factors that a sign-in by password takes; none where there is no TOTP. `code` comes first."""
+    found: list[str] | None = tx.value(
+        """
+        select array['code']
+            || case when exists (select from identity.backup_codes b where b.user_id = t.user_id and b.used_at is null)
+                then array['backup_code'] else '{}' end
+            || case when exists (select from identity.passkeys p where p.user_id = t.user_id)
+                then array['assertion'] else '{}' end
+        from identity.totp t where t.user_id = %(user_id)s and t.confirmed_at is not null
+        """,
+        {"user_id": user_id},
+    )
+    return found or []
+
+
+def add_pending(tx: Tx, token_hash: bytes, user_id: UUID, expires_at: datetime) -> None:
+    tx.run(
+        """
+        insert into identity.pending_sign_ins (token_hash, user_id, expires_at)
+        values (%(token_hash)s, %(user_id)s, %(expires_at)s)
+        """,
+        {"token_hash": token_hash, "user_id": user_id, "expires_at": expires_at},
+    )
+
+
+def pending(tx: Tx, token_hash: bytes, now: datetime) -> UUID | None:
+    """Whose sign-in waits behind a token; None when it is unknown, used or too old."""
+    found: UUID | None = tx.value(
+        "select user_id from identity.pending_sign_ins where token_hash = %(token_hash)s and expires_at > %(now)s",
+        {"token_hash": token_hash, "now": now},
+    )
+    return found
+
+
+def drop_pending(tx: Tx, token_hash: bytes) -> None:
+    tx.run("delete from identity.pending_sign_ins where token_hash = %(token_hash)s", {"token_hash": token_hash})
+
+
+def drop_pending_of(tx: Tx, user_id: UUID) -> None:
+    """Those of an account whose first factor has changed."""
+    tx.run("delete from identity.pending_sign_ins where user_id = %(user_id)s", {"user_id": user_id})
+
+
+def drop_expired_pending(tx: Tx, now: datetime) -> int:
+    return tx.run("delete from identity.pending_sign_ins where expires_at <= %(now)s", {"now": now})
+
+
+def lock_pending(tx: Tx, token_hash: bytes, now: datetime) -> UUID | None:
+    """As `pending`, locked: of two attempts with one token the second waits for what becomes of the first."""
+    found: UUID | None = tx.value(
+        "select user_id from identity.pending_sign_ins"
+        " where token_hash = %(token_hash)s and expires_at > %(now)s for update",
+        {"token_hash": token_hash, "now": now},
+    )
+    return found
+
+
+def totp(tx: Tx, user_id: UUID) -> Totp | None:
+    return tx.maybe(
+        "select sealed_secret, confirmed_at from identity.totp where user_id = %(user_id)s",
+        {"user_id": user_id},
+        row=Totp,
+    )
+
+
+def put_totp(tx: Tx, user_id: UUID, sealed_secret: bytes, now: datetime) -> bool:
+    """Write a secret that waits for its confirmation, in place of another that waits. False: one is confirmed."""
+    touched = tx.run(
+        """
+        insert into identity.totp (user_id, sealed_secret, created_at) values (%(user_id)s, %(sealed_secret)s, %(now)s)
+        on conflict (user_id) do update set
+            sealed_secret = excluded.sealed_secret, created_at = excluded.created_at, last_step = 0
+            where totp.confirmed_at is null
+        """,
+        {"user_id": user_id, "sealed_secret": sealed_secret, "now": now},
+    )
+    return touched == 1
+
+
+def confirm_totp(tx: Tx, user_id: UUID, sealed_secret: bytes, step: int, now: datetime) -> bool:
+    """Turn on what a code of `step` was right for. False: it was replaced or turned on meanwhile."""
+    touched = tx.run(
+        """
+        update identity.totp set confirmed_at = %(now)s, last_step = %(step)s
+        where user_id = %(user_id)s and sealed_secret = %(sealed_secret)s and confirmed_at is null
+        """,
+        {"user_id": user_id, "sealed_secret": sealed_secret, "step": step, "now": now},
+    )
+    return touched == 1
+
+
+def advance_totp(tx: Tx, user_id: UUID, step: int) -> bool:
+    """Take a time step, for good. False: a code of it, or of a later one, was accepted before."""
+    touched = tx.run(
+        """
+        update identity.totp set last_step = %(step)s
+        where user_id = %(user_id)s and confirmed_at is not null and last_step < %(step)s
+        """,
+        {"user_id": user_id, "step": step},
+    )
+    return touched == 1
+
+
+def drop_totp(tx: Tx, user_id: UUID) -> bool:
+    """Whether one was on."""
+    touched = tx.run(
+        "delete from identity.totp where user_id = %(user_id)s and confirmed_at is not null", {"user_id": user_id}
+    )
+    return touched == 1
+
+
+def add_backup_codes(tx: Tx, user_id: UUID, code_hashes: Sequence[bytes]) -> None:
+    tx.run(
+        """
+        insert into identity.backup_codes (user_id, code_hash)
+        select %(user_id)s, unnest(%(code_hashes)s::bytea[])
+        """,
+        {"user_id": user_id, "code_hashes": list(code_hashes)},
+    )
+
+
+def use_backup_code(tx: Tx, user_id: UUID, code_hash: bytes, now: datetime) -> bool:
+    """Use a code up. False: there is none, or it was used before."""
+    touched = tx.run(
+        """
+        update identity.backup_codes set used_at = %(now)s
+        where user_id = %(user_id)s and code_hash = %(code_hash)s and used_at is null
+        """,
+        {"user_id": user_id, "code_hash": code_hash, "now": now},
+    )
+    return touched == 1
+
+
+def drop_backup_codes(tx: Tx, user_id: UUID) -> None:
+    tx.run("delete from identity.backup_codes where user_id = %(user_id)s", {"user_id": user_id})
+
+
+def forget_passed(tx: Tx, user_id: UUID) -> None:
+    """Nobody's session has passed a second factor where there is none left: what takes one must not go on."""
+    tx.run(
+        """
+        update identity.sessions s set second_factor = false
+        where s.user_id = %(user_id)s and s.second_factor
+          and not exists (select from identity.totp t where t.user_id = s.user_id and t.confirmed_at is not null)
+          and not exists (select from identity.passkeys p where p.user_id = s.user_id)
+        """,
+        {"user_id": user_id},
+    )

@@ -1,0 +1,124 @@
+"""SQL of accounts. One function, one statement."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from chally.db import Tx
+from identity.queries.registrations import Registration
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    id: UUID
+    email: str
+    username: str
+    timezone: str
+    role: str
+    email_verified_at: datetime | None
+    created_at: datetime
+    wants_reminders: bool
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Account(User):
+    """A user with what only sign-in may see."""
+
+    password_hash: str
+
+
+_USER = "id, email, username, timezone, role, email_verified_at, created_at, wants_reminders, deleted_at"
+
+
+def user(tx: Tx, user_id: UUID) -> User | None:
+    return tx.maybe(f"select {_USER} from identity.users where id = %(id)s", {"id": user_id}, row=User)
+
+
+def account_by_email(tx: Tx, email: str) -> Account | None:
+    return tx.maybe(
+        f"select {_USER}, password_hash from identity.users where lower(email) = lower(%(email)s)",
+        {"email": email},
+        row=Account,
+    )
+
+
+def account_by_username(tx: Tx, username: str) -> Account | None:
+    return tx.maybe(
+        f"select {_USER}, password_hash from identity.users where lower(username) = lower(%(username)s)",
+        {"username": username},
+        row=Account,
+    )
+
+
+def add_user(tx: Tx, registration: Registration, now: datetime) -> User | None:
+    """The account that a registration asked for, its address confirmed; None when the address has one already."""
+    return tx.maybe(
+        f"""
+        insert into identity.users (email, username, password_hash, timezone, email_verified_at, created_at)
+        values (%(email)s, %(username)s, %(password_hash)s, %(timezone)s, %(now)s, %(now)s)
+        on conflict (lower(email)) do nothing
+        returning {_USER}
+        """,
+        {
+            "email": registration.email,
+            "username": registration.username,
+            "password_hash": registration.password_hash,
+            "timezone": registration.timezone,
+            "now": now,
+        },
+        row=User,
+    )
+
+
+def set_password_hash(tx: Tx, user_id: UUID, password_hash: str) -> None:
+    tx.run(
+        "update identity.users set password_hash = %(password_hash)s where id = %(id)s",
+        {"id": user_id, "password_hash": password_hash},
+    )
+
+
+def lock_account(tx: Tx, user_id: UUID) -> Account | None:
+    """The account, nobody else's to change until the transaction ends: what its password proved stays true so long."""
+    return tx.maybe(
+        f"select {_USER}, password_hash from identity.users where id = %(id)s for no key update",
+        {"id": user_id},
+        row=Account,
+    )
+
+
+def set_email(tx: Tx, user_id: UUID, email: str, now: datetime) -> None:
+    tx.run(
+        "update identity.users set email = %(email)s, email_verified_at = %(now)s where id = %(id)s",
+        {"id": user_id, "email": email, "now": now},
+    )
+
+
+def change(
+    tx: Tx, user_id: UUID, *, username: str | None, timezone: str | None, wants_reminders: bool | None
+) -> User | None:
+    """The account with what is given changed; the constraint `users_username_key` says when a name is taken."""
+    return tx.maybe(
+        f"""
+        update identity.users set
+            username = coalesce(%(username)s, username), timezone = coalesce(%(timezone)s, timezone),
+            wants_reminders = coalesce(%(wants_reminders)s, wants_reminders)
+        where id = %(id)s returning {_USER}
+        """,
+        {"id": user_id, "username": username, "timezone": timezone, "wants_reminders": wants_reminders},
+        row=User,
+    )
+
+
+def set_deleted(tx: Tx, user_id: UUID, deleted_at: datetime | None) -> bool:
+    """Write down, or take back, that somebody left; False when they are forgotten already."""
+    changed = tx.run(
+        "update identity.users set deleted_at = %(deleted_at)s where id = %(id)s and purged_at is null",
+        {"id": user_id, "deleted_at": deleted_at},
+    )
+    return changed > 0
+
+
+def bcrypt_in_use(tx: Tx) -> bool:
+    """Whether any account has a hash of the former Chally still."""
+    return bool(tx.value("select exists (select from identity.users where password_hash like '$2%%')", {}))

@@ -1,0 +1,11 @@
+"""HTTP of identity: who one is, and how one proves it. A noun a file."""
+
+from chally import http
+from identity import queries
+from identity.routes import auth, links, me, passkeys, second_factors
+
+router = http.router("identity")
+for part in (auth, links, second_factors, passkeys, me):
+    router.include_router(part.router)
+
+handler = http.lambda_handler(router, queries.CONSTRAINTS)

@@ -1,0 +1,43 @@
+"""Limits: how often one may ask. GCRA in Postgres, every limit a row of `core.limits` that an operator may change.
+
+Taken in a transaction of its own, before the request's: an attempt counts whatever becomes of it.
+"""
+
+import hashlib
+import ipaddress
+from datetime import datetime, timedelta
+
+from chally import db
+from chally.errors import RateLimited
+from chally.settings import Settings, load
+
+
+def take(now: datetime, **subjects: str) -> None:
+    """Count one attempt against each limit, `name=subject`. Raises `RateLimited` when any is used up.
+
+    What any of them refuses counts against none. Subjects (addresses, ids) are stored hashed.
+    """
+    lifted = ["ip"] if load(Settings).stage == "local" else []  # there every client is 127.0.0.1
+    with db.as_anonymous() as tx:
+        wait: timedelta | None = tx.value(
+            "select max(retry_after) from core.take(%(names)s, %(subjects)s, %(lifted)s, %(now)s)",
+            {
+                "names": list(subjects),
+                "subjects": [hashlib.sha256(subject.encode()).digest() for subject in subjects.values()],
+                "lifted": lifted,
+                "now": now,
+            },
+        )
+    if wait is not None:
+        raise RateLimited(wait)
+
+
+def network(ip: str | None) -> str:
+    """Whose address it is: of IPv6 the /64, which is what one household or host commands."""
+    address = ipaddress.ip_address(ip or "0.0.0.0")  # noqa: S104 - stands for: we were not told
+    return str(ipaddress.ip_network(f"{address}/64", strict=False)) if address.version == 6 else str(address)
+
+
+def forget_old(tx: db.Tx, now: datetime) -> int:
+    """Delete what has no say any more; answers how many rows."""
+    return tx.run("delete from core.rate_limits where full_at < %(now)s", {"now": now})

@@ -1,0 +1,159 @@
+"""What no log line may hold: passwords, tokens, codes, cookies, keys, signatures, and whole mail addresses.
+
+Three ways, since none finds all: values under a telling name, in data (`{"password": …}`) and in text (`password=…`,
+reprs, query strings, headers, source lines); forms that give themselves away wherever they stand (JWTs, tokens of 256
+bits, addresses, PEM); and exact values that a request brought with it (`hiding`).
+Ids stay readable: UUIDs, kids, trace ids and hashes are lower-case hex.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+REDACTED = "[redacted]"
+DEPTH = 12
+SHORTEST_HIDDEN = 5  # characters: anything shorter is a part of many words
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_SECRET = re.compile(
+    r".*(password|passwd|passphrase|secret|token|cookie|credential|signature)s?"
+    r"|pwd|codes?|otp|otpauth|totp|qr|csrf|jwt|authorization|assertion|attestation"
+)
+# Names that end so say something of a secret, and do not hold it: secret_arn, token_type, TokenInvalid.
+_ABOUT = {"arn", "type", "id", "ids", "name", "kid", "count", "error", "exception", "invalid", "required", "reused"}
+_HARMLESS_CODES = {"status", "error", "exit", "reason"}
+_SECRET_KEYS = {"private", "sealing", "refresh", "access", "api"}
+
+_USERINFO = re.compile(r"(?<=://)[^\s/@]*:[^\s/]*(?=@)")
+_BEFORE_AT = r"""[^\s@<>()\[\]{}",;:\\/='`|&?%]"""
+_ADDRESS = re.compile(rf"(?<!{_BEFORE_AT})({_BEFORE_AT}){_BEFORE_AT}*+(@|%40)(?=[\w\[])")
+_JWT = re.compile(r"(?<![\w-])(?=[\w-]*eyJ)[\w-]++\.[\w-]++(?:\.[\w-]*+)?", re.ASCII)
+_PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
+_LONG = re.compile(r"(?<![\w-])[\w-]{43,}", re.ASCII)
+_HEX = re.compile(r"[0-9a-f-]+")
+# A name and what parts it from its value; around `=` only quoted values stand apart, or all source code would match.
+_NAME = re.compile(r"""(?<![\w-])([\w-]++)(?:\\*["'])?(?:[ \t]*+:|=|[ \t]*+=(?=[ \t]*+b?\\*["']))""")
+_VALUE = re.compile(
+    r"""[ \t]*+(?:
+        b?\\*"(?:[^"\\]|\\.)*+"?
+      | b?\\*'(?:[^'\\]|\\.)*+'?
+      | (?i:bearer|basic)\s++[^\s"',]++
+      | [\w.]++\([^)]*+\)?
+      | [\[({][^\])}]*+[\])}]?
+      | [^\s&;,"'\])}]++
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
+
+_hidden: tuple[str, ...] = ()
+
+
+@contextmanager
+def hiding(values: Iterable[str]) -> Iterator[None]:
+    """While this lasts these very values are hidden as well, and so are their reprs and JSON."""
+    global _hidden
+    before = _hidden
+    spellings = {
+        spelling
+        for value in values
+        if len(value) >= SHORTEST_HIDDEN
+        for spelling in (value, repr(value)[1:-1], json.dumps(value)[1:-1])
+    }
+    _hidden = tuple(sorted(spellings, key=len, reverse=True))
+    try:
+        yield
+    finally:
+        _hidden = before
+
+
+def secrets_in(data: object, *, telling: bool = False, depth: int = 0) -> Iterator[str]:
+    """The values under telling names, as text, at any depth of what a request sent."""
+    if isinstance(data, dict) and depth <= DEPTH:
+        for name, value in data.items():
+            yield from secrets_in(value, telling=telling or is_telling(str(name)), depth=depth + 1)
+    elif isinstance(data, list | tuple) and depth <= DEPTH:
+        for value in data:
+            yield from secrets_in(value, telling=telling, depth=depth + 1)
+    elif telling and data is not None and not isinstance(data, bool):
+        yield str(data)
+
+
+@lru_cache(maxsize=2048)
+def is_telling(name: str) -> bool:
+    """Whether what goes by this name is a secret: `current_password`, `X-CSRF-Token`, `__Host-access`, `mfaCode`."""
+    if name.lower().startswith("__host-"):
+        return True
+    words = [word.lower() for word in _WORDS.findall(name)]
+    if not words or words[-1] in _ABOUT:
+        return False
+    before = words[-2] if len(words) > 1 else ""
+    if words[-1] in ("key", "keys"):
+        return before in _SECRET_KEYS
+    if words[-1] in ("code", "codes"):
+        return before not in _HARMLESS_CODES
+    return any(_SECRET.fullmatch(word) for word in words)
+
+
+def redact(value: object, depth: int = 0) -> object:
+    """The same, for JSON, without its secrets. What JSON has no form for becomes text."""
+    if isinstance(value, str):
+        return redact_text(value)
+    if value is None or isinstance(value, int | float):
+        return value
+    if depth > DEPTH:
+        return "[too deep]"
+    if isinstance(value, dict):
+        return {_name(name): _member(name, member, depth) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact(member, depth + 1) for member in value]
+    return redact_text(str(value))
+
+
+def _member(name: object, value: object, depth: int) -> object:
+    if isinstance(name, str) and value is not None and not isinstance(value, bool) and is_telling(name):
+        return REDACTED
+    return redact(value, depth + 1)
+
+
+def _name(name: object) -> object:
+    """A member's name, which may be anything that somebody sent."""
+    return _short(name) if isinstance(name, str) and not _hidden else redact_text(str(name))
+
+
+def redact_text(text: str) -> str:
+    """A text without its secrets; of a mail address the first letter and the domain stay."""
+    for value in _hidden:
+        text = text.replace(value, REDACTED)
+    if "@" in text or "%40" in text:
+        text = _ADDRESS.sub(r"\1…\2", _USERINFO.sub(REDACTED, text))
+    if "eyJ" in text:
+        text = _JWT.sub(REDACTED, text)
+    if "PRIVATE KEY" in text:
+        text = _PEM.sub(REDACTED, text)
+    if "=" in text or ":" in text:
+        text = _redact_named(text)
+    if len(text) >= 43:
+        text = _LONG.sub(_redact_long, text)
+    return text
+
+
+_short = lru_cache(maxsize=2048)(redact_text)
+
+
+def _redact_named(text: str) -> str:
+    pieces: list[str] = []
+    done = 0
+    for found in _NAME.finditer(text):
+        if found.end() <= done or not is_telling(found[1]):
+            continue
+        value = _VALUE.match(text, found.end())
+        if value is not None:
+            pieces += text[done : found.end()], REDACTED
+            done = value.end()
+    return "".join(pieces) + text[done:] if pieces else text
+
+
+def _redact_long(found: re.Match[str]) -> str:
+    return found[0] if _HEX.fullmatch(found[0]) else REDACTED

@@ -1,0 +1,75 @@
+"""Our bucket: requests that others may make in our name for a while, and deleting for good."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+from chally import aws
+
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+
+
+def presign(
+    method: str,
+    *,
+    bucket: str,
+    key: str,
+    expires: timedelta,
+    now: datetime,
+    region: str,
+    endpoint_url: str | None,
+    credentials: "Credentials",
+    headers: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
+) -> str:
+    """The URL of one request on one object, good from `now` on for as long as `expires`.
+
+    `headers` are among what is signed, so whoever uses the URL must send them as they are; so is `query`.
+    `endpoint_url` is that of a local AWS, which is addressed by path; null means S3 itself, addressed by the bucket's
+    own host name. https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+    """
+    # Imported here: the other routes of a function need no botocore, and nothing needs a boto3 client.
+    from botocore.auth import S3SigV4QueryAuth
+    from botocore.awsrequest import AWSRequest
+
+    base = f"{endpoint_url.rstrip('/')}/{bucket}" if endpoint_url else f"https://{bucket}.s3.{region}.amazonaws.com"
+    request = AWSRequest(method, f"{base}/{quote(key)}", headers=dict(headers or {}))
+    request.context["timestamp"] = now.strftime("%Y%m%dT%H%M%SZ")
+    frozen = credentials.get_frozen_credentials()
+    signer = S3SigV4QueryAuth(frozen, "s3", region)
+    # What the signer's `add_auth` does too, but always with the clock's own time.
+    request.params = {
+        **(query or {}),
+        "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+        "X-Amz-Credential": signer.scope(request),
+        "X-Amz-Date": request.context["timestamp"],
+        "X-Amz-Expires": str(int(expires.total_seconds())),
+        "X-Amz-SignedHeaders": signer.signed_headers(signer.headers_to_sign(request)),
+    }
+    if frozen.token:
+        request.params["X-Amz-Security-Token"] = frozen.token
+    signature = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
+    return f"{request.url}?{urlencode({**request.params, 'X-Amz-Signature': signature}, quote_via=quote)}"
+
+
+def erase(bucket: str, key: str) -> int:
+    """Delete every version of an object, or with a slash at the end of all under it; answers how many. Repeatable."""
+    if not key.strip("/"):
+        raise ValueError("the whole bucket is nobody's to delete")
+    s3 = aws.client("s3")
+    erased = 0
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key):
+        found: list[ObjectIdentifierTypeDef] = [
+            {"Key": version["Key"], "VersionId": version["VersionId"]}
+            for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+            if version["Key"] == key or key.endswith("/")
+        ]
+        if found:
+            failed = s3.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True}).get("Errors")
+            if failed:
+                raise RuntimeError(f"{len(failed)} versions could not be deleted: {failed[0].get('Code')}")
+        erased += len(found)
+    return erased

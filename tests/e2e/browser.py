@@ -1,0 +1,182 @@
+"""A real Chromium over the DevTools protocol: what only a browser decides, passkeys and cookies, is tested in one."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import IO, Any, Self
+
+import websocket
+
+PATIENCE = 30  # seconds that one answer of the browser's may take on a busy machine; what is usual is far less
+LISTENING = "DevTools listening on "
+FLAGS = (
+    "--headless",
+    "--remote-debugging-port=0",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+AUTHENTICATOR = {
+    "protocol": "ctap2",
+    "transport": "internal",
+    "hasResidentKey": True,
+    "hasUserVerification": True,
+    "isUserVerified": True,
+    "automaticPresenceSimulation": True,
+}
+
+
+def find() -> Path | None:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((Path(program) for name in names if (program := shutil.which(name))), None)
+
+
+class Browser:
+    """One page of a browser that knows nothing yet: its profile is new, and is gone with it at the end."""
+
+    def __init__(self, program: Path) -> None:
+        self._program = program
+        self._log: SimpleQueue[str | None] = SimpleQueue()
+        self._calls = 0
+        self._events: list[dict[str, Any]] = []
+        self._session: str | None = None  # of the page; commands go to the browser itself until there is one
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            profile = stack.enter_context(tempfile.TemporaryDirectory(prefix="chally-browser-"))
+            self._socket = websocket.create_connection(
+                self._start(profile, stack),
+                timeout=PATIENCE,
+                suppress_origin=True,  # Chromium refuses clients that look like a web page
+            )
+            stack.callback(self._socket.shutdown)
+            page = self.call("Target.createTarget", url="about:blank")["targetId"]
+            self._session = self.call("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
+            self.call("Page.enable")
+            self.call("Page.setLifecycleEventsEnabled", enabled=True)
+            self._end = stack.pop_all()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self._end.close()
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """A DevTools command, and its answer."""
+        self._calls += 1
+        number = self._calls
+        command: dict[str, Any] = {"id": number, "method": method, "params": params}
+        if self._session:
+            command["sessionId"] = self._session
+        self._socket.send(json.dumps(command))
+        answer = self._receive(lambda message: message.get("id") == number, f"the answer to {method}")
+        if error := answer.get("error"):
+            raise RuntimeError(f"{method}: {error['message']} {error.get('data', '')}".rstrip())
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def open(self, url: str) -> None:
+        """Navigates, and waits until the page has loaded."""
+        self._events.clear()
+        answer = self.call("Page.navigate", url=url)
+        assert not answer.get("errorText"), f"{url}: {answer['errorText']}"
+        loader = answer.get("loaderId")
+        if not loader:  # only the fragment changed
+            return
+
+        def loaded(message: dict[str, Any]) -> bool:
+            params = message.get("params", {})
+            return bool(
+                message.get("method") == "Page.lifecycleEvent"
+                and params["name"] == "load"
+                and params["loaderId"] == loader
+            )
+
+        if not any(map(loaded, self._events)):  # it can come before the answer
+            self._receive(loaded, f"{url} to load")
+
+    def evaluate(self, javascript: str) -> Any:
+        """The value of an expression in the page, or of the promise that it gives."""
+        answer = self.call("Runtime.evaluate", expression=javascript, awaitPromise=True, returnByValue=True)
+        if details := answer.get("exceptionDetails"):
+            thrown = details.get("exception", {})
+            raise AssertionError(thrown.get("description") or thrown.get("value") or details["text"])
+        return answer["result"].get("value")
+
+    def cookies(self) -> list[dict[str, Any]]:
+        """All of them, of every site, as DevTools describes them."""
+        found: list[dict[str, Any]] = self.call("Storage.getCookies")["cookies"]
+        return found
+
+    def virtual_authenticator(self, **options: Any) -> str:
+        """Gives the page a passkey device that agrees to everything, and answers its id. It stays as pages change."""
+        self.call("WebAuthn.enable")
+        answer = self.call("WebAuthn.addVirtualAuthenticator", options=AUTHENTICATOR | options)
+        return str(answer["authenticatorId"])
+
+    def _start(self, profile: str, stack: ExitStack) -> str:
+        """Answers the address that DevTools listens on."""
+        # Chromium's sandbox does not work as root
+        flags = [*FLAGS, f"--user-data-dir={profile}", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+        process = subprocess.Popen(
+            [self._program, *flags],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # a group of its own, which is killed as a whole
+        )
+        assert process.stderr
+        # somebody must read it to the end: a full pipe would stop the browser
+        reader = threading.Thread(target=_read, args=(process.stderr, self._log), daemon=True)
+        reader.start()
+
+        def stop() -> None:
+            os.killpg(process.pid, signal.SIGKILL)  # still its number: nobody has waited for it yet
+            process.wait()
+            reader.join(PATIENCE)  # the log ends with the last process: after that nobody writes to the profile
+
+        stack.callback(stop)
+        said: list[str] = []
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                line = self._log.get(timeout=max(0, deadline - time.monotonic()))
+            except Empty:
+                raise TimeoutError(f"Chromium did not listen within {PATIENCE} s:\n{''.join(said)}") from None
+            if line is None:
+                raise RuntimeError(f"Chromium ended at once:\n{''.join(said)}")
+            if line.startswith(LISTENING):
+                return line.removeprefix(LISTENING).strip()
+            said.append(line)
+
+    def _receive(self, wanted: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
+        """The first such message; events that come before it are kept."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+                message: dict[str, Any] = json.loads(self._socket.recv())
+            except websocket.WebSocketTimeoutException:
+                raise TimeoutError(f"waited {PATIENCE} s for {what}") from None
+            if wanted(message):
+                return message
+            self._events.append(message)
+
+
+def _read(stream: IO[str], log: SimpleQueue[str | None]) -> None:
+    with stream:
+        for line in stream:
+            log.put(line)
+    log.put(None)

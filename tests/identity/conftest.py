@@ -1,0 +1,26 @@
+"""People with sessions, for tests of those."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from chally import outbox
+from identity import sessions
+from identity.keyring import Keyring
+from tests.conftest import PUBLIC_URL, Database
+from tests.identity.families import THREADS, Parallel, World
+
+
+@pytest.fixture
+def world(cloud: None, database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(outbox, "nudge", lambda queue_url: None)
+    return World(database, sessions.Client(None, "192.0.2.7", False, keyring, PUBLIC_URL))
+
+
+@pytest.fixture
+def parallel(world: World) -> Iterator[Parallel]:
+    with ThreadPoolExecutor(THREADS) as threads:
+        system = Parallel(world.client, world.database.system, threads)
+        yield system
+        system.close()

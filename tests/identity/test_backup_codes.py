@@ -1,0 +1,193 @@
+"""Backup codes: ten, each good once, void when there are new ones."""
+
+import re
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from chally import clock
+from chally.db import Tx
+from identity import backup_codes
+from identity.keyring import Keyring
+from tests.api import Answer, Client
+from tests.conftest import Database, Join
+from tests.identity.phone import Later, Phone, sign_in, turn_on
+
+Mails = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def kari(later: Later, person: Join) -> Client:
+    return person("kari")
+
+
+@pytest.fixture
+def owned(kari: Client, later: Later) -> tuple[Phone, list[str]]:
+    """Kari's phone and backup codes."""
+    return turn_on(kari, later)
+
+
+@pytest.fixture
+def phone(owned: tuple[Phone, list[str]]) -> Phone:
+    return owned[0]
+
+
+@pytest.fixture
+def codes(owned: tuple[Phone, list[str]]) -> list[str]:
+    return owned[1]
+
+
+def use(nobody: Client, code: str, *, username: str = "kari") -> Answer:
+    return nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, username), "backup_code": code})
+
+
+class TestMaking:
+    def test_ten_that_nobody_guesses_or_misreads(self, codes: list[str]) -> None:
+        assert len(set(codes)) == 10
+        assert all(re.fullmatch(r"[0-9a-hjkmnp-tv-z]{5}-[0-9a-hjkmnp-tv-z]{5}", code) for code in codes)
+        assert len(set(backup_codes.ALPHABET)) ** backup_codes.LENGTH >= 2**50
+        assert not set("ilou") & set(backup_codes.ALPHABET)
+
+    def test_they_are_not_stored_but_hashed_with_a_key(self, codes: list[str], database: Database) -> None:
+        """Fifty bits are few: who steals the table must not be able to try them all."""
+        rows = database.execute("select code_hash from identity.backup_codes")
+        assert len(rows) == 10
+        assert all(len(code_hash) == 32 for (code_hash,) in rows)
+
+
+class TestUsing:
+    @pytest.mark.parametrize(
+        "typed",
+        [
+            str.upper,
+            lambda code: code.replace("-", ""),
+            lambda code: code.replace("-", " "),
+            lambda code: code.replace("-", "\u2013"),
+            lambda code: f"  {code}\n",
+            lambda code: code.replace("0", "o").replace("1", "l"),
+            lambda code: code.replace("0", "O").replace("1", "I"),
+        ],
+    )
+    def test_however_it_is_typed(self, nobody: Client, codes: list[str], typed: Callable[[str], str]) -> None:
+        code = next((code for code in codes if "0" in code or "1" in code), codes[0])
+        assert use(nobody, typed(code)).status == 200
+
+    def test_each_once(self, nobody: Client, codes: list[str], database: Database, later: Later) -> None:
+        for code in codes[:2]:
+            later(timedelta(minutes=1))
+            assert use(nobody, code).status == 200
+            assert use(nobody, code).code == "second_factor_invalid"
+            assert use(nobody, code.upper()).code == "second_factor_invalid"
+        used = database.execute("select 1 from core.audit where action = 'backup_code_used'")
+        assert len(used) == 2
+
+    def test_only_by_their_owner(self, nobody: Client, codes: list[str], person: Join, later: Later) -> None:
+        turn_on(person("eve"), later)
+        assert use(nobody, codes[0], username="eve").code == "second_factor_invalid"
+        assert use(nobody, codes[0]).status == 200
+
+    def test_a_row_copied_to_somebody_else_is_worthless(
+        self, nobody: Client, kari: Client, codes: list[str], person: Join, later: Later, database: Database
+    ) -> None:
+        eve = person("eve")
+        turn_on(eve, later)
+        database.execute(
+            "insert into identity.backup_codes (user_id, code_hash)"
+            " select %(eve)s, code_hash from identity.backup_codes where user_id = %(kari)s",
+            eve=eve.user["id"],
+            kari=kari.user["id"],
+        )
+        assert use(nobody, codes[0], username="eve").code == "second_factor_invalid"
+
+    def test_of_two_at_once_one_is_accepted(
+        self, kari: Client, codes: list[str], database: Database, keyring: Keyring
+    ) -> None:
+        """The second comes while the first is not committed: it has to wait, and then to find the code used."""
+        user_id, now = UUID(kari.user["id"]), clock.now()
+        accepted: list[bool] = []
+
+        def use_it(connection: psycopg.Connection[Any]) -> None:
+            with connection.transaction():
+                accepted.append(backup_codes.use(Tx(connection, None), user_id, codes[0], keyring, now))
+
+        with psycopg.connect(database.system) as first, psycopg.connect(database.system) as second:
+            second_pid = second.info.backend_pid
+            assert backup_codes.use(Tx(first, None), user_id, codes[0], keyring, now)
+            thread = threading.Thread(target=use_it, args=(second,))
+            thread.start()
+            while not database.execute("select 1 from pg_locks where pid = %(pid)s and not granted", pid=second_pid):
+                assert thread.is_alive(), f"it did not wait, and was answered {accepted}"
+            first.commit()
+            thread.join()
+        assert accepted == [False]
+
+    @pytest.mark.parametrize("code", ["", 7, None, "0" * 41])
+    def test_says_what_is_no_code(self, nobody: Client, phone: Phone, code: object) -> None:
+        answer = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "backup_code": code})
+        assert answer.status == 422
+
+    @pytest.mark.parametrize(
+        "code", ["-", "\0", "00000-00000", "\u0660\u0661\u0662\u0663\u0664-\u0665\u0666\u0667\u0668\u0669"]
+    )
+    def test_what_is_none_of_ours(self, nobody: Client, phone: Phone, code: str) -> None:
+        assert use(nobody, code).code == "second_factor_invalid"
+
+
+class TestReplacing:
+    def test_the_old_ones_are_void(
+        self, nobody: Client, kari: Client, phone: Phone, codes: list[str], mails: Mails, database: Database
+    ) -> None:
+        answer = kari.post("/v1/me/backup-codes", {"code": phone.code()})
+        assert answer.status == 200
+        new = answer.json["backup_codes"]
+        assert len(set(new)) == 10
+        assert not set(new) & set(codes)
+        assert use(nobody, codes[0]).code == "second_factor_invalid"
+        assert use(nobody, new[0]).status == 200
+        told = [mail for mail in mails() if mail["template"] == "second_factor_changed"]
+        assert "backup codes" in told[-1]["values"]["change"]
+        made = database.execute("select user_id::text from core.audit where action = 'backup_codes_made'")
+        assert made == [(kari.user["id"],)] * 2
+
+    def test_with_a_wrong_or_used_code_they_stay(
+        self, nobody: Client, kari: Client, phone: Phone, codes: list[str]
+    ) -> None:
+        for wrong in (phone.wrong_code(), phone.code(-1)):
+            assert kari.post("/v1/me/backup-codes", {"code": wrong}).code == "second_factor_invalid"
+        assert use(nobody, codes[0]).status == 200
+
+    def test_a_backup_code_makes_no_more_of_them(self, kari: Client, codes: list[str]) -> None:
+        """Whoever finds the paper must not get ten more."""
+        assert kari.post("/v1/me/backup-codes", {"backup_code": codes[0]}).status == 422
+
+    def test_there_is_no_second_factor(self, person: Join) -> None:
+        assert person("eve").post("/v1/me/backup-codes", {"code": "123456"}).code == "totp_off"
+
+    def test_a_stranger_replaces_their_own(
+        self, nobody: Client, person: Join, phone: Phone, codes: list[str], later: Later
+    ) -> None:
+        eve = person("eve")
+        eves, _ = turn_on(eve, later)
+        assert eve.post("/v1/me/backup-codes", {"code": phone.code()}).code == "second_factor_invalid"
+        assert eve.post("/v1/me/backup-codes", {"code": eves.code()}).status == 200
+        assert use(nobody, codes[0]).status == 200
+
+    def test_guessing_is_limited(self, kari: Client, phone: Phone, later: Later) -> None:
+        later(timedelta(hours=2))
+        for _ in range(10):
+            answer = kari.post("/v1/me/backup-codes", {"code": phone.wrong_code()})
+            assert answer.code == "second_factor_invalid"
+        assert kari.post("/v1/me/backup-codes", {"code": phone.code()}).code == "rate_limited"
+
+
+def test_when_all_are_used_they_are_no_method_any_more(nobody: Client, codes: list[str], later: Later) -> None:
+    for code in codes:
+        later(timedelta(minutes=6))  # as often as the limit allows
+        assert use(nobody, code).status == 200
+    answer = nobody.post("/v1/auth/login", {"login": "kari", "password": "long enough for us"})
+    assert answer.json["methods"] == ["code"]

@@ -1,0 +1,381 @@
+"""Leaving: signed out and hidden at once, back by signing in, forgotten after 30 days with nothing left behind."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from chally import clock, db, storage
+from identity import deletion, retention
+from identity.jobs import nightly_handler
+from tests.api import Client, Context
+from tests.conftest import Database, Join
+from tests.identity.traces import BUCKET, everything, leave_traces
+
+At = Callable[[datetime], None]
+Mails = Callable[[], list[dict[str, Any]]]
+PASSWORD = {"password": "long enough for us"}
+LATER = timedelta(days=30, minutes=1)
+
+
+@pytest.fixture
+def kari(person: Join) -> Client:
+    return person("kari")
+
+
+@pytest.fixture
+def versioned(cloud: None) -> None:
+    """As the bucket is: what is deleted or written over stays, as a version."""
+    boto3.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+
+
+def sign_in(nobody: Client) -> Client:
+    answer = nobody.post("/v1/auth/login", {"login": "kari", **PASSWORD})
+    assert answer.status == 200, answer.text
+    return Client(answer.json["access_token"], answer.json["user"])
+
+
+def roster(who: Client, challenge: dict[str, Any]) -> list[str]:
+    items = who.get(f"/v1/challenges/{challenge['id']}/participants").json["items"]
+    return [each["username"] for each in items]
+
+
+def hidden(client: Client) -> str:
+    return f"deleted_{client.user['id'][-12:]}"
+
+
+def actions(database: Database) -> list[str]:
+    return [action for (action,) in database.execute("select action from core.audit order by id")]
+
+
+def nightly() -> dict[str, int]:
+    return dict(nightly_handler({}, Context()))
+
+
+def versions() -> list[str]:
+    found = boto3.client("s3").list_object_versions(Bucket=BUCKET)
+    return [str(each["Key"]) for each in (*found.get("Versions", ()), *found.get("DeleteMarkers", ()))]
+
+
+class TestAsking:
+    def test_signs_out_everywhere_at_once(self, kari: Client, nobody: Client, database: Database) -> None:
+        login = nobody.post("/v1/auth/login", {"login": "kari", **PASSWORD}).json
+        phone = Client(login["access_token"])
+        answer = kari.delete("/v1/me", PASSWORD)
+        assert answer.status == 202
+        assert answer.json == {"purged_on": f"{clock.now() + timedelta(days=30):%Y-%m-%d}"}
+        for client in (kari, phone):
+            assert client.get("/v1/me").code == "session_ended"
+        assert nobody.post("/v1/auth/refresh", {"refresh_token": login["refresh_token"]}).code == "session_ended"
+        assert database.execute("select distinct ended_reason from identity.sessions") == [("account_deleted",)]
+        assert kari.delete("/v1/me", PASSWORD).code == "session_ended"
+
+    def test_hides_the_person_and_keeps_the_standing(self, person: Join, database: Database) -> None:
+        traces, liv = leave_traces(person, database), person("liv")
+        liv.post(f"/v1/challenges/{traces.challenge['invite_code']}/join")
+        assert roster(liv, traces.challenge) == ["kari", "liv"]
+        traces.client.delete("/v1/me", PASSWORD)
+        assert roster(liv, traces.challenge) == [hidden(traces.client), "liv"]
+        for path in ("standings", "proofs"):
+            text = liv.get(f"/v1/challenges/{traces.challenge['id']}/{path}").text
+            assert hidden(traces.client) in text
+            assert '"kari"' not in text
+        challenge = liv.get(f"/v1/challenges/{traces.challenge['id']}").json
+        assert (challenge["owner"]["username"], challenge["participant_count"]) == (hidden(traces.client), 2)
+
+    def test_is_told_by_mail_and_nothing_else_comes(self, kari: Client, mails: Mails, database: Database) -> None:
+        kari.delete("/v1/me", PASSWORD)
+        assert mails()[-1] == {
+            "template": "deletion_requested",
+            "to": "kari@people.test",
+            "values": {"username": "kari", "purged_on": f"{clock.now() + timedelta(days=30):%Y-%m-%d}"},
+        }
+        assert database.execute("select * from identity.contacts") == []
+
+    def test_takes_its_cookies_along(self, kari: Client) -> None:
+        browser = Client(headers={"x-session-transport": "cookie"})
+        browser.post("/v1/auth/login", {"login": "kari", **PASSWORD})
+        assert browser.delete("/v1/me", PASSWORD).code == "csrf_failed"
+        browser.headers = {"x-csrf-token": browser.cookies["__Host-csrf"]}
+        assert browser.delete("/v1/me", PASSWORD).status == 202
+        assert browser.cookies == {}
+
+    def test_what_was_mailed_or_begun_before_is_void(self, kari: Client, nobody: Client, database: Database) -> None:
+        nobody.post("/v1/auth/magic-link", {"email": "kari@people.test"})
+        database.execute(
+            "insert into identity.pending_sign_ins values ('token', %(id)s, now() + interval '1 hour')",
+            id=kari.user["id"],
+        )
+        kari.delete("/v1/me", PASSWORD)
+        assert database.execute("select * from identity.mail_links where user_id is not null") == []
+        assert database.execute("select * from identity.pending_sign_ins") == []
+
+
+class TestProof:
+    """That it is the person who asks."""
+
+    def test_nobody_and_other_people_cannot(self, kari: Client, nobody: Client, person: Join) -> None:
+        assert nobody.delete("/v1/me", PASSWORD).code == "unauthenticated"
+        assert person("liv").delete("/v1/me", PASSWORD).status == 202
+        assert kari.get("/v1/me").status == 200
+
+    def test_a_wrong_password_is_refused_and_written_down(self, kari: Client, database: Database) -> None:
+        assert kari.delete("/v1/me", {"password": "not the password"}).code == "invalid_credentials"
+        assert kari.get("/v1/me").status == 200
+        assert actions(database)[-1] == "password_check_failed"
+
+    def test_passwords_cannot_be_tried_out(self, kari: Client, at: At) -> None:
+        at(clock.now())
+        codes = [kari.delete("/v1/me", {"password": f"guess {n}"}).code for n in range(6)]
+        assert codes == ["invalid_credentials"] * 5 + ["rate_limited"]
+        assert kari.delete("/v1/me", PASSWORD).code == "rate_limited"
+
+    def test_without_one_the_sign_in_must_be_fresh(self, kari: Client, at: At) -> None:
+        now = clock.now()
+        at(now + timedelta(minutes=10, seconds=1))
+        for body in (None, {}, {"password": None}):
+            assert kari.delete("/v1/me", body).code == "step_up_required"
+        at(now + timedelta(minutes=9))
+        assert kari.delete("/v1/me").status == 202
+
+    @pytest.mark.parametrize(
+        ("second_factor", "minutes", "code"),
+        [(False, 0, "step_up_required"), (True, 11, "step_up_required"), (True, 9, None)],
+    )
+    def test_with_an_app_it_takes_a_fresh_second_factor(
+        self, kari: Client, database: Database, at: At, second_factor: bool, minutes: int, code: str | None
+    ) -> None:
+        database.execute(
+            "insert into identity.totp (user_id, sealed_secret, created_at, confirmed_at)"
+            " values (%(id)s, '', now(), now())",
+            id=kari.user["id"],
+        )
+        database.execute("update identity.sessions set second_factor = %(is)s", **{"is": second_factor})
+        at(clock.now() + timedelta(minutes=minutes))
+        answer = kari.delete("/v1/me", PASSWORD)
+        assert answer.status == 202 if code is None else answer.code == code
+
+    def test_unknown_fields_are_refused(self, kari: Client) -> None:
+        assert kari.delete("/v1/me", {"passwort": "x"}).status == 422
+        assert kari.get("/v1/me").status == 200
+
+
+class TestComingBack:
+    def test_signing_in_takes_it_back(
+        self, person: Join, nobody: Client, database: Database, mails: Mails, at: At
+    ) -> None:
+        traces, liv = leave_traces(person, database), person("liv")
+        liv.post(f"/v1/challenges/{traces.challenge['invite_code']}/join")
+        traces.client.delete("/v1/me", PASSWORD)
+        now = clock.now()
+        at(now + timedelta(days=29))
+        back = sign_in(nobody)
+        assert back.user["username"] == "kari"
+        assert roster(liv, traces.challenge) == ["kari", "liv"]
+        assert mails()[-1] == {"template": "deletion_cancelled", "user_id": back.user["id"], "values": {}}
+        assert traces.client.get("/v1/me").code == "session_ended"  # what was signed out stays so
+        assert actions(database)[-2:] == ["deletion_cancelled", "signed_in"]
+        at(now + timedelta(days=61))
+        assert nightly()["purged"] == 0
+        assert roster(liv, traces.challenge) == ["kari", "liv"]
+
+    def test_the_name_and_the_address_are_kept_for_them(self, kari: Client, nobody: Client) -> None:
+        kari.delete("/v1/me", PASSWORD)
+        body = {"email": "new@people.test", "username": "kari", "timezone": "UTC", **PASSWORD}
+        assert nobody.post("/v1/auth/register", body).code == "username_taken"
+
+    def test_who_comes_back_in_the_last_moment_is_not_forgotten(
+        self, kari: Client, nobody: Client, at: At, database: Database
+    ) -> None:
+        kari.delete("/v1/me", PASSWORD)
+        at(clock.now() + LATER)
+        sign_in(nobody)
+        with db.as_system("the job, which had found them before") as tx:
+            assert deletion.purge(tx, kari.user["id"], clock.now()) is False
+        assert database.execute("select username from identity.profiles") == [("kari",)]
+
+    def test_who_is_forgotten_in_the_same_moment_gets_no_session(
+        self, kari: Client, nobody: Client, database: Database
+    ) -> None:
+        kari.delete("/v1/me", PASSWORD)
+        database.execute("update identity.users set purged_at = now()")
+        assert nobody.post("/v1/auth/login", {"login": "kari", **PASSWORD}).code == "invalid_credentials"
+        assert database.execute("select count(*) from identity.sessions where ended_at is null") == [(0,)]
+
+
+class TestPurge:
+    @pytest.mark.usefixtures("versioned")
+    def test_nothing_is_left_that_says_who_it_was(
+        self, person: Join, nobody: Client, database: Database, at: At
+    ) -> None:
+        traces, liv = leave_traces(person, database), person("liv")
+        liv.post(f"/v1/challenges/{traces.challenge['invite_code']}/join")
+        before = liv.get(f"/v1/challenges/{traces.challenge['id']}/standings").json
+        traces.client.delete("/v1/me", PASSWORD)
+        # deleting it the usual way leaves a version behind, and a mark; and an export of theirs may still lie there
+        boto3.client("s3").delete_object(Bucket=BUCKET, Key=traces.object_key)
+        ((export_id,),) = database.execute("select id::text from identity.exports")
+        boto3.client("s3").put_object(Bucket=BUCKET, Key=f"exports/{export_id}/1.zip", Body=b"zip")
+        boto3.client("s3").put_object(Bucket=BUCKET, Key="uploads/of-liv", Body=b"photo")
+        at(clock.now() + LATER)
+        assert nightly()["purged"] == 1
+        assert versions() == ["uploads/of-liv"]
+        rows = everything(database)
+        for table, texts in rows.items():
+            for personal in traces.personal:
+                assert [text for text in texts if personal in text] == [], (table, personal)
+        assert roster(liv, traces.challenge) == [hidden(traces.client), "liv"]
+        after = liv.get(f"/v1/challenges/{traces.challenge['id']}/standings").json
+        for row in before["items"]:
+            row["username"] = {"kari": hidden(traces.client)}.get(row["username"], row["username"])
+        assert after == before
+        assert database.execute("select count(*) from proofs.proofs") == [(1,)]
+        assert nightly()["purged"] == 0
+
+    def test_the_tombstone_is_nobodys_account_and_the_name_is_free(
+        self, kari: Client, nobody: Client, person: Join, at: At, mails: Mails
+    ) -> None:
+        kari.delete("/v1/me", PASSWORD)
+        at(clock.now() + LATER)
+        nightly()
+        for login in (hidden(kari), f"{kari.user['id']}@deleted.invalid", "kari", "kari@people.test"):
+            for password in ("!", PASSWORD["password"]):
+                refused = nobody.post("/v1/auth/login", {"login": login, "password": password})
+                assert refused.code == "invalid_credentials"
+        assert kari.get("/v1/me").code == "session_ended"
+        again = person("kari")
+        assert again.user["id"] != kari.user["id"]
+
+    def test_not_a_moment_before_30_days(self, kari: Client, nobody: Client, at: At) -> None:
+        now = clock.now()
+        at(now)
+        kari.delete("/v1/me", PASSWORD)
+        at(now + timedelta(days=30) - timedelta(seconds=1))
+        assert nightly()["purged"] == 0
+        at(now + timedelta(days=30))
+        assert nightly()["purged"] == 1
+
+    def test_one_who_cannot_be_forgotten_holds_up_nobody_and_comes_again(
+        self, person: Join, database: Database, at: At, monkeypatch: pytest.MonkeyPatch, logs: Callable[[], str]
+    ) -> None:
+        traces, liv = leave_traces(person, database), person("liv")
+        for client in (traces.client, liv):
+            client.delete("/v1/me", PASSWORD)
+        at(clock.now() + LATER)
+
+        def refuse(bucket: str, key: str) -> int:
+            raise TimeoutError
+
+        with monkeypatch.context() as broken:
+            broken.setattr(storage, "erase", refuse)
+            with pytest.raises(RuntimeError, match="1 parts"):
+                nightly()
+        forgotten = database.execute("select username from identity.users where purged_at is not null")
+        assert forgotten == [(hidden(liv),)]
+        assert "kari" not in logs()
+        assert nightly()["purged"] == 1
+
+    @pytest.mark.usefixtures("versioned")
+    def test_what_was_cut_off_between_storage_and_table_is_done_again(
+        self, person: Join, database: Database, at: At, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        traces = leave_traces(person, database)
+        traces.client.delete("/v1/me", PASSWORD)
+        at(clock.now() + LATER)
+
+        def cut_off(*args: object) -> bool:
+            raise TimeoutError
+
+        with monkeypatch.context() as broken:
+            broken.setattr(deletion, "purge", cut_off)
+            with pytest.raises(RuntimeError):
+                nightly()
+        assert versions() == []
+        assert database.execute("select count(*) from identity.users where purged_at is null") == [(1,)]
+        assert nightly()["purged"] == 1
+
+
+class TestErase:
+    @pytest.mark.usefixtures("versioned")
+    def test_all_versions_of_one_object_or_of_all_under_a_slash(self) -> None:
+        s3 = boto3.client("s3")
+        for key in ("exports/1/a", "exports/1/a", "exports/1/b", "exports/11/a", "uploads/1", "uploads/12"):
+            s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode())
+        s3.delete_object(Bucket=BUCKET, Key="exports/1/a")
+        assert storage.erase(BUCKET, "exports/1/") == 4
+        assert storage.erase(BUCKET, "uploads/1") == 1
+        assert storage.erase(BUCKET, "uploads/1") == 0
+        assert sorted(versions()) == ["exports/11/a", "uploads/12"]
+
+    @pytest.mark.parametrize("key", ["", "/"])
+    def test_never_the_whole_bucket(self, cloud: None, key: str) -> None:
+        with pytest.raises(ValueError, match="whole bucket"):
+            storage.erase(BUCKET, key)
+
+
+class TestTidy:
+    def test_what_is_old_goes_and_what_is_not_stays(self, person: Join, database: Database, at: At) -> None:
+        leave_traces(person, database)
+        swept = tuple(retention.SWEEPS)
+        now = clock.now()
+        database.execute(  # a token that was rotated away
+            "insert into identity.refresh_tokens select 'old', id, generation - 1, now() + interval '29 days'"
+            " from identity.sessions limit 1"
+        )
+        kept = count(database)
+        nightly()
+        assert count(database) | {"rate_limits": 0} == kept | {"rate_limits": 0}  # those of a minute are over
+        at(now + timedelta(hours=25))
+        nightly()
+        gone = {"rate_limits", "mail_links", "registrations", "pending_sign_ins", "passkey_challenges"}
+        left = count(database)
+        assert {name for name in swept if left[name] == 0} == gone | {"login_failures"}
+        at(now + timedelta(days=29, hours=1))
+        nightly()
+        assert count(database)["refresh_tokens"] == kept["refresh_tokens"] - 1
+        assert count(database)["exports"] == 0
+        at(now + timedelta(days=30 + 89))
+        nightly()
+        assert count(database)["sessions"] == kept["sessions"]
+        at(now + timedelta(days=30 + 91))
+        nightly()
+        assert (count(database)["sessions"], count(database)["refresh_tokens"]) == (0, 0)
+        at(now + timedelta(days=399))
+        nightly()
+        assert count(database)["audit"] == kept["audit"]
+        at(now + timedelta(days=401))
+        assert nightly()["deleted"] == kept["audit"]
+        assert count(database) == dict.fromkeys(swept, 0)
+        assert database.execute("select count(*) from identity.users") == [(1,)]
+
+    def test_a_sweep_that_fails_does_not_hold_up_the_others(
+        self, person: Join, database: Database, at: At, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        leave_traces(person, database)
+        at(clock.now() + timedelta(days=500))
+
+        def fail(tx: db.Tx, now: datetime) -> int:
+            raise TimeoutError
+
+        monkeypatch.setattr(retention, "SWEEPS", {"rate_limits": fail} | dict(retention.SWEEPS) | {"mail_links": fail})
+        with pytest.raises(RuntimeError, match="1 parts"):
+            nightly()
+        assert count(database)["audit"] == 0
+
+    def test_many_rows_go_in_batches(self, kari: Client, database: Database, at: At) -> None:
+        database.execute(
+            "insert into core.audit (at, action, user_id)"
+            " select now(), 'signed_in', %(id)s from generate_series(1, %(n)s)",
+            id=kari.user["id"],
+            n=retention.BATCH + 5,
+        )
+        at(clock.now() + timedelta(days=401))
+        nightly()
+        assert count(database)["audit"] == 0
+
+
+def count(database: Database) -> dict[str, int]:
+    tables = {name: f"{'core' if name in ('rate_limits', 'audit') else 'identity'}.{name}" for name in retention.SWEEPS}
+    return {name: database.execute(f"select count(*) from {table}")[0][0] for name, table in tables.items()}

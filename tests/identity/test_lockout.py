@@ -1,0 +1,328 @@
+"""Wrong passwords in a row: longer waits, the same for logins that do not exist, and always a way in for the owner."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chally import settings
+from identity import passwords, rules
+from tests.api import Answer, Client
+from tests.conftest import Database, Join
+
+PASSWORD = "long enough for us"
+ELSEWHERE = "198.51.100.23"  # where nobody has signed in from
+Mails = Callable[[], list[dict[str, Any]]]
+At = Callable[[datetime], None]
+
+
+def login(name: str = "kari", password: str = "something else", ip: str = ELSEWHERE) -> Answer:
+    return Client(ip=ip).post("/v1/auth/login", {"login": name, "password": password})
+
+
+def token_of(mails: Mails, template: str) -> str:
+    return str(next(mail for mail in reversed(mails()) if mail["template"] == template)["values"]["token"])
+
+
+@pytest.fixture
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every password is wrong but the right one, at no cost: these tests try hundreds."""
+    monkeypatch.setattr(passwords, "matches", lambda stored, password, **_: password == PASSWORD)
+
+
+@pytest.fixture
+def unlimited(cheap: None, database: Database) -> None:
+    """Without the limits per minute, which come before."""
+    database.execute("update core.limits set quantity = 100000 where name like 'login%%'")
+
+
+@pytest.fixture
+def prod(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    def leave_local() -> None:
+        monkeypatch.setenv("CHALLY_STAGE", "prod")
+        settings.load.cache_clear()
+
+    return leave_local
+
+
+class Clock:
+    """The functions' clock, which the test moves."""
+
+    def __init__(self, at: At) -> None:
+        self.now = datetime.now(UTC)
+        self._at = at
+        self.pass_by(timedelta(0))
+
+    def pass_by(self, time: timedelta) -> None:
+        self.now += time
+        self._at(self.now)
+
+
+@pytest.fixture
+def time(at: At) -> Clock:
+    return Clock(at)
+
+
+def fail(time: Clock, count: int, name: str = "kari") -> None:
+    """So many wrong passwords, each as soon as one is allowed."""
+    for _ in range(count):
+        answer = login(name)
+        if answer.status == 429:
+            time.pass_by(timedelta(seconds=int(answer.headers["retry-after"])))
+            answer = login(name)
+        assert answer.code == "invalid_credentials"
+
+
+def wait(name: str = "kari", password: str = PASSWORD, ip: str = ELSEWHERE) -> timedelta:
+    """How long the lockout says to wait; none where the answer is another."""
+    answer = login(name, password, ip)
+    if answer.status != 429:
+        return timedelta(0)
+    assert answer.code == "login_locked"
+    return timedelta(seconds=int(answer.headers["retry-after"]))
+
+
+class TestWait:
+    def test_doubles_up_to_a_quarter_of_an_hour(self) -> None:
+        waits = [rules.wait_after(failures).total_seconds() for failures in range(18)]
+        assert waits == [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]
+        assert rules.wait_after(10**9) == rules.LOCKOUT
+
+    @pytest.mark.usefixtures("unlimited")
+    @pytest.mark.parametrize("name", ["kari", "nobody", "kari@people.test", "nobody@people.test"])
+    def test_is_as_the_rule_says_whether_or_not_there_is_an_account(self, person: Join, time: Clock, name: str) -> None:
+        person("kari")
+        for failures in range(1, 18):
+            time.pass_by(rules.wait_after(failures - 1))
+            assert login(name).code == "invalid_credentials"
+            if expected := rules.wait_after(failures):
+                assert wait(name, "something else") == expected
+
+    @pytest.mark.usefixtures("unlimited")
+    def test_retry_after_is_when_it_works_again(self, person: Join, time: Clock) -> None:
+        person("kari")
+        fail(time, 12)
+        time.pass_by(timedelta(seconds=40))  # of 128
+        assert wait() == timedelta(seconds=88)
+        time.pass_by(timedelta(seconds=88) - timedelta(microseconds=1))
+        assert wait() == timedelta(seconds=1)
+        time.pass_by(timedelta(microseconds=1))
+        assert login(password=PASSWORD).status == 200
+
+    @pytest.mark.usefixtures("unlimited")
+    def test_the_right_password_is_refused_meanwhile_and_not_counted(
+        self, person: Join, time: Clock, database: Database
+    ) -> None:
+        """Else waiting would stop nobody from guessing."""
+        person("kari")
+        fail(time, 12)
+        assert wait(password=PASSWORD) == timedelta(seconds=128)
+        assert wait() == timedelta(seconds=128)
+        assert database.execute("select failures from identity.login_failures") == [(12,)]
+
+    @pytest.mark.usefixtures("unlimited")
+    def test_an_answer_while_waiting_tells_nobody_who_has_an_account(self, person: Join, time: Clock) -> None:
+        person("kari")
+        for name in ("kari", "nobody"):
+            fail(time, 10, name)
+        answers = [login(name) for name in ("kari", "nobody")]
+        assert [(a.status, a.code, a.json["detail"]) for a in answers] == [
+            (429, "login_locked", answers[0].json["detail"])
+        ] * 2
+        assert set(answers[0].headers) == set(answers[1].headers)
+
+    @pytest.mark.usefixtures("unlimited")
+    def test_counts_a_login_as_it_was_typed(self, person: Join, time: Clock) -> None:
+        """In any case of letters; but an address does not wait for its username: that would tell whose it is."""
+        person("kari")
+        fail(time, 6)
+        fail(time, 6, "KARI")
+        assert wait() > timedelta(seconds=60)
+        assert wait("kari@people.test") == timedelta(0)
+
+    @pytest.mark.usefixtures("unlimited")
+    def test_the_right_password_forgets_the_wrong_ones(self, person: Join, time: Clock, database: Database) -> None:
+        person("kari")
+        fail(time, 4)
+        fail(time, 4, "kari@people.test")
+        assert login(password=PASSWORD).status == 200
+        assert database.execute("select count(*) from identity.login_failures") == [(0,)]
+
+    @pytest.mark.usefixtures("unlimited")
+    def test_a_day_forgets_them_too(self, person: Join, time: Clock) -> None:
+        person("kari")
+        fail(time, 14)
+        time.pass_by(timedelta(days=1))
+        fail(time, 1)
+        assert wait() == timedelta(0)
+
+    @pytest.mark.usefixtures("unlimited")
+    def test_stores_no_login(self, person: Join, time: Clock, database: Database) -> None:
+        """People type their password into the wrong field."""
+        login("oh-my-password")
+        ((stored, audited),) = database.execute(
+            "select f::text, (select string_agg(a::text, '') from core.audit a) from identity.login_failures f"
+        )
+        assert "oh-my-password" not in stored + audited
+        assert b"oh-my-password".hex() not in stored
+
+    @pytest.mark.usefixtures("unlimited")
+    def test_failures_leave_the_same_traces_for_unknown_logins(
+        self, person: Join, time: Clock, database: Database
+    ) -> None:
+        person("kari")
+
+        def traces(name: str) -> tuple[int, ...]:
+            tables = ("identity.login_failures", "identity.mail_links", "core.outbox", "core.audit")
+            count = "select " + ", ".join(f"(select count(*) from {table})" for table in tables)
+            (before,) = database.execute(count)
+            fail(time, 15, name)
+            (after,) = database.execute(count)
+            return tuple(new - old for new, old in zip(after, before, strict=True))
+
+        assert traces("kari") == traces("nobody") == traces("nobody@people.test") == (1, 1, 1, 15)
+
+
+@pytest.mark.usefixtures("unlimited")
+class TestOwner:
+    """Nobody can lock a stranger out for good."""
+
+    def test_is_told_once_by_mail(self, person: Join, time: Clock, mails: Mails) -> None:
+        kari = person("kari")
+        fail(time, 14)
+        assert [mail["template"] for mail in mails()].count("unlock") == 0
+        fail(time, 1)
+        assert mails()[-1]["template"] == "unlock"
+        assert mails()[-1]["user_id"] == kari.user["id"]
+        fail(time, 14)
+        assert [mail["template"] for mail in mails()].count("unlock") == 1
+
+    def test_the_mails_link_ends_the_wait(
+        self, nobody: Client, person: Join, time: Clock, mails: Mails, database: Database
+    ) -> None:
+        person("kari")
+        fail(time, 15)
+        assert wait() == timedelta(minutes=15)
+        answer = nobody.post("/v1/auth/unlock", {"token": token_of(mails, "unlock")})
+        assert (answer.status, answer.text) == (204, "")
+        assert database.execute("select action from core.audit order by id desc limit 1") == [("lockout_lifted",)]
+        assert login(password=PASSWORD).status == 200
+
+    def test_the_link_signs_nobody_in(self, nobody: Client, person: Join, time: Clock, mails: Mails) -> None:
+        person("kari")
+        fail(time, 15)
+        answer = nobody.post("/v1/auth/unlock", {"token": token_of(mails, "unlock")})
+        assert answer.cookies == ()
+        assert login().code == "invalid_credentials"
+
+    def test_a_magic_link_ends_it(self, nobody: Client, person: Join, time: Clock, mails: Mails) -> None:
+        person("kari")
+        fail(time, 15)
+        fail(time, 6, "kari@people.test")
+        nobody.post("/v1/auth/magic-link", {"email": "kari@people.test"})
+        assert nobody.post("/v1/auth/magic-link/verify", {"token": token_of(mails, "magic_link")}).status == 200
+        assert login(password=PASSWORD).status == 200
+        assert login("kari@people.test", password=PASSWORD).status == 200
+
+    def test_a_new_password_ends_it(self, nobody: Client, person: Join, time: Clock, mails: Mails) -> None:
+        person("kari")
+        fail(time, 15)
+        nobody.post("/v1/auth/password/forgot", {"email": "kari@people.test"})
+        reset = {"token": token_of(mails, "password_reset"), "password": "four words in a row"}
+        assert nobody.post("/v1/auth/password/reset", reset).status == 204
+        assert wait() == timedelta(0)
+
+    def test_asking_for_a_link_ends_nothing(self, nobody: Client, person: Join, time: Clock) -> None:
+        person("kari")
+        fail(time, 15)
+        nobody.post("/v1/auth/magic-link", {"email": "kari@people.test"})
+        assert nobody.post("/v1/auth/magic-link/verify", {"token": "x"}).code == "token_invalid"
+        assert wait() == timedelta(minutes=15)
+
+    def test_does_not_wait_where_they_signed_in_lately(
+        self, person: Join, time: Clock, prod: Callable[[], None], database: Database
+    ) -> None:
+        person("kari")
+        prod()
+        home = Client().ip
+        fail(time, 15)
+        assert wait(ip=ELSEWHERE) == timedelta(minutes=15)
+        assert login(password=PASSWORD, ip=home).status == 200
+
+        fail(time, 15)
+        database.execute("update identity.sessions set created_at = created_at - interval '31 days'")
+        assert wait(ip=home) == timedelta(minutes=15)
+
+    def test_a_strangers_home_is_none_of_theirs(self, person: Join, time: Clock, prod: Callable[[], None]) -> None:
+        person("ola")
+        home = Client().ip
+        prod()
+        fail(time, 15, "nobody")
+        assert wait("nobody", ip=home) == timedelta(minutes=15)
+
+    def test_in_local_everybody_waits(self, person: Join, time: Clock) -> None:
+        """There every client is 127.0.0.1: the exemption would leave nothing to try."""
+        person("kari")
+        fail(time, 15)
+        assert wait(ip=Client().ip) == timedelta(minutes=15)
+
+
+@pytest.mark.usefixtures("cheap")
+class TestLimits:
+    """At one instant, before any backoff: right passwords count, too."""
+
+    def answers(self, count: int, name: Callable[[int], str], ip: Callable[[int], str]) -> list[int]:
+        return [login(name(number), PASSWORD, ip(number)).status for number in range(count)]
+
+    def test_five_a_minute_for_an_account_from_one_place(self, person: Join, time: Clock) -> None:
+        person("kari")
+        assert self.answers(6, lambda _: "kari", lambda _: ELSEWHERE) == [200] * 5 + [429]
+        refused = login("KARI", PASSWORD)
+        assert (refused.code, refused.headers["retry-after"]) == ("rate_limited", "12")
+        assert login("kari", PASSWORD, "198.51.100.24").status == 200
+        time.pass_by(timedelta(seconds=12))
+        assert login("kari", PASSWORD).status == 200
+
+    def test_twenty_a_minute_for_an_account(self, person: Join, time: Clock) -> None:
+        person("kari")
+        got = self.answers(21, lambda _: "kari", lambda number: f"198.51.100.{number}")
+        assert got == [200] * 20 + [429]
+        assert login("kari", PASSWORD, "203.0.113.1").headers["retry-after"] == "3"
+
+    def test_an_attacker_in_one_place_does_not_use_those_up(self, person: Join, time: Clock) -> None:
+        person("kari")
+        assert self.answers(40, lambda _: "kari", lambda _: ELSEWHERE).count(200) == 5
+        assert login("kari", PASSWORD, "203.0.113.1").status == 200
+
+    def test_sixty_a_minute_from_one_place(self, person: Join, time: Clock, prod: Callable[[], None]) -> None:
+        person("kari")
+        prod()
+        got = self.answers(61, lambda number: f"name{number}", lambda _: ELSEWHERE)
+        assert got == [401] * 60 + [429]
+        assert login("kari", PASSWORD).code == "rate_limited"
+        assert login("kari", PASSWORD, "203.0.113.1").status == 200
+
+    def test_a_household_is_one_place(self, person: Join, time: Clock) -> None:
+        person("kari")
+        got = self.answers(6, lambda _: "kari", lambda number: f"2001:db8:1:2::{number:x}")
+        assert got == [200] * 5 + [429]
+
+
+def test_a_sign_in_under_way_while_the_password_changes_comes_too_late(
+    person: Join, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has the old password; its owner sets another, and ends every session there is at that moment."""
+    person("kari")
+    matches = passwords.matches
+
+    def slow(stored: str, password: str, **more: Any) -> bool:
+        found = matches(stored, password, **more)
+        if found:
+            database.execute("update identity.users set password_hash = %(hash)s", hash=passwords.NOBODY)
+            database.execute("update identity.sessions set ended_at = now(), ended_reason = 'password_changed'")
+        return found
+
+    monkeypatch.setattr(passwords, "matches", slow)
+    assert login(password=PASSWORD).code == "invalid_credentials"
+    assert database.execute("select count(*) from identity.sessions where ended_at is null") == [(0,)]

@@ -1,0 +1,208 @@
+"""One's own account: changing it, and the sessions one is signed in with."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chally import clock
+from tests.api import Client
+from tests.conftest import Database, Join, challenge_body
+
+At = Callable[[datetime], None]
+PASSWORD = "long enough for us"
+
+
+def sign_in(nobody: Client, login: str, device: str = "a phone") -> Client:
+    session = nobody.call(
+        "POST", "/v1/auth/login", body={"login": login, "password": PASSWORD}, headers={"user-agent": device}
+    )
+    assert session.status == 200, session.text
+    return Client(session.json["access_token"], session.json | session.json["user"])
+
+
+def audited(database: Database, action: str) -> list[tuple[Any, ...]]:
+    return database.execute("select user_id::text, detail from core.audit where action = %(action)s", action=action)
+
+
+class TestChange:
+    @pytest.mark.parametrize(
+        ("body", "changed"),
+        [
+            ({"username": "Karina"}, {"username": "Karina"}),
+            ({"timezone": "Asia/Tokyo"}, {"timezone": "Asia/Tokyo"}),
+            ({"notifications": {"reminders": False}}, {"notifications": {"reminders": False}}),
+            ({"notifications": {}}, {}),
+            ({"username": None, "timezone": None, "notifications": None}, {}),
+            ({}, {}),
+        ],
+    )
+    def test_what_is_sent_and_nothing_else(
+        self, person: Join, body: dict[str, object], changed: dict[str, object]
+    ) -> None:
+        kari = person("kari")
+        before = kari.get("/v1/me").json
+        answer = kari.patch("/v1/me", body)
+        assert answer.status == 200
+        assert answer.json == before | changed == kari.get("/v1/me").json
+
+    @pytest.mark.parametrize(
+        ("body", "pointer"),
+        [
+            ({"username": "a b"}, "/username"),
+            ({"username": "Deleted_kari"}, "/username"),
+            ({"timezone": "CET"}, "/timezone"),
+            ({"notifications": {"reminders": "perhaps"}}, "/notifications/reminders"),
+            ({"notifications": {"spam": True}}, "/notifications/spam"),
+            ({"role": "admin"}, "/role"),
+            ({"email": "other@people.test"}, "/email"),
+        ],
+    )
+    def test_says_which_field_is_wrong(self, person: Join, body: dict[str, object], pointer: str) -> None:
+        kari = person("kari")
+        before = kari.get("/v1/me").json
+        answer = kari.patch("/v1/me", body)
+        assert answer.status == 422
+        assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
+        assert kari.get("/v1/me").json == before
+
+    def test_is_for_who_is_signed_in(self, nobody: Client, person: Join) -> None:
+        kari = person("kari")
+        assert nobody.patch("/v1/me", {"username": "somebody"}).code == "unauthenticated"
+        assert kari.get("/v1/me").json["username"] == "kari"
+
+    def test_touches_nobody_else(self, person: Join) -> None:
+        kari, liv = person("kari"), person("liv")
+        before = liv.get("/v1/me").json
+        everything = {"username": "karina", "timezone": "Asia/Tokyo", "notifications": {"reminders": False}}
+        kari.patch("/v1/me", everything)
+        assert liv.get("/v1/me").json == before
+
+    def test_a_name_is_one_persons_in_any_case(self, person: Join) -> None:
+        kari, _ = person("kari"), person("liv")
+        assert kari.patch("/v1/me", {"username": "LIV", "timezone": "UTC"}).code == "username_taken"
+        assert kari.get("/v1/me").json["timezone"] == "Europe/Berlin"  # all or nothing
+        assert kari.patch("/v1/me", {"username": "KARI"}).json["username"] == "KARI"
+
+    def test_one_signs_in_with_the_new_name_and_the_old_one_is_free(self, nobody: Client, person: Join) -> None:
+        person("kari").patch("/v1/me", {"username": "karina"})
+        assert sign_in(nobody, "karina").user["username"] == "karina"
+        assert nobody.post("/v1/auth/login", {"login": "kari", "password": PASSWORD}).code == "invalid_credentials"
+        person("kari2").patch("/v1/me", {"username": "kari"})
+
+    def test_only_new_names_count_against_the_limit(self, person: Join, at: At) -> None:
+        kari = person("kari")
+        now = clock.now()
+        at(now)
+        for number in range(5):
+            assert kari.patch("/v1/me", {"username": f"kari{number}"}).status == 200
+        refused = kari.patch("/v1/me", {"username": "kari9", "timezone": "Asia/Tokyo"})
+        assert refused.code == "rate_limited"
+        assert int(refused.headers["retry-after"]) == 24 * 3600 // 5
+        same = kari.patch("/v1/me", {"username": "kari4", "timezone": "Asia/Tokyo"})
+        assert (same.status, same.json["timezone"]) == (200, "Asia/Tokyo")
+
+    def test_a_new_name_is_written_down_without_it(self, person: Join, database: Database) -> None:
+        kari = person("kari")
+        kari.patch("/v1/me", {"username": "karina", "timezone": "UTC"})
+        kari.patch("/v1/me", {"username": "karina"})
+        assert audited(database, "username_changed") == [(kari.user["id"], {})]
+
+    def test_the_zone_is_that_of_challenges_joined_from_then_on(self, person: Join) -> None:
+        owner, kari = person("owner"), person("kari", "Europe/Oslo")
+        first, second = (owner.post("/v1/challenges", challenge_body(clock.now())).json for _ in range(2))
+        assert kari.post(f"/v1/challenges/{first['invite_code']}/join").status == 201
+        kari.patch("/v1/me", {"timezone": "Asia/Tokyo"})
+        assert kari.post(f"/v1/challenges/{second['invite_code']}/join").status == 201
+        zones = [kari.get(f"/v1/challenges/{c['id']}/windows/current").json["timezone"] for c in (first, second)]
+        assert zones == ["Europe/Oslo", "Asia/Tokyo"]
+
+
+class TestSessions:
+    def test_are_ones_own_with_the_current_one_marked(self, nobody: Client, person: Join) -> None:
+        kari, _ = person("kari"), person("liv")
+        phone = sign_in(nobody, "kari", "a phone")
+        answer = phone.get("/v1/me/sessions")
+        assert answer.status == 200
+        items = answer.json["items"]
+        assert [(each["device"], each["current"]) for each in items] == [("a phone", True), ("tests", False)]
+        assert {each["ip"] for each in items} == {"192.0.2.7"}
+        for each in items:
+            assert each["created_at"]
+            assert each["last_seen_at"]
+            assert (each["ended_at"], each["ended_reason"], each["ended_because"]) == (None, None, None)
+        assert [each["current"] for each in kari.get("/v1/me/sessions").json["items"]] == [False, True]
+
+    def test_are_for_who_is_signed_in(self, nobody: Client) -> None:
+        assert nobody.get("/v1/me/sessions").code == "unauthenticated"
+
+    def test_come_by_the_page(self, nobody: Client, person: Join) -> None:
+        kari = person("kari")
+        for number in range(3):
+            sign_in(nobody, "kari", f"device {number}")
+        everything = kari.get("/v1/me/sessions").json
+        assert (len(everything["items"]), everything["has_more"], everything["next_cursor"]) == (4, False, None)
+        first = kari.get("/v1/me/sessions", limit=3).json
+        assert (len(first["items"]), first["has_more"]) == (3, True)
+        rest = kari.get("/v1/me/sessions", limit=3, cursor=first["next_cursor"]).json
+        assert first["items"] + rest["items"] == everything["items"]
+        assert rest["has_more"] is False
+        assert kari.get("/v1/me/sessions", offset=3).json["items"] == rest["items"]
+        assert kari.get("/v1/me/sessions", cursor="bm9uZQ").json["errors"][0]["pointer"] == "/query/cursor"
+
+    def test_ended_ones_say_why_in_words(self, nobody: Client, person: Join, database: Database, at: At) -> None:
+        kari = person("kari")
+        ended = {"signed_out": "signed out", "reuse": "copied", "password_changed": "password"}
+        for reason in ended:
+            session = sign_in(nobody, "kari", reason)
+            database.execute(
+                "update identity.sessions set ended_at = now(), ended_reason = %(reason)s where id ="
+                " (select id from identity.sessions where user_agent = %(reason)s)",
+                reason=reason,
+            )
+            assert session.get("/v1/me").code == "session_ended"
+        shown = {each["device"]: each for each in kari.get("/v1/me/sessions").json["items"]}
+        for reason, word in ended.items():
+            assert shown[reason]["ended_reason"] == reason
+            assert word in shown[reason]["ended_because"]
+        at(clock.now() + timedelta(days=31))
+        expired = {each["device"]: each for each in kari.get("/v1/me/sessions").json["items"]}["tests"]
+        assert expired["ended_reason"] == "expired"
+        assert "30 days" in expired["ended_because"]
+
+
+class TestEndSession:
+    def test_its_tokens_are_refused_at_once(self, nobody: Client, person: Join, database: Database) -> None:
+        kari = person("kari")
+        phone = sign_in(nobody, "kari")
+        session = next(each for each in kari.get("/v1/me/sessions").json["items"] if not each["current"])
+        assert kari.delete(f"/v1/me/sessions/{session['id']}").status == 204
+        assert phone.get("/v1/me").code == "session_ended"
+        refresh = {"refresh_token": phone.user["refresh_token"]}
+        assert nobody.post("/v1/auth/refresh", refresh).code == "session_ended"
+        assert kari.get("/v1/me").status == 200
+        shown = next(each for each in kari.get("/v1/me/sessions").json["items"] if each["id"] == session["id"])
+        assert shown["ended_reason"] == "signed_out"
+        assert kari.delete(f"/v1/me/sessions/{session['id']}").status == 204  # again
+        assert audited(database, "session_ended") == [(kari.user["id"], {"ended": session["id"]})]
+
+    def test_the_one_it_comes_through_takes_its_cookies_along(self, nobody: Client, person: Join) -> None:
+        person("kari")
+        browser = Client(headers={"x-session-transport": "cookie"})
+        assert browser.post("/v1/auth/login", {"login": "kari", "password": PASSWORD}).status == 200
+        browser.headers = {"x-csrf-token": browser.cookies["__Host-csrf"]}
+        (current,) = [each["id"] for each in browser.get("/v1/me/sessions").json["items"] if each["current"]]
+        stolen = dict(browser.cookies)
+        assert browser.delete(f"/v1/me/sessions/{current}").status == 204
+        assert browser.cookies == {}
+        assert Client(cookies=stolen).get("/v1/me").code == "session_ended"
+
+    def test_other_peoples_are_not_there(self, nobody: Client, person: Join) -> None:
+        kari, liv = person("kari"), person("liv")
+        session = kari.get("/v1/me/sessions").json["items"][0]["id"]
+        assert nobody.delete(f"/v1/me/sessions/{session}").code == "unauthenticated"
+        assert liv.delete(f"/v1/me/sessions/{session}").code == "not_found"
+        assert kari.delete("/v1/me/sessions/01a1fa7f-f021-7101-b6d6-8af660ef4075").code == "not_found"
+        assert kari.delete("/v1/me/sessions/all").status == 422
+        assert kari.get("/v1/me").status == 200

@@ -1,0 +1,552 @@
+"""Passkeys over HTTP, with an authenticator in software that can lie about everything it signs."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chally import clock
+from identity import ceremonies
+from identity.ceremonies import Assertion, Attestation, RelyingParty
+from identity.rules import PasskeyInvalid, PasskeyRefused
+from tests.api import Answer, Client
+from tests.conftest import Database, Join
+from tests.identity.authenticator import (
+    BACKED_UP,
+    BACKUP_ELIGIBLE,
+    ES384,
+    PRESENT,
+    VERIFIED,
+    Authenticator,
+    data,
+    text,
+)
+
+Mails = Callable[[], list[dict[str, Any]]]
+Clock = Callable[[datetime], None]
+PARTY = RelyingParty("api.test", "Chally", ("https://api.test",))
+
+# What somebody may lie about in either ceremony, and what the refusal speaks of.
+LIES: dict[str, tuple[dict[str, Any], str]] = {
+    "another origin": ({"origin": "https://evil.test"}, "origin"),
+    "an origin that begins like ours": ({"origin": "https://api.test.evil.test"}, "origin"),
+    "our host without TLS": ({"origin": "http://api.test"}, "origin"),
+    "no text for an origin": ({"origin": ["https://api.test"]}, "origin"),
+    "another relying party": ({"rp_id": "evil.test"}, "relying party"),
+    "nobody verified": ({"flags": PRESENT}, "verification"),
+    "nobody present": ({"flags": VERIFIED}, "presence"),
+    "inside a page of another site": ({"cross_origin": True}, "Cross-origin"),
+    "inside a page of another site, in words": ({"cross_origin": "true"}, "Cross-origin"),
+    "below another site": ({"client_data": {"topOrigin": "https://evil.test"}}, "Cross-origin"),
+    "another kind of ceremony": ({"kind": "payment.get"}, "ceremony"),
+    "backed up without being able to": ({"flags": PRESENT | VERIFIED | BACKED_UP}, ""),
+    "a challenge of its own": ({"challenge": text(b"x" * 32)}, "challenge"),
+    "no challenge": ({"challenge": ""}, "Malformed"),
+}
+
+
+def add(who: Client, authenticator: Authenticator, name: str = "Phone", **lies: Any) -> Answer:
+    """Registers a passkey; `lies` are the authenticator's."""
+    options = who.post("/v1/me/passkeys/options")
+    assert options.status == 200, options.text
+    return who.post("/v1/me/passkeys", {"name": name, "attestation": authenticator.create(options.json, **lies)})
+
+
+def sign_in(who: Client, authenticator: Authenticator, **lies: Any) -> Answer:
+    options = who.post("/v1/auth/passkey/options")
+    assert options.status == 200, options.text
+    return who.post("/v1/auth/passkey", {"assertion": authenticator.get(options.json, **lies)})
+
+
+def acts(database: Database, *, of: Client) -> list[str]:
+    found = database.execute("select action from core.audit where user_id = %(id)s order by id", id=of.user["id"])
+    return [action for (action,) in found]
+
+
+class TestRegistering:
+    def test_options_ask_for_what_we_then_check(self, person: Join) -> None:
+        kari, known = person("kari"), Authenticator()
+        add(kari, known)
+        options = kari.post("/v1/me/passkeys/options").json
+        assert options["rp"] == {"id": "api.test", "name": "Chally"}
+        assert UUID(bytes=data(options["user"]["id"])) == UUID(kari.user["id"])
+        assert options["user"]["name"] == "kari"
+        assert len(data(options["challenge"])) == 32
+        selection = options["authenticatorSelection"]
+        assert (selection["residentKey"], selection["userVerification"]) == ("required", "required")
+        assert options["excludeCredentials"] == [{"type": "public-key", "id": text(known.credential_id)}]
+        assert options["attestation"] == "none"
+        assert options["timeout"] == 300_000
+
+    def test_a_new_passkey_is_listed_written_down_and_told(
+        self, person: Join, database: Database, mails: Mails
+    ) -> None:
+        kari = person("kari")
+        added = add(kari, Authenticator(flags=PRESENT | VERIFIED | BACKUP_ELIGIBLE | BACKED_UP), "  My phone ")
+        assert added.status == 201, added.text
+        assert added.json.keys() == {"id", "name", "created_at", "last_used_at", "backed_up"}
+        assert (added.json["name"], added.json["backed_up"], added.json["last_used_at"]) == ("My phone", True, None)
+        assert kari.get("/v1/me/passkeys").json == {"items": [added.json], "has_more": False, "next_cursor": None}
+        assert "passkey_added" in acts(database, of=kari)
+        mail = mails()[-1]
+        assert (mail["template"], mail["user_id"]) == ("second_factor_changed", kari.user["id"])
+        assert "My phone" in mail["values"]["change"]
+
+    def test_several_are_listed_in_pages_the_newest_first(self, person: Join) -> None:
+        kari = person("kari")
+        for name in ("one", "two", "three"):
+            assert add(kari, Authenticator(), name).status == 201
+        first = kari.get("/v1/me/passkeys", limit=2).json
+        second = kari.get("/v1/me/passkeys", limit=2, cursor=first["next_cursor"]).json
+        assert [[p["name"] for p in page["items"]] for page in (first, second)] == [["three", "two"], ["one"]]
+        assert (first["has_more"], second["has_more"]) == (True, False)
+
+    def test_sent_again_it_is_answered_as_it_is(self, person: Join, mails: Mails) -> None:
+        """The answer got lost, and the client sends the same again."""
+        kari = person("kari")
+        body = {"name": "Phone", "attestation": Authenticator().create(kari.post("/v1/me/passkeys/options").json)}
+        first = kari.post("/v1/me/passkeys", body)
+        told = len(mails())
+        again = kari.post("/v1/me/passkeys", body | {"name": "Another name"})
+        assert (again.status, again.json) == (201, first.json)
+        assert len(mails()) == told
+        assert len(kari.get("/v1/me/passkeys").json["items"]) == 1
+
+    def test_an_id_that_is_known_does_not_bring_another_key(self, person: Join) -> None:
+        kari, mine = person("kari"), Authenticator()
+        add(kari, mine)
+        other = Authenticator(credential_id=mine.credential_id)
+        assert add(kari, other).code == "passkey_taken"
+        assert sign_in(kari, other, user_handle=mine.user_handle).code == "passkey_invalid"
+
+    def test_one_of_somebody_else_is_refused(self, person: Join) -> None:
+        mine = Authenticator()
+        assert add(person("kari"), mine).status == 201
+        refused = add(person("thief"), mine)
+        assert (refused.status, refused.code) == (409, "passkey_taken")
+
+    def test_twenty_are_enough(self, person: Join, database: Database) -> None:
+        kari = person("kari")
+        options = kari.post("/v1/me/passkeys/options").json
+        database.execute(
+            "insert into identity.passkeys"
+            " (user_id, credential_id, public_key, sign_count, backed_up, name, created_at)"
+            " select %(id)s, uuid_send(uuidv7()), '', 0, false, 'x', now() from generate_series(1, 20)",
+            id=kari.user["id"],
+        )
+        assert kari.post("/v1/me/passkeys/options").code == "too_many_passkeys"
+        late = kari.post("/v1/me/passkeys", {"name": "x", "attestation": Authenticator().create(options)})
+        assert (late.status, late.code) == (409, "too_many_passkeys")
+
+    @pytest.mark.parametrize("name", ["", "   ", "x" * 61, "\ud800", None])
+    def test_it_needs_a_name(self, person: Join, name: object) -> None:
+        kari = person("kari")
+        attestation = Authenticator().create(kari.post("/v1/me/passkeys/options").json)
+        assert kari.post("/v1/me/passkeys", {"name": name, "attestation": attestation}).status == 422
+
+    @pytest.mark.parametrize("what", LIES)
+    def test_lies_are_named(self, person: Join, what: str) -> None:
+        lies, word = LIES[what]
+        refused = add(person("kari"), Authenticator(), **lies)
+        assert (refused.status, refused.code) == (422, "passkey_invalid"), refused.text
+        assert word in refused.json["detail"]
+
+    @pytest.mark.parametrize(
+        ("lies", "word"),
+        [
+            ({"public_key": {1: 2, 3: -7, -1: 1, -2: b"\1" * 32, -3: b"\1" * 32}}, "algorithm"),  # not on the curve
+            ({"public_key": {1: 3, 3: -257, -1: b"\xff" * 2000, -2: b"\1\0\1"}}, "algorithm"),  # to keep us busy
+            ({"public_key": {1: 2, 3: -65535}}, "algorithm"),
+            ({"public_key": {}}, "algorithm"),
+            ({"public_key": []}, "algorithm"),
+            ({"statement": ("tpm", {})}, "attestation"),
+            ({"statement": ("packed", {"x5c": [b"certificate"]})}, "attestation"),
+            ({"statement": ("packed", {"sig": b"made up", "alg": -7})}, "signature"),
+            ({"statement": ("none", {"sig": b"unasked"})}, "signature"),
+            ({"statement": ([], {})}, ""),
+            ({"statement": ("none", 7)}, ""),
+        ],
+    )
+    def test_keys_and_statements_that_nothing_of_ours_made(self, person: Join, lies: dict[str, Any], word: str) -> None:
+        refused = add(person("kari"), Authenticator(), **lies)
+        assert (refused.status, refused.code) == (422, "passkey_invalid"), refused.text
+        assert word in refused.json["detail"]
+
+    def test_an_algorithm_that_was_not_offered(self, person: Join) -> None:
+        refused = add(person("kari"), Authenticator(algorithm=ES384))
+        assert (refused.status, refused.code) == (422, "passkey_invalid")
+        assert "algorithm" in refused.json["detail"]
+
+    def test_an_authenticator_may_attest_itself(self, person: Join) -> None:
+        assert add(person("kari"), Authenticator(), statement=("packed", {})).status == 201
+
+    def test_another_id_than_the_attested_one(self, person: Join) -> None:
+        kari = person("kari")
+        attestation = Authenticator().create(kari.post("/v1/me/passkeys/options").json)
+        attestation |= {"id": text(b"another"), "rawId": text(b"another")}
+        refused = kari.post("/v1/me/passkeys", {"name": "x", "attestation": attestation})
+        assert (refused.status, refused.code) == (422, "passkey_invalid")
+        assert "credential" in refused.json["detail"]
+
+    def test_a_challenge_is_good_once_even_where_it_is_refused(self, person: Join) -> None:
+        kari = person("kari")
+        options = kari.post("/v1/me/passkeys/options").json
+        lie = {"name": "x", "attestation": Authenticator().create(options, origin="https://evil.test")}
+        assert "origin" in kari.post("/v1/me/passkeys", lie).json["detail"]
+        late = kari.post("/v1/me/passkeys", {"name": "x", "attestation": Authenticator().create(options)})
+        assert (late.status, late.code) == (422, "passkey_invalid")
+        assert "challenge" in late.json["detail"]
+        assert kari.get("/v1/me/passkeys").json["items"] == []
+
+    def test_a_challenge_is_for_who_asked(self, person: Join) -> None:
+        kari, thief, mine = person("kari"), person("thief"), Authenticator()
+        options = kari.post("/v1/me/passkeys/options").json
+        body = {"name": "x", "attestation": mine.create(options)}
+        assert "challenge" in thief.post("/v1/me/passkeys", body).json["detail"]
+        assert kari.post("/v1/me/passkeys", body).status == 201  # nobody else uses it up
+
+    def test_a_challenge_for_signing_in_registers_nothing(self, person: Join) -> None:
+        kari = person("kari")
+        options = kari.post("/v1/me/passkeys/options").json
+        options["challenge"] = kari.post("/v1/auth/passkey/options").json["challenge"]
+        refused = kari.post("/v1/me/passkeys", {"name": "x", "attestation": Authenticator().create(options)})
+        assert "challenge" in refused.json["detail"]
+
+    def test_a_challenge_lives_five_minutes(self, person: Join, at: Clock) -> None:
+        kari, now = person("kari"), clock.now()
+        at(now)
+        soon, late = (kari.post("/v1/me/passkeys/options").json for _ in range(2))
+        at(now + timedelta(minutes=4, seconds=59))
+        body = {"name": "x", "attestation": Authenticator().create(soon)}
+        assert kari.post("/v1/me/passkeys", body).status == 201
+        at(now + timedelta(minutes=5))
+        refused = kari.post("/v1/me/passkeys", {"name": "x", "attestation": Authenticator().create(late)})
+        assert (refused.status, refused.code) == (422, "passkey_invalid")
+        assert "Expired challenge" in refused.json["detail"]
+
+    def test_it_takes_a_fresh_sign_in(self, person: Join, at: Clock) -> None:
+        kari = person("kari")
+        added = add(kari, Authenticator()).json
+        attestation = Authenticator().create(kari.post("/v1/me/passkeys/options").json)
+        at(clock.now() + timedelta(minutes=10, seconds=5))
+        for answer in (
+            kari.post("/v1/me/passkeys/options"),
+            kari.post("/v1/me/passkeys", {"name": "x", "attestation": attestation}),
+            kari.delete(f"/v1/me/passkeys/{added['id']}"),
+        ):
+            assert (answer.status, answer.code) == (403, "step_up_required")
+        assert kari.get("/v1/me/passkeys").json["items"] == [added]
+
+    def test_options_are_not_asked_for_without_end(self, person: Join) -> None:
+        kari = person("kari")
+        answers = [kari.post("/v1/me/passkeys/options") for _ in range(21)]
+        assert [answer.status for answer in answers] == [200] * 20 + [429]
+        assert int(answers[-1].headers["retry-after"]) <= 180
+
+
+class TestWhoMay:
+    def test_nobody_in_particular_has_none(self, nobody: Client, person: Join) -> None:
+        passkey_id = add(person("kari"), Authenticator()).json["id"]
+        for method, path in (
+            ("POST", "/v1/me/passkeys/options"),
+            ("POST", "/v1/me/passkeys"),
+            ("GET", "/v1/me/passkeys"),
+            ("DELETE", f"/v1/me/passkeys/{passkey_id}"),
+        ):
+            answer = nobody.call(method, path, body={"name": "x", "attestation": {}} if method == "POST" else None)
+            assert (answer.status, answer.code) == (401, "unauthenticated"), path
+
+    def test_strangers_neither_see_nor_remove_mine(self, person: Join) -> None:
+        kari, stranger = person("kari"), person("stranger")
+        passkey = add(kari, Authenticator()).json
+        assert stranger.get("/v1/me/passkeys").json["items"] == []
+        assert stranger.delete(f"/v1/me/passkeys/{passkey['id']}").status == 404
+        assert kari.get("/v1/me/passkeys").json["items"] == [passkey]
+
+    def test_what_is_removed_signs_nobody_in(self, person: Join, database: Database, mails: Mails) -> None:
+        kari, mine = person("kari"), Authenticator()
+        path = f"/v1/me/passkeys/{add(kari, mine, 'Old phone').json['id']}"
+        assert kari.delete(path).status == 204
+        assert kari.delete(path).status == 404
+        refused = sign_in(kari, mine)
+        assert (refused.status, refused.code) == (401, "passkey_invalid")
+        assert "Unknown passkey" in refused.json["detail"]
+        assert acts(database, of=kari)[-1] == "passkey_removed"
+        assert "Old phone" in mails()[-1]["values"]["change"]
+
+
+class TestSigningIn:
+    def test_options_name_nobody(self, nobody: Client) -> None:
+        options = nobody.post("/v1/auth/passkey/options").json
+        assert options.keys() == {"rpId", "challenge", "timeout", "allowCredentials", "userVerification"}
+        assert (options["rpId"], options["allowCredentials"]) == ("api.test", [])
+        assert options["userVerification"] == "required"
+        assert options["challenge"] != nobody.post("/v1/auth/passkey/options").json["challenge"]
+
+    def test_it_is_both_factors(self, nobody: Client, person: Join, database: Database) -> None:
+        kari, mine = person("kari"), Authenticator()
+        add(kari, mine)
+        database.execute(
+            "insert into identity.totp (user_id, sealed_secret, created_at, confirmed_at)"
+            " values (%(id)s, '', now(), now())",
+            id=kari.user["id"],
+        )
+        session = sign_in(nobody, mine, origin="https://club.api.test")
+        assert session.status == 200, session.text
+        assert session.json["user"]["id"] == kari.user["id"]
+        again = Client(session.json["access_token"])
+        assert again.get("/v1/me").json["username"] == "kari"
+        assert again.get("/v1/me/passkeys").json["items"][0]["last_used_at"]
+        (latest,) = database.execute("select second_factor from identity.sessions order by id desc limit 1")
+        assert latest == (True,)
+        assert acts(database, of=kari)[-1] == "signed_in"
+
+    def test_having_one_makes_no_second_factor_necessary(self, nobody: Client, person: Join) -> None:
+        add(person("kari"), Authenticator())
+        assert nobody.post("/v1/auth/login", {"login": "kari", "password": "long enough for us"}).status == 200
+
+    def test_by_cookie(self, nobody: Client, person: Join) -> None:
+        mine = Authenticator()
+        add(person("kari"), mine)
+        nobody.headers["x-session-transport"] = "cookie"
+        session = sign_in(nobody, mine)
+        assert session.status == 200, session.text
+        assert "access_token" not in session.json
+        assert nobody.cookies.keys() == {"__Host-access", "__Host-refresh", "__Host-csrf"}
+        assert nobody.get("/v1/me").json["username"] == "kari"
+
+    def test_whose_flags_change_is_still_known(self, nobody: Client, person: Join) -> None:
+        kari, mine = person("kari"), Authenticator(flags=PRESENT | VERIFIED | BACKUP_ELIGIBLE)
+        assert add(kari, mine).json["backed_up"] is False
+        assert sign_in(nobody, mine, flags=mine.flags | BACKED_UP).status == 200
+        assert kari.get("/v1/me/passkeys").json["items"][0]["backed_up"] is True
+
+    def test_one_that_does_not_count_signs_in_again_and_again(self, nobody: Client, person: Join) -> None:
+        mine = Authenticator(counts=False)
+        add(person("kari"), mine)
+        assert [sign_in(nobody, mine).status for _ in range(3)] == [200, 200, 200]
+
+    @pytest.mark.parametrize("what", LIES)
+    def test_lies_are_named(self, nobody: Client, person: Join, what: str) -> None:
+        lies, word = LIES[what]
+        mine = Authenticator()
+        add(person("kari"), mine)
+        refused = sign_in(nobody, mine, **lies)
+        assert (refused.status, refused.code) == (401, "passkey_invalid"), refused.text
+        assert word in refused.json["detail"]
+        assert sign_in(nobody, mine).status == 200
+
+    def test_an_answer_for_registering_is_none(self, nobody: Client, person: Join) -> None:
+        mine = Authenticator()
+        add(person("kari"), mine)
+        refused = sign_in(nobody, mine, kind="webauthn.create")
+        assert (refused.status, refused.code) == (401, "passkey_invalid")
+        assert "ceremony" in refused.json["detail"]
+
+    def test_somebody_elses_user_handle(self, nobody: Client, person: Join) -> None:
+        mine, other = Authenticator(), Authenticator()
+        add(person("kari"), mine)
+        add(person("other"), other)
+        for handle in (other.user_handle, b"x", mine.user_handle + b"x"):
+            refused = sign_in(nobody, mine, user_handle=handle)
+            assert (refused.status, refused.code) == (401, "passkey_invalid")
+            assert "user handle" in refused.json["detail"]
+
+    def test_somebody_elses_key(self, nobody: Client, person: Join) -> None:
+        """The thief's authenticator signs, and names my credential."""
+        mine, thief = Authenticator(), Authenticator()
+        add(person("kari"), mine)
+        add(person("thief"), thief)
+        thief.credential_id, thief.user_handle = mine.credential_id, mine.user_handle
+        refused = sign_in(nobody, thief)
+        assert (refused.status, refused.code) == (401, "passkey_invalid")
+        assert "signature" in refused.json["detail"]
+
+    def test_a_clone_is_refused_and_written_down(self, nobody: Client, person: Join, database: Database) -> None:
+        kari, mine = person("kari"), Authenticator(count=7)
+        add(kari, mine)
+        assert sign_in(nobody, mine).status == 200
+        for count in (8, 3, 0):
+            refused = sign_in(nobody, mine, count=count)
+            assert (refused.status, refused.code) == (401, "passkey_invalid")
+            assert "Cloned" in refused.json["detail"]
+        assert acts(database, of=kari).count("passkey_cloned") == 3
+        mine.count = 8
+        assert sign_in(nobody, mine).status == 200  # the count that was refused was not kept
+
+    def test_nobody_makes_a_clone_up(self, nobody: Client, person: Join, database: Database) -> None:
+        """Who cannot sign must not write into somebody's audit trail."""
+        kari, mine = person("kari"), Authenticator(count=7)
+        add(kari, mine)
+        assert sign_in(nobody, mine, count=1, signature=b"made up").status == 401
+        assert "passkey_cloned" not in acts(database, of=kari)
+
+    def test_nobody_tries_without_end(self, nobody: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CHALLY_STAGE", "prod")  # the local stage lifts limits per address
+        for _ in range(30):
+            assert nobody.post("/v1/auth/passkey/options").status == 200
+            assert nobody.post("/v1/auth/passkey", {"assertion": {}}).status == 401
+        assert nobody.post("/v1/auth/passkey/options").code == "rate_limited"
+        refused = nobody.post("/v1/auth/passkey", {"assertion": {}})
+        assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+        nobody.ip = "198.51.100.1"
+        assert nobody.post("/v1/auth/passkey/options").status == 200
+
+    def test_a_challenge_is_good_once(self, nobody: Client, person: Join) -> None:
+        mine = Authenticator()
+        add(person("kari"), mine)
+        options = nobody.post("/v1/auth/passkey/options").json
+        assertion = mine.get(options)
+        assert nobody.post("/v1/auth/passkey", {"assertion": assertion}).status == 200
+        for replayed in (assertion, mine.get(options)):
+            refused = nobody.post("/v1/auth/passkey", {"assertion": replayed})
+            assert (refused.status, refused.code) == (401, "passkey_invalid")
+            assert "Unknown challenge" in refused.json["detail"]
+
+    def test_a_challenge_is_used_up_by_a_refusal(self, nobody: Client, person: Join) -> None:
+        mine = Authenticator()
+        add(person("kari"), mine)
+        options = nobody.post("/v1/auth/passkey/options").json
+        assert nobody.post("/v1/auth/passkey", {"assertion": mine.get(options, signature=b"x")}).status == 401
+        late = nobody.post("/v1/auth/passkey", {"assertion": mine.get(options)})
+        assert "Unknown challenge" in late.json["detail"]
+
+    def test_a_challenge_for_registering_signs_nobody_in(self, nobody: Client, person: Join) -> None:
+        kari, mine = person("kari"), Authenticator()
+        add(kari, mine)
+        challenge = kari.post("/v1/me/passkeys/options").json["challenge"]
+        refused = nobody.post("/v1/auth/passkey", {"assertion": mine.get({"challenge": challenge, "rpId": "api.test"})})
+        assert (refused.status, refused.code) == (401, "passkey_invalid")
+        assert "Unknown challenge" in refused.json["detail"]
+
+    def test_a_challenge_lives_five_minutes(self, nobody: Client, person: Join, at: Clock) -> None:
+        mine = Authenticator()
+        add(person("kari"), mine)
+        at(now := clock.now())
+        options = nobody.post("/v1/auth/passkey/options").json
+        at(now + timedelta(minutes=5))
+        refused = nobody.post("/v1/auth/passkey", {"assertion": mine.get(options)})
+        assert (refused.status, refused.code) == (401, "passkey_invalid")
+        assert "Expired challenge" in refused.json["detail"]
+
+    def test_it_leaves_nothing_in_the_logs(self, nobody: Client, person: Join, logs: Callable[[], str]) -> None:
+        mine = Authenticator()
+        add(person("kari"), mine)
+        assertion = mine.get(nobody.post("/v1/auth/passkey/options").json)
+        assert nobody.post("/v1/auth/passkey", {"assertion": assertion}).status == 200
+        for secret in (assertion["rawId"], assertion["response"]["signature"], assertion["response"]["clientDataJSON"]):
+            assert secret not in logs()
+
+
+TEXT = st.text('Az09-_=+/{["\0\u00fc\u2028\U0001f600', max_size=20)  # few letters: all of Unicode takes seconds
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=5,
+)
+AUTHENTICATOR = Authenticator()
+OWNER = UUID(int=7)
+CHALLENGE = b"c" * 32
+ATTESTATION = AUTHENTICATOR.create(
+    ceremonies.creation_options(PARTY, challenge=CHALLENGE, user_id=OWNER, username="kari", known=[])
+)
+ASSERTION = AUTHENTICATOR.get(ceremonies.request_options(PARTY, challenge=CHALLENGE))
+PUBLIC_KEY = ceremonies.check_attestation(Attestation.read(ATTESTATION), PARTY).public_key
+
+
+def check(assertion: dict[str, Any]) -> ceremonies.Credential:
+    return ceremonies.check_assertion(Assertion.read(assertion), PARTY, public_key=PUBLIC_KEY, user_id=OWNER)
+
+
+def attest(attestation: dict[str, Any]) -> ceremonies.Credential:
+    return ceremonies.check_attestation(Attestation.read(attestation), PARTY)
+
+
+class TestMalformed:
+    """Whatever anybody sends is refused, and never a failure of ours."""
+
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            {},
+            {"response": []},
+            ASSERTION | {"id": "x"},
+            ASSERTION | {"type": "password"},
+            ASSERTION | {"rawId": "A" * 2000, "id": "A" * 2000},
+            ASSERTION | {"response": ASSERTION["response"] | {"clientDataJSON": text(b"[" * 3000)}},
+            ASSERTION | {"response": ASSERTION["response"] | {"clientDataJSON": text(b'{"challenge": 7}')}},
+            ASSERTION | {"response": ASSERTION["response"] | {"clientDataJSON": "A" * 10_000}},
+            ASSERTION | {"response": ASSERTION["response"] | {"authenticatorData": text(b"short")}},
+            ASSERTION | {"response": ASSERTION["response"] | {"signature": "\u00fc"}},
+            ASSERTION | {"response": {k: v for k, v in ASSERTION["response"].items() if k != "userHandle"}},
+        ],
+    )
+    def test_over_http(self, nobody: Client, person: Join, sent: dict[str, Any]) -> None:
+        refused = nobody.post("/v1/auth/passkey", {"assertion": sent})
+        assert (refused.status, refused.code) == (401, "passkey_invalid"), refused.text
+        refused = person("kari").post("/v1/me/passkeys", {"name": "x", "attestation": sent})
+        assert (refused.status, refused.code) == (422, "passkey_invalid"), refused.text
+
+    @pytest.mark.parametrize("sent", [None, [], "text", 7])
+    def test_what_is_no_object_at_all(self, nobody: Client, sent: object) -> None:
+        assert nobody.post("/v1/auth/passkey", {"assertion": sent}).code == "invalid"
+
+    @given(st.dictionaries(st.sampled_from(["id", "rawId", "type", "response", "x"]), JSON))
+    def test_any_json(self, sent: dict[str, Any]) -> None:
+        with pytest.raises(PasskeyInvalid):
+            Assertion.read(sent)
+        with pytest.raises(PasskeyRefused):
+            Attestation.read(sent)
+
+    @given(st.sampled_from(["clientDataJSON", "authenticatorData", "signature", "userHandle"]), JSON | st.binary())
+    def test_any_member_of_an_assertion(self, name: str, value: Any) -> None:
+        value = text(value) if isinstance(value, bytes) else value
+        with pytest.raises(PasskeyInvalid):
+            check(ASSERTION | {"response": ASSERTION["response"] | {name: value}})
+
+    @given(st.sampled_from(["type", "challenge", "origin", "crossOrigin", "tokenBinding"]), JSON)
+    def test_any_member_of_the_client_data(self, name: str, value: Any) -> None:
+        """As if signed, so far as an attestation of no format signs anything: what is accepted is what counts."""
+        client_data = json.loads(data(ATTESTATION["response"]["clientDataJSON"])) | {name: value}
+        sent = ATTESTATION["response"] | {"clientDataJSON": text(json.dumps(client_data).encode())}
+        try:
+            attest(ATTESTATION | {"response": sent})
+        except PasskeyRefused:
+            return
+        assert (client_data["type"], client_data["origin"]) == ("webauthn.create", "https://api.test")
+        assert client_data["crossOrigin"] is False
+
+    @given(st.binary(max_size=400))
+    def test_any_attestation_object(self, value: bytes) -> None:
+        with pytest.raises(PasskeyRefused):
+            attest(ATTESTATION | {"response": ATTESTATION["response"] | {"attestationObject": text(value)}})
+
+    @given(st.data())
+    def test_any_bytes_inside_an_attestation_object(self, chance: st.DataObject) -> None:
+        value = bytearray(data(ATTESTATION["response"]["attestationObject"]))
+        start = chance.draw(st.integers(0, len(value) - 1))
+        value[start : start + chance.draw(st.integers(0, 8))] = chance.draw(st.binary(max_size=8))
+        with suppress(PasskeyRefused):
+            attest(ATTESTATION | {"response": ATTESTATION["response"] | {"attestationObject": text(bytes(value))}})
+
+    @given(st.sampled_from(["clientDataJSON", "authenticatorData", "signature", "userHandle"]), st.data())
+    def test_every_bit_of_an_assertion_counts(self, name: str, chance: st.DataObject) -> None:
+        value = bytearray(data(ASSERTION["response"][name]))
+        bit = chance.draw(st.integers(0, len(value) * 8 - 1))
+        value[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(PasskeyInvalid):
+            check(ASSERTION | {"response": ASSERTION["response"] | {name: text(bytes(value))}})
+
+    def test_deep_cbor(self) -> None:
+        for deep in (b"\x81" * 16_000, b"\xa1\x00" * 8_000, b"\xc1" * 16_000, b"\x9f" * 16_000, b"\xbb" + b"\xff" * 8):
+            with pytest.raises(PasskeyRefused):
+                attest(ATTESTATION | {"response": ATTESTATION["response"] | {"attestationObject": text(deep)}})
+
+    def test_the_unchanged_ones_are_good(self) -> None:
+        assert check(ASSERTION).sign_count == 1

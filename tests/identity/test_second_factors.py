@@ -1,0 +1,381 @@
+"""Signing in with a second factor, and confirming anew who one is."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.api import Client
+from tests.conftest import Database, Join
+from tests.identity.authenticator import Authenticator
+from tests.identity.phone import STEP, Later, Phone, login, set_up, sign_in, turn_on
+
+PASSWORD = "long enough for us"
+
+
+@pytest.fixture
+def kari(later: Later, person: Join) -> Client:
+    return person("kari")
+
+
+@pytest.fixture
+def owned(kari: Client, later: Later) -> tuple[Phone, list[str]]:
+    """Kari's phone and backup codes."""
+    return turn_on(kari, later)
+
+
+@pytest.fixture
+def phone(owned: tuple[Phone, list[str]]) -> Phone:
+    return owned[0]
+
+
+def add_passkey(who: Client) -> Authenticator:
+    authenticator = Authenticator()
+    attestation = authenticator.create(who.post("/v1/me/passkeys/options").json)
+    answer = who.post("/v1/me/passkeys", {"name": "Laptop", "attestation": attestation})
+    assert answer.status == 201, answer.text
+    return authenticator
+
+
+def assertion(nobody: Client, authenticator: Authenticator, **lies: Any) -> dict[str, Any]:
+    return authenticator.get(nobody.post("/v1/auth/passkey/options").json, **lies)
+
+
+def acts(database: Database, action: str) -> list[dict[str, Any]]:
+    found = database.execute("select detail from core.audit where action = %(action)s order by id", action=action)
+    return [detail for (detail,) in found]
+
+
+class TestMfa:
+    def test_with_a_code(self, nobody: Client, kari: Client, phone: Phone, database: Database) -> None:
+        session = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "code": phone.code()})
+        assert session.status == 200
+        assert session.json["user"]["id"] == kari.user["id"]
+        signed_in = Client(session.json["access_token"])
+        assert signed_in.get("/v1/me").json["username"] == "kari"
+        assert nobody.post("/v1/auth/refresh", {"refresh_token": session.json["refresh_token"]}).status == 200
+        newest = database.execute("select second_factor from identity.sessions order by id desc limit 1")
+        assert newest == [(True,)]
+        assert acts(database, "signed_in")[-1] == {"by": "code"}
+
+    def test_by_cookies(self, nobody: Client, phone: Phone) -> None:
+        body = {"mfa_token": sign_in(nobody, "kari"), "code": phone.code()}
+        session = nobody.post("/v1/auth/mfa", body, x_session_transport="cookie")
+        assert session.status == 200
+        assert "access_token" not in session.json
+        assert nobody.get("/v1/me").json["username"] == "kari"
+
+    @pytest.mark.parametrize(("drift", "good"), [(-2, False), (0, True), (1, True), (2, False)])
+    def test_a_clock_may_be_one_step_wrong(self, nobody: Client, phone: Phone, drift: int, good: bool) -> None:
+        body = {"mfa_token": sign_in(nobody, "kari"), "code": phone.code(drift)}
+        answer = nobody.post("/v1/auth/mfa", body)
+        assert answer.status == (200 if good else 401)
+        if not good:
+            assert answer.code == "second_factor_invalid"
+            assert "clock" in answer.json["detail"]
+
+    def test_a_code_is_good_once(self, nobody: Client, phone: Phone, later: Later) -> None:
+        """Somebody who looked over the shoulder, and has the password, comes within the same half minute."""
+        code = phone.code()
+        assert nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "code": code}).status == 200
+        thief = {"mfa_token": sign_in(nobody, "kari"), "code": code}
+        assert nobody.post("/v1/auth/mfa", thief).code == "second_factor_invalid"
+        later(STEP)
+        assert nobody.post("/v1/auth/mfa", thief).code == "second_factor_invalid"
+        assert nobody.post("/v1/auth/mfa", thief | {"code": phone.code()}).status == 200
+
+    def test_a_wrong_code_may_be_corrected(self, nobody: Client, phone: Phone, database: Database) -> None:
+        """The mfa_token is used up by success alone, but the failure is written down."""
+        mfa_token = sign_in(nobody, "kari")
+        for _ in range(2):
+            wrong = nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.wrong_code()})
+            assert (wrong.status, wrong.code) == (401, "second_factor_invalid")
+        assert acts(database, "second_factor_failed") == [{"by": "code"}] * 2
+        assert nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.code()}).status == 200
+
+    def test_an_mfa_token_is_good_once(self, nobody: Client, phone: Phone, later: Later) -> None:
+        mfa_token = sign_in(nobody, "kari")
+        assert nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.code()}).status == 200
+        later(STEP)
+        again = nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.code()})
+        assert (again.status, again.code) == (401, "mfa_token_invalid")
+
+    def test_an_mfa_token_expires(self, nobody: Client, phone: Phone, later: Later) -> None:
+        mfa_token = sign_in(nobody, "kari")
+        later(timedelta(minutes=10))
+        answer = nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.code()})
+        assert answer.code == "mfa_token_invalid"
+
+    @pytest.mark.parametrize("mfa_token", ["unknown", "\0", "' or true --"])
+    def test_an_unknown_mfa_token(self, nobody: Client, phone: Phone, mfa_token: str) -> None:
+        answer = nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.code()})
+        assert (answer.status, answer.code) == (401, "mfa_token_invalid")
+
+    def test_an_mfa_token_opens_nothing_else(self, nobody: Client, phone: Phone) -> None:
+        mfa_token = sign_in(nobody, "kari")
+        assert Client(mfa_token).get("/v1/me").code == "unauthenticated"
+        assert Client(mfa_token).post("/v1/me/step-up", {"code": phone.code()}).code == "unauthenticated"
+        assert nobody.post("/v1/auth/refresh", {"refresh_token": mfa_token}).code == "refresh_invalid"
+        assert nobody.post("/v1/auth/verify-email", {"token": mfa_token}).code == "token_invalid"
+
+    def test_one_persons_token_takes_no_others_factor(
+        self, nobody: Client, phone: Phone, person: Join, later: Later
+    ) -> None:
+        eves, eves_backup_codes = turn_on(person("eve"), later)
+        karis = sign_in(nobody, "kari")
+        for factor in ({"code": eves.code()}, {"backup_code": eves_backup_codes[0]}):
+            assert nobody.post("/v1/auth/mfa", {"mfa_token": karis} | factor).code == "second_factor_invalid"
+        answer = nobody.post("/v1/auth/mfa", {"mfa_token": karis, "code": phone.code()})
+        assert answer.json["user"]["username"] == "kari"
+
+    @pytest.mark.parametrize(
+        "factors",
+        [
+            {},
+            {"code": "123456", "backup_code": "00000-00000"},
+            {"code": "123456", "assertion": {}},
+            {"code": None, "backup_code": None},
+            {"backup_code": "00000-00000", "assertion": {}},
+        ],
+    )
+    def test_takes_exactly_one_factor(self, nobody: Client, factors: dict[str, Any]) -> None:
+        answer = nobody.post("/v1/auth/mfa", {"mfa_token": "x"} | factors)
+        assert answer.status == 422
+        assert answer.json["errors"] == [
+            {"pointer": "", "message": "Send exactly one of code, backup_code and assertion."}
+        ]
+
+    def test_takes_no_password(self, nobody: Client, phone: Phone) -> None:
+        answer = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "password": PASSWORD})
+        assert answer.status == 422
+
+    def test_guessing_is_limited(self, nobody: Client, phone: Phone, later: Later) -> None:
+        """Ten guesses an hour, from wherever and with however many tokens: three in a million codes are right."""
+        later(timedelta(hours=1))
+        for attempt in range(10):
+            guess = {"mfa_token": sign_in(nobody, "kari"), "code": phone.wrong_code()}
+            assert Client(ip=f"198.51.100.{attempt}").post("/v1/auth/mfa", guess).code == "second_factor_invalid"
+            later(timedelta(seconds=20))  # slower than the password's own limits
+        refused = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "code": phone.code()})
+        assert (refused.status, refused.code) == (429, "rate_limited")
+        wait = int(refused.headers["retry-after"])
+        later(timedelta(seconds=wait - 1))
+        early = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "code": phone.code()})
+        assert early.status == 429
+        later(timedelta(seconds=1))
+        in_time = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "code": phone.code()})
+        assert in_time.status == 200
+
+    def test_guessing_leaves_others_alone(self, nobody: Client, phone: Phone, person: Join, later: Later) -> None:
+        eves, _ = turn_on(person("eve"), later)
+        mfa_token = sign_in(nobody, "kari")
+        for _ in range(10):
+            nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.wrong_code()})
+        assert nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.code()}).status == 429
+        eve = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "eve"), "code": eves.code()})
+        assert eve.status == 200
+
+    def test_cancels_a_wish_to_be_deleted(self, nobody: Client, phone: Phone, database: Database) -> None:
+        database.execute("update identity.users set deleted_at = now()")
+        mfa_token = sign_in(nobody, "kari")
+        assert database.execute("select deleted_at is null from identity.users") == [(False,)]
+        assert nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.code()}).status == 200
+        assert database.execute("select deleted_at is null from identity.users") == [(True,)]
+
+
+class TestAssertion:
+    def test_signs_in(self, nobody: Client, kari: Client, phone: Phone, database: Database) -> None:
+        passkey = add_passkey(kari)
+        answer = login(nobody, "kari")
+        assert answer.json["methods"] == ["code", "backup_code", "assertion"]
+        body = {"mfa_token": answer.json["mfa_token"], "assertion": assertion(nobody, passkey)}
+        assert nobody.post("/v1/auth/mfa", body).json["user"]["username"] == "kari"
+        assert acts(database, "signed_in")[-1] == {"by": "passkey"}
+
+    def test_of_somebody_else(self, nobody: Client, phone: Phone, person: Join, database: Database) -> None:
+        """It is a good one, and it would sign its owner in: but not here."""
+        eves = add_passkey(person("eve"))
+        body = {"mfa_token": sign_in(nobody, "kari"), "assertion": assertion(nobody, eves)}
+        answer = nobody.post("/v1/auth/mfa", body)
+        assert (answer.status, answer.code) == (401, "passkey_invalid")
+        assert acts(database, "second_factor_failed") == [{"by": "passkey"}]
+
+    @pytest.mark.parametrize(
+        ("lies", "why"), [({"origin": "https://evil.test"}, "origin"), ({"rp_id": "evil.test"}, "relying party")]
+    )
+    def test_made_elsewhere(self, nobody: Client, kari: Client, phone: Phone, lies: dict[str, Any], why: str) -> None:
+        passkey = add_passkey(kari)
+        body = {"mfa_token": sign_in(nobody, "kari"), "assertion": assertion(nobody, passkey, **lies)}
+        answer = nobody.post("/v1/auth/mfa", body)
+        assert (answer.status, answer.code) == (401, "passkey_invalid")
+        assert why in answer.json["detail"]
+
+    def test_is_good_once(self, nobody: Client, kari: Client, phone: Phone) -> None:
+        sent = assertion(nobody, add_passkey(kari))
+        assert nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "assertion": sent}).status == 200
+        again = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "assertion": sent})
+        assert again.code == "passkey_invalid"
+
+    def test_a_refused_one_is_used_up_as_well(self, nobody: Client, kari: Client, phone: Phone, person: Join) -> None:
+        passkey = add_passkey(kari)
+        turned_down = assertion(nobody, passkey)
+        eve = person("eve")
+        assert eve.post("/v1/me/step-up", {"assertion": turned_down}).code == "passkey_invalid"
+        body = {"mfa_token": sign_in(nobody, "kari"), "assertion": turned_down}
+        assert nobody.post("/v1/auth/mfa", body).code == "passkey_invalid"
+
+    @pytest.mark.parametrize("sent", [{}, {"id": []}, {"response": {"clientDataJSON": {}}}])
+    def test_of_nonsense(self, nobody: Client, phone: Phone, sent: dict[str, Any]) -> None:
+        body = {"mfa_token": sign_in(nobody, "kari"), "assertion": sent}
+        assert nobody.post("/v1/auth/mfa", body).code == "passkey_invalid"
+
+
+class TestStepUp:
+    @pytest.fixture
+    def stale(self, kari: Client, later: Later) -> Client:
+        """Kari, who has signed in too long ago."""
+        later(timedelta(minutes=10, seconds=1))
+        assert kari.post("/v1/me/totp").code == "step_up_required"
+        return kari
+
+    def test_nobody(self, nobody: Client) -> None:
+        assert nobody.post("/v1/me/step-up", {"password": PASSWORD}).code == "unauthenticated"
+
+    def test_by_password(self, stale: Client, later: Later, database: Database) -> None:
+        assert stale.post("/v1/me/step-up", {"password": PASSWORD}).status == 204
+        later(timedelta(minutes=10))
+        assert stale.post("/v1/me/totp").status == 200
+        later(timedelta(seconds=1))
+        assert stale.post("/v1/me/totp").code == "step_up_required"
+        assert acts(database, "stepped_up") == [{"by": "password"}]
+        assert database.execute("select second_factor from identity.sessions") == [(False,)]
+
+    def test_by_a_wrong_password(self, stale: Client, database: Database) -> None:
+        answer = stale.post("/v1/me/step-up", {"password": "somebody else's"})
+        assert (answer.status, answer.code) == (401, "invalid_credentials")
+        assert stale.post("/v1/me/totp").code == "step_up_required"
+        assert len(acts(database, "password_check_failed")) == 1
+
+    def test_by_another_persons_password(self, stale: Client, person: Join, database: Database) -> None:
+        eve = person("eve")
+        database.execute("update identity.users set password_hash = 'nobody''s' where id = %(eve)s", eve=eve.user["id"])
+        assert eve.post("/v1/me/step-up", {"password": PASSWORD}).code == "invalid_credentials"
+
+    def test_only_this_session(self, nobody: Client, kari: Client, later: Later) -> None:
+        other = Client(login(nobody, "kari").json["access_token"])
+        later(timedelta(minutes=11))
+        assert other.post("/v1/me/step-up", {"password": PASSWORD}).status == 204
+        assert kari.post("/v1/me/totp").code == "step_up_required"
+
+    def test_a_password_is_not_enough_where_there_is_a_second_factor(
+        self, kari: Client, phone: Phone, later: Later
+    ) -> None:
+        later(timedelta(minutes=10))
+        for password in (PASSWORD, "a wrong one"):
+            answer = kari.post("/v1/me/step-up", {"password": password})
+            assert (answer.status, answer.code) == (403, "second_factor_required")
+            assert answer.json["methods"] == ["code", "backup_code"]
+        assert kari.delete("/v1/me/totp").code == "step_up_required"
+
+    @pytest.mark.parametrize("method", ["code", "backup_code"])
+    def test_by_a_second_factor(
+        self, nobody: Client, kari: Client, owned: tuple[Phone, list[str]], later: Later, method: str
+    ) -> None:
+        phone, backup_codes = owned
+        later(timedelta(minutes=10))
+        body = {method: phone.code() if method == "code" else backup_codes[0]}
+        assert kari.post("/v1/me/step-up", body).status == 204
+        assert kari.post("/v1/me/step-up", body).code == "second_factor_invalid"
+        assert kari.delete("/v1/me/totp").status == 204
+        assert login(nobody, "kari").status == 200
+
+    def test_by_a_passkey(self, nobody: Client, kari: Client, later: Later, database: Database) -> None:
+        """It verifies its user: both factors in one, also where no authenticator app is on."""
+        passkey = add_passkey(kari)
+        later(timedelta(minutes=11))
+        assert kari.post("/v1/me/step-up", {"assertion": assertion(nobody, passkey)}).status == 204
+        assert database.execute("select second_factor from identity.sessions") == [(True,)]
+        assert kari.post("/v1/me/totp").status == 200
+
+    def test_makes_an_older_session_one_with_a_second_factor(self, nobody: Client, kari: Client, later: Later) -> None:
+        other = Client(login(nobody, "kari").json["access_token"])
+        phone, _ = turn_on(kari, later)
+        assert other.delete("/v1/me/totp").code == "step_up_required"
+        assert other.post("/v1/me/step-up", {"code": phone.code()}).status == 204
+        assert other.delete("/v1/me/totp").status == 204
+
+    def test_not_by_an_app_that_is_not_confirmed(self, kari: Client) -> None:
+        phone = set_up(kari)
+        assert kari.post("/v1/me/step-up", {"code": phone.code()}).code == "second_factor_invalid"
+        assert kari.post("/v1/me/backup-codes", {"code": phone.code()}).code == "totp_off"
+
+    def test_by_a_strangers_code(self, person: Join, kari: Client, phone: Phone, database: Database) -> None:
+        assert person("eve").post("/v1/me/step-up", {"code": phone.code()}).code == "second_factor_invalid"
+        assert acts(database, "second_factor_failed") == [{"by": "code"}]
+
+    @pytest.mark.parametrize("body", [{}, {"password": PASSWORD, "code": "123456"}, {"password": None}])
+    def test_takes_exactly_one(self, kari: Client, body: dict[str, Any]) -> None:
+        answer = kari.post("/v1/me/step-up", body)
+        assert answer.status == 422
+        assert answer.json["errors"] == [
+            {"pointer": "", "message": "Send exactly one of password, code, backup_code and assertion."}
+        ]
+
+    def test_guessing_passwords_is_limited(self, kari: Client, later: Later) -> None:
+        for _ in range(5):
+            assert kari.post("/v1/me/step-up", {"password": "a wrong one"}).code == "invalid_credentials"
+        refused = kari.post("/v1/me/step-up", {"password": PASSWORD})
+        assert (refused.status, refused.headers["retry-after"]) == (429, "12")
+
+    def test_guessing_codes_is_limited_over_all_doors(
+        self, nobody: Client, kari: Client, phone: Phone, later: Later
+    ) -> None:
+        later(timedelta(hours=1))
+        mfa_token = sign_in(nobody, "kari")
+        for _ in range(5):
+            assert kari.post("/v1/me/step-up", {"code": phone.wrong_code()}).status == 401
+            wrong = {"mfa_token": mfa_token, "code": phone.wrong_code()}
+            assert nobody.post("/v1/auth/mfa", wrong).status == 401
+        assert kari.post("/v1/me/step-up", {"code": phone.code()}).status == 429
+        assert kari.delete("/v1/me/totp", {"code": phone.code()}).status == 429
+
+
+def test_nothing_secret_is_kept_or_logged(
+    nobody: Client, kari: Client, later: Later, database: Database, logs: Callable[[], str]
+) -> None:
+    """All of it once, with an idempotency key, and with failures; then every row of every table, and every log line."""
+    begun = kari.post("/v1/me/totp", idempotency_key="begin")
+    phone = Phone(begun.json["secret"])
+    secrets = [phone.secret, phone.code()]
+    confirmed = kari.post("/v1/me/totp/confirm", {"code": phone.code()}, idempotency_key="confirm")
+    backup_codes = confirmed.json["backup_codes"]
+    later(STEP)
+    for factor in ({"code": phone.code(+4)}, {"code": phone.code()}, {"backup_code": backup_codes[0]}):
+        mfa_token = sign_in(nobody, "kari")
+        nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token} | factor)
+        secrets += [mfa_token, *factor.values()]
+    later(STEP)
+    secrets.append(phone.code())
+    made = kari.post("/v1/me/backup-codes", {"code": phone.code()}, idempotency_key="replace")
+    for code in backup_codes + made.json["backup_codes"]:
+        secrets += [code, code.replace("-", "")]
+    assert kari.post("/v1/me/step-up", {"code": "12 34"}).status == 422
+    assert kari.delete("/v1/me/totp", {"backup_code": "wrong-codes"}).status == 401
+
+    written = logs()
+    with psycopg.connect(database.url) as connection:
+        tables = connection.execute(
+            "select schemaname, tablename from pg_tables where schemaname in ('core', 'identity')"
+        ).fetchall()
+        assert len(tables) > 10
+        for table in tables:
+            rows = connection.execute(sql.SQL("select to_jsonb(t) from {} t").format(sql.Identifier(*table)))
+            written += json.dumps(rows.fetchall(), default=str)
+    # hex, as Postgres shows bytes
+    found = [secret for secret in secrets if secret in written or secret.encode().hex() in written]
+    # six digits may be part of any number; they are looked for as words
+    assert [secret for secret in found if not secret.isdigit() or f'"{secret}"' in written] == []
