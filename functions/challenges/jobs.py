@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from challenges import standings, windows
 from chally import clock, db
-from chally.log import logger, metrics
+from chally.log import job, logger, metrics
 
 BATCH = 1_000
 CLOSINGS = 200
@@ -19,6 +19,7 @@ FIRST = UUID(int=0)
 
 @metrics.log_metrics(raise_on_empty_metrics=False)
 @logger.inject_lambda_context(clear_state=True)
+@job
 def windows_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Every 15 minutes: store the windows from yesterday to the day after tomorrow, and close overdue ones.
 

@@ -21,7 +21,9 @@ button { font: inherit; margin-top: 1rem; padding: .7em 1.4em; border: 0; border
 button { background: #075; color: #fff; }
 button:disabled { opacity: .6; }
 fieldset { border: 0; margin: 0; padding: 0; }
+h1 { line-height: 1.2; }
 :focus-visible { outline: 3px solid #c60; outline-offset: 2px; }
+#text { outline: none; }
 """
 # What a person can put right stays on the page (a weak password, a wrong code, waiting); the rest is said and final.
 _SCRIPT = """

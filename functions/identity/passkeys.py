@@ -14,6 +14,7 @@ from chally.db import Tx
 from identity import ceremonies, rules
 from identity.ceremonies import Answer, Assertion, Attestation, RelyingParty
 from identity.queries import passkeys as queries
+from identity.queries import second_factors
 from identity.queries.passkeys import Passkey
 from identity.queries.users import User
 
@@ -70,6 +71,7 @@ def remove(tx: Tx, passkey_id: UUID, user_id: UUID, now: datetime) -> bool:
     name = queries.remove(tx, passkey_id, user_id)
     if name is None:
         return False
+    second_factors.forget_passed(tx, user_id)
     audit.record(tx, "passkey_removed", now, user_id=user_id, passkey=str(passkey_id))
     _tell(tx, user_id, f"The passkey \u201c{name}\u201d was removed.")
     return True

@@ -15,7 +15,7 @@ from identity import rules
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 # Of no password: verified against where there is no account, so that both cases take the same time.
 NOBODY = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$kWMUEb8vUPRpwqT1cSE9wgPqcpYHzDLXpwaGsQbkEqM"
-NOBODY_BCRYPT = "$2b$12$ARc6a6d/e6O0UcUwzaF9POLCtAbxlrhrlsS.4HY0QbhWmQidAorpm"
+NOBODY_BCRYPT = "$2b${:02}$ARc6a6d/e6O0UcUwzaF9POLCtAbxlrhrlsS.4HY0QbhWmQidAorpm"
 BCRYPT_MAX = 72  # bytes: more of a password bcrypt never looked at
 
 
@@ -29,18 +29,19 @@ def make(password: str) -> str:
     return _hasher.hash(rules.normalise(password))
 
 
-def matches(stored: str, password: str, *, bcrypt_in_use: bool = False) -> bool:
+def matches(stored: str, password: str, *, bcrypt_cost: int | None = None) -> bool:
     """Whether a password is the one whose hash is stored.
 
-    While any account has a bcrypt hash (`bcrypt_in_use`) both kinds are verified, one of them for nothing: the time
+    While any account has a bcrypt hash (of `bcrypt_cost`) both kinds are verified, one of them for nothing: the time
     must not tell the accounts of the former Chally from those that do not exist.
     """
     is_bcrypt = stored.startswith("$2")
     argon2_matches = _argon2(NOBODY if is_bcrypt else stored, password)
-    if not (is_bcrypt or bcrypt_in_use):
-        return argon2_matches
-    bcrypt_matches = _bcrypt(stored if is_bcrypt else NOBODY_BCRYPT, password)
-    return bcrypt_matches if is_bcrypt else argon2_matches
+    if is_bcrypt:
+        return _bcrypt(stored, password)
+    if bcrypt_cost is not None:
+        _bcrypt(NOBODY_BCRYPT.format(bcrypt_cost), password)
+    return argon2_matches
 
 
 def is_outdated(stored: str) -> bool:

@@ -95,9 +95,10 @@ _TEMPLATES = {
     ),
     "export_ready": Mail(
         "Your data from Chally is ready",
-        "Hello {username},\n\nthe export that you asked for is ready, as a ZIP file:\n\n{link}\n\n"
-        "The link stops working after a while, and whoever has it can open it, so keep it to yourself. If you did not"
-        " ask for the export, set a new password; that signs out every device:\n\n"
+        "Hello {username},\n\nthe export that you asked for is ready, as a ZIP file. Open the club and download it"
+        " there, within seven days:\n\n{link}\n\n"
+        "It opens only for you, signed in. If you did not ask for the export, set a new password; that signs out every"
+        " device:\n\n"
         "{public_url}/v1/auth/password/forgot\n",
     ),
     "reminder": Mail(

@@ -25,15 +25,20 @@ def token_of(mails: Mails, template: str) -> str:
     return str(next(mail for mail in reversed(mails()) if mail["template"] == template)["values"]["token"])
 
 
-@pytest.fixture
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every password is wrong but the right one, at no cost: these tests try hundreds."""
+def _cheapen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "matches", lambda stored, password, **_: password == PASSWORD)
 
 
 @pytest.fixture
-def unlimited(cheap: None, database: Database) -> None:
-    """Without the limits per minute, which come before."""
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every password is wrong but the right one, at no cost: these tests try hundreds."""
+    _cheapen(monkeypatch)
+
+
+@pytest.fixture
+def unlimited(monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
+    """The same, and without the limits per minute, which come before."""
+    _cheapen(monkeypatch)
     database.execute("update core.limits set quantity = 100000 where name like 'login%%'")
 
 

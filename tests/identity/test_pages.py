@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from html.parser import HTMLParser
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pyotp
@@ -113,7 +113,11 @@ class TestEveryPage:
 def served() -> Iterator[str]:
     """The handlers behind a server on localhost, which browsers trust as they trust TLS. Answers its base URL."""
 
+    one_at_a_time, loop = threading.Lock(), asyncio.new_event_loop()
+
     class Bridge(BaseHTTPRequestHandler):
+        timeout = 10  # a browser opens connections that it may never use
+
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -121,7 +125,9 @@ def served() -> Iterator[str]:
             client = Client(cookies={name: value for name, _, value in jar})
             headers = {name.lower(): value for name, value in self.headers.items() if name.lower() != "cookie"}
             asked = dict(part.split("=", 1) for part in query.split("&") if part)
-            answer = client.call(self.command, path, raw=body or None, query=dict(asked), headers=headers)
+            with one_at_a_time:  # as a Lambda environment does
+                asyncio.set_event_loop(loop)  # Mangum's, in this thread
+                answer = client.call(self.command, path, raw=body or None, query=dict(asked), headers=headers)
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -135,18 +141,13 @@ def served() -> Iterator[str]:
         def log_message(self, *args: object) -> None:
             pass
 
-    def serve() -> None:
-        loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)  # Mangum's, in this thread
-        server.serve_forever(poll_interval=0.05)
-        loop.close()
-
-    with HTTPServer(("127.0.0.1", 0), Bridge) as server:
-        thread = threading.Thread(target=serve)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Bridge) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.05])
         thread.start()
         yield f"http://localhost:{server.server_port}"
         server.shutdown()
         thread.join()
+    loop.close()
 
 
 PRESS = """

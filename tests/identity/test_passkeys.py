@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chally import clock
+from chally import clock, settings
 from identity import ceremonies
 from identity.ceremonies import Assertion, Attestation, RelyingParty
 from identity.rules import PasskeyInvalid, PasskeyRefused
@@ -243,8 +243,9 @@ class TestRegistering:
             assert (answer.status, answer.code) == (403, "step_up_required")
         assert kari.get("/v1/me/passkeys").json["items"] == [added]
 
-    def test_options_are_not_asked_for_without_end(self, person: Join) -> None:
+    def test_options_are_not_asked_for_without_end(self, person: Join, at: Clock) -> None:
         kari = person("kari")
+        at(clock.now())
         answers = [kari.post("/v1/me/passkeys/options") for _ in range(21)]
         assert [answer.status for answer in answers] == [200] * 20 + [429]
         assert int(answers[-1].headers["retry-after"]) <= 180
@@ -279,6 +280,18 @@ class TestWhoMay:
         assert "Unknown passkey" in refused.json["detail"]
         assert acts(database, of=kari)[-1] == "passkey_removed"
         assert "Old phone" in mails()[-1]["values"]["change"]
+
+
+    def test_a_session_counts_as_two_factors_only_while_there_is_one(
+        self, nobody: Client, person: Join, database: Database
+    ) -> None:
+        """An admin who removes the only passkey must not go on with what takes a second factor."""
+        kari, mine = person("kari"), Authenticator()
+        path = f"/v1/me/passkeys/{add(kari, mine).json['id']}"
+        sign_in(nobody, mine)
+        assert database.execute("select count(*) from identity.sessions where second_factor") == [(1,)]
+        assert kari.delete(path).status == 204
+        assert database.execute("select count(*) from identity.sessions where second_factor") == [(0,)]
 
 
 class TestSigningIn:
@@ -387,8 +400,10 @@ class TestSigningIn:
         assert sign_in(nobody, mine, count=1, signature=b"made up").status == 401
         assert "passkey_cloned" not in acts(database, of=kari)
 
-    def test_nobody_tries_without_end(self, nobody: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nobody_tries_without_end(self, nobody: Client, at: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CHALLY_STAGE", "prod")  # the local stage lifts limits per address
+        settings.load.cache_clear()
+        at(clock.now())
         for _ in range(30):
             assert nobody.post("/v1/auth/passkey/options").status == 200
             assert nobody.post("/v1/auth/passkey", {"assertion": {}}).status == 401

@@ -344,6 +344,16 @@ class TestStepUp:
         assert kari.delete("/v1/me/totp", {"code": phone.code()}).status == 429
 
 
+def test_one_sees_whether_an_app_is_on(nobody: Client, kari: Client, person: Join, later: Later) -> None:
+    assert nobody.get("/v1/me/totp").status == 401
+    phone, codes = turn_on(kari, later)
+    assert nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "backup_code": codes[0]}).status == 200
+    state = kari.get("/v1/me/totp").json
+    assert (state["on"], state["backup_codes_left"]) == (True, 9)
+    assert phone.secret not in str(state)
+    assert person("ola").get("/v1/me/totp").json == {"on": False, "since": None, "backup_codes_left": 0}
+
+
 def test_nothing_secret_is_kept_or_logged(
     nobody: Client, kari: Client, later: Later, database: Database, logs: Callable[[], str]
 ) -> None:

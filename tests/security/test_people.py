@@ -20,6 +20,7 @@ NOBODYS = {
 WITHHELD = {
     "core.idempotency_keys": {"fingerprint", "headers", "body"},
     "core.outbox": {"traceparent", "last_error"},
+    "challenges.challenges": {"invite_code_number"},
     "identity.users": {"password_hash"},
     "identity.refresh_tokens": {"hash", "generation"},
     "identity.registrations": {"token_hash", "password_hash"},

@@ -32,6 +32,26 @@ def methods(tx: Tx, user_id: UUID) -> list[str]:
     return found or []
 
 
+@dataclass(frozen=True, slots=True)
+class TotpState:
+    """Whether an authenticator app is on, since when, and how many backup codes are left."""
+
+    confirmed_at: datetime | None
+    backup_codes_left: int
+
+
+def totp_state(tx: Tx, user_id: UUID) -> TotpState:
+    return tx.one(
+        """
+        select (select confirmed_at from identity.totp where user_id = %(user_id)s) as confirmed_at,
+               (select count(*) from identity.backup_codes where user_id = %(user_id)s and used_at is null)
+               as backup_codes_left
+        """,
+        {"user_id": user_id},
+        row=TotpState,
+    )
+
+
 def add_pending(tx: Tx, token_hash: bytes, user_id: UUID, expires_at: datetime) -> None:
     tx.run(
         """

@@ -119,6 +119,11 @@ def set_deleted(tx: Tx, user_id: UUID, deleted_at: datetime | None) -> bool:
     return changed > 0
 
 
-def bcrypt_in_use(tx: Tx) -> bool:
-    """Whether any account has a hash of the former Chally still."""
-    return bool(tx.value("select exists (select from identity.users where password_hash like '$2%%')", {}))
+def bcrypt_cost(tx: Tx) -> int | None:
+    """What a hash of the former Chally takes to verify, as a power of two; None when there is none left."""
+    cost: int | None = tx.value(
+        "select substring(password_hash from '[$]([0-9]{2})[$]')::integer from identity.users"
+        " where password_hash like '$2%%' limit 1",
+        {},
+    )
+    return cost

@@ -104,7 +104,7 @@ async def login(body: LoginIn, client: Client, response: Response) -> SessionOut
         matches = passwords.matches(
             account.password_hash if account else passwords.NOBODY,
             body.password,
-            bcrypt_in_use=users.bcrypt_in_use(tx),
+            bcrypt_cost=users.bcrypt_cost(tx),
         )
         pending = registration.is_pending(tx, name, body.password, now)  # asked always: it takes time
         outcome = None

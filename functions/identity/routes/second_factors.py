@@ -12,7 +12,7 @@ from chally.actor import StepUpRequired, check_fresh
 from chally.body import Body
 from chally.db import Tx
 from chally.errors import AppError, Unauthenticated
-from chally.http import CurrentActor
+from chally.http import AccountTx, CurrentActor
 from chally.ratelimit import network
 from identity import backup_codes, credentials, rules, second_factors, sign_in, tokens, totp
 from identity.queries import second_factors as queries
@@ -81,6 +81,14 @@ class TotpOut(BaseModel):
     secret: str
     otpauth_uri: str
     qr: str
+
+
+class TotpStateOut(BaseModel):
+    """`since`: when it was turned on; null where it is off."""
+
+    on: bool
+    since: datetime | None
+    backup_codes_left: int
 
 
 class BackupCodesOut(BaseModel):
@@ -156,6 +164,15 @@ def _refused_password(tx: Tx, user_id: UUID, password: str, now: datetime) -> Ap
     if credentials.prove(tx, user_id, password, now) is None:
         return rules.InvalidCredentials("The password is wrong.")
     return None
+
+
+@router.get("/v1/me/totp")
+async def read_totp(actor: CurrentActor, tx: AccountTx) -> TotpStateOut:
+    """Whether an authenticator app is on."""
+    state = queries.totp_state(tx, actor.user_id)
+    return TotpStateOut(
+        on=state.confirmed_at is not None, since=state.confirmed_at, backup_codes_left=state.backup_codes_left
+    )
 
 
 @router.post("/v1/me/totp")

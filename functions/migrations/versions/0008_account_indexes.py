@@ -13,11 +13,6 @@ depends_on = None
 
 def upgrade() -> None:
     with op.get_context().autocommit_block():
-        op.execute("drop index concurrently if exists identity.users_deleted_at")
-        op.execute("""
-            create index concurrently if not exists users_deleted_at on identity.users (deleted_at)
-            where purged_at is null
-        """)
         # Whether any hash of the former Chally is left: then every sign-in takes as long as one of those.
         op.execute("drop index concurrently if exists identity.users_bcrypt")
         op.execute("""

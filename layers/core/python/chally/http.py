@@ -210,13 +210,14 @@ class _Observed:
 
 
 def _secrets(request: Request, body: Message) -> list[str]:
-    """What a request brought under a telling name: an error may quote it, without the name."""
+    """What a request brought under a telling name, or in its path: an error may quote it, without the name."""
     try:
         sent = json.loads(body.get("body", b""))
     except (ValueError, RecursionError):
         sent = None
     said = (sent, dict(request.query_params), dict(request.headers), {"cookies": list(request.cookies.values())})
-    return list(redaction.secrets_in(said))
+    path = [str(part) for part in request.path_params.values()]  # ids, and invite codes
+    return [*redaction.secrets_in(said), *(part for part in path if not redaction.is_id(part))]
 
 
 def _once(message: Message) -> Receive:

@@ -27,25 +27,26 @@ _HARMLESS_CODES = {"status", "error", "exit", "reason"}
 _SECRET_KEYS = {"private", "sealing", "refresh", "access", "api"}
 
 _USERINFO = re.compile(r"(?<=://)[^\s/@]*:[^\s/]*(?=@)")
-_BEFORE_AT = r"""[^\s@<>()\[\]{}",;:\\/='`|&?%]"""
-_ADDRESS = re.compile(rf"(?<!{_BEFORE_AT})({_BEFORE_AT}){_BEFORE_AT}*+(@|%40)(?=[\w\[])")
+_BEFORE_AT = r"""[^\s@<>()\[\]",;:\\]"""
+_ADDRESS = re.compile(rf"(?<!{_BEFORE_AT})({_BEFORE_AT}+)(@|%40)(?=[\w\[])")
+_PARTING = re.compile(r"[=/'`|&?{}%]")  # an address may begin with these, and seldom does: to=kari@…
 _JWT = re.compile(r"(?<![\w-])(?=[\w-]*eyJ)[\w-]++\.[\w-]++(?:\.[\w-]*+)?", re.ASCII)
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _LONG = re.compile(r"(?<![\w-])[\w-]{43,}", re.ASCII)
 _HEX = re.compile(r"[0-9a-f-]+")
 # A name and what parts it from its value; around `=` only quoted values stand apart, or all source code would match.
-_NAME = re.compile(r"""(?<![\w-])([\w-]++)(?:\\*["'])?(?:[ \t]*+:|=|[ \t]*+=(?=[ \t]*+b?\\*["']))""")
+_NAME = re.compile(r"""(?<![\w-])([\w-]++)(?:\\*["'])?(?:[ \t]*+:[ \t]*+|=|[ \t]*+=[ \t]*+(?=b?\\*["']))""")
 _VALUE = re.compile(
-    r"""[ \t]*+(?:
-        b?\\*"(?:[^"\\]|\\.)*+"?
+    r"""b?\\*"(?:[^"\\]|\\.)*+"?
       | b?\\*'(?:[^'\\]|\\.)*+'?
-      | (?i:bearer|basic)\s++[^\s"',]++
+      | (?i:bearer|basic)[ ]++[^\s"',]++
       | [\w.]++\([^)]*+\)?
       | [\[({][^\])}]*+[\])}]?
-      | [^\s&;,"'\])}]++
-    )""",
+      | (?:\[redacted\]|[^\s&;,"'\])}])++
+    """,
     re.VERBOSE | re.DOTALL,
 )
+_COOKIES = re.compile(r"""[^\r\n"'\\]++""")
 
 _hidden: tuple[str, ...] = ()
 
@@ -80,10 +81,15 @@ def secrets_in(data: object, *, telling: bool = False, depth: int = 0) -> Iterat
         yield str(data)
 
 
+def is_id(text: str) -> bool:
+    """Whether it has the form of our ids and hashes."""
+    return _HEX.fullmatch(text) is not None
+
+
 @lru_cache(maxsize=2048)
 def is_telling(name: str) -> bool:
     """Whether what goes by this name is a secret: `current_password`, `X-CSRF-Token`, `__Host-access`, `mfaCode`."""
-    if name.lower().startswith("__host-"):
+    if name.lower().startswith("__host-") or name == "new":  # a new password, in POST /v1/me/password
         return True
     words = [word.lower() for word in _WORDS.findall(name)]
     if not words or words[-1] in _ABOUT:
@@ -127,7 +133,7 @@ def redact_text(text: str) -> str:
     for value in _hidden:
         text = text.replace(value, REDACTED)
     if "@" in text or "%40" in text:
-        text = _ADDRESS.sub(r"\1…\2", _USERINFO.sub(REDACTED, text))
+        text = _ADDRESS.sub(_mask, _USERINFO.sub(REDACTED, text))
     if "eyJ" in text:
         text = _JWT.sub(REDACTED, text)
     if "PRIVATE KEY" in text:
@@ -146,14 +152,23 @@ def _redact_named(text: str) -> str:
     pieces: list[str] = []
     done = 0
     for found in _NAME.finditer(text):
-        if found.end() <= done or not is_telling(found[1]):
+        name, before = found[1], text[found.start() - 1 : found.start()]
+        if found.end() <= done or not is_telling(name) or (name == "secret" and before == ":"):  # …:secret:… of an ARN
             continue
-        value = _VALUE.match(text, found.end())
+        value = (name.lower().endswith("cookie") and _COOKIES.match(text, found.end())) or _VALUE.match(
+            text, found.end()
+        )
         if value is not None:
             pieces += text[done : found.end()], REDACTED
             done = value.end()
     return "".join(pieces) + text[done:] if pieces else text
 
 
+def _mask(found: re.Match[str]) -> str:
+    local, at = found.groups()
+    plain = _PARTING.split(local)[-1]
+    return f"{local[: len(local) - len(plain)]}{plain[0]}…{at}" if plain else f"{local[0]}…{at}"
+
+
 def _redact_long(found: re.Match[str]) -> str:
-    return found[0] if _HEX.fullmatch(found[0]) else REDACTED
+    return found[0] if is_id(found[0]) else REDACTED

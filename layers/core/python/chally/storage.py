@@ -9,7 +9,6 @@ from chally import aws
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
-    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 
 def presign(
@@ -62,14 +61,8 @@ def erase(bucket: str, key: str) -> int:
     s3 = aws.client("s3")
     erased = 0
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key):
-        found: list[ObjectIdentifierTypeDef] = [
-            {"Key": version["Key"], "VersionId": version["VersionId"]}
-            for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
-            if version["Key"] == key or key.endswith("/")
-        ]
-        if found:
-            failed = s3.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True}).get("Errors")
-            if failed:
-                raise RuntimeError(f"{len(failed)} versions could not be deleted: {failed[0].get('Code')}")
-        erased += len(found)
+        for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+            if version["Key"] == key or key.endswith("/"):
+                s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+                erased += 1
     return erased

@@ -1,4 +1,4 @@
-"""Registering, confirming, signing in, refreshing: as a client would."""
+"""Registering, confirming, signing in and out, refreshing: as a client would."""
 
 import json
 from collections.abc import Callable
@@ -204,9 +204,60 @@ class TestRefresh:
         at(clock.now() + timedelta(days=30, seconds=1))
         assert self.refresh(nobody, session["refresh_token"]).code == "refresh_invalid"
 
-    def test_is_not_an_access_token_nor_the_other_way(self, nobody: Client, session: dict[str, Any]) -> None:
-        assert self.refresh(nobody, session["access_token"]).status == 422  # too long to be one of ours
-        assert Client(session["refresh_token"]).get("/v1/me").status == 401
+    @pytest.mark.parametrize("body", [None, {}, {"refresh_token": None}, {"refresh_token": "x" * 43}])
+    def test_without_a_token_of_ours(self, nobody: Client, body: object) -> None:
+        assert nobody.post("/v1/auth/refresh", body).code == "refresh_invalid"
+
+    @pytest.mark.parametrize("token", ["", "x" * 201, 7, ["x"]])
+    def test_what_can_be_no_token(self, nobody: Client, token: object) -> None:
+        assert nobody.post("/v1/auth/refresh", {"refresh_token": token}).status == 422
+
+    def test_once_the_account_is_gone(self, nobody: Client, session: dict[str, Any], database: Database) -> None:
+        database.execute("delete from identity.users")
+        assert self.refresh(nobody, session["refresh_token"]).code == "refresh_invalid"
+
+
+class TestSignOut:
+    """With a refresh token in the body; with cookies, see test_cookies.py."""
+
+    def sign_in(self, nobody: Client) -> dict[str, Any]:
+        answer = nobody.post("/v1/auth/login", {"login": "kari", "password": "long enough for us"})
+        return dict(answer.json)
+
+    def is_signed_in(self, nobody: Client, session: dict[str, Any]) -> bool:
+        got = Client(session["access_token"]).get("/v1/me")
+        assert got.status == 200 or got.code == "session_ended"
+        return got.status == 200
+
+    def test_ends_the_session_and_no_other(self, nobody: Client, person: Join) -> None:
+        person("kari")
+        phone, laptop = self.sign_in(nobody), self.sign_in(nobody)
+        assert nobody.post("/v1/auth/logout", {"refresh_token": phone["refresh_token"]}).status == 204
+        assert (self.is_signed_in(nobody, phone), self.is_signed_in(nobody, laptop)) == (False, True)
+        again = nobody.post("/v1/auth/refresh", {"refresh_token": phone["refresh_token"]})
+        assert again.code == "session_ended"
+        assert nobody.post("/v1/auth/logout", {"refresh_token": phone["refresh_token"]}).status == 204
+
+    def test_everywhere_means_all_of_ones_own(self, nobody: Client, person: Join) -> None:
+        person("kari")
+        stranger = person("ola")
+        phone, laptop = self.sign_in(nobody), self.sign_in(nobody)
+        assert nobody.post("/v1/auth/logout-all", {"refresh_token": phone["refresh_token"]}).status == 204
+        assert (self.is_signed_in(nobody, phone), self.is_signed_in(nobody, laptop)) == (False, False)
+        assert stranger.get("/v1/me").status == 200
+
+    def test_a_session_that_has_ended_ends_no_others(self, nobody: Client, person: Join) -> None:
+        """Somebody kept its token: it was worth one session, never all of them."""
+        person("kari")
+        phone, laptop = self.sign_in(nobody), self.sign_in(nobody)
+        nobody.post("/v1/auth/logout", {"refresh_token": phone["refresh_token"]})
+        assert nobody.post("/v1/auth/logout-all", {"refresh_token": phone["refresh_token"]}).status == 204
+        assert self.is_signed_in(nobody, laptop)
+
+    @pytest.mark.parametrize("path", ["logout", "logout-all"])
+    def test_does_not_tell_whose_a_token_is(self, nobody: Client, path: str) -> None:
+        assert nobody.post(f"/v1/auth/{path}", {"refresh_token": "x" * 43}).status == 204
+        assert nobody.post(f"/v1/auth/{path}").code == "refresh_invalid"
 
 
 class TestMe:

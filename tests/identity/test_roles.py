@@ -1,0 +1,142 @@
+"""Roles: given by whoever may invoke the function, counting at once, and not without a second factor."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chally import settings
+from identity import jobs
+from tests.api import Client, Context
+from tests.conftest import Database, Join
+
+
+def run(**event: object) -> Any:
+    context: Any = Context()
+    return jobs.roles_handler(event, context)
+
+
+@pytest.fixture
+def prod(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """In stage prod there is something for admins: the documentation."""
+
+    def begin() -> None:
+        monkeypatch.setenv("CHALLY_STAGE", "prod")
+        settings.load.cache_clear()
+
+    return begin
+
+
+@pytest.fixture
+def roles(database: Database) -> Callable[[], list[tuple[str, str]]]:
+    return lambda: database.execute("select username, role from identity.users order by username")
+
+
+def pass_second_factor(database: Database, client: Client) -> None:
+    database.execute(
+        "update identity.sessions set second_factor = true where user_id = %(id)s::uuid", id=client.user["id"]
+    )
+
+
+class TestOrders:
+    def test_the_first_admin(self, person: Join, roles: Callable[[], Any], database: Database) -> None:
+        kari = person("kari")
+        person("ana")
+        answer = run(email="kari@people.test", role="admin")
+        assert roles() == [("ana", "user"), ("kari", "admin")]
+        assert answer == {
+            "detail": "kari is admin now. Admins must have a second factor: turn one on before admin calls work."
+        }
+        rows = database.execute("select user_id::text, actor_id, detail from core.audit where action = 'role_changed'")
+        assert rows == [(kari.user["id"], None, {"before": "user", "after": "admin"})]
+
+    @pytest.mark.parametrize("email", ["KARI@people.TEST", " kari@people.test\n"])
+    def test_an_address_as_people_type_it(self, person: Join, roles: Callable[[], Any], email: str) -> None:
+        person("kari")
+        run(email=email, role="moderator")
+        assert roles() == [("kari", "moderator")]
+
+    def test_what_is_so_already_is_not_written_down_again(self, person: Join, database: Database) -> None:
+        person("kari")
+        run(email="kari@people.test", role="admin")
+        assert run(email="kari@people.test", role="admin")["detail"].startswith("kari was admin already.")
+        assert database.execute("select count(*) from core.audit where action = 'role_changed'") == [(1,)]
+
+    def test_who_has_a_second_factor_is_told_to_use_it(self, person: Join, database: Database) -> None:
+        kari = person("kari")
+        database.execute(
+            "insert into identity.totp (user_id, sealed_secret, created_at) values (%(id)s::uuid, 'x', now())",
+            id=kari.user["id"],
+        )
+        assert "must have a second factor" in run(email="kari@people.test", role="admin")["detail"]
+        database.execute("update identity.totp set confirmed_at = now()")
+        assert "must" not in run(email="kari@people.test", role="admin")["detail"]
+        assert run(email="kari@people.test", role="user") == {"detail": "kari is user now."}
+
+    @pytest.mark.parametrize("email", ["nobody@people.test", "", "%", "kari", "' or true --"])
+    def test_an_unknown_address_is_refused(
+        self, person: Join, roles: Callable[[], Any], email: str, logs: Callable[[], str]
+    ) -> None:
+        person("kari")
+        assert "Nobody has this address" in run(email=email, role="admin")["error"]
+        assert roles() == [("kari", "user")]
+        assert "nobody@people.test" not in logs()
+
+    def test_so_is_who_has_left(self, person: Join, roles: Callable[[], Any], database: Database) -> None:
+        person("kari")
+        database.execute("update identity.users set deleted_at = now()")
+        assert "Nobody has this address" in run(email="kari@people.test", role="admin")["error"]
+        assert roles() == [("kari", "user")]
+
+    @pytest.mark.parametrize(
+        "event",
+        [{}, {"email": "kari@people.test"}, {"email": "kari@people.test", "role": "root"}, {"role": "admin"},
+         {"email": 1, "role": "admin"}, {"email": "kari@people.test", "role": ["admin"]}],
+    )  # fmt: skip
+    def test_half_an_order_is_refused(self, person: Join, roles: Callable[[], Any], event: dict[str, object]) -> None:
+        person("kari")
+        assert "roles are" in run(**event)["error"]
+        assert roles() == [("kari", "user")]
+
+
+class TestAdmins:
+    def test_without_a_second_factor_nothing_opens(
+        self, person: Join, database: Database, prod: Callable[[], None]
+    ) -> None:
+        admin, member = person("root"), person("kari")
+        run(email="root@people.test", role="admin")
+        pass_second_factor(database, member)
+        prod()
+        assert admin.get("/docs").code == "second_factor_required"
+        assert admin.get("/docs").status == 403
+        assert member.get("/docs").code == "forbidden"
+        pass_second_factor(database, admin)
+        assert admin.get("/docs").status == 200
+
+    def test_a_role_counts_from_the_next_request_on_both_ways(
+        self, person: Join, database: Database, prod: Callable[[], None]
+    ) -> None:
+        """The token says nothing of it."""
+        kari = person("kari")
+        pass_second_factor(database, kari)
+        prod()
+        for role, status in (("user", 403), ("admin", 200), ("moderator", 403), ("admin", 200), ("user", 403)):
+            run(email="kari@people.test", role=role)
+            assert kari.get("/docs").status == status
+            assert kari.get("/v1/me").json["role"] == role
+
+    def test_a_session_that_ended_has_no_role(self, person: Join, database: Database, prod: Callable[[], None]) -> None:
+        kari = person("kari")
+        run(email="kari@people.test", role="admin")
+        pass_second_factor(database, kari)
+        prod()
+        assert kari.get("/docs").status == 200
+        database.execute("update identity.sessions set ended_at = now(), ended_reason = 'signed_out'")
+        assert kari.get("/docs").code == "session_ended"
+
+    def test_no_route_gives_a_role(self, person: Join) -> None:
+        kari = person("kari")
+        assert kari.patch("/v1/me", {"role": "admin"}).status == 422
+        assert kari.post("/v1/me/role", {"role": "admin"}).status in (404, 405)
+        body = {"email": "x@people.test", "username": "xxx", "password": "long enough for us", "timezone": "UTC"}
+        assert kari.post("/v1/auth/register", body | {"role": "admin"}).status == 422
