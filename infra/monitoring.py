@@ -125,8 +125,9 @@ class Monitoring(Construct):
             period=Duration.days(1),  # it is measured once a day
             statistic="Maximum",
         )
-        advice = "The signing key is over 100 days old, though identity-keys rotates it at 90: its log group says why."
-        self._alarm("SigningKeyAge", age, over=100, advice=advice)
+        advice = "The signing key is over 100 days old, or identity-keys, which rotates it at 90, does not run."
+        # of this one silence is news: a job that has not run for two days lets the key grow old
+        self._alarm("SigningKeyAge", age, over=100, advice=advice, periods=2, silence_is_well=False)
         self._graph("Signing key", [age], [])
 
     def _alarm(
@@ -138,8 +139,9 @@ class Monitoring(Construct):
         under: float = 0,
         advice: str,
         periods: int = 1,
+        silence_is_well: bool = True,
     ) -> None:
-        operator = cloudwatch.ComparisonOperator
+        operator, missing = cloudwatch.ComparisonOperator, cloudwatch.TreatMissingData
         alarm = cloudwatch.Alarm(
             self,
             name,
@@ -149,7 +151,7 @@ class Monitoring(Construct):
             comparison_operator=operator.LESS_THAN_THRESHOLD if over is None else operator.GREATER_THAN_THRESHOLD,
             evaluation_periods=periods,
             # no requests, no errors: silence is no alarm
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            treat_missing_data=missing.NOT_BREACHING if silence_is_well else missing.BREACHING,
         )
         alarm.add_alarm_action(actions.SnsAction(self._topic))
 

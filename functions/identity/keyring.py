@@ -1,7 +1,7 @@
 """The keys we hold: what signs access tokens, derives refresh and CSRF tokens, and seals what must be read again.
 
 Kept as one secret in Secrets Manager. A new signing key is published before it signs (`signs_from`), so that every
-reader knows it by then; the one before stays until its last token has expired. See `identity.jobs`.
+reader knows it by then; the one before stays until its last token has expired. See `identity.rotation`.
 """
 
 import base64

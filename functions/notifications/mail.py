@@ -95,10 +95,9 @@ _TEMPLATES = {
     ),
     "export_ready": Mail(
         "Your data from Chally is ready",
-        "Hello {username},\n\nthe export that you asked for is ready, as a ZIP file. Open the club and download it"
-        " there, within seven days:\n\n{link}\n\n"
-        "It opens only for you, signed in. If you did not ask for the export, set a new password; that signs out every"
-        " device:\n\n"
+        "Hello {username},\n\nthe export that you asked for is ready, as a ZIP file. While you are signed in, your app"
+        " fetches it from here; after some days we delete it:\n\n{link}\n\n"
+        "If you did not ask for it, set a new password; that signs out every device:\n\n"
         "{public_url}/v1/auth/password/forgot\n",
     ),
     "reminder": Mail(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identity import rotation
@@ -164,6 +164,7 @@ class World:
 waits = st.sampled_from([0, 1, 60, 299, 300, 301, 840, 899, 900, 901, 1199, 1200, 1201, 86_400, 90 * 86_400])
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(waits, st.booleans(), st.sampled_from(["", "", "published", "stored"])), min_size=1, max_size=12)
 )

@@ -144,6 +144,9 @@ class TestMonitoring:
         assert ("5xx", "Gateway/Api") in watched
         assert ("Latency", "Gateway/Api") in watched
         assert ("SigningKeyAgeDays", "identity") in watched
+        alarms = aws.properties("AWS::CloudWatch::Alarm").values()
+        loud = [alarm["MetricName"] for alarm in alarms if alarm["TreatMissingData"] != "notBreaching"]
+        assert loud == ["SigningKeyAgeDays"]
         for metric in ("CPUUtilization", "DatabaseConnections", "FreeStorageSpace"):
             assert (metric, "Database/Instance") in watched
         assert ("DatabaseConnectionsCurrentlySessionPinned", "Database/Proxy") in watched

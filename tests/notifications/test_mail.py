@@ -27,7 +27,7 @@ VALUES: dict[str, dict[str, str]] = {
     "second_factor_changed": {"change": "An authenticator app was turned on."},
     "deletion_requested": {"purged_on": "2026-12-20"},
     "deletion_cancelled": {},
-    "export_ready": {"link": "https://files.test/export.zip?signature=x"},
+    "export_ready": {"link": "https://api.test/v1/me/export"},
     "reminder": {"title": "Run before eight", "closes": "08:00", "timezone": "Europe/Berlin"},
 }
 EACH = pytest.mark.parametrize("name", VALUES)

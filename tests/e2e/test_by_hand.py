@@ -1,0 +1,40 @@
+"""What an operator does by hand, as `make` does it: the next signing key, the first admin."""
+
+from collections.abc import Callable
+
+import jwt
+import pytest
+
+from tests.e2e.conftest import Person, System, infra_local
+
+pytestmark = pytest.mark.e2e
+
+
+def published(system: System) -> set[str]:
+    return {key["kid"] for key in system.api.get("/.well-known/jwks.json").json()["keys"]}
+
+
+def test_the_next_key_is_published_and_signs_nothing_yet(system: System, person: Callable[[str], Person]) -> None:
+    kari = person("Europe/Oslo")
+    signing = jwt.get_unverified_header(kari.token)["kid"]
+    rotate = ("invoke", "identity-keys", "--payload", '{"rotate": true}')
+    before = published(system)
+    infra_local(*rotate, "--directory", str(system.workspace.directory))
+    after = published(system)
+    assert signing in before < after
+    infra_local(*rotate, "--directory", str(system.workspace.directory))
+    infra_local("invoke", "identity-keys", "--directory", str(system.workspace.directory))
+    assert published(system) == after
+    assert kari.call("GET", "/v1/me").status_code == 200
+    assert jwt.get_unverified_header(person("Asia/Tokyo").token)["kid"] == signing
+
+
+def test_the_first_admin(system: System, person: Callable[[str], Person]) -> None:
+    kari = person("Europe/Oslo")
+    where = ("--directory", str(system.workspace.directory))
+    infra_local("role", kari.email, "admin", *where)
+    assert kari.call("GET", "/v1/me").json()["role"] == "admin"
+    infra_local("role", kari.email, "user", *where)
+    assert kari.call("GET", "/v1/me").json()["role"] == "user"
+    with pytest.raises(AssertionError, match="Nobody has this address"):
+        infra_local("role", "nobody@example.com", "admin", *where)

@@ -1,0 +1,111 @@
+"""Running functions by hand: which one is asked, where, and what a person reads when it goes wrong."""
+
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from infra import names
+from infra.local import __main__ as cli
+from infra.local import deployment, invocation
+from infra.local.progress import LocalError
+from infra.local.workspace import Workspace
+from tests.infra.template import Template
+
+
+@dataclass
+class Lambda:
+    """A stage's Lambda, which answers what it is told to."""
+
+    answer: Any = None
+    failed: bool = False
+    error: Exception | None = None
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    def invoke(self, **request: Any) -> dict[str, Any]:
+        self.asked.append(request)
+        if self.error:
+            raise self.error
+        answer: dict[str, Any] = {"Payload": io.BytesIO(json.dumps(self.answer).encode())}
+        return answer | ({"FunctionError": "Unhandled"} if self.failed else {})
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Lambda:
+    fake = Lambda()
+    monkeypatch.setattr(deployment, "aws_identity", lambda: ("123456789012", "eu-central-1"))
+    monkeypatch.setattr(boto3, "client", lambda service, region_name: fake if service == "lambda" else None)
+    return fake
+
+
+def test_the_names_are_those_of_the_template(template: Template) -> None:
+    assert template.settings.name == names.stack(template.settings.stage)
+    functions = template.properties("AWS::Lambda::Function").values()
+    named = {function.get("FunctionName") for function in functions}
+    assert {names.function(template.settings.stage, suffix) for suffix in template.functions()} <= named
+
+
+def test_a_role_is_given_where_one_says(cloud: Lambda, capsys: pytest.CaptureFixture[str]) -> None:
+    cloud.answer = {"detail": "kari is admin now."}
+    assert cli.main(["role", "kari@people.test", "admin", "--stage", "prod"]) == 0
+    (asked,) = cloud.asked
+    assert asked["FunctionName"] == "chally-prod-identity-roles:live"
+    assert json.loads(asked["Payload"]) == {"email": "kari@people.test", "role": "admin"}
+    told = capsys.readouterr()
+    assert told.out == "kari is admin now.\n"
+    assert "prod in account 123456789012, eu-central-1" in told.err
+
+
+def test_who_is_refused_reads_why(cloud: Lambda, capsys: pytest.CaptureFixture[str]) -> None:
+    cloud.answer = {"error": "Nobody has this address."}
+    assert cli.main(["role", "kari@people.test", "admin", "--stage", "prod"]) == 1
+    assert "Nobody has this address." in capsys.readouterr().err
+    assert cli.main(["role", "", "admin", "--stage", "prod"]) == 1
+    assert "EMAIL=" in capsys.readouterr().err
+    assert len(cloud.asked) == 1
+
+
+def test_keys_are_rotated_with_an_order(cloud: Lambda, capsys: pytest.CaptureFixture[str]) -> None:
+    cloud.answer = {"newest": "0123"}
+    assert cli.main(["invoke", "identity-keys", "--payload", '{"rotate": true}', "--stage", "staging"]) == 0
+    assert cloud.asked == [{"FunctionName": "chally-staging-identity-keys:live", "Payload": b'{"rotate": true}'}]
+    assert json.loads(capsys.readouterr().out) == {"newest": "0123"}
+
+
+def test_a_function_that_raises_is_a_failure(cloud: Lambda) -> None:
+    cloud.answer, cloud.failed = {"errorMessage": "no"}, True
+    assert cli.main(["invoke", "identity-keys", "--stage", "staging"]) == 1
+    with pytest.raises(LocalError, match="identity-roles failed"):
+        invocation.set_role("staging", "kari@people.test", "admin")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not authorized"}}, "Invoke"),
+        ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "not found"}}, "Invoke"),
+        EndpointConnectionError(endpoint_url="https://lambda.test"),
+    ],
+)
+def test_who_may_not_is_told_what_it_takes(cloud: Lambda, error: Exception) -> None:
+    cloud.error = error
+    with pytest.raises(LocalError, match="chally-staging-identity-keys was not run") as caught:
+        invocation.invoke("staging", "identity-keys", {})
+    assert "lambda:InvokeFunction" in caught.value.fix
+
+
+def test_there_are_two_stages_in_aws(cloud: Lambda) -> None:
+    with pytest.raises(LocalError, match="no stage 'production'"):
+        invocation.invoke("production", "identity-keys", {})
+    assert cloud.asked == []
+
+
+def test_a_local_system_that_is_down_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with pytest.raises(LocalError, match="does not run"):
+        invocation.invoke(Workspace.open(tmp_path, aws_port=0), "identity-keys", {})
