@@ -61,7 +61,7 @@ def confirm_address(tx: Tx, token: str, now: datetime) -> None:
     Raises `TokenInvalid`; where another account took the address meanwhile the constraint `users_email_key` says so.
     """
     link = links.take(tx, "email_change", token, now)
-    account = users.lock_account(tx, link.user_id) if link.user_id else None
+    account = users.lock_account(tx, link.user_id)
     if account is None or account.deleted_at is not None:
         raise rules.TokenInvalid
     users.set_email(tx, account.id, link.email, now)

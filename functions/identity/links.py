@@ -26,16 +26,17 @@ def request(tx: Tx, purpose: Literal["magic_link", "password_reset"], email: str
 
 def send(tx: Tx, purpose: Purpose, *, email: str, account: User | None, now: datetime) -> None:
     """Mail a link to the owner of `account`, whose address is `email`; nothing leaves where there is no account."""
-    token = put(tx, purpose, email.lower(), email=email, user_id=account.id if account else None, now=now)
+    receiver = account.id if account else uuid4()  # nobody's
+    token = put(tx, purpose, email.lower(), email=email, user_id=receiver, now=now)
     if account is not None and account.deleted_at is not None:
         # the mailer finds nobody who has left, and a link is how they come back
         to, values = {"to": account.email}, {"username": account.username, "token": token}
     else:
-        to, values = {"user_id": str(account.id if account else uuid4())}, {"token": token}  # or to nobody
+        to, values = {"user_id": str(receiver)}, {"token": token}
     outbox.add(tx, "mail", {"template": purpose, "values": values, **to})
 
 
-def put(tx: Tx, purpose: Purpose, subject: str, *, email: str, user_id: UUID | None, now: datetime) -> str:
+def put(tx: Tx, purpose: Purpose, subject: str, *, email: str, user_id: UUID, now: datetime) -> str:
     """Make a link that takes the place of an older one of the same purpose and subject; answers its token."""
     token = tokens.random()
     queries.put(

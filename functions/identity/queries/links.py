@@ -12,9 +12,9 @@ Purpose = Literal["magic_link", "password_reset", "email_change", "unlock"]
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a link was sent for: whose account (None: the address had none), and to which address."""
+    """What a link was sent for: whose account (nobody's, where the address had none), and to which address."""
 
-    user_id: UUID | None
+    user_id: UUID
     email: str
 
 
@@ -24,7 +24,7 @@ def put(
     subject: str,
     *,
     token_hash: bytes,
-    user_id: UUID | None,
+    user_id: UUID,
     email: str,
     now: datetime,
     expires_at: datetime,

@@ -91,15 +91,16 @@ def upgrade() -> None:
             ) not valid
     """)
 
-    # Links in mails. A newer link of the same purpose and subject takes the place of the older. `user_id` is null
-    # where the address has no account: asking leaves the same traces for every address.
+    # Links in mails. A newer link of the same purpose and subject takes the place of the older. `user_id` is random
+    # where the address has no account: asking leaves the same traces for every address. It is no foreign key, either:
+    # that would be looked up, which takes time, and locks a row where there is one.
     op.execute("""
         create table identity.mail_links (
             purpose text not null constraint mail_links_purpose_known
                 check (purpose in ('magic_link', 'password_reset', 'email_change', 'unlock')),
             subject text not null,
             token_hash bytea not null constraint mail_links_token_hash_key unique,
-            user_id uuid constraint mail_links_user_fkey references identity.users (id) on delete cascade,
+            user_id uuid not null,
             email text not null,
             created_at timestamptz not null,
             expires_at timestamptz not null,

@@ -11,10 +11,12 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import islice
 
 REDACTED = "[redacted]"
 DEPTH = 12
 SHORTEST_HIDDEN = 5  # characters: anything shorter is a part of many words
+MOST_HIDDEN = 1000  # values: no body that is accepted has more, and one of a megabyte must not cost seconds
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SECRET = re.compile(
@@ -58,7 +60,7 @@ def hiding(values: Iterable[str]) -> Iterator[None]:
     before = _hidden
     spellings = {
         spelling
-        for value in values
+        for value in islice(values, MOST_HIDDEN)
         if len(value) >= SHORTEST_HIDDEN
         for spelling in (value, repr(value)[1:-1], json.dumps(value)[1:-1])
     }

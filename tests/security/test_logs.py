@@ -1,0 +1,373 @@
+"""Every route, with secrets in every place, whole and in pieces, and none of them in any log.
+
+Routes and entry points are collected from the code: what is added later is driven as well.
+"""
+
+import json
+import logging
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+import fastapi.routing
+import pytest
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
+
+from chally import actor, aws, cookies, db, ratelimit
+from chally.clock import now
+from chally.db import Tx
+from chally.log import Failed, logger
+from chally.redaction import is_telling
+from chally.settings import BY_HANDLER
+from identity import passwords, rules, tokens
+from identity.keyring import Keyring
+from identity.queries import sessions
+from tests.api import Answer, Client, Context
+from tests.conftest import PUBLIC_URL, Database
+
+PASSWORD = "correct horse battery staple"
+CONTEXTS = [name.rpartition(".")[0] for name in BY_HANDLER if name.endswith(".routes.handler")]
+JOBS = [name for name in BY_HANDLER if ".jobs." in name]
+
+
+def routes_of(router: APIRouter) -> Iterator[APIRoute]:
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            yield route
+        else:  # another router that is included in this one
+            yield from routes_of(route.original_router)  # type: ignore[attr-defined]
+
+
+ROUTES = [route for context in CONTEXTS for route in routes_of(import_module(context).router)]
+
+
+def test_there_is_something_to_drive() -> None:
+    assert len(ROUTES) > 60
+    assert len(CONTEXTS) == 4
+
+
+# --- what is sent ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Sent:
+    """Secrets that nobody has seen before, by the names that bodies have for them."""
+
+    client: Client
+    refresh_token: str = field(default_factory=tokens.random)
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unique = secrets.token_hex(5)
+        address = f"kari.{unique}@people.test"
+        self.values = {
+            "email": address,
+            "login": address,
+            "username": f"kari_{unique}",
+            "timezone": "Europe/Berlin",
+            "password": f"old {unique} horse battery",
+            "current_password": PASSWORD,
+            "new": f"new {unique} horse battery",
+            "token": tokens.random(),
+            "mfa_token": tokens.random(),
+            "refresh_token": self.refresh_token,
+            "code": "739518",
+            "backup_code": "K7QM-9XWV-3DTR",
+            "assertion": {"id": tokens.random(), "type": "public-key", "response": {"signature": tokens.random()}},
+            "attestation": {"id": tokens.random(), "type": "public-key", "response": {"x": tokens.random()}},
+        }
+
+    def secrets(self) -> set[str]:
+        """All that must not be logged: what telling names hold, addresses, and what the client carries."""
+        known = {PASSWORD, self.values["email"], self.values["new"]}
+        for name, value in self.values.items():
+            if is_telling(name):
+                known |= leaves(value)
+        known |= set(self.client.cookies.values())
+        if self.client.token:
+            known |= {self.client.token, self.client.token.split(".")[2]}
+        return {each for each in known if len(each) > 5 and each != "public-key"}
+
+    def bodies(self, route: APIRoute) -> list[Any]:
+        """Good ones, as far as a schema says; all that this knows, in one; and what is no object at all."""
+        hostile = {"values": self.values, "deep": [{"list": [self.values]}], **self.values}
+        return [*self._good(route), hostile, [self.values], self.values["token"]]
+
+    def _good(self, route: APIRoute) -> list[Any]:
+        if route.body_field is None:
+            return [None]
+        model: Any = route.body_field.field_info.annotation
+        schema = TypeAdapter(model).json_schema()
+        whole = self._example(schema, "", schema.get("$defs", {}))
+        required = _resolve(schema, schema.get("$defs", {})).get("required", [])
+        least = {name: whole[name] for name in required}
+        return [whole, *({**least, name: value} for name, value in whole.items() if name not in required), least]
+
+    def _example(self, schema: dict[str, Any], name: str, definitions: dict[str, Any]) -> Any:
+        schema = _resolve(schema, definitions)
+        if name in self.values:
+            return self.values[name]
+        if "const" in schema or "enum" in schema:
+            return schema.get("const", schema.get("enum", [None])[0])
+        match schema.get("type"):
+            case "object":
+                properties = schema.get("properties", {}).items()
+                return {key: self._example(value, key, definitions) for key, value in properties}
+            case "array":
+                return [self._example(schema.get("items", {}), "", definitions)]
+            case "integer" | "number":
+                return schema.get("minimum", 1)
+            case "boolean":
+                return True
+            case "null":
+                return None
+        formats = {"uuid": str(uuid4()), "date-time": "2030-01-01T00:00:00Z", "date": "2030-01-01"}
+        other = "05:00" if "pattern" in schema else "text"
+        return schema.get("default") or formats.get(schema.get("format", ""), other)
+
+
+def _resolve(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    while True:
+        choices = schema.get("anyOf") or schema.get("oneOf")
+        if "$ref" in schema:
+            schema = definitions[schema["$ref"].rpartition("/")[2]]
+        elif choices:
+            schema = choices[0]
+        else:
+            return schema
+
+
+def leaves(value: Any) -> set[str]:
+    if isinstance(value, dict | list):
+        return {leaf for each in (value.values() if isinstance(value, dict) else value) for leaf in leaves(each)}
+    return {str(value)} if isinstance(value, str | int) and not isinstance(value, bool) else set()
+
+
+def secrets_of(answer: Answer) -> set[str]:
+    """What an answer hands out: tokens, codes, seeds, in its body and its cookies."""
+    found = {line.partition("=")[2].partition(";")[0].strip('"') for line in answer.cookies}
+
+    def walk(value: Any, name: str) -> None:
+        if isinstance(value, dict):
+            for key, each in value.items():
+                walk(each, key)
+        elif is_telling(name):
+            found.update(leaves(value))
+
+    if answer.status < 300 and answer.text.startswith("{"):
+        walk(answer.json, "")
+    return {each for each in found if len(each) > 5}
+
+
+# --- who sends ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class People:
+    database: Database
+    keyring: Keyring
+    hash: str
+
+    def nobody(self) -> Sent:
+        return Sent(Client())
+
+    def bearer(self) -> Sent:
+        return self._member(None)
+
+    def browser(self) -> Sent:
+        return self._member("cookie")
+
+    def _member(self, transport: str | None) -> Sent:
+        name = f"member_{uuid4().hex[:12]}"
+        ((user_id,),) = self.database.execute(
+            "insert into identity.users (email, username, password_hash, timezone, email_verified_at)"
+            " values (%(name)s || '@people.test', %(name)s, %(hash)s, 'Europe/Berlin', now()) returning id",
+            name=name,
+            hash=self.hash,
+        )
+        refresh_token = tokens.random()
+        with db.as_system("tests") as tx:
+            session = sessions.add_session(tx, user_id, user_agent=None, ip=None, second_factor=True, now=now())
+            until = now() + rules.REFRESH_LIFE
+            sessions.add_refresh_token(tx, tokens.digest(refresh_token), session, 0, until)
+        csrf = self.keyring.csrf_token(session) if transport else None
+        access = self.keyring.access_token(
+            issuer=PUBLIC_URL,
+            user_id=user_id,
+            session_id=session,
+            csrf=cookies.digest(csrf) if csrf else None,
+            now=now(),
+        )
+        if csrf is None:
+            return Sent(Client(access), refresh_token)
+        jar = {cookies.ACCESS: access, cookies.REFRESH: refresh_token, cookies.CSRF: csrf}
+        headers = {"x-session-transport": "cookie", "x-csrf-token": csrf}
+        return Sent(Client(cookies=jar, headers=headers), refresh_token)
+
+
+@pytest.fixture
+def people(cloud: None, database: Database, keyring: Keyring) -> People:
+    return People(database, keyring, passwords.make(PASSWORD))
+
+
+PERSONS = ["nobody", "bearer", "browser"]
+
+
+# --- what was logged ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Log:
+    """All that functions print: their log, metrics, standard error, and what libraries log on their own."""
+
+    logs: Callable[[], str]
+    capsys: pytest.CaptureFixture[str]
+    caplog: pytest.LogCaptureFixture
+    read: int = 0
+
+    def new(self) -> str:
+        """What came since the last time."""
+        form = logging.Formatter()
+        others = [form.format(record) for record in self.caplog.records if record.name != logger.name]
+        self.caplog.clear()
+        ours = self.logs()[self.read :]
+        self.read += len(ours)
+        return "\n".join([ours, *self.capsys.readouterr(), *others])
+
+    def check(self, known: set[str], where: str) -> str:
+        """None of the secrets is in what came since the last time, in no usual spelling; answers that."""
+        text = self.new()
+        for secret in known:
+            for spelling in {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], quote(secret)}:
+                # codes are short: they may be a part of an id by chance
+                if spelling in text and (found := re.search(rf"(?<![0-9a-f]){re.escape(spelling)}(?![0-9a-f])", text)):
+                    around = text[max(0, found.start() - 300) : found.end() + 50]
+                    pytest.fail(f"{where}: {secret} in the log: {around}")
+        return text
+
+
+@pytest.fixture
+def log(logs: Callable[[], str], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Log:
+    return Log(logs, capsys, caplog)
+
+
+def drive(route: APIRoute, make: Callable[[], Sent]) -> set[str]:
+    """Calls a route in every way there is; answers the secrets that went in and came out."""
+    known: set[str] = set()
+    for number in range(len(Sent(Client()).bodies(route))):
+        sent = make()  # somebody new: the call may sign them out
+        body = sent.bodies(route)[number]
+        path = route.path
+        for parameter in route.dependant.path_params:
+            kind = parameter.field_info.annotation
+            path = path.replace(f"{{{parameter.name}}}", str(uuid4()) if kind is UUID else sent.values["backup_code"])
+        query = {"token": sent.values["token"], "code": sent.values["code"], "email": sent.values["email"]}
+        headers = {
+            "referer": f"https://app.test/?token={sent.values['token']}",
+            "user-agent": f"agent {sent.values['mfa_token']}",
+            "x-anything": sent.values["password"],
+        }
+        for method in route.methods or ():
+            answer = sent.client.call(method, path, body=body, query=dict(query), headers=headers)
+            known |= sent.secrets() | secrets_of(answer)
+    return known
+
+
+@pytest.mark.parametrize("person", PERSONS)
+def test_no_route_logs_what_it_was_told(person: str, people: People, log: Log, database: Database) -> None:
+    for route in ROUTES:
+        known = drive(route, getattr(people, person))
+        for (payload,) in database.execute("delete from core.outbox returning payload"):
+            known |= {value for value in leaves(payload) if len(value) > 40 or "@" in value}
+        assert '"message":"request"' in log.check(known, route.path)
+
+
+@pytest.mark.parametrize("person", PERSONS)
+def test_nor_what_an_error_says_of_it(person: str, people: People, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every route raises before it begins, with words that quote all of the request."""
+    reached = set()
+
+    async def fail(*, request: Any, body: Any = None, **_: Any) -> Any:
+        route = request.scope["route"].path
+        reached.add(route)
+        told = {**request.query_params, **request.headers, **request.cookies}
+        try:
+            raise ValueError(f"{route}: {body!r}")
+        except ValueError as error:
+            error.add_note(json.dumps(told))
+            raise RuntimeError("it failed for " + " and ".join(leaves(body) | set(told.values()))) from error
+
+    monkeypatch.setattr(fastapi.routing, "solve_dependencies", fail)
+    for route in ROUTES:
+        known = drive(route, getattr(people, person))
+        # what has neither a name nor the form of a secret, as here in a header x-anything, cannot be known
+        text = log.check({secret for secret in known if not secret.startswith("old ")}, route.path)
+        assert "unexpected error" in text
+    assert reached == {route.path for route in ROUTES}
+
+
+@pytest.mark.parametrize("person", ["nobody", "bearer"])
+@pytest.mark.parametrize("statement", [1, 3])
+def test_nor_what_the_database_was_told(
+    person: str, statement: int, people: People, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first or the third statement of every request fails, with its parameters in the words of the error."""
+    count = 0
+    monkeypatch.setattr(ratelimit, "take", lambda now, **subjects: None)
+
+    def failing(method: Callable[..., Any]) -> Callable[..., Any]:
+        def run(self: Tx, sql: str, params: Any, **options: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == statement:
+                raise RuntimeError(f"{sql} {params} " + " ".join(leaves(dict(params))))
+            return method(self, sql, params, **options)
+
+        return run
+
+    def make() -> Sent:
+        nonlocal count
+        count = -100  # making somebody takes statements as well
+        sent: Sent = getattr(people, person)()
+        count = 0
+        return sent
+
+    actor.keys.find("any")  # read, and kept
+    for name in ("all", "maybe", "value", "run"):
+        monkeypatch.setattr(Tx, name, failing(getattr(Tx, name)))
+    text = ""
+    for route in ROUTES:
+        text += log.check(drive(route, make), route.path)
+    assert "unexpected error" in text
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")  # there are none where all fails
+@pytest.mark.parametrize("entry_point", JOBS)
+def test_nor_does_a_job_whatever_it_raises(
+    entry_point: str, people: People, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runtime prints what leaves an entry point."""
+    token, address = tokens.random(), "kari@people.test"
+
+    def fail(*args: object, **kwargs: object) -> Any:
+        raise RuntimeError(f"{token} for {address}: {{'password': '{PASSWORD}'}}")
+
+    monkeypatch.setattr(db, "_transaction", fail)
+    monkeypatch.setattr(aws, "client", fail)
+    name, _, attribute = entry_point.rpartition(".")
+    record = {"messageId": "1", "body": json.dumps({"detail": {"object": {"key": "uploads/x", "sequencer": "1"}}})}
+    event = {"email": address, "role": "admin", "Records": [record]}
+    # a batch of events answers which of them failed, and raises nothing
+    with nullcontext() if attribute == "verdicts_handler" else pytest.raises(Failed) as caught:
+        getattr(import_module(name), attribute)(event, Context())
+    if caught is not None:
+        logging.getLogger("runtime").error("%s", caught.value)
+    assert "[redacted] for k…@people.test" in log.check({token, address, PASSWORD}, entry_point)
