@@ -8,11 +8,20 @@ from datetime import datetime
 from uuid import UUID
 
 from chally import audit, outbox
+from chally.actor import StepUpRequired
 from chally.db import Tx
 from identity import links, lockout, passwords, rules
 from identity.queries import links as link_queries
 from identity.queries import second_factors, sessions, users
 from identity.queries.users import Account
+
+
+def check_factor(tx: Tx, user_id: UUID) -> None:
+    """Raise `StepUpRequired` where the account has an authenticator app, and the actor's session has passed no second
+    factor: it may be older than the app, and in other hands.
+    """
+    if not tx.session.second_factor and second_factors.methods(tx, user_id):
+        raise StepUpRequired
 
 
 def prove(tx: Tx, user_id: UUID, password: str, now: datetime) -> Account | None:
@@ -34,7 +43,7 @@ def set_password(tx: Tx, account: Account, password: str, now: datetime, *, poin
     link_queries.drop(tx, account.id)
     second_factors.drop_pending_of(tx, account.id)
     ended = sessions.end_sessions(tx, account.id, "password_changed", now, keep=keep)
-    lockout.lift(tx, account)
+    lockout.release(tx, account)
     by = "link" if keep is None else "password"
     audit.record(tx, "password_changed", now, user_id=account.id, by=by, ended=ended)
     outbox.add(tx, "mail", {"template": "password_changed", "user_id": str(account.id), "values": {}})

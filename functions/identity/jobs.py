@@ -204,6 +204,8 @@ def _purge(user_id: UUID) -> bool:
     """Storage first: once the row says that they are forgotten nobody looks there again."""
     bucket = load(NightlySettings).uploads_bucket
     with db.as_system("find what somebody who left has in storage", read_only=True) as tx:
+        if not people.has_left(tx, user_id):  # they came back since the list was made
+            return False
         objects = people.objects(tx, user_id)
     for each in objects:
         storage.erase(bucket, each.key)

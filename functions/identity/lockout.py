@@ -7,8 +7,9 @@ owner signed in lately an account does not wait, and any link in a mail to them 
 
 from datetime import datetime
 
-from chally import audit
+from chally import audit, ratelimit
 from chally.db import Tx
+from chally.ratelimit import network
 from identity import links, rules, tokens
 from identity.queries import failures as queries
 from identity.queries import sessions
@@ -19,7 +20,7 @@ from identity.rules import LoginLocked
 def check(tx: Tx, login: str, account: User | None, *, ip: str | None, trusts_ips: bool, now: datetime) -> None:
     """Raise `LoginLocked` while the login has to wait."""
     found = queries.find(tx, tokens.digest(login), now - rules.FAILURES_LIVE)
-    known = sessions.is_known_ip(tx, account.id if account else None, ip, now - rules.KNOWN_IP_LIVES)
+    known = sessions.is_known_network(tx, account.id if account else None, network(ip), now - rules.KNOWN_IP_LIVES)
     if found is None or (known and trusts_ips):
         return
     wait = found.failed_at + rules.wait_after(found.failures) - now
@@ -38,4 +39,14 @@ def failed(tx: Tx, login: str, account: User | None, now: datetime) -> None:
 
 def lift(tx: Tx, account: User) -> None:
     """The owner is here: forget the failures."""
-    queries.clear(tx, [tokens.digest(login.lower()) for login in (account.email, account.username)])
+    queries.clear(tx, [tokens.digest(login) for login in _logins(account)])
+
+
+def release(tx: Tx, account: User) -> None:
+    """The owner follows a link of ours: forget the attempts of others from everywhere, too."""
+    lift(tx, account)
+    ratelimit.give_back(tx, "login_account", _logins(account))
+
+
+def _logins(account: User) -> list[str]:
+    return [login.lower() for login in (account.email, account.username)]

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from chally import outbox
 from chally.db import Tx
-from identity import passwords, rules, tokens
+from identity import links, passwords, rules, tokens
 from identity.queries import registrations as queries
 from identity.queries import users
 from identity.queries.users import User
@@ -54,6 +54,10 @@ def confirm(tx: Tx, token: str, now: datetime) -> User:
     user = users.add_user(tx, registration, now)
     if user is None:  # the address has an account by another of its links
         raise rules.TokenInvalid
+    if queries.has_rival(tx, registration, now):
+        # two mails that read alike, and one may be a stranger's: neither password counts, the owner sets one by mail
+        users.set_password_hash(tx, user.id, passwords.make(tokens.random()))
+        links.send(tx, "password_reset", email=user.email, account=user, now=now)
     queries.drop_registrations(tx, registration.email, now)
     return user
 

@@ -207,6 +207,7 @@ _ENDED_BECAUSE = {
     "signed_out": "You signed out, there or from another device.",
     "reuse": "A refresh token came back that had been used before: somebody may have copied it.",
     "password_changed": "Your password was changed, which signs every device out.",
+    "second_factor_on": "An authenticator app was turned on, which signs every other device out.",
     "account_deleted": "You asked for your account to be deleted.",
     "expired": f"It was not used for {REFRESH_LIFE.days} days.",
 }

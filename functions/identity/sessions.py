@@ -70,6 +70,8 @@ def refresh(
     user = users.user(tx, found.user_id)
     if user is None:
         raise rules.RefreshInvalid
+    if user.deleted_at is not None:
+        raise SessionEnded
     verdict = rules.judge_refresh(
         generation=found.generation, newest=found.newest, rotated_at=found.rotated_at, now=arrived
     )
@@ -94,6 +96,11 @@ def end(tx: Tx, refresh_token: str, client: Client, *, csrf_token: str | None, e
     if found is None:
         return
     _check_csrf(csrf_token, found.session_id, client)
+    verdict = rules.judge_refresh(
+        generation=found.generation, newest=found.newest, rotated_at=found.rotated_at, now=now
+    )
+    if verdict is Refresh.REUSED or found.expires_at <= now:
+        everywhere = False  # a copy, or out of somebody's drawer: it has a say about its own session alone
     if everywhere and found.ended_at is None:
         queries.end_sessions(tx, found.user_id, "signed_out", now)
     queries.end_session(tx, found.session_id, "signed_out", now)

@@ -38,10 +38,13 @@ def proceed(tx: Tx, user: User, client: Client, now: datetime, *, proof: Proof) 
 
 
 def finish(tx: Tx, user: User, client: Client, now: datetime, *, proof: Proof, second_factor: bool) -> Session:
-    """The session itself."""
-    if user.deleted_at is not None:
+    """The session itself. Raises `InvalidCredentials` where the account was forgotten in this very moment."""
+    account = users.lock_account(tx, user.id)  # it may be leaving at this moment
+    if account is None:
+        raise rules.InvalidCredentials
+    if account.deleted_at is not None:
         if not users.set_deleted(tx, user.id, None):
-            raise rules.InvalidCredentials  # forgotten in this very moment
+            raise rules.InvalidCredentials
         audit.record(tx, "deletion_cancelled", now, user_id=user.id)
         outbox.add(tx, "mail", {"template": "deletion_cancelled", "user_id": str(user.id), "values": {}})
     audit.record(tx, "signed_in", now, user_id=user.id, by=proof)

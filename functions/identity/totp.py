@@ -15,6 +15,7 @@ from chally.db import Tx
 from identity import backup_codes, rules
 from identity.keyring import Keyring
 from identity.queries import second_factors as queries
+from identity.queries import sessions
 from identity.queries.users import User
 
 ISSUER = "Chally"
@@ -34,7 +35,8 @@ def begin(tx: Tx, user: User, keyring: Keyring, now: datetime) -> str:
 
 
 def confirm(tx: Tx, user_id: UUID, code: str, keyring: Keyring, now: datetime) -> list[str]:
-    """Turn it on, with a code that proves that the app has the secret; answers the backup codes.
+    """Turn it on, with a code that proves that the app has the secret; answers the backup codes. Other sessions end:
+    whoever began them did so without it.
 
     Raises `TotpOff` where it was not begun, `TotpAlreadyOn`, or `CodeInvalid`.
     """
@@ -49,7 +51,9 @@ def confirm(tx: Tx, user_id: UUID, code: str, keyring: Keyring, now: datetime) -
     if not queries.confirm_totp(tx, user_id, found.sealed_secret, step, now):
         raise rules.TotpAlreadyOn
     audit.record(tx, "totp_on", now, user_id=user_id)
-    _tell(tx, user_id, "An authenticator app was turned on.")
+    _tell(tx, user_id, "An authenticator app was turned on, and every other device was signed out.")
+    queries.drop_pending_of(tx, user_id)
+    sessions.end_sessions(tx, user_id, "second_factor_on", now, keep=tx.actor.session_id if tx.actor else None)
     return backup_codes.make(tx, user_id, keyring, now)
 
 

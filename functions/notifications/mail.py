@@ -81,7 +81,9 @@ _TEMPLATES = {
     ),
     "second_factor_changed": Mail(
         "How you sign in to Chally was changed",
-        "Hello {username},\n\n{change} If it was you, all is well.\n\n" + _NOT_YOU,
+        "Hello {username},\n\n{change} If it was you, all is well.\n\n" + _NOT_YOU + "\nThen remove every passkey and"
+        " app that is not yours. If you are asked for a code of an app that you do not have, answer this mail at once,"
+        " and we help you.\n",
     ),
     "deletion_requested": Mail(
         "Your account at Chally will be deleted",

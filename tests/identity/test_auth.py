@@ -59,6 +59,24 @@ class TestRegister:
         assert nobody.post("/v1/auth/login", login).code == "invalid_credentials"
         assert nobody.post("/v1/auth/login", login | {"password": BODY["password"]}).status == 200
 
+    def test_of_two_mails_that_read_alike_neither_password_counts(self, nobody: Client, mails: Mails) -> None:
+        """A stranger registers the same address and name: whichever link its owner follows, the owner decides."""
+        assert nobody.post("/v1/auth/register", BODY).status == 202
+        assert nobody.post("/v1/auth/register", BODY | {"password": "a strangers password"}).status == 202
+        assert nobody.post("/v1/auth/verify-email", {"token": mails()[-1]["values"]["token"]}).status == 200
+        for password in (BODY["password"], "a strangers password"):
+            answer = nobody.post("/v1/auth/login", {"login": "kari", "password": password})
+            assert answer.code == "invalid_credentials"
+        reset = mails()[-1]
+        assert reset["template"] == "password_reset"
+        chosen = {"token": reset["values"]["token"], "password": "chosen by the owner"}
+        assert nobody.post("/v1/auth/password/reset", chosen).status == 204
+        assert nobody.post("/v1/auth/login", {"login": "kari", "password": "chosen by the owner"}).status == 200
+
+    def test_addresses_that_lower_case_differently_here_and_there_are_refused(self, nobody: Client) -> None:
+        answer = nobody.post("/v1/auth/register", BODY | {"email": "\u0130gor@people.test"})
+        assert [error["pointer"] for error in answer.json["errors"]] == ["/email"]
+
     def test_a_name_that_nobody_confirmed_is_free_again(self, nobody: Client, at: Callable[[datetime], None]) -> None:
         nobody.post("/v1/auth/register", BODY)
         other = BODY | {"email": "other@people.test"}

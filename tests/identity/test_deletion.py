@@ -3,13 +3,17 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import boto3
 import pytest
 
 from chally import clock, db, storage
-from identity import deletion, retention
+from identity import deletion, retention, sessions
+from identity import sign_in as signing_in
 from identity.jobs import nightly_handler
+from identity.keyring import Keyring
+from identity.queries import users
 from tests.api import Client, Context
 from tests.conftest import Database, Join
 from tests.identity.traces import BUCKET, everything, leave_traces
@@ -379,3 +383,20 @@ class TestTidy:
 def count(database: Database) -> dict[str, int]:
     tables = {name: f"{'core' if name in ('rate_limits', 'audit') else 'identity'}.{name}" for name in retention.SWEEPS}
     return {name: database.execute(f"select count(*) from {table}")[0][0] for name, table in tables.items()}
+
+
+def test_a_sign_in_under_way_while_the_account_is_left_takes_it_back(
+    person: Join, database: Database, keyring: Keyring
+) -> None:
+    """It read the account before: a session that is dead from the start, of an account that goes, helps nobody."""
+    kari = person("kari")
+    client = sessions.Client(None, None, False, keyring, "https://api.test")
+    with db.as_system("test", read_only=True) as tx:
+        before = users.user(tx, UUID(kari.user["id"]))
+    assert before is not None
+    assert kari.delete("/v1/me", {"password": "long enough for us"}).status == 202
+    with db.as_system("test") as tx:
+        session = signing_in.proceed(tx, before, client, clock.now(), proof="password")
+    assert isinstance(session, sessions.Session)
+    assert Client(session.access_token).get("/v1/me").status == 200
+    assert database.execute("select deleted_at from identity.users") == [(None,)]

@@ -281,7 +281,6 @@ class TestWhoMay:
         assert acts(database, of=kari)[-1] == "passkey_removed"
         assert "Old phone" in mails()[-1]["values"]["change"]
 
-
     def test_a_session_counts_as_two_factors_only_while_there_is_one(
         self, nobody: Client, person: Join, database: Database
     ) -> None:

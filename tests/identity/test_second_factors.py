@@ -301,12 +301,13 @@ class TestStepUp:
         assert database.execute("select second_factor from identity.sessions") == [(True,)]
         assert kari.post("/v1/me/totp").status == 200
 
-    def test_makes_an_older_session_one_with_a_second_factor(self, nobody: Client, kari: Client, later: Later) -> None:
-        other = Client(login(nobody, "kari").json["access_token"])
-        phone, _ = turn_on(kari, later)
-        assert other.delete("/v1/me/totp").code == "step_up_required"
-        assert other.post("/v1/me/step-up", {"code": phone.code()}).status == 204
-        assert other.delete("/v1/me/totp").status == 204
+    def test_makes_a_session_that_raced_with_the_app_one_with_a_second_factor(
+        self, kari: Client, phone: Phone, database: Database
+    ) -> None:
+        database.execute("update identity.sessions set second_factor = false")
+        assert kari.delete("/v1/me/totp").code == "step_up_required"
+        assert kari.post("/v1/me/step-up", {"code": phone.code()}).status == 204
+        assert kari.delete("/v1/me/totp").status == 204
 
     def test_not_by_an_app_that_is_not_confirmed(self, kari: Client) -> None:
         phone = set_up(kari)
@@ -331,17 +332,58 @@ class TestStepUp:
         refused = kari.post("/v1/me/step-up", {"password": PASSWORD})
         assert (refused.status, refused.headers["retry-after"]) == (429, "12")
 
-    def test_guessing_codes_is_limited_over_all_doors(
+    def test_guessing_codes_is_limited_over_all_doors(self, kari: Client, phone: Phone, later: Later) -> None:
+        later(timedelta(hours=1))
+        for _ in range(5):
+            assert kari.post("/v1/me/step-up", {"code": phone.wrong_code()}).status == 401
+            assert kari.delete("/v1/me/totp", {"code": phone.wrong_code()}).status == 401
+        assert kari.post("/v1/me/step-up", {"code": phone.code()}).status == 429
+        assert kari.delete("/v1/me/totp", {"code": phone.code()}).status == 429
+
+    def test_who_guesses_at_sign_in_does_not_shut_the_owner_out_of_their_session(
         self, nobody: Client, kari: Client, phone: Phone, later: Later
     ) -> None:
         later(timedelta(hours=1))
         mfa_token = sign_in(nobody, "kari")
-        for _ in range(5):
-            assert kari.post("/v1/me/step-up", {"code": phone.wrong_code()}).status == 401
-            wrong = {"mfa_token": mfa_token, "code": phone.wrong_code()}
-            assert nobody.post("/v1/auth/mfa", wrong).status == 401
-        assert kari.post("/v1/me/step-up", {"code": phone.code()}).status == 429
-        assert kari.delete("/v1/me/totp", {"code": phone.code()}).status == 429
+        for _ in range(11):
+            guess = nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.wrong_code()})
+        assert guess.status == 429
+        assert kari.post("/v1/me/step-up", {"code": phone.code()}).status == 204
+
+    def test_a_session_that_ended_uses_no_limit_up(self, nobody: Client, kari: Client, phone: Phone) -> None:
+        thief = Client(
+            nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "code": phone.code()}).json[
+                "access_token"
+            ]
+        )
+        for session in kari.get("/v1/me/sessions").json["items"]:
+            if not session["current"]:
+                assert kari.delete(f"/v1/me/sessions/{session['id']}").status == 204
+        for _ in range(10):
+            assert thief.post("/v1/me/step-up", {"code": phone.wrong_code()}).code == "session_ended"
+        assert kari.post("/v1/me/step-up", {"code": phone.wrong_code()}).code == "second_factor_invalid"
+
+
+def test_turning_the_app_on_ends_every_other_session(nobody: Client, kari: Client, later: Later) -> None:
+    """Whoever began them had no second factor, and may not be the owner."""
+    other = Client(login(nobody, "kari").json["access_token"])
+    turn_on(kari, later)
+    assert other.get("/v1/me").code == "session_ended"
+    ended = [item for item in kari.get("/v1/me/sessions").json["items"] if item["ended_at"]]
+    assert [item["ended_reason"] for item in ended] == ["second_factor_on"]
+
+
+def test_without_the_second_factor_a_session_takes_nothing_over(kari: Client, phone: Phone, database: Database) -> None:
+    database.execute("update identity.sessions set second_factor = false")
+    for answer in (
+        kari.post("/v1/me/password", {"current_password": PASSWORD, "new": "another good one"}),
+        kari.post("/v1/me/email", {"current_password": PASSWORD, "new": "thief@people.test"}),
+        kari.post("/v1/me/passkeys/options"),
+    ):
+        assert answer.code == "step_up_required"
+    assert kari.post("/v1/me/step-up", {"code": phone.code()}).status == 204
+    change = {"current_password": PASSWORD, "new": "another good one"}
+    assert kari.post("/v1/me/password", change).status == 204
 
 
 def test_one_sees_whether_an_app_is_on(nobody: Client, kari: Client, person: Join, later: Later) -> None:

@@ -260,14 +260,6 @@ class TestTurningOff:
         assert kari.delete("/v1/me/totp").code == "step_up_required"
         assert login(nobody, "kari").code == "mfa_required"
 
-    def test_not_from_a_session_that_has_passed_none(self, nobody: Client, person: Join, later: Later) -> None:
-        """Fresh though it is: it was signed in to before there was a second factor."""
-        kari = person("kari")
-        other = Client(login(nobody, "kari").json["access_token"])
-        turn_on(kari, later)
-        assert other.delete("/v1/me/totp").code == "step_up_required"
-        assert login(nobody, "kari").code == "mfa_required"
-
     @pytest.mark.parametrize("drift", [-2, -1, +2])
     def test_not_with_a_wrong_or_used_code(
         self, nobody: Client, kari: Client, phone: Phone, drift: int, database: Database

@@ -225,6 +225,12 @@ def test_other_keys(forger: Forger, database: Database) -> None:
     database.execute("update core.signing_keys set verifies_until = now() where kid = %(kid)s", kid=old.kid)
     actor.keys.forget()
     forgeries["an old key"] = forger.token({"kid": old.kid}, private(old))
+    for change in ({"use": "enc"}, {"key_ops": ["encrypt"]}, {"alg": "PS256"}, {"alg": None}, {"kty": "EC"}):
+        (kid,) = map(str, change.items())
+        with db.as_system("tests") as tx:
+            keys.publish_key(tx, kid, forger.jwk | change)
+        forgeries[f"a key that is not for this: {kid}"] = forger.token({"kid": kid})
+    actor.keys.forget()
     forger.refuses(forgeries)
 
 
@@ -338,6 +344,9 @@ def test_claims(forger: Forger) -> None:
     forgeries = {f"{change!r:.60}": forger.token(**change) for change in changes}
     assert len(forgeries) == len(changes)
     forger.refuses(forgeries)
+    for csrf in (7, ["a"], True):  # what is compared with it is text
+        planted = Client(cookies={"__Host-access": forger.token(csrf=csrf), "__Host-csrf": "a"})
+        assert planted.post("/v1/challenges", {}, X_CSRF_Token="a").status == 401
 
 
 def test_spelling(forger: Forger) -> None:

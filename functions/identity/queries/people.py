@@ -82,3 +82,13 @@ def lock_left(tx: Tx, user_id: UUID, before: datetime) -> bool:
 
 def set_purged(tx: Tx, user_id: UUID, now: datetime) -> None:
     tx.run("update identity.users set purged_at = %(now)s where id = %(id)s", {"id": user_id, "now": now})
+
+
+def has_left(tx: Tx, user_id: UUID) -> bool:
+    return bool(
+        tx.value(
+            "select exists (select from identity.users"
+            " where id = %(id)s and deleted_at is not null and purged_at is null)",
+            {"id": user_id},
+        )
+    )

@@ -105,3 +105,19 @@ def drop_registrations(tx: Tx, email: str, now: datetime) -> None:
 
 def drop_lapsed(tx: Tx, now: datetime) -> int:
     return tx.run("delete from identity.registrations where expires_at <= %(now)s", {"now": now})
+
+
+def has_rival(tx: Tx, registration: Registration, now: datetime) -> bool:
+    """Whether the same address and username were asked for with another password as well."""
+    return bool(
+        tx.value(
+            """
+            select exists (
+                select from identity.registrations
+                where lower(email) = lower(%(email)s) and lower(username) = lower(%(username)s)
+                  and expires_at > %(now)s
+            )
+            """,
+            {"email": registration.email, "username": registration.username, "now": now},
+        )
+    )

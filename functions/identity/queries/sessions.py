@@ -155,13 +155,13 @@ def owned(tx: Tx, session_id: UUID, user_id: UUID) -> bool:
     )
 
 
-def is_known_ip(tx: Tx, user_id: UUID | None, ip: str | None, since: datetime) -> bool:
+def is_known_network(tx: Tx, user_id: UUID | None, network: str, since: datetime) -> bool:
     """Whether somebody signed in to the account from here, lately."""
     return bool(
         tx.value(
             "select exists (select from identity.sessions"
-            " where user_id = %(user_id)s and ip = %(ip)s and created_at > %(since)s)",
-            {"user_id": user_id, "ip": ip, "since": since},
+            " where user_id = %(user_id)s and ip <<= %(network)s::cidr and created_at > %(since)s)",
+            {"user_id": user_id, "network": network, "since": since},
         )
     )
 

@@ -38,7 +38,7 @@ def user(tx: Tx, user_id: UUID) -> User | None:
 def account_by_email(tx: Tx, email: str) -> Account | None:
     return _somebody(
         tx.one(
-            f"select {_USER}, password_hash from {_PERHAPS} on lower(email) = lower(%(email)s)",
+            f"select {_USER}, password_hash from {_PERHAPS} on lower(email) = lower(%(email)s) and purged_at is null",
             {"email": email},
             row=Account,
         )

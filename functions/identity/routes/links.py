@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse, Response
 
 from chally import audit, clock, db, http, ratelimit
 from chally.body import Body
-from chally.http import CurrentActor
+from chally.http import LiveActor
 from chally.ratelimit import network
 from identity import credentials, links, lockout, pages, rules, sign_in
 from identity.routes.auth import Address, Password, Token
@@ -76,7 +76,7 @@ async def follow_magic_link(body: TokenIn, client: Client, response: Response) -
     ratelimit.take(now, token_ip=network(client.ip))
     with db.as_system("follow magic link") as tx:  # its own: the link is used up, although a second factor is asked for
         account = links.follow(tx, "magic_link", body.token, now)
-        lockout.lift(tx, account)
+        lockout.release(tx, account)
         outcome = sign_in.proceed(tx, account, client, now, proof="magic_link")
     return complete(outcome, client, response)
 
@@ -141,16 +141,17 @@ async def unlock(body: TokenIn, ip: Ip) -> None:
     ratelimit.take(now, token_ip=ip)
     with db.as_system("unlock") as tx:
         account = links.follow(tx, "unlock", body.token, now)
-        lockout.lift(tx, account)
+        lockout.release(tx, account)
         audit.record(tx, "lockout_lifted", now, user_id=account.id)
 
 
 @router.post("/v1/me/password", status_code=204)
-async def change_password(body: PasswordIn, actor: CurrentActor) -> None:
+async def change_password(body: PasswordIn, actor: LiveActor) -> None:
     """Set another password. Every other session ends."""
     now = clock.now()
     ratelimit.take(now, password_check=str(actor.user_id))
     with db.as_account(actor, "change password") as tx:  # its own: a wrong one is written down, and the answer an error
+        credentials.check_factor(tx, actor.user_id)
         account = credentials.prove(tx, actor.user_id, body.current_password, now)
         if account is not None:
             credentials.set_password(tx, account, body.new, now, pointer="/new", keep=actor.session_id)
@@ -159,7 +160,7 @@ async def change_password(body: PasswordIn, actor: CurrentActor) -> None:
 
 
 @router.post("/v1/me/email", status_code=204)
-async def change_email(body: EmailIn, actor: CurrentActor) -> None:
+async def change_email(body: EmailIn, actor: LiveActor) -> None:
     """Ask for another address: it becomes the account's when the link in the mail to it is followed.
 
     The answer is the same whether or not another account has the address.
@@ -167,6 +168,7 @@ async def change_email(body: EmailIn, actor: CurrentActor) -> None:
     now = clock.now()
     ratelimit.take(now, password_check=str(actor.user_id), email_change=str(actor.user_id))
     with db.as_account(actor, "change email") as tx:  # its own, as above
+        credentials.check_factor(tx, actor.user_id)
         account = credentials.prove(tx, actor.user_id, body.current_password, now)
         if account is not None:
             credentials.ask_address(tx, account, body.new, now)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from chally import audit, aws, clock, cookies, db, http, ratelimit
 from chally.body import Body
 from chally.errors import NotFound, Unauthenticated
-from chally.http import AccountTx, CurrentActor, UserTx
+from chally.http import AccountTx, CurrentActor, LiveActor, UserTx
 from chally.paging import Page, PageAsked, bad_cursor
 from chally.settings import IdentitySettings, load
 from chally.zones import Zone
@@ -45,7 +45,9 @@ class SessionListedOut(BaseModel):
     created_at: datetime
     last_seen_at: Annotated[datetime, Field(description="when its tokens were last refreshed")]
     ended_at: datetime | None
-    ended_reason: Literal["signed_out", "reuse", "password_changed", "account_deleted", "expired"] | None
+    ended_reason: (
+        Literal["signed_out", "reuse", "password_changed", "second_factor_on", "account_deleted", "expired"] | None
+    )
     ended_because: str | None
 
     @classmethod
@@ -179,7 +181,7 @@ async def read_export(actor: CurrentActor) -> ExportOut:
 
 
 @router.delete("/v1/me", status_code=202)
-async def leave(actor: CurrentActor, response: Response, body: LeaveIn | None = None) -> LeftOut:
+async def leave(actor: LiveActor, response: Response, body: LeaveIn | None = None) -> LeftOut:
     """Delete my account: signed out and hidden at once, everything forgotten after 30 days. Signing in before that
     takes it back.
 

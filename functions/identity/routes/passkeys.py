@@ -12,11 +12,11 @@ from chally import clock, db, http, ratelimit
 from chally.actor import check_fresh
 from chally.body import Body
 from chally.errors import AppError, NotFound, Unauthenticated
-from chally.http import AccountTx, CurrentActor
+from chally.http import AccountTx, CurrentActor, LiveActor
 from chally.paging import Page, PageAsked
 from chally.ratelimit import network
 from chally.settings import IdentitySettings, load
-from identity import ceremonies, passkeys, rules, sign_in
+from identity import ceremonies, credentials, passkeys, rules, sign_in
 from identity.queries import passkeys as queries
 from identity.queries import users
 from identity.queries.passkeys import Passkey
@@ -75,7 +75,7 @@ class AssertionIn(Body):
 
 
 @router.post("/v1/me/passkeys/options")
-async def passkey_options(request: Request, actor: CurrentActor, relying_party: RelyingParty) -> dict[str, Any]:
+async def passkey_options(request: Request, actor: LiveActor, relying_party: RelyingParty) -> dict[str, Any]:
     """What to register a passkey with: give it to PublicKeyCredential.parseCreationOptionsFromJSON(). Good once, for
     five minutes. Takes a sign-in not older than ten minutes.
     """
@@ -83,6 +83,7 @@ async def passkey_options(request: Request, actor: CurrentActor, relying_party: 
     ratelimit.take(now, passkey_account=str(actor.user_id), passkey_ip=_network(request))
     with db.as_account(actor, "passkey options") as tx:
         check_fresh(tx.session, now)
+        credentials.check_factor(tx, actor.user_id)
         user = users.user(tx, actor.user_id)
         if user is None:
             raise Unauthenticated
@@ -99,6 +100,7 @@ async def add_passkey(
     passkey: Passkey | AppError
     with db.as_account(actor, "register passkey") as tx:  # its own: a challenge is used up, although it is refused
         check_fresh(tx.session, now)
+        credentials.check_factor(tx, actor.user_id)
         try:
             passkey = passkeys.register(
                 tx,
@@ -127,6 +129,7 @@ async def remove_passkey(passkey_id: UUID, actor: CurrentActor, tx: AccountTx) -
     """Remove a passkey. Takes a sign-in not older than ten minutes."""
     now = clock.now()
     check_fresh(tx.session, now)
+    credentials.check_factor(tx, actor.user_id)
     if not passkeys.remove(tx, passkey_id, actor.user_id, now):
         raise NotFound
 

@@ -23,7 +23,8 @@ LIMITS = """
     ('token_ip', 60, '1 minute', 'ip', 'links followed, second factors tried'),
     ('passkey_ip', 60, '1 minute', 'ip', 'sign-in by passkey'),
     ('passkey_account', 20, '1 hour', 'account', 'passkeys about to be registered'),
-    ('second_factor', 10, '1 hour', 'account', 'codes and assertions tried'),
+    ('second_factor', 10, '1 hour', 'account', 'codes and assertions tried at sign-in'),
+    ('factor_check', 10, '1 hour', 'account', 'codes and assertions tried while signed in'),
     ('password_check', 5, '1 minute', 'account', 'one''s own password tried while signed in'),
     ('email_change', 5, '1 hour', 'account', 'mails to confirm another address'),
     ('username_change', 5, '1 day', 'account', 'new usernames'),
@@ -87,9 +88,11 @@ def upgrade() -> None:
             -- squawk-ignore ban-drop-constraint
             drop constraint sessions_ended_reason_known,
             add constraint sessions_ended_reason_known check (
-                ended_reason in ('signed_out', 'reuse', 'password_changed', 'account_deleted')
+                ended_reason in ('signed_out', 'reuse', 'password_changed', 'second_factor_on', 'account_deleted')
             ) not valid
     """)
+
+    op.execute("update identity.sessions set authenticated_at = created_at")
 
     # Links in mails. A newer link of the same purpose and subject takes the place of the older. `user_id` is random
     # where the address has no account: asking leaves the same traces for every address. It is no foreign key, either:

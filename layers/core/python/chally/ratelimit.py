@@ -32,6 +32,14 @@ def take(now: datetime, **subjects: str) -> None:
         raise RateLimited(wait)
 
 
+def give_back(tx: db.Tx, name: str, subjects: list[str]) -> None:
+    """Forget what was counted against a limit."""
+    tx.run(
+        "delete from core.rate_limits where name = %(name)s and subject = any(%(subjects)s)",
+        {"name": name, "subjects": [hashlib.sha256(subject.encode()).digest() for subject in subjects]},
+    )
+
+
 def network(ip: str | None) -> str:
     """Whose address it is: of IPv6 the /64, which is what one household or host commands."""
     address = ipaddress.ip_address(ip or "0.0.0.0")  # noqa: S104 - stands for: we were not told
