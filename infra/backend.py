@@ -103,6 +103,7 @@ class Backend(Stack):
         database.admit(identity.nightly, "chally_system")
         database.admit(challenges.routes, "chally_app")
         database.admit(challenges.windows, "chally_system")
+        database.admit(challenges.nightly, "chally_system")
         database.admit(proofs.routes, "chally_app")
         database.admit(proofs.verdicts, "chally_system")
         database.admit(notifications.reminders, "chally_system")
@@ -136,7 +137,7 @@ class Backend(Stack):
         for reader in (proofs.verdicts, identity.exports):
             reader.allow("s3:ListBucket", on=[storage.uploads.bucket_arn])
         notifications.outbox.allow("ses:SendEmail", on=[notifications.sender_arn])
-        nights = (identity.keys, identity.nightly)
+        nights = (identity.keys, identity.nightly, challenges.nightly)
         scheduled = (*nights, identity.exports, challenges.windows, notifications.reminders, notifications.outbox)
         for job in scheduled:
             job.allow("sqs:SendMessage", on=[failures.queue_arn])
@@ -157,6 +158,7 @@ class Backend(Stack):
             "IdentityNightly": identity.nightly,
             "Challenges": challenges.routes,
             "ChallengeWindows": challenges.windows,
+            "ChallengeNightly": challenges.nightly,
             "Proofs": proofs.routes,
             "ProofVerdicts": proofs.verdicts,
             "Reminders": notifications.reminders,

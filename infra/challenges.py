@@ -8,7 +8,7 @@ from infra.queues import WorkQueue
 
 
 class Challenges(Construct):
-    """`routes` answers HTTP; `windows` precomputes the windows of the days around today."""
+    """`routes` answers HTTP; `windows` precomputes the windows of the days around today; `nightly` checks counts."""
 
     def __init__(self, scope: Construct, construct_id: str, *, house: House, outbox: WorkQueue) -> None:
         super().__init__(scope, construct_id)
@@ -31,3 +31,14 @@ class Challenges(Construct):
             memory=512,
         )
         self.windows.every(Duration.minutes(15))
+        self.nightly = Function(
+            self,
+            "Nightly",
+            house=house,
+            name="challenge-nightly",
+            handler="challenges.jobs.nightly_handler",
+            timeout=Duration.minutes(15),
+            memory=512,
+            snap_start=False,
+        )
+        self.nightly.every(Duration.days(1))

@@ -1,4 +1,4 @@
-"""Jobs of challenges: precompute everybody's windows, close those that nobody proved."""
+"""Jobs of challenges: precompute everybody's windows, close those that nobody proved; every night, check the counts."""
 
 from typing import Any
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from challenges import standings, windows
+from challenges import membership, standings, windows
 from chally import clock, db
 from chally.log import job, logger, metrics
 
@@ -40,3 +40,30 @@ def windows_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
     metrics.add_metric("WindowsMissed", MetricUnit.Count, closed)
     logger.info("windows", batches=batches, closed=closed, complete=after is None)
     return {"batches": batches, "closed": closed}
+
+
+@metrics.log_metrics(raise_on_empty_metrics=False)
+@logger.inject_lambda_context(clear_state=True)
+@job
+def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Every night: compare what challenges say of their participants with how many there are.
+
+    It mends nothing: what counted wrong would do so again. RuntimeError at the end when any is wrong, for the alarm.
+    """
+    checked = wrong = 0
+    after: UUID | None = FIRST
+    while after is not None and context.get_remaining_time_in_millis() > RESERVE:
+        with db.as_system("check counts", read_only=True) as tx:
+            counts, after = membership.counts(tx, after, BATCH)
+        checked += len(counts)
+        for count in counts:
+            if count.said != count.present:
+                logger.error(
+                    "a wrong count", challenge_id=str(count.challenge_id), said=count.said, is_in=count.present
+                )
+                wrong += 1
+    metrics.add_metric("CountsWrong", MetricUnit.Count, wrong)
+    logger.info("nightly", checked=checked, wrong=wrong, complete=after is None)
+    if wrong:
+        raise RuntimeError(f"{wrong} of {checked} challenges have a wrong participant_count")
+    return {"checked": checked, "wrong": wrong}

@@ -1,10 +1,9 @@
 """What challenges decide: states and transitions, who may join, whether rules can open a window, scores. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from typing import Literal
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from challenges.language import DAYS, Schedule, Scoring
@@ -12,6 +11,9 @@ from chally.errors import AppError, FieldError, Invalid
 
 Status = Literal["draft", "active", "paused", "canceled", "archived", "deleted"]
 RuntimeState = Literal["draft", "upcoming", "started", "ended", "paused", "canceled", "archived", "deleted"]
+ListedState = Literal["upcoming", "started", "ended", "paused", "canceled", "archived"]  # of what strangers may find
+Visibility = Literal["public", "private", "code"]
+RosterVisibility = Literal["participants", "owner", "everyone"]
 # excused: it closed while the challenge did not run, and counts for nothing
 Outcome = Literal["accepted", "missed", "excused"]
 WindowState = Literal["upcoming", "open", "closed", "accepted", "missed", "excused"]
@@ -50,7 +52,49 @@ class AlreadyStarted(AppError):
 class Full(AppError):
     status = 409
     code = "full"
-    detail = "This challenge is full. The owner can raise its number of places before it starts."
+    detail = "This challenge is full. Its owner can raise the number of places."
+
+
+class Removed(AppError):
+    status = 403
+    code = "removed"
+    detail = "The owner removed you from this challenge. You can come back with an invite code made since then."
+
+
+class QuotaOwned(AppError):
+    status = 409
+    code = "quota_owned"
+    detail = "You own 50 challenges, which is the most. Archive or delete one first."
+
+
+class QuotaJoined(AppError):
+    status = 409
+    code = "quota_joined"
+    detail = "You take part in 200 challenges that are not over, which is the most. Leave one first."
+
+
+class OwnerCannotLeave(AppError):
+    status = 403
+    code = "owner_cannot_leave"
+    detail = "The owner takes part in their own challenge as long as there is one. You can cancel or delete it."
+
+
+class Frozen(AppError):
+    status = 409
+    code = "already_started"
+    detail = "This challenge has started: its rules, timezone, starts_at and ends_at stay as they are."
+
+
+class Over(AppError):
+    status = 409
+    code = "challenge_over"
+    detail = "This challenge is over, and stays as it was."
+
+
+class TooFewPlaces(AppError):
+    status = 409
+    code = "below_participant_count"
+    detail = "More people than that take part already: max_participants cannot be less than participant_count."
 
 
 class RosterHidden(AppError):
@@ -104,16 +148,42 @@ def check_transition(state: RuntimeState, to: Status, *, is_over: bool) -> None:
         raise InvalidTransition("This challenge is over: its ends_at has passed. Make a new one.")
 
 
-def check_join(*, owner_id: UUID, user_id: UUID, state: RuntimeState, late_join: bool, is_participant: bool) -> None:
-    """Raise what keeps this person from joining now. Someone already in may always send the join again."""
-    if owner_id == user_id:
-        raise OwnerAlreadyIn
-    if is_participant:
+FROZEN = frozenset({"rules", "timezone", "starts_at", "ends_at"})
+"""What stays as it is once a challenge has started: everybody's windows are made of it."""
+
+
+def check_edit(
+    changed: Set[str],
+    *,
+    status: Status,
+    starts_at: datetime,
+    ends_at: datetime,
+    max_participants: int,
+    participant_count: int,
+    now: datetime,
+) -> None:
+    """Raise what keeps the owner from changing these fields now: `Over`, `Frozen`, `TooFewPlaces`.
+
+    The times are those before the edit, `max_participants` the one after it. A draft has not started, whatever its
+    times say.
+    """
+    if not changed:
         return
-    if state not in ("upcoming", "started"):
-        raise NotActive
-    if state == "started" and not late_join:
-        raise AlreadyStarted
+    if status in ("canceled", "archived", "deleted") or (status != "draft" and now >= ends_at):
+        raise Over
+    frozen = sorted(changed & FROZEN)
+    if frozen and status != "draft" and now >= starts_at:
+        raise Frozen(f"This challenge has started: it is too late to change {', '.join(frozen)}.")
+    if max_participants < participant_count:
+        raise TooFewPlaces(
+            f"{participant_count} people take part already: max_participants cannot be {max_participants}."
+        )
+
+
+def check_new_start(starts_at: datetime, now: datetime) -> None:
+    """Raise `Invalid` when a challenge that people may have joined would begin before now."""
+    if starts_at <= now:
+        raise _invalid("/starts_at", "It must be in the future: whoever is in could not prove what is over already.")
 
 
 def check_period(schedule: Schedule, *, zone: str, starts_at: datetime, ends_at: datetime, now: datetime) -> None:

@@ -3,8 +3,9 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from challenges import queries, rules, windows
+from challenges import rules, windows
 from challenges.language import Scoring
+from challenges.queries import standings as queries
 from challenges.rules import Outcome
 from chally.db import Tx
 

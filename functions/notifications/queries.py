@@ -87,7 +87,7 @@ def take_due(tx: Tx, now: datetime, limit: int) -> list[Due]:
         """
         update notifications.reminders r set sent_at = %(now)s
         from (
-            select r.participant_id, r.local_date, c.status = 'active' as runs,
+            select r.participant_id, r.local_date, c.status = 'active' and p.left_at is null as runs,
                 coalesce(who.wants_reminders, false) as wanted
             from notifications.reminders r
             join challenges.participants p on p.id = r.participant_id

@@ -89,7 +89,8 @@ def challenge(tx: Tx, challenge_id: UUID) -> Challenge | None:
         """
         select c.status, c.rules, c.owner_id = core.actor() as is_owner, p.id as participant_id
         from challenges.challenges c
-        left join challenges.participants p on p.challenge_id = c.id and p.user_id = core.actor()
+        left join challenges.participants p
+            on p.challenge_id = c.id and p.user_id = core.actor() and p.left_at is null
         where c.id = %(id)s and c.status <> 'deleted'
         """,
         {"id": challenge_id},

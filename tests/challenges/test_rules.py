@@ -57,6 +57,50 @@ class TestState:
             *((state, "deleted") for state in rules.TRANSITIONS if state != "deleted"),
         }  # fmt: skip
 
+    @pytest.mark.parametrize("to", ["active", "canceled", "deleted"])
+    def test_what_is_over_can_end_but_not_begin(self, to: rules.Status) -> None:
+        if to == "active":
+            with pytest.raises(rules.InvalidTransition, match="over"):
+                rules.check_transition("paused", to, is_over=True)
+        else:
+            rules.check_transition("paused", to, is_over=True)
+
+
+class TestEdit:
+    """A challenge of ten places and five people that runs from noon to noon."""
+
+    def check(self, *changed: str, status: rules.Status = "active", hours: int = 0, places: int = 10) -> None:
+        rules.check_edit(
+            set(changed),
+            status=status,
+            starts_at=NOW,
+            ends_at=NOW + timedelta(days=1),
+            max_participants=places,
+            participant_count=5,
+            now=NOW + timedelta(hours=hours),
+        )
+
+    @pytest.mark.parametrize("field", sorted(rules.FROZEN))
+    def test_the_schedule_is_frozen_from_the_very_start(self, field: str) -> None:
+        self.check(field, hours=-1)
+        self.check(field, hours=0, status="draft")
+        for status in ("active", "paused"):
+            with pytest.raises(rules.Frozen, match=field):
+                self.check("title", field, status=status, hours=0)
+
+    def test_all_of_it_from_the_very_end(self) -> None:
+        self.check("title", hours=23)
+        self.check("title", hours=24, status="draft")
+        self.check(hours=24)  # nothing changes
+        for status in ("active", "paused"):
+            with pytest.raises(rules.Over):
+                self.check("title", status=status, hours=24)
+
+    def test_places_suffice_for_who_is_in(self) -> None:
+        self.check("max_participants", places=5)
+        with pytest.raises(rules.TooFewPlaces):
+            self.check("max_participants", places=4)
+
 
 class TestLanguage:
     def test_the_contracts_example_is_valid(self) -> None:

@@ -219,23 +219,20 @@ class TestStored:
 class TestMoved:
     """After a change of zone: what had opened stays, nothing is invented, nothing overlaps."""
 
-    def move(self, participant: UUID, zone: str, now: datetime, database: Database) -> None:
+    def move(self, participant: UUID, zone: str, now: datetime) -> None:
         with db.as_system("test") as tx:
-            windows.precompute(tx, participant, now)
-            moved = "update challenges.participants set timezone = %(zone)s, timezone_since = %(now)s where id = %(id)s"
-            tx.run(moved, {"zone": zone, "now": now, "id": participant})
-            windows.precompute(tx, participant, now, moved=True)
+            windows.move(tx, participant, zone, now)
 
     def now(self, participant: UUID, now: datetime) -> windows.Window | None:
         with db.as_system("test", read_only=True) as tx:
             return windows.current(tx, participant, now)
 
     @pytest.mark.parametrize("zone", ["Asia/Tokyo", "Pacific/Pago_Pago", "Pacific/Kiritimati"])
-    def test_an_open_window_stays_as_it_is(self, take_part: Take, database: Database, zone: str) -> None:
+    def test_an_open_window_stays_as_it_is(self, take_part: Take, zone: str) -> None:
         participant = take_part("Europe/Berlin", "09:00", "12:00")
         now = datetime(2026, 6, 10, 8, tzinfo=UTC)  # ten o'clock in Berlin
         before = self.now(participant, now)
-        self.move(participant, zone, now, database)
+        self.move(participant, zone, now)
         after = self.now(participant, now)
         assert before is not None
         assert after is not None
@@ -249,7 +246,7 @@ class TestMoved:
         start = datetime(2026, 6, 9, 20, tzinfo=UTC)
         participant = take_part("Pacific/Kiritimati", "05:00", "08:00", starts_at=start, joined_at=start)
         now = datetime(2026, 6, 10, 20, tzinfo=UTC)  # nine in the morning of the 10th in Pago Pago
-        self.move(participant, "Pacific/Pago_Pago", now, database)
+        self.move(participant, "Pacific/Pago_Pago", now)
         with db.as_system("test") as tx:
             windows.precompute_batch(tx, UUID(int=0), 10, now)
         invented = database.execute(
@@ -258,9 +255,9 @@ class TestMoved:
         )
         assert invented == []
 
-    def test_windows_stay_apart(self, take_part: Take, database: Database) -> None:
+    def test_windows_stay_apart(self, take_part: Take) -> None:
         participant = take_part("Pacific/Kiritimati", "00:00", "00:00")
-        self.move(participant, "Pacific/Pago_Pago", datetime(2026, 6, 10, 12, tzinfo=UTC), database)
+        self.move(participant, "Pacific/Pago_Pago", datetime(2026, 6, 10, 12, tzinfo=UTC))
         spans = sorted(between(participant, date(2026, 6, 9), date(2026, 6, 16)).values())
         assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans))
         assert all(opening < closing for opening, closing in spans)

@@ -176,8 +176,9 @@ class TestOrder:
 class TestAssembly:
     def test_outputs_keep_their_names(self, template: Template) -> None:
         functions = (
-            *("Identity", "IdentityKeys", "IdentityRoles", "IdentityExports", "IdentityNightly", "Challenges"),
-            *("ChallengeWindows", "Proofs", "ProofVerdicts", "Reminders", "Outbox", "System", "Migrations"),
+            *("Identity", "IdentityKeys", "IdentityRoles", "IdentityExports", "IdentityNightly"),
+            *("Challenges", "ChallengeWindows", "ChallengeNightly", "Proofs", "ProofVerdicts", "Reminders", "Outbox"),
+            *("System", "Migrations"),
         )
         others = {"ApiUrl", "UploadsBucket", "OutboxQueueUrl", "VerdictsQueueUrl"}
         assert template.body["Outputs"].keys() == others | {f"{name}FunctionName" for name in functions}

@@ -37,6 +37,7 @@ MAY = {
     },
     "challenges": {SEND},
     "challenge-windows": {FAIL},
+    "challenge-nightly": {FAIL},
     "proofs": {SEND, ("s3:PutObject", UPLOADS)},
     "proof-verdicts": {
         SEND,
@@ -59,6 +60,7 @@ CONNECTS_AS = {
     "identity-nightly": {"chally_system"},
     "challenges": {"chally_app"},
     "challenge-windows": {"chally_system"},
+    "challenge-nightly": {"chally_system"},
     "proofs": {"chally_app"},
     "proof-verdicts": {"chally_system"},
     "reminders": {"chally_system"},
@@ -137,6 +139,7 @@ class TestEverybodyElse:
         assert template.allowed("Scheduler") == {
             ("lambda:InvokeFunction", "Identity/Keys/Live"),
             ("lambda:InvokeFunction", "Challenges/Windows/Live"),
+            ("lambda:InvokeFunction", "Challenges/Nightly/Live"),
             ("lambda:InvokeFunction", "Identity/Exports/Live"),
             ("lambda:InvokeFunction", "Identity/Nightly/Live"),
             ("lambda:InvokeFunction", "Notifications/Outbox/Live"),

@@ -20,6 +20,7 @@ HANDLERS = {
     "identity-nightly": "identity.jobs.nightly_handler",
     "challenges": "challenges.routes.handler",
     "challenge-windows": "challenges.jobs.windows_handler",
+    "challenge-nightly": "challenges.jobs.nightly_handler",
     "proofs": "proofs.routes.handler",
     "proof-verdicts": "proofs.jobs.verdicts_handler",
     "reminders": "notifications.jobs.reminders_handler",
@@ -29,7 +30,14 @@ HANDLERS = {
 }
 # Of these nobody waits for a cold start: a deploy runs them, or a schedule once a day, or a person by hand.
 # And AWS takes no snapshot of a function with a larger disk.
-NO_SNAPSHOT = {"identity-keys", "identity-roles", "identity-exports", "identity-nightly", "migrations"}
+NO_SNAPSHOT = {
+    "identity-keys",
+    "identity-roles",
+    "identity-exports",
+    "identity-nightly",
+    "challenge-nightly",
+    "migrations",
+}
 NOT_TRIGGERED = {"identity-roles", "migrations"}
 
 ROUTES = {
@@ -114,6 +122,7 @@ class TestFunctions:
             "identity-exports": "rate(1 minute)",
             "identity-nightly": "rate(1 day)",
             "challenge-windows": "rate(15 minutes)",
+            "challenge-nightly": "rate(1 day)",
             "outbox": "rate(1 minute)",
             "reminders": "rate(1 minute)",
         }

@@ -127,6 +127,7 @@ BY_HANDLER: dict[str, type[Settings]] = {
     "identity.jobs.nightly_handler": NightlySettings,
     "challenges.routes.handler": ChallengesSettings,
     "challenges.jobs.windows_handler": WindowsSettings,
+    "challenges.jobs.nightly_handler": WindowsSettings,
     "proofs.routes.handler": ProofsSettings,
     "proofs.jobs.verdicts_handler": VerdictsSettings,
     "notifications.jobs.reminders_handler": RemindersSettings,

@@ -1,0 +1,45 @@
+"""HTTP of standings: who is how good."""
+
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from challenges.queries import standings
+from challenges.routes import shown
+from chally import http, paging
+from chally.http import UserTx
+from chally.paging import Page, PageAsked
+
+router = http.router("challenges")
+
+
+class StandingOut(BaseModel):
+    rank: int
+    participant_id: UUID
+    username: str
+    points: int
+    current_streak: int
+    best_streak: int
+    accepted: int
+    missed: int
+
+
+@router.get("/v1/challenges/{challenge_id}/standings")
+async def read_standings(challenge_id: UUID, tx: UserTx, asked: PageAsked) -> Page[StandingOut]:
+    """The standings, best first; equal points rank equally."""
+    shown.check_roster(tx, challenge_id)
+    after = None if asked.position is None else _standing_position(asked.position)
+    rows = standings.standings(tx, challenge_id, after=after, offset=asked.offset, limit=asked.fetch)
+    items = [StandingOut.model_validate(row, from_attributes=True) for row in rows]
+    return asked.page(rows, items, [f"{row.points} {row.participant_id}" for row in rows])
+
+
+def _standing_position(text: str) -> tuple[int, UUID]:
+    points, _, participant_id = text.partition(" ")
+    try:
+        position = int(points), UUID(participant_id)
+    except ValueError:
+        raise paging.bad_cursor() from None
+    if not 0 <= position[0] < 2**31:
+        raise paging.bad_cursor()
+    return position

@@ -1,0 +1,85 @@
+"""Which zones there are and when their clocks change, asked of zoneinfo alone."""
+
+import zoneinfo
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+from chally import zones
+from tests.challenges import oracle
+from tests.challenges.oracle import reading
+
+FIRST, END = datetime(2020, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC)
+
+
+@cache
+def names() -> list[str]:
+    """Every zone that we accept."""
+
+    def accepted(name: str) -> bool:
+        try:
+            zones.check(name)
+        except ValueError:
+            return False
+        return True
+
+    return sorted(filter(accepted, zoneinfo.available_timezones()))
+
+
+@cache
+def transitions(zone: str) -> tuple[datetime, ...]:
+    """The instants of 2020 to 2035 at which its clocks change: the first second of the new time."""
+    found, at, step = [], FIRST, timedelta(days=1)
+    while at < END:
+        if _offset(zone, at) != _offset(zone, at + step):
+            before, after = at, at + step
+            while after - before > timedelta(seconds=1):
+                middle = before + timedelta(seconds=(after - before).total_seconds() // 2)
+                before, after = (middle, after) if _offset(zone, middle) == _offset(zone, at) else (before, middle)
+            found.append(after)
+        at += step
+    return tuple(found)
+
+
+@cache
+def unlike() -> list[str]:
+    """Zones no two of which agree throughout 2020 to 2035; any other reads as one of them does."""
+    by_weeks: dict[tuple[timedelta, ...], list[str]] = {}
+    weeks = [FIRST + timedelta(weeks=n) for n in range(836)]
+    for name in names():
+        by_weeks.setdefault(tuple(_offset(name, week) for week in weeks), []).append(name)
+    found: list[str] = []
+    for alike in by_weeks.values():
+        seen: set[tuple[timedelta, ...]] = set()
+        marks = [mark for at in transitions(alike[0]) for mark in (at - timedelta(seconds=1), at)]
+        for name in alike:
+            offsets = tuple(_offset(name, mark) for mark in marks)
+            if offsets not in seen:
+                seen.add(offsets)
+                found.append(name)
+    return found
+
+
+@contextmanager
+def of(directory: Path | None) -> Iterator[None]:
+    """zoneinfo reads the zones from this directory; from the package tzdata, as in Lambda, for None."""
+    zoneinfo.reset_tzpath([directory] if directory else [])
+    _forget()
+    try:
+        yield
+    finally:
+        zoneinfo.reset_tzpath()
+        _forget()
+
+
+def _forget() -> None:
+    zoneinfo.ZoneInfo.clear_cache()
+    for remembers in (names, transitions, unlike, oracle.instant, oracle.instants, oracle.offsets, oracle.gap):
+        remembers.cache_clear()
+    oracle.exists.cache_clear()
+
+
+def _offset(zone: str, at: datetime) -> timedelta:
+    return reading(zone, at) - at.replace(tzinfo=None)

@@ -1,0 +1,56 @@
+"""The people of most tests of challenges, and one challenge."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chally import clock
+from tests.api import Client
+from tests.challenges.crowd import Made
+from tests.conftest import Join, challenge_body
+
+
+@pytest.fixture
+def owner(person: Join) -> Client:
+    return person("owner")
+
+
+@pytest.fixture
+def challenge(owner: Client) -> dict[str, Any]:
+    """Active, by code, begun an hour ago, open to who comes late."""
+    answer = owner.post("/v1/challenges", challenge_body(clock.now()))
+    assert answer.status == 201, answer.text
+    return dict(answer.json)
+
+
+@pytest.fixture
+def member(person: Join, challenge: dict[str, Any]) -> Client:
+    client = person("member", "Asia/Tokyo")
+    assert client.post(f"/v1/challenges/{challenge['invite_code']}/join", {}).status == 201
+    return client
+
+
+@pytest.fixture
+def stranger(person: Join) -> Client:
+    return person("stranger")
+
+
+@pytest.fixture
+def path(challenge: dict[str, Any]) -> str:
+    return f"/v1/challenges/{challenge['id']}"
+
+
+@pytest.fixture
+def by_code(challenge: dict[str, Any]) -> str:
+    return f"/v1/challenges/{challenge['invite_code']}/join"
+
+
+@pytest.fixture
+def make(owner: Client) -> Callable[..., Made]:
+    def made(**changes: Any) -> Made:
+        answer = owner.post("/v1/challenges", challenge_body(clock.now(), **changes))
+        assert answer.status == 201, answer.text
+        return dict(answer.json)
+
+    return made

@@ -1,0 +1,117 @@
+"""Many people at once, each with a connection of their own, as so many environments of the function would have."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+
+from challenges import membership
+from challenges.jobs import nightly_handler
+from challenges.queries import CONSTRAINTS
+from chally import clock
+from chally.actor import Actor
+from chally.db import Tx
+from chally.errors import AppError
+from tests.api import Context
+from tests.conftest import Database
+
+AT_ONCE = 50  # connections
+Made = dict[str, Any]
+"""A challenge, as it was answered when it was made."""
+
+
+def sign_up(database: Database, number: int) -> list[UUID]:
+    """So many accounts, without the work of a sign-up."""
+    rows = database.execute(
+        "insert into identity.users (email, username, password_hash, timezone)"
+        " select 'p' || n || '@people.test', 'p_' || n, '', 'UTC' from generate_series(1, %(number)s) n returning id",
+        number=number,
+    )
+    return [user for (user,) in rows]
+
+
+@contextmanager
+def acting(connection: psycopg.Connection[Any], user: UUID) -> Iterator[Tx]:
+    """One transaction of a person's, as the app's role."""
+    tx = Tx(connection, Actor(user, uuid4()))
+    with connection.transaction():
+        connection.execute("select set_config('chally.actor', %s, true)", [str(user)])
+        yield tx
+
+
+def connect(database: Database) -> psycopg.Connection[Any]:
+    return psycopg.connect(database.app, autocommit=True, prepare_threshold=None)
+
+
+def code_of(error: Exception) -> str:
+    """What a client would be told."""
+    if isinstance(error, AppError):
+        return error.code
+    if isinstance(error, psycopg.Error):
+        named = CONSTRAINTS.get(error.diag.constraint_name or "")
+        return named.code if named else type(error).__name__
+    raise error
+
+
+def all_at_once(
+    database: Database, people: Sequence[UUID], act: Callable[[Tx], str], *, threads: int = AT_ONCE
+) -> list[str]:
+    """Everybody acts, each in a transaction of their own, as many at a time as there are threads; what came of it."""
+    threads = min(threads, len(people))
+    own = threading.local()
+    start = threading.Barrier(threads)
+    opened: list[psycopg.Connection[Any]] = []
+
+    def begin() -> None:
+        own.connection = connect(database)
+        opened.append(own.connection)
+        start.wait()
+
+    def one(user: UUID) -> str:
+        try:
+            with acting(own.connection, user) as tx:
+                return act(tx)
+        except (AppError, psycopg.Error) as error:
+            return code_of(error)
+
+    with ThreadPoolExecutor(threads, initializer=begin) as pool:
+        futures = [pool.submit(one, user) for user in people]
+        outcomes = [future.result() for future in futures]
+    for connection in opened:
+        connection.close()
+    return outcomes
+
+
+def waits(database: Database, pid: int) -> bool:
+    """Whether a backend waits for another."""
+    return bool(database.execute("select cardinality(pg_blocking_pids(%(pid)s)) > 0", pid=pid)[0][0])
+
+
+def joining(made: Made) -> Callable[[Tx], str]:
+    def join(tx: Tx) -> str:
+        _, came = membership.join(tx, made["invite_code"], None, clock.now())
+        return "came" if came else "was in"
+
+    return join
+
+
+def leaving(made: Made) -> Callable[[Tx], str]:
+    def leave(tx: Tx) -> str:
+        membership.leave(tx, UUID(made["id"]), clock.now())
+        return "left"
+
+    return leave
+
+
+def check_counts(database: Database) -> None:
+    """By SQL of the test's own, and by the nightly job."""
+    wrong = database.execute(
+        "select id, participant_count from challenges.challenges c where participant_count <>"
+        " (select count(*) from challenges.participants p where p.challenge_id = c.id and p.left_at is null)"
+    )
+    assert wrong == []
+    assert nightly_handler({}, Context())["wrong"] == 0

@@ -1,0 +1,108 @@
+"""What the app's own role may see and do of challenges, whatever the routes ask of it."""
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from chally import clock
+from tests.api import Client
+from tests.challenges.looks import place_of, roster
+from tests.conftest import Database, Join, challenge_body
+
+
+class TestRowLevelSecurity:
+    """What the app's own role shows them, whatever the routes do."""
+
+    TABLES = ("challenges", "participants", "standings")
+
+    def seen(self, database: Database, who: Client) -> dict[str, int]:
+        with psycopg.connect(database.app) as app:
+            app.execute("select set_config('chally.actor', %s, true)", [who.user["id"]])
+            counts = {}
+            for table in self.TABLES:
+                row = app.execute(f"select count(*) from challenges.{table}".encode()).fetchone()
+                counts[table] = row[0] if row else -1
+            return counts
+
+    def test_a_stranger_a_leaver_and_a_removed_one(
+        self,
+        owner: Client,
+        member: Client,
+        stranger: Client,
+        person: Join,
+        path: str,
+        by_code: str,
+        database: Database,
+    ) -> None:
+        removed = person("removed")
+        removed.post(by_code)
+        assert self.seen(database, member) == {"challenges": 1, "participants": 3, "standings": 3}
+        member.post(f"{path}/leave")
+        owner.delete(f"{path}/participants/{place_of(owner, path, 'removed')}")
+        assert self.seen(database, stranger) == {"challenges": 0, "participants": 0, "standings": 0}
+        for gone in (member, removed):  # their own place, which is theirs to export, and nothing else
+            assert self.seen(database, gone) == {"challenges": 0, "participants": 1, "standings": 0}
+        assert self.seen(database, owner)["participants"] == 1
+
+    def test_a_code_opens_nothing_but_the_join(
+        self, stranger: Client, challenge: dict[str, Any], database: Database
+    ) -> None:
+        with psycopg.connect(database.app) as app:
+            app.execute("select set_config('chally.actor', %s, true)", [stranger.user["id"]])
+            app.execute("select set_config('chally.invite_code', %s, true)", [challenge["invite_code"]])
+            assert app.execute("select count(*) from challenges.challenges").fetchone() == (0,)
+
+    @pytest.mark.parametrize(
+        "forbidden",
+        [
+            "insert into challenges.participants (challenge_id, user_id, timezone, joined_at, timezone_since)"
+            " values (%(challenge)s, %(user)s, 'UTC', '2020-01-01', '2020-01-01')",
+            "update challenges.participants set joined_at = '2020-01-01'",
+            "update challenges.participants set left_at = null",
+            "update challenges.challenges set participant_count = 0",
+            "update challenges.challenges set owner_id = %(user)s",
+            "select challenges.depart(%(challenge)s, %(user)s, true, now())",
+            "select notifications.silence(%(user)s, now())",
+        ],
+    )
+    def test_places_are_nobodys_to_forge(
+        self, member: Client, challenge: dict[str, Any], database: Database, forbidden: str
+    ) -> None:
+        with psycopg.connect(database.app) as app:
+            app.execute("select set_config('chally.actor', %s, true)", [member.user["id"]])
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                app.execute(forbidden.encode(), {"challenge": challenge["id"], "user": member.user["id"]})
+
+    def test_a_place_that_was_left_takes_no_proof(self, owner: Client, stranger: Client, database: Database) -> None:
+        public = owner.post("/v1/challenges", challenge_body(clock.now(), visibility="public")).json
+        path = f"/v1/challenges/{public['id']}"
+        stranger.post(f"{path}/join")
+        stranger.post(f"{path}/leave")
+        proof = {"content_type": "image/jpeg", "content_length": 10, "sha256": "0" * 64}
+        assert stranger.post(f"{path}/proofs", proof).code == "not_participant"
+        with psycopg.connect(database.app) as app:
+            app.execute("select set_config('chally.actor', %s, true)", [stranger.user["id"]])
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                app.execute(
+                    "insert into proofs.proofs (challenge_id, participant_id, user_id, local_date, opens_at, closes_at,"
+                    " content_type, content_length, sha256, object_key, created_at)"
+                    " select challenge_id, id, user_id, now(), now(), now() + interval '1 hour', 'image/jpeg', 10,"
+                    " sha256(''), 'k', now() from challenges.participants where user_id = core.actor()"
+                )
+
+    def test_functions_act_for_the_actor_alone(
+        self, owner: Client, member: Client, stranger: Client, challenge: dict[str, Any], path: str, database: Database
+    ) -> None:
+        place = place_of(owner, path, "member")
+        with psycopg.connect(database.app) as app:
+            app.execute("select set_config('chally.actor', %s, true)", [stranger.user["id"]])
+            values = {"challenge": challenge["id"], "place": place}
+            assert app.execute("select challenges.leave(%(challenge)s, now())", values).fetchone() == (False,)
+            assert app.execute("select challenges.remove(%(challenge)s, %(place)s, now())", values).fetchone() == (
+                None,
+            )
+            assert (
+                app.execute("select * from challenges.join(%(challenge)s, null, 'UTC', now())", values).fetchall() == []
+            )
+        assert roster(owner, path) == ["owner", "member"]

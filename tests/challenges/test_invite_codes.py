@@ -1,0 +1,45 @@
+"""Invite codes: who changes them, and what the old ones are still good for."""
+
+from typing import Any
+
+import pytest
+
+from chally import clock
+from tests.api import Client
+from tests.conftest import challenge_body
+
+
+class TestInviteCode:
+    def test_is_the_owners_alone(
+        self, nobody: Client, stranger: Client, member: Client, owner: Client, path: str
+    ) -> None:
+        assert nobody.post(f"{path}/invite-code").status == 401
+        assert stranger.post(f"{path}/invite-code").code == "not_found"
+        assert member.post(f"{path}/invite-code").code == "not_owner"
+        assert owner.post(f"{path}/invite-code").status == 200
+
+    def test_the_old_one_stops_at_once(
+        self, owner: Client, stranger: Client, member: Client, path: str, by_code: str, challenge: dict[str, Any]
+    ) -> None:
+        code = owner.post(f"{path}/invite-code").json["invite_code"]
+        assert code != challenge["invite_code"]
+        assert set(code) <= set("ABCDEFGHJKMNPQRSTUVWXYZ23456789")
+        assert stranger.post(by_code).code == "not_found"
+        assert stranger.post(f"/v1/challenges/{code.lower()}/join").status == 201
+        assert member.get(path).json["invite_code"] == code
+        assert member.post(by_code).code == "not_found"  # also to who is in
+
+    def test_two_alike_are_made_again(
+        self, owner: Client, path: str, challenge: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = owner.post("/v1/challenges", challenge_body(clock.now())).json
+        codes = iter([other["invite_code"], "ANEWCODE"])
+        monkeypatch.setattr("challenges.routes.challenges._new_code", lambda: next(codes))
+        assert owner.post(f"{path}/invite-code").json["invite_code"] == "ANEWCODE"
+
+    def test_a_deleted_challenge_is_not_found_by_its_code(
+        self, owner: Client, stranger: Client, path: str, by_code: str
+    ) -> None:
+        owner.post(f"{path}/transitions", {"to": "deleted"})
+        assert stranger.post(by_code).code == "not_found"
+        assert owner.post(by_code).code == "not_found"

@@ -1,0 +1,139 @@
+"""The rule language: what each wrong field is told, and the schema that is published."""
+
+import copy
+import re
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from challenges import language
+from challenges.language import Rules
+from chally import clock
+from tests.api import Client
+from tests.conftest import challenge_body
+
+RULES: dict[str, Any] = {
+    "version": 1,
+    "schedule": {"days": ["mon", "wed"], "opens": "05:00", "closes": "08:00", "scope": "participant_local"},
+    "proof": {"kind": "photo", "max_per_window": 1, "max_bytes": 10485760, "types": ["image/jpeg"]},
+    "anti_cheat": {"overlay": False, "exif_required": False, "phash_check": True, "strip_exif": True},
+    "scoring": {"points": 10, "streak_bonus": 1, "grace_days": 0},
+    "reminders": {"before_close_minutes": 60},
+}
+TIME = "Write a time of day as HH:MM, from 00:00 to 23:59, such as 05:00."
+DAYS = "It must be 'mon', 'tue', 'wed', 'thu', 'fri', 'sat' or 'sun'."
+NOT_ENFORCED = "This check is not enforced yet, so it cannot be asked for: send false, or leave it out."
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("/version", 2, "This is not a version that we know: send 1."),
+    ("/version", "1", "This is not a version that we know: send 1."),
+    ("/version", [], "This is not a version that we know: send 1."),
+    ("/schedule", None, "It must be a JSON object."),
+    ("/schedule", [], "It must be a JSON object."),
+    ("/schedule/days", [], "Name at least 1."),
+    ("/schedule/days", ["mon"] * 8, "Name at most 7."),
+    ("/schedule/days", ["mon", "mon"], "Name each day once."),
+    ("/schedule/days", "mon", "It must be a list."),
+    ("/schedule/days/0", ["monday"], DAYS),
+    ("/schedule/opens", "5:00", TIME),
+    ("/schedule/opens", "24:00", TIME),
+    ("/schedule/opens", "05:00\n", TIME),
+    ("/schedule/opens", "0\u0665:00", TIME),  # a digit, but none that Postgres would read
+    ("/schedule/closes", 800, "It must be a text."),
+    ("/schedule/scope", "utc", "It must be 'participant_local' or 'challenge_tz'."),
+    ("/schedule/open", "05:00", "There is no such field here, only days, opens, closes, scope."),
+    ("/proof/kind", "video", "It must be 'photo'."),
+    ("/proof/max_per_window", 0, "It must be 1 or more."),
+    ("/proof/max_per_window", 11, "It must be 10 or less."),
+    ("/proof/max_per_window", 1.5, "It must be a whole number."),
+    ("/proof/max_per_window", "many", "It must be a whole number."),
+    ("/proof/max_per_window", None, "It must be a whole number."),
+    ("/proof/max_bytes", 10**30, "It must be 10485760 or less."),
+    ("/proof/types/0", ["image/gif"], "It must be 'image/jpeg', 'image/png' or 'image/webp'."),
+    ("/anti_cheat/overlay", True, NOT_ENFORCED),
+    ("/anti_cheat/exif_required", "yes", NOT_ENFORCED),
+    ("/anti_cheat/phash_check", "maybe", "It must be true or false."),
+    ("/scoring/points", -1, "It must be 0 or more."),
+    ("/reminders/before_close_minutes", 0, "It must be 1 or more."),
+    ("/penalties", {}, "There is no such field here, only version, schedule, proof, anti_cheat, scoring, reminders."),
+]
+
+
+def errors(rules: object) -> list[tuple[str, str]]:
+    """What is wrong, by JSON pointer."""
+    with pytest.raises(ValidationError) as refused:
+        Rules.model_validate(rules)
+    return [("".join(f"/{part}" for part in each["loc"]), each["msg"]) for each in refused.value.errors()]
+
+
+@pytest.mark.parametrize(("pointer", "value", "sentence"), WRONG)
+def test_says_where_and_what_to_do(pointer: str, value: Any, sentence: str) -> None:
+    rules = copy.deepcopy(RULES)
+    *path, name = [part for part in pointer.split("/")[1:] if part != "0"]
+    part = rules
+    for each in path:
+        part = part[each]
+    part[name] = value
+    assert errors(rules) == [(pointer, sentence)]
+
+
+def test_says_everything_at_once() -> None:
+    found = errors({"schedule": {"days": ["mon"], "opens": "x", "later": 1}, "proof": {"kind": 1}})
+    assert [pointer for pointer, _ in found] == [
+        "/schedule/opens", "/schedule/closes", "/schedule/later", "/proof/kind",
+    ]  # fmt: skip
+    assert ("/schedule/closes", "This field is required.") in found
+
+
+def test_of_another_version_it_says_nothing_more() -> None:
+    """What version 2 holds we cannot judge."""
+    assert errors({"version": 2, "calendar": "lunar"}) == [
+        ("/version", "This is not a version that we know: send 1."),
+    ]
+
+
+def test_every_sentence_is_one_of_ours() -> None:
+    """Also for a type of error that a later pydantic may bring."""
+    for pointer, sentence in errors({"schedule": 1, "proof": [], "scoring": {"points": "NaN"}, "reminders": 1}):
+        assert re.fullmatch(r"[A-Z].*\.", sentence), (pointer, sentence)
+        assert "input" not in sentence.lower(), (pointer, sentence)
+
+
+def test_over_http_with_its_pointer_in_the_body(owner: Client) -> None:
+    body = challenge_body(clock.now())
+    body["rules"]["schedule"]["opens"] = "noon"
+    answer = owner.post("/v1/challenges", body)
+    assert answer.status == 422
+    assert answer.json["errors"] == [{"pointer": "/rules/schedule/opens", "message": TIME}]
+    answer = owner.post("/v1/challenges", challenge_body(clock.now(), rules="none"))
+    assert answer.json["errors"] == [{"pointer": "/rules", "message": "It must be a JSON object."}]
+
+
+class TestSchema:
+    def test_needs_no_sign_in(self, nobody: Client) -> None:
+        answer = nobody.get("/v1/challenges/rules.schema.json")
+        assert answer.status == 200
+        assert answer.headers["content-type"] == "application/schema+json"
+        assert answer.json["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+        assert answer.json["$id"] == "https://api.test/v1/challenges/rules.schema.json"
+
+    def test_knows_every_field_and_no_other(self) -> None:
+        """What a client validates with it beforehand must be what we take."""
+        schema = language.json_schema("https://x.test")
+
+        def walk(given: dict[str, Any], node: dict[str, Any]) -> None:
+            node = schema["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+            assert node["additionalProperties"] is False
+            assert set(node["properties"]) == set(given)
+            for name, value in given.items():
+                if isinstance(value, dict):
+                    walk(value, node["properties"][name])
+
+        walk(RULES, schema)
+        schedule = schema["$defs"]["Schedule"]
+        assert schedule["required"] == ["days", "opens", "closes"]
+        assert schedule["properties"]["days"]["uniqueItems"] is True
+        pattern = schedule["properties"]["opens"]["pattern"]
+        assert re.search(pattern, "23:59")
+        assert not re.search(pattern, "24:00")

@@ -1,0 +1,172 @@
+"""What the lists cost: the statements that are sent, by the role that sends them, on 10,000 rows and on 100,000."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from challenges.queries import challenges, participants
+from challenges.rules import ListedState
+from chally import clock
+from chally.db import Params, Tx
+from tests.challenges.crowd import acting, connect, sign_up
+from tests.conftest import Database
+
+USERS = 2_000
+FEW, MANY = 10_000, 100_000
+PAGE = 26
+
+# Of every hundred public challenges: 40 ended, 35 run, 10 are to come, and of the others five each. Statuses and times
+# follow no order, as in a table that has grown for years. One title in 500 has a rare word.
+GROW = """
+    insert into challenges.challenges
+        (id, owner_id, title, description, status, visibility, invite_code, timezone, starts_at, ends_at, rules)
+    select uuidv7(make_interval(secs => n - 200000)), owners.ids[1 + n %% cardinality(owners.ids)],
+           'Run ' || n || case when n %% 500 = 3 then ' zebra' else '' end, 'Every morning, rain or shine.',
+           case when s < 85 then 'active' when s < 90 then 'paused' when s < 95 then 'canceled' else 'archived' end,
+           case when n %% 10 < 7 then 'public' when n %% 10 < 9 then 'code' else 'private' end,
+           n::text, 'UTC',
+           %(now)s + make_interval(days => case when s < 40 then -60 when s < 75 then -5 else 5 end),
+           %(now)s + make_interval(days => case when s < 40 then -30 else 30 end),
+           '{"version": 1, "schedule": {"days": ["mon"], "opens": "05:00", "closes": "08:00"}}'
+    from generate_series(%(first)s::integer, %(last)s::integer) as n
+    cross join lateral (select (n * 7919) %% 100 as s) as spread
+    cross join (select array_agg(id order by id) as ids from identity.users) as owners
+"""
+# Everybody owns some and takes part in as many, and all of the users take part in one of them.
+TAKE_PART = """
+    insert into challenges.participants (id, challenge_id, user_id, timezone, joined_at, timezone_since)
+    select uuidv7(make_interval(secs => n - 200000)), c.id, users.ids[1 + (n * 31) %% cardinality(users.ids)],
+           'UTC', %(now)s, %(now)s
+    from (select id, invite_code::integer as n from challenges.challenges) as c
+    cross join (select array_agg(id order by id) as ids from identity.users) as users
+    where n between %(first)s and %(last)s
+"""
+CROWD = """
+    insert into challenges.participants (challenge_id, user_id, timezone, joined_at, timezone_since)
+    select c.id, u.id, 'UTC', %(now)s, %(now)s from identity.users u
+    cross join (select id from challenges.challenges where invite_code = '1') as c
+    on conflict do nothing
+"""
+
+
+class Explained(Tx):
+    """A transaction that keeps the plan of each list it reads."""
+
+    plans: list[dict[str, Any]]
+
+    def all[T](self, sql: str, params: Params, *, row: type[T]) -> list[T]:
+        (plan,) = self.value(f"explain (format json) {sql}", params)
+        self.plans.append(plan["Plan"])
+        return super().all(sql, params, row=row)
+
+
+@dataclass
+class Table:
+    """A database of a size, and somebody who reads it."""
+
+    database: Database
+    reader: UUID
+    crowded: UUID
+    connection: psycopg.Connection[Any] = field(repr=False)
+
+    def read(self, ask: Callable[[Tx], list[Any]]) -> "Read":
+        with acting(self.connection, self.reader) as acted:
+            tx = Explained(self.connection, acted.actor)
+            tx.plans = []
+            before = self._counters()
+            found = ask(tx)
+            after = self._counters()
+        touched = {table: (rows - before[table][0], scans - before[table][1]) for table, (rows, scans) in after.items()}
+        return Read(
+            found=len(found),
+            indexes={name for plan in tx.plans for name in indexes(plan)},
+            rows=sum(rows for rows, _ in touched.values()),
+            scanned={table for table, (_, scans) in touched.items() if scans},
+        )
+
+    def _counters(self) -> dict[str, tuple[int, int]]:
+        """By table: rows read, and how often all of it was."""
+        rows = self.connection.execute(
+            "select relname, seq_tup_read + coalesce(idx_tup_fetch, 0), seq_scan from pg_stat_xact_user_tables"
+        ).fetchall()
+        return {name: (read, scans) for name, read, scans in rows}
+
+
+@dataclass
+class Read:
+    """What a list cost: how many it found, the indexes of its plan, rows read, tables read as a whole."""
+
+    found: int
+    indexes: set[str]
+    rows: int
+    scanned: set[str]
+
+
+def indexes(plan: dict[str, Any]) -> Iterator[str]:
+    if "Index Name" in plan:
+        yield plan["Index Name"]
+    for part in plan.get("Plans", []):
+        yield from indexes(part)
+
+
+@pytest.fixture
+def grow(database: Database) -> Iterator[Callable[[int, int], Table]]:
+    people = sign_up(database, USERS)
+    connection = connect(database)
+
+    def grown(first: int, last: int) -> Table:
+        values = {"first": first, "last": last, "now": clock.now()}
+        with psycopg.connect(database.url, autocommit=True) as admin:
+            admin.execute("set session_replication_role = replica")  # the triggers of 100,000 rows would only cost time
+            for statement in (GROW, TAKE_PART, CROWD):
+                admin.execute(statement.encode(), values)
+            for table in ("challenges.challenges", "challenges.participants", "identity.users"):
+                admin.execute(f"vacuum analyze {table}".encode())
+            crowded = admin.execute("select id from challenges.challenges where invite_code = '1'").fetchone()
+        assert crowded is not None
+        return Table(database, people[7], crowded[0], connection)
+
+    yield grown
+    connection.close()
+
+
+WORDS = (None, "run", "zebra", "run rain", "nowhere")
+STATES: tuple[ListedState | None, ...] = (None, "upcoming", "started", "ended", "paused", "archived")
+# What each list must find its way by; what `discover` reads within its function shows in the rows alone.
+INDEX = {"mine": "challenges_mine", "joined": "participants_joined", "roster": "participants_present"}
+
+
+def lists(crowded: UUID) -> dict[str, Callable[[Tx], list[Any]]]:
+    """The first page of each."""
+    page: Any = {"offset": 0, "limit": PAGE}
+    now = clock.now()
+    found: dict[str, Callable[[Tx], list[Any]]] = {
+        "mine": partial(challenges.mine, before=None, **page),
+        "joined": partial(challenges.joined, before=None, **page),
+        "roster": partial(participants.roster, challenge_id=crowded, after=None, **page),
+    }
+    for words, state in product(WORDS, STATES):
+        discover = partial(challenges.discover, words=words, state=state, now=now, before=None, **page)
+        found[f"discover {words} {state}"] = discover
+    return found
+
+
+def test_they_use_their_indexes_and_cost_the_same_on_a_table_ten_times_as_large(
+    grow: Callable[[int, int], Table],
+) -> None:
+    few = grow(1, FEW)
+    before = {name: few.read(ask) for name, ask in lists(few.crowded).items()}
+    many = grow(FEW + 1, MANY)
+    for name, ask in lists(many.crowded).items():
+        cost = many.read(ask)
+        assert INDEX.get(name, "challenges_pkey") in cost.indexes, (name, cost)
+        assert cost.scanned == set(), (name, cost)
+        # what finds less than a page reads more as it finds more, up to a page
+        assert cost.rows <= max(1.2 * before[name].rows, 40 * PAGE), (name, cost, before[name])
+    assert before["discover run None"].rows > 40 * PAGE  # a common word has its price: the look whether it is rare

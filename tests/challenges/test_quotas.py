@@ -1,0 +1,88 @@
+"""How much one may make and join: in an hour, and at a time."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from chally import clock
+from tests.api import Client
+from tests.conftest import Database, Join, challenge_body
+
+
+class TestJoins:
+    def test_ten_an_hour_whatever_comes_of_them(
+        self, stranger: Client, by_code: str, later: Callable[[timedelta], None]
+    ) -> None:
+        for number in range(10):
+            assert stranger.post(f"/v1/challenges/WRONG{number:03}/join").code == "not_found"
+        refused = stranger.post(by_code)
+        assert (refused.status, refused.code) == (429, "rate_limited")
+        assert refused.headers["retry-after"] == "360"
+        later(timedelta(minutes=6))
+        assert stranger.post(by_code).status == 201
+
+    def test_one_persons_guesses_keep_nobody_else_out(
+        self, stranger: Client, member: Client, by_code: str, person: Join
+    ) -> None:
+        for number in range(11):
+            stranger.post(f"/v1/challenges/WRONG{number:03}/join")
+        assert member.post(by_code).status == 200
+
+
+class TestCreation:
+    def test_twenty_an_hour(self, owner: Client, later: Callable[[timedelta], None]) -> None:
+        """Also when they come to nothing."""
+        answers = [owner.post("/v1/challenges", {}).status for _ in range(20)]
+        assert set(answers) == {422}
+        body = challenge_body(clock.now())
+        assert owner.post("/v1/challenges", body).code == "rate_limited"
+        later(timedelta(minutes=3))
+        assert owner.post("/v1/challenges", body).status == 201
+
+
+class TestQuotas:
+    def fill(self, database: Database, owner: Client, number: int, *, status: str = "active", days: int = 30) -> None:
+        """Give somebody so many challenges of their own, and places in them."""
+        database.execute(
+            "with made as (insert into challenges.challenges (owner_id, title, status, invite_code, timezone,"
+            " starts_at, ends_at, rules)"
+            " select %(owner)s, 't', %(status)s, gen_random_uuid(), 'UTC', now() - interval '99 days',"
+            " now() + make_interval(days => %(days)s), '{}' from generate_series(1, %(number)s) returning id)"
+            " insert into challenges.participants (challenge_id, user_id, timezone, joined_at, timezone_since)"
+            " select id, %(owner)s, 'UTC', now(), now() from made",
+            owner=owner.user["id"],
+            status=status,
+            days=days,
+            number=number,
+        )
+
+    def test_one_owns_fifty_at_most(self, owner: Client, database: Database) -> None:
+        self.fill(database, owner, 49)
+        self.fill(database, owner, 10, status="archived")
+        self.fill(database, owner, 10, status="deleted")
+        last = owner.post("/v1/challenges", challenge_body(clock.now()))
+        assert last.status == 201
+        refused = owner.post("/v1/challenges", challenge_body(clock.now()))
+        assert (refused.status, refused.code) == (409, "quota_owned")
+        owner.post(f"/v1/challenges/{last.json['id']}/transitions", {"to": "deleted"})
+        assert owner.post("/v1/challenges", challenge_body(clock.now())).status == 201
+
+    def test_one_takes_part_in_two_hundred_at_most(
+        self, stranger: Client, by_code: str, path: str, database: Database
+    ) -> None:
+        self.fill(database, stranger, 200)
+        self.fill(database, stranger, 5, days=-1)  # over: they do not count
+        refused = stranger.post(by_code)
+        assert (refused.status, refused.code) == (409, "quota_joined")
+        database.execute(
+            "update challenges.participants set left_at = now() where id = (select p.id from challenges.participants p"
+            " join challenges.challenges c on c.id = p.challenge_id"
+            " where p.user_id = %(user)s and ends_at > now() limit 1)",
+            user=stranger.user["id"],
+        )
+        assert stranger.post(by_code).status == 201
+        assert stranger.post(by_code).status == 200  # who is in may always ask again
+
+    def test_coming_back_counts_as_well(self, member: Client, path: str, by_code: str, database: Database) -> None:
+        member.post(f"{path}/leave")
+        self.fill(database, member, 200)
+        assert member.post(by_code).code == "quota_joined"

@@ -1,0 +1,80 @@
+"""What stays of who left: proofs are known again, reminders are not sent."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from challenges.jobs import windows_handler
+from chally import clock, db
+from notifications.jobs import reminders_handler
+from proofs.queries import Arrival, used_before
+from tests.api import Client, Context
+from tests.conftest import Database
+
+Reader = Callable[[], list[dict[str, Any]]]
+
+
+class TestProofs:
+    def test_of_who_left_are_recognised_as_before(
+        self, member: Client, path: str, challenge: dict[str, Any], database: Database
+    ) -> None:
+        """Their photo is nobody else's proof, now or when they come back."""
+        sha256 = hashlib.sha256(b"a photo").digest()
+        database.execute(
+            "with proof as (insert into proofs.proofs (challenge_id, participant_id, user_id, local_date, opens_at,"
+            " closes_at, status, content_type, content_length, sha256, object_key, created_at)"
+            " select challenge_id, id, user_id, now(), now(), now(), 'accepted', 'image/jpeg', 7, %(sha256)s, 'k',"
+            " now() from challenges.participants where user_id = %(user)s returning id, challenge_id)"
+            " insert into proofs.fingerprints select id, challenge_id, %(sha256)s, repeat('0', 256)::bit(256), 100"
+            " from proof",
+            sha256=sha256,
+            user=member.user["id"],
+        )
+        member.post(f"{path}/leave")
+        now = clock.now()
+        arrival = Arrival(uuid4(), UUID(challenge["id"]), uuid4(), now.date(), now, "image/jpeg", {})
+        with db.as_system("tests") as tx:
+            assert used_before(tx, arrival, sha256, []) == "file"
+            assert used_before(tx, arrival, b"", ["0" * 256]) == "picture"
+
+
+class TestReminders:
+    def reminded(self, at: Callable[[datetime], None], mails: Reader, who: Client) -> bool:
+        """Whether a mail reminds them of the windows that the next two days hold."""
+        before = len([mail for mail in mails() if mail.get("user_id") == who.user["id"]])
+        now = clock.now()
+        for hours in range(1, 49):
+            at(now + timedelta(hours=hours))
+            reminders_handler({}, Context())
+        return len([mail for mail in mails() if mail.get("user_id") == who.user["id"]]) > before
+
+    def test_who_left_gets_none(
+        self, member: Client, path: str, at: Callable[[datetime], None], mails: Reader, database: Database
+    ) -> None:
+        member.post(f"{path}/leave")
+        waiting = database.execute(
+            "select count(*) from notifications.reminders where user_id = %(user)s and sent_at is null"
+            " and cleared_at is null",
+            user=member.user["id"],
+        )
+        assert waiting == [(0,)]
+        at(clock.now() + timedelta(minutes=15))
+        windows_handler({}, Context())  # which goes on making their windows
+        assert not self.reminded(at, mails, member)
+
+    def test_who_came_back_gets_them_again(
+        self, member: Client, path: str, by_code: str, at: Callable[[datetime], None], mails: Reader
+    ) -> None:
+        member.post(f"{path}/leave")
+        member.post(by_code)
+        assert self.reminded(at, mails, member)
+
+    def test_but_not_of_what_they_proved_before(
+        self, member: Client, path: str, by_code: str, database: Database
+    ) -> None:
+        database.execute("update notifications.reminders set cleared_at = now() - interval '1 minute'")
+        member.post(f"{path}/leave")
+        member.post(by_code)
+        assert database.execute("select count(*) from notifications.reminders where cleared_at is null") == [(0,)]

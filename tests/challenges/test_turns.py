@@ -1,0 +1,231 @@
+"""Two people at the same moment, step by step: who waits for whom, and what the second one finds."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from challenges.queries import challenges, participants
+from chally import clock
+from chally.db import Tx
+from chally.errors import AppError
+from tests.api import Client
+from tests.challenges.crowd import Made, acting, check_counts, code_of, connect, joining, leaving, sign_up, waits
+from tests.conftest import Database
+
+
+class Two:
+    """Two people's transactions, step by step: the first by hand, the second in a thread that may have to wait."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.first, self.second = connect(database), connect(database)
+        self.outcome = ""
+
+    def commits(self, user: UUID, act: Callable[[Tx], object]) -> str:
+        """The first acts and commits; what came of it."""
+        try:
+            with acting(self.first, user) as tx:
+                act(tx)
+        except psycopg.Error as error:
+            return code_of(error)
+        return "committed"
+
+    def begin(self, user: UUID, act: Callable[[Tx], str]) -> threading.Thread:
+        """The second begins; returns once it waits for the first, or is through."""
+
+        def run() -> None:
+            try:
+                with acting(self.second, user) as tx:
+                    self.outcome = act(tx)
+            except (psycopg.Error, AppError) as error:
+                self.outcome = code_of(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        while thread.is_alive() and not waits(self.database, self.second.info.backend_pid):
+            pass
+        return thread
+
+
+@pytest.fixture
+def two(database: Database) -> Iterator[Two]:
+    pair = Two(database)
+    yield pair
+    pair.first.close()
+    pair.second.close()
+
+
+def pausing(made: Made) -> Callable[[Tx], str]:
+    def pause(tx: Tx) -> str:
+        assert challenges.lock(tx, UUID(made["id"]))
+        challenges.set_status(tx, UUID(made["id"]), "paused")
+        return "paused"
+
+    return pause
+
+
+class TestStepByStep:
+    @pytest.fixture
+    def people(self, database: Database) -> list[UUID]:
+        return sign_up(database, 3)
+
+    def owner_id(self, owner: Client) -> UUID:
+        return UUID(owner.user["id"])
+
+    def entered(self, tx: Tx, made: Made) -> None:
+        """All of a join but its last statement."""
+        place = participants.join(tx, None, made["invite_code"], None, clock.now())
+        assert place is not None
+        assert place.came
+
+    def test_a_pause_comes_before_the_count(
+        self, two: Two, make: Callable[..., Made], owner: Client, people: list[UUID], database: Database
+    ) -> None:
+        made = make()
+
+        def enter(tx: Tx) -> None:
+            self.entered(tx, made)
+            two.begin(self.owner_id(owner), pausing(made)).join()
+            assert two.outcome == "paused"  # it had nothing to wait for
+
+        assert two.commits(people[0], enter) == "not_active"
+        check_counts(database)
+
+    def test_a_pause_waits_for_who_is_counted(
+        self, two: Two, make: Callable[..., Made], owner: Client, people: list[UUID], database: Database
+    ) -> None:
+        made = make()
+        with acting(two.first, people[0]) as tx:
+            assert joining(made)(tx) == "came"
+            paused = two.begin(self.owner_id(owner), pausing(made))
+            assert two.outcome == ""
+        paused.join()
+        assert two.outcome == "paused"
+        assert database.execute("select status, participant_count from challenges.challenges") == [("paused", 2)]
+
+    def test_no_lock_is_held_while_windows_are_made(
+        self, two: Two, make: Callable[..., Made], people: list[UUID], database: Database
+    ) -> None:
+        """Two may join side by side; the challenge's row is held for the count and the commit alone."""
+        made = make()
+        with acting(two.first, people[0]) as tx:
+            self.entered(tx, made)
+            two.begin(people[1], joining(made)).join()
+            assert two.outcome == "came"
+            assert joining(made)(tx) == "was in"
+        check_counts(database)
+
+    def test_the_cap_is_lowered_before_the_count(
+        self, two: Two, make: Callable[..., Made], owner: Client, people: list[UUID], database: Database
+    ) -> None:
+        made = make(max_participants=2)
+        path = f"/v1/challenges/{made['id']}"
+
+        def enter(tx: Tx) -> None:
+            self.entered(tx, made)
+            assert owner.patch(path, {"max_participants": 1}).status == 200
+
+        assert two.commits(people[0], enter) == "full"
+        check_counts(database)
+
+    def test_the_cap_is_lowered_after_the_count(
+        self, two: Two, make: Callable[..., Made], owner: Client, people: list[UUID], database: Database
+    ) -> None:
+        made = make(max_participants=2)
+
+        def lower(tx: Tx) -> str:
+            challenges.lock(tx, UUID(made["id"]))
+            found = challenges.challenge(tx, UUID(made["id"]))
+            assert found is not None
+            return f"{found.participant_count} are in"
+
+        with acting(two.first, people[0]) as tx:
+            assert joining(made)(tx) == "came"
+            lowered = two.begin(self.owner_id(owner), lower)
+            assert two.outcome == ""
+        lowered.join()
+        assert two.outcome == "2 are in"  # so that it is refused
+        assert owner.patch(f"/v1/challenges/{made['id']}", {"max_participants": 1}).code == "below_participant_count"
+
+    def test_the_last_place_goes_to_one_of_two(
+        self, two: Two, make: Callable[..., Made], people: list[UUID], database: Database
+    ) -> None:
+        made = make(max_participants=2)
+        with acting(two.first, people[0]) as tx:
+            assert joining(made)(tx) == "came"
+            other = two.begin(people[1], joining(made))
+            assert two.outcome == ""
+        other.join()
+        assert two.outcome == "full"
+        check_counts(database)
+
+    def test_the_last_place_goes_to_the_second_when_the_first_fails(
+        self, two: Two, make: Callable[..., Made], people: list[UUID], database: Database
+    ) -> None:
+        made = make(max_participants=2)
+        waiting: list[threading.Thread] = []
+
+        def fail(tx: Tx) -> None:
+            joining(made)(tx)
+            waiting.append(two.begin(people[1], joining(made)))
+            raise psycopg.errors.QueryCanceled
+
+        assert two.commits(people[0], fail) == "QueryCanceled"
+        waiting[0].join()
+        assert two.outcome == "came"
+        check_counts(database)
+
+    def test_a_place_is_free_once_its_leaver_has_committed(
+        self, two: Two, make: Callable[..., Made], people: list[UUID], database: Database
+    ) -> None:
+        made = make(max_participants=2)
+        with acting(two.first, people[0]) as tx:
+            joining(made)(tx)
+        with acting(two.first, people[0]) as tx:
+            leaving(made)(tx)
+            two.begin(people[1], joining(made)).join()
+            assert two.outcome == "full"  # not yet
+        two.begin(people[1], joining(made)).join()
+        assert two.outcome == "came"
+        check_counts(database)
+
+    def test_an_edit_of_the_schedule_waits_for_who_is_coming(
+        self, two: Two, make: Callable[..., Made], owner: Client, people: list[UUID], database: Database
+    ) -> None:
+        """Else their windows would be of the old rules for ever."""
+        made = make(starts_at=(clock.now() + timedelta(hours=20)).isoformat())
+
+        def edit(tx: Tx) -> str:
+            challenges.hold_schedule(tx, UUID(made["id"]))
+            challenges.lock(tx, UUID(made["id"]))
+            return f"{len(participants.roster(tx, UUID(made['id']), after=None, offset=0, limit=9))} are in"
+
+        with acting(two.first, people[0]) as tx:
+            self.entered(tx, made)
+            edited = two.begin(self.owner_id(owner), edit)
+            assert two.outcome == ""
+        edited.join()
+        assert two.outcome == "2 are in"
+
+    def test_a_removal_and_a_return(
+        self, two: Two, make: Callable[..., Made], owner: Client, people: list[UUID], database: Database
+    ) -> None:
+        """Whoever is second sees what the first did: removed, they do not come back by the code of before."""
+        made = make()
+        for act in (joining(made), leaving(made)):
+            with acting(two.first, people[0]) as tx:
+                act(tx)
+        place = database.execute("select id from challenges.participants where user_id = %(user)s", user=people[0])[0][
+            0
+        ]
+        with acting(two.first, self.owner_id(owner)) as tx:
+            assert participants.remove(tx, UUID(made["id"]), place, clock.now()) == people[0]
+            back = two.begin(people[0], joining(made))
+            assert two.outcome == ""
+        back.join()
+        assert two.outcome == "removed"
+        check_counts(database)
