@@ -113,7 +113,9 @@ def _test(arguments: argparse.Namespace) -> None:
     # Becomes pytest, so that its output, its colours and its status are its own.
     # The Makefile puts `--` before them, and some releases of argparse pass that on.
     given = arguments.arguments[arguments.arguments[:1] == ["--"] :]
-    os.execve(PYTHON, [str(PYTHON), "-m", "pytest", *given], environment())
+    # One process a core; what is marked as one group (the deployed stack) stays together.
+    parallel = ("--numprocesses=auto", "--dist=loadgroup")
+    os.execve(PYTHON, [str(PYTHON), "-m", "pytest", *parallel, *given], environment())
 
 
 def _bench(_: argparse.Namespace) -> int:

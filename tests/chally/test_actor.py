@@ -1,4 +1,4 @@
-"""Who is asking. What is refused, and that nothing else was wrong with it: tests/security/test_jose.py."""
+"""Who is asking. What is refused, and that nothing else was wrong with it: tests/security/test_access_tokens.py."""
 
 import time
 from collections.abc import Callable

@@ -54,6 +54,13 @@ def infra_local(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process deploys one stack, and runs all that speak to it."""
+    for item in items:
+        if item.get_closest_marker("e2e"):
+            item.add_marker(pytest.mark.xdist_group("e2e"))
+
+
 @pytest.fixture(scope="session")
 def system(place: Path) -> Iterator[System]:
     directory = place / "local"

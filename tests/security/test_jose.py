@@ -1,8 +1,8 @@
-"""Tokens that are not ours: the vectors of Project Wycheproof, and the classic attacks on JWTs, as real requests.
+"""Signatures that are not ours: the vectors of Project Wycheproof, and the classic attacks on JWS, as real requests.
 
-Where we are stricter than RFC 7515 and 7519, on purpose: one algorithm, one type, a `kid` that we published, no header
-parameter beside these three, the compact serialisation, one spelling for each token, no member twice, and exactly the
-claims that we sign. There is one issuer, and it writes nothing else.
+Where we are stricter than RFC 7515, on purpose: one algorithm, one type, a `kid` that we published, no header parameter
+beside these three, the compact serialisation, one spelling for each token, no member twice. There is one issuer, and it
+writes nothing else. Claims, and whatever else a token may be: test_access_tokens.py.
 """
 
 import base64
@@ -11,42 +11,25 @@ import hmac
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import product
 from typing import Any
-from uuid import uuid4
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from chally import actor, db
 from chally.actor import Signed
 from chally.errors import Unauthenticated
-from identity import links, tokens
-from identity.keyring import Keyring, SigningKey
-from identity.queries import keys, second_factors, users
+from identity.keyring import SigningKey
+from identity.queries import keys
 from tests import corpora
-from tests.api import Client
-from tests.conftest import Database, Join
+from tests.conftest import Database
+from tests.security.forger import Forger, private, status, text
 
-Mails = Callable[[], list[dict[str, Any]]]
 EVIL = "https://evil.example/keys"
-
-
-def text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
-
-
-def private(key: SigningKey) -> rsa.RSAPrivateKey:
-    loaded = load_pem_private_key(key.private_key.encode(), None)
-    assert isinstance(loaded, rsa.RSAPrivateKey)
-    return loaded
-
-
-def status(token: str) -> int:
-    return Client(headers={"authorization": f"Bearer {token}"}).get("/v1/me").status
 
 
 class TestVectors:
@@ -129,40 +112,6 @@ class TestVectors:
             publish(group.get("public") or group["private"])
             answers.update(status(vector["jws"]) for vector in group["tests"])
         assert answers == {401: 401}
-
-
-class Forger:
-    """Holds our private key and a real person's claims: what it makes differs from the genuine in one thing only."""
-
-    def __init__(self, claims: dict[str, Any], key: SigningKey) -> None:
-        self.claims = claims
-        self.header = {"alg": "RS256", "kid": key.kid, "typ": "at+jwt"}
-        self.key = private(key)
-        self.jwk = key.public_jwk()
-
-    def sign(self, header: bytes, payload: bytes, key: rsa.RSAPrivateKey | None = None) -> str:
-        """Signed by RS256, whatever the header says."""
-        algorithm = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256)
-        body = f"{text(header)}.{text(payload)}"
-        return f"{body}.{text(algorithm.sign(body.encode(), key or self.key))}"
-
-    def token(self, header: dict[str, Any] | None = None, key: Any = None, **claims: Any) -> str:
-        """With another header or claims; `...` takes a member out."""
-        members = {name: value for name, value in (self.header | (header or {})).items() if value is not ...}
-        body = {name: value for name, value in (self.claims | claims).items() if value is not ...}
-        return self.sign(json.dumps(members).encode(), json.dumps(body).encode(), key)
-
-    def refuses(self, forgeries: dict[str, str]) -> None:
-        """All of them, each told by its name; and nothing but the forgery was wrong."""
-        assert forgeries
-        assert status(self.token()) == 200
-        assert {name: status(token) for name, token in forgeries.items()} == dict.fromkeys(forgeries, 401)
-
-
-@pytest.fixture
-def forger(person: Join, keyring: Keyring) -> Forger:
-    claims = jwt.decode(str(person("kari").token), options={"verify_signature": False})
-    return Forger(claims, keyring.keys[0])
 
 
 def cases(word: str) -> Iterator[str]:
@@ -295,172 +244,3 @@ def test_crit(forger: Forger) -> None:
         "text": forger.token({"crit": "exp"}),
     }
     forger.refuses(forgeries)
-
-
-def test_members_that_come_twice(forger: Forger) -> None:
-    """Two readers may take one each; whoever signs them is no issuer of ours."""
-    header, payload = json.dumps(forger.header), json.dumps(forger.claims)
-
-    def twice(json_object: str, member: str, *, first: bool) -> bytes:
-        inside = json_object[1:-1]
-        return f"{{{member}, {inside}}}".encode() if first else f"{{{inside}, {member}}}".encode()
-
-    forgeries = {}
-    for first, (name, value) in product((True, False), (("alg", "none"), ("kid", "evil"), ("typ", "JWT"))):
-        changed = twice(header, f'"{name}": "{value}"', first=first)
-        forgeries[f"{name} {first}"] = forger.sign(changed, payload.encode())
-        same = twice(header, f'"{name}": "{forger.header[name]}"', first=first)
-        forgeries[f"{name} {first}, the same"] = forger.sign(same, payload.encode())
-    escaped = twice(header, '"\\u0061lg": "none"', first=True)
-    forgeries["escaped"] = forger.sign(escaped, payload.encode())
-    for first, (name, claim) in product((True, False), (("sub", str(uuid4())), ("sid", str(uuid4())), ("exp", 9**10))):
-        changed = twice(payload, f'"{name}": {json.dumps(claim)}', first=first)
-        forgeries[f"{name} {first}"] = forger.sign(header.encode(), changed)
-    forger.refuses(forgeries)
-
-
-def test_typ(forger: Forger) -> None:
-    """RFC 9068 names application/at+jwt too; we sign one of both, so that is the one we take."""
-    types = ("JWT", "jwt", "application/at+jwt", "AT+JWT", "at+jwt ", "JOSE", "JOSE+JSON", "", None, 1, ["at+jwt"], ...)
-    forger.refuses({f"{typ!r}": forger.token({"typ": typ}) for typ in types})
-
-
-def test_claims(forger: Forger) -> None:
-    now = int(datetime.now(UTC).timestamp())
-    changes: list[dict[str, Any]] = [
-        {"iss": EVIL}, {"iss": "https://api.test/"}, {"iss": ["https://api.test"]}, {"iss": None},
-        {"aud": "others"}, {"aud": ["chally"]}, {"aud": ["chally", "others"]}, {"aud": "CHALLY"}, {"aud": None},
-        {"exp": 1}, {"exp": now}, {"exp": -1}, {"exp": 0}, {"exp": str(now + 600)}, {"exp": now + 600.5},
-        {"exp": float("inf")}, {"exp": float("nan")}, {"exp": 10**400}, {"exp": 2**63}, {"exp": now + 10**6},
-        {"exp": True}, {"exp": None}, {"exp": [now + 600]},
-        {"iat": now + 60}, {"iat": now + 10**9}, {"iat": str(now)}, {"iat": now + 0.5}, {"iat": None}, {"iat": False},
-        {"nbf": now - 1}, {"nbf": now + 60}, {"nbf": str(now)}, {"nbf": None},
-        {"sub": "me"}, {"sub": ""}, {"sub": 7}, {"sub": None}, {"sub": [forger.claims["sub"]]}, {"sub": "\ud800"},
-        {"sub": str(uuid4())}, {"sid": "mine"}, {"sid": 7}, {"sid": None}, {"sid": str(uuid4())},
-        {"csrf": 7}, {"csrf": ["a"]}, {"csrf": {}},
-        {"role": "admin"}, {"scope": "admin"}, {"cnf": {"jwk": forger.jwk}}, {"act": {"sub": "me"}},
-        *({name: ...} for name in ("iss", "aud", "sub", "sid", "iat", "exp", "jti")),
-    ]  # fmt: skip
-    forgeries = {f"{change!r:.60}": forger.token(**change) for change in changes}
-    assert len(forgeries) == len(changes)
-    forger.refuses(forgeries)
-    for csrf in (7, ["a"], True):  # what is compared with it is text
-        planted = Client(cookies={"__Host-access": forger.token(csrf=csrf), "__Host-csrf": "a"})
-        assert planted.post("/v1/challenges", {}, X_CSRF_Token="a").status == 401
-
-
-def test_spelling(forger: Forger) -> None:
-    """A token has one spelling; with a second one, what is revoked or logged by its text would have a double."""
-    token = forger.token()
-    header, payload, signature = token.split(".")
-    last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".index(signature[-1])
-    stray = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[last ^ 1]
-    assert base64.urlsafe_b64decode(signature[:-1] + stray + "==") == base64.urlsafe_b64decode(signature + "==")
-    shifted = f"{header}.{payload[:9]}.{payload[9:]}.{signature}"
-    forgeries = {
-        "padded": f"{token}==",
-        "padded header": f"{header}=.{payload}.{signature}",
-        "stray bits": f"{header}.{payload}.{signature[:-1]}{stray}",
-        "one character more": f"{token}A",
-        "standard alphabet": f"{header}.{payload}.{base64.b64encode(b'\xff' * 256).decode()}",
-        "space inside": f"{header}. {payload}.{signature}",
-        "space in a part": f"{header}.{payload[:9]} {payload[9:]}.{signature}",
-        "tab": f"{header}.\t{payload}.{signature}",
-        "line end": f"{header}.{payload}.\n{signature}",
-        "carriage return": f"{header}\r\n.{payload}.{signature}",
-        "four parts": f"{token}.{signature}",
-        "an empty fourth part": f"{token}.",
-        "four parts, shifted": shifted,
-        "five parts, as a JWE": f"{header}.{payload}.{signature}.{payload}.{signature}",
-        "two parts": f"{header}.{payload}",
-        "one part": header,
-        "no header": f".{payload}.{signature}",
-        "no payload": f"{header}..{signature}",
-        "no signature": f"{header}.{payload}.",
-        "nothing": "..",
-        "two tokens": f"{token},{token}",
-        "two credentials": f"{token}, Bearer {token}",
-        "quoted": f'"{token}"',
-        "percent": token.replace(".", "%2E"),
-        "wide dots": token.replace(".", "\u3002"),
-        "byte order mark": f"\ufeff{token}",
-        "DEL": "\x7f.\x7f.\x7f",
-    }
-    forger.refuses(forgeries)
-
-
-def test_json(forger: Forger) -> None:
-    """Payload and header in forms that lenient readers take for JSON."""
-    header, payload = json.dumps(forger.header).encode(), json.dumps(forger.claims).encode()
-    forgeries = {
-        "utf-16": forger.sign(header, payload.decode().encode("utf-16")),
-        "header in utf-16": forger.sign(header.decode().encode("utf-16-le"), payload),
-        "byte order mark": forger.sign(b"\xef\xbb\xbf" + header, payload),
-        "after the end": forger.sign(header, payload + b"{}"),
-        "NUL": forger.sign(header, payload + b"\0"),
-        "a list": forger.sign(header, b"[" + payload + b"]"),
-        "a header of lists": forger.sign(b"[]", payload),
-        "null": forger.sign(header, b"null"),
-        "empty": forger.sign(header, b""),
-        "an empty object": forger.sign(header, b"{}"),
-        "not UTF-8": forger.sign(header, b"\xff\xfe"),
-        "deep header": f"{text(b'[' * 2_900)}.AA.AA",
-        "deep payload": forger.sign(header, b"[" * 2_000),
-        "many digits": forger.sign(header, payload[:-1] + b', "n": ' + b"9" * 2_000 + b"}"),
-    }
-    forger.refuses(forgeries)
-    general = {"payload": text(payload), "signatures": [{"protected": text(header), "signature": "AA"}]}
-    flattened = dict(zip(("protected", "payload", "signature"), forger.token().split("."), strict=True))
-    forger.refuses({"general": json.dumps(general), "flattened": json.dumps(flattened)})
-
-
-def test_nested(forger: Forger) -> None:
-    header = forger.header | {"cty": "JWT"}
-    token = forger.token().encode()
-    forger.refuses(
-        {
-            "with cty": forger.sign(json.dumps(header).encode(), token),
-            "without": forger.sign(json.dumps(forger.header).encode(), token),
-            "quoted": forger.sign(json.dumps(forger.header).encode(), json.dumps(token.decode()).encode()),
-        }
-    )
-
-
-def test_size(forger: Forger) -> None:
-    forger.refuses(
-        {
-            "dots": "." * 1_000_000,
-            "letters": "A" * 1_000_000,
-            "parts": "A." * 500_000,
-            "a long payload": forger.token(pad="A" * 5_000),
-            "a long signature": forger.token() + "A" * 1_000_000,
-        }
-    )
-
-
-def test_other_tokens_of_ours(forger: Forger, nobody: Client, mails: Mails, database: Database) -> None:
-    """Each is good for one thing, and for nothing else."""
-    login = {"login": "kari", "password": "long enough for us"}
-    session = nobody.post("/v1/auth/login", login).json
-    body = {"email": "new@people.test", "username": "newcomer", "password": "long enough", "timezone": "UTC"}
-    assert nobody.post("/v1/auth/register", body).status == 202
-    now = datetime.now(UTC)
-    with db.as_system("tests") as tx:
-        kari = users.account_by_username(tx, "kari")
-        assert kari is not None
-        for purpose in ("magic_link", "password_reset", "email_change", "unlock"):
-            links.send(tx, purpose, email=kari.email, account=kari, now=now)
-        mfa_token = tokens.random()
-        second_factors.add_pending(tx, tokens.digest(mfa_token), kari.id, now + timedelta(minutes=5))
-    mailed = {mail["template"]: mail["values"]["token"] for mail in mails()[-5:]}
-    assert set(mailed) == {"verify_email", "magic_link", "password_reset", "email_change", "unlock"}
-    others = mailed | {"mfa": mfa_token, "refresh": session["refresh_token"]}
-    forger.refuses(others)
-    for name, token in others.items() - {("refresh", session["refresh_token"])}:
-        assert nobody.post("/v1/auth/refresh", {"refresh_token": token}).code == "refresh_invalid", name
-    for name, token in others.items() - {("verify_email", mailed["verify_email"])}:
-        assert nobody.post("/v1/auth/verify-email", {"token": token}).code == "token_invalid", name
-    # longer than any opaque token of ours, so it is not even looked up
-    assert nobody.post("/v1/auth/refresh", {"refresh_token": session["access_token"]}).status == 422
-    assert nobody.post("/v1/auth/verify-email", {"token": session["access_token"]}).status == 422
-    assert nobody.post("/v1/auth/refresh", {"refresh_token": session["refresh_token"]}).status == 200
