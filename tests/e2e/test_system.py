@@ -85,7 +85,7 @@ def test_the_schedules_run_at_their_rates(system: System) -> None:
         scheduler.get_schedule(Name=schedule["Name"])["ScheduleExpression"]
         for schedule in scheduler.list_schedules()["Schedules"]
     )
-    assert rates == [*["rate(1 day)", "rate(1 day)"] * 2, *["rate(1 minute)"] * 3, "rate(15 minutes)"]
+    assert rates == [*["rate(1 day)"] * 3, *["rate(1 minute)"] * 3, "rate(15 minutes)"]
 
 
 def test_windows_can_be_precomputed_by_hand(system: System) -> None:
