@@ -6,6 +6,7 @@ changes, and never half built: it appears under its name when it is whole.
 
 import argparse
 import compileall
+import fcntl
 import hashlib
 import os
 import py_compile
@@ -43,8 +44,13 @@ def layer_path(name: str, platform: str) -> Path:
 
 
 def build(platform: str) -> list[str]:
-    """Builds the layers of a platform that are missing or out of date; returns the names of those it built."""
-    return [name for name in GROUPS if _build(name, platform)]
+    """Builds the layers of a platform that are missing or out of date; returns the names of those it built.
+
+    Two at once take turns, and the second finds its work done.
+    """
+    with open(LAYERS / "build.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return [name for name in GROUPS if _build(name, platform)]
 
 
 def fingerprint(platform: str) -> str:

@@ -54,6 +54,7 @@ def infra_local(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One process deploys one stack, and runs all that speak to it."""
     for item in items:

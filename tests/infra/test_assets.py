@@ -1,6 +1,8 @@
 """The layers of third-party wheels: built once, whole or not at all, and for the right processor."""
 
 import struct
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,20 @@ def test_it_builds_what_is_missing_and_only_that() -> None:
     assert assets.build(assets.LAMBDA) == ["migrations"]
     assert assets.build(assets.LAMBDA) == []
     assert (assets.layer_path("migrations", assets.LAMBDA) / "python" / "alembic").is_dir()
+
+
+def build_in(layers: Path) -> list[str]:
+    """In a process of its own."""
+    assets.LAYERS, assets.GROUPS = layers, {"migrations": "migrations"}
+    return assets.build(assets.HOST)
+
+
+def test_two_builds_at_once_are_one(tmp_path: Path) -> None:
+    """Two `make up` in one checkout, or a test that deploys beside one."""
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
+        built = [*processes.map(build_in, [tmp_path, tmp_path])]
+    assert sorted(built) == [[], ["migrations"]]
+    assert (assets.layer_path("migrations", assets.HOST) / "python" / "alembic").is_dir()
 
 
 def test_another_lock_is_another_layer(monkeypatch: pytest.MonkeyPatch) -> None:
