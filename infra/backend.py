@@ -104,7 +104,7 @@ class Backend(Stack):
         database.admit(challenges.routes, "chally_app")
         database.admit(challenges.windows, "chally_system")
         database.admit(challenges.nightly, "chally_system")
-        database.admit(proofs.routes, "chally_app")
+        database.admit(proofs.routes, "chally_app", "chally_system")
         database.admit(proofs.verdicts, "chally_system")
         database.admit(notifications.reminders, "chally_system")
         database.admit(notifications.outbox, "chally_system")

@@ -3,7 +3,17 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ModelWrapValidatorHandler, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Discriminator,
+    Field,
+    ModelWrapValidatorHandler,
+    StringConstraints,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from chally.body import Body
@@ -13,7 +23,9 @@ DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ImageType = Literal["image/jpeg", "image/png", "image/webp"]
 # [0-9], for \d takes the digits of every script
 WallTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["05:00"])]
+MaxPerWindow = Annotated[int, Field(ge=1, le=10)]
 MAX_BYTES = 10 * 1024 * 1024
+MAX_NUMBER = 10**12
 
 
 class Schedule(Body):
@@ -36,9 +48,41 @@ class PhotoProof(Body):
     """A photo: how many a window takes, how large (bytes), of which types."""
 
     kind: Literal["photo"] = "photo"
-    max_per_window: Annotated[int, Field(ge=1, le=10)] = 1
+    max_per_window: MaxPerWindow = 1
     max_bytes: Annotated[int, Field(ge=1024, le=MAX_BYTES)] = MAX_BYTES
     types: Annotated[list[ImageType], Field(min_length=1, max_length=3)] = ["image/jpeg", "image/png", "image/webp"]
+
+
+class TextProof(Body):
+    """A few words: how many texts a window takes, and how long each must be at least (characters)."""
+
+    kind: Literal["text"]
+    max_per_window: MaxPerWindow = 1
+    min_length: Annotated[int, Field(ge=1, le=2000)] = 1
+
+
+class NumberProof(Body):
+    """A number: how many a window takes, what it counts, and what it must reach. Null: any number will do."""
+
+    kind: Literal["number"]
+    max_per_window: MaxPerWindow = 1
+    unit: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)] | None = None
+    target: Annotated[float, Field(gt=-MAX_NUMBER, lt=MAX_NUMBER, allow_inf_nan=False)] | None = None
+
+
+KINDS: Mapping[str, type[Body]] = {"photo": PhotoProof, "text": TextProof, "number": NumberProof}
+
+
+def _kind(proof: object) -> object:
+    """A proof that names no kind is a photo. What is no kind at all is told so, rather than that it is missing."""
+    kind = proof.get("kind", "photo") if isinstance(proof, dict) else getattr(proof, "kind", "photo")
+    return "null" if kind is None else kind
+
+
+Proof = Annotated[
+    Annotated[PhotoProof, Tag("photo")] | Annotated[TextProof, Tag("text")] | Annotated[NumberProof, Tag("number")],
+    Discriminator(_kind),
+]
 
 
 class AntiCheat(Body):
@@ -69,7 +113,7 @@ class Rules(Body):
 
     version: Literal[1] = 1
     schedule: Schedule
-    proof: PhotoProof = PhotoProof()
+    proof: Proof = PhotoProof()
     anti_cheat: AntiCheat = AntiCheat()
     scoring: Scoring = Scoring()
     reminders: Reminders = Reminders()
@@ -83,13 +127,18 @@ class Rules(Body):
             message = f"This is not a version that we know: send {' or '.join(map(str, VERSIONS))}."
             raise _refused([(("version",), message, version)])
         try:
-            return handler(given)
+            rules = handler(given)
         except ValidationError as error:
-            raise _refused([(each["loc"], _sentence(each), each["input"]) for each in error.errors()]) from None
+            raise _refused([(_place(each), _sentence(each), each["input"]) for each in error.errors()]) from None
+        asked = [name for name in ("overlay", "exif_required") if getattr(rules.anti_cheat, name)]
+        if asked and rules.proof.kind != "photo":
+            raise _refused([(("anti_cheat", name), _ONLY_PHOTOS, True) for name in asked])
+        return rules
 
 
 VERSIONS: Mapping[int, type[BaseModel]] = {1: Rules}
 
+_ONLY_PHOTOS = "Only a photo can be checked for this: send false, or ask for photos."
 _NOT_ENFORCED = "This check is not enforced yet, so it cannot be asked for: send false, or leave it out."
 _BY_FIELD = {
     ("anti_cheat", "overlay"): _NOT_ENFORCED,
@@ -109,14 +158,31 @@ _BY_TYPE = {
     "int_parsing": "It must be a whole number.",
     "int_parsing_size": "It must be a smaller number.",
     "int_from_float": "It must be a whole number.",
-    "finite_number": "It must be a whole number.",
+    "finite_number": "It must be a finite number.",
     "bool_type": "It must be true or false.",
     "bool_parsing": "It must be true or false.",
     "list_type": "It must be a list.",
     "model_type": "It must be a JSON object.",
     "model_attributes_type": "It must be a JSON object.",
     "value_error": "{error}",
+    "union_tag_invalid": "It must be 'photo', 'text' or 'number'.",
+    "greater_than": "It must be more than {gt}.",
+    "less_than": "It must be less than {lt}.",
+    "string_too_long": "It must have at most {max_length} characters.",
+    "string_too_short": "It must have at least {min_length} character.",
+    "float_type": "It must be a number.",
+    "float_parsing": "It must be a number.",
 }
+
+
+def _place(error: ErrorDetails) -> tuple[int | str, ...]:
+    """Where the error is in the document. Pydantic puts the kind of proof it took into the path as well."""
+    where = error["loc"]
+    if where[:1] != ("proof",):
+        return where
+    if error["type"] == "union_tag_invalid":
+        return ("proof", "kind")
+    return (*where[:1], *where[2:]) if where[1:2] and where[1] in KINDS else where
 
 
 def _sentence(error: ErrorDetails) -> str:
@@ -133,7 +199,8 @@ def _sentence(error: ErrorDetails) -> str:
 def _fields(where: tuple[int | str, ...]) -> list[str]:
     model: Any = Rules
     for name in where:
-        model = model.model_fields[name].annotation
+        # a kind of proof stands behind `proof`, whose annotation is all of them
+        model = KINDS[str(name)] if name in KINDS else model.model_fields[name].annotation
     return list(model.model_fields)
 
 

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from challenges import standings
-from challenges.language import Rules
+from challenges.language import PhotoProof, Rules
 from chally import clock, db
 from chally.log import job, logger, metrics
 from chally.settings import VerdictsSettings, load
@@ -55,25 +55,27 @@ def _upload(event: S3EventBridgeNotificationEvent) -> None:
         logger.info("nothing to decide", key=key, sequencer=sequencer)
         return
     terms = Rules.model_validate(arrival.rules)
+    photo = terms.proof
+    assert isinstance(photo, PhotoProof)  # nothing else is uploaded
     data = storage.read(
         load(VerdictsSettings).uploads_bucket,
         key,
         event.detail.object.get("version-id"),
-        max_bytes=terms.proof.max_bytes,
+        max_bytes=photo.max_bytes,
     )
     if data is None:
         logger.info("the upload is gone", proof_id=str(arrival.id))
         with db.as_system("an upload is gone") as tx:
             queries.put_back(tx, arrival.id)
         return
-    unreadable, variants = _look(data, arrival.content_type, terms)
+    unreadable, variants = _look(data, arrival.content_type, photo)
     _decide(arrival, terms, event, hashlib.sha256(data).digest(), unreadable, variants)
 
 
-def _look(data: bytes, declared_type: str, terms: Rules) -> tuple[Reason | None, tuple[Fingerprint, ...]]:
+def _look(data: bytes, declared_type: str, terms: PhotoProof) -> tuple[Reason | None, tuple[Fingerprint, ...]]:
     """What is wrong with the file; or else its fingerprint, followed by those of its rotations and reflections."""
-    if len(data) > terms.proof.max_bytes:
-        return rules.too_large(terms.proof.max_bytes), ()
+    if len(data) > terms.max_bytes:
+        return rules.too_large(terms.max_bytes), ()
     try:
         photo = images.read(data, declared_type)
     except images.Unreadable as error:

@@ -9,7 +9,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from chally.db import Tx
-from proofs.rules import DISCARDED_QUALITY, DUPLICATE_DISTANCE, Reason, Status, UsedBefore, Verdict
+from proofs.rules import DISCARDED_QUALITY, DUPLICATE_DISTANCE, Kind, Reason, Status, UsedBefore, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,15 @@ class Proof:
     local_date: date
     opens_at: datetime
     closes_at: datetime
-    kind: str
+    kind: Kind
     status: Status
     reasons: list[Reason]
     note: str | None
+    value: str | float | None
     captured_at: datetime | None
-    content_type: str
-    content_length: int
-    sha256: bytes
+    content_type: str | None
+    content_length: int | None
+    sha256: bytes | None
     stored_at: datetime | None
     decided_at: datetime | None
     created_at: datetime
@@ -62,8 +63,8 @@ class Arrival:
 
 _COLUMNS = """
     p.id, p.challenge_id, p.participant_id, p.user_id, u.username, p.local_date, p.opens_at, p.closes_at, p.kind,
-    p.status, p.reasons, p.note, p.captured_at, p.content_type, p.content_length, p.sha256, p.stored_at, p.decided_at,
-    p.created_at
+    p.status, p.reasons, p.note, coalesce(to_jsonb(p.value_text), to_jsonb(p.value_number)) as value, p.captured_at,
+    p.content_type, p.content_length, p.sha256, p.stored_at, p.decided_at, p.created_at
 """
 # Not final yet, and the event is of a newer version of the object than the one decided last. Sequencers are
 # hexadecimal; the shorter of two is padded on the right
@@ -92,21 +93,30 @@ def challenge(tx: Tx, challenge_id: UUID) -> Challenge | None:
         left join challenges.participants p
             on p.challenge_id = c.id and p.user_id = core.actor() and p.left_at is null
         where c.id = %(id)s and c.status <> 'deleted'
+          -- as the policy of challenges has it: this is asked with the system's rights as well
+          and (c.owner_id = core.actor() or c.visibility = 'public' and c.status <> 'draft' or p.id is not null)
         """,
         {"id": challenge_id},
         row=Challenge,
     )
 
 
-def add(
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which window a proof of the actor's is for, and what they say of it."""
+
+    challenge_id: UUID
+    participant_id: UUID
+    local_date: date
+    opens_at: datetime
+    closes_at: datetime
+    note: str | None
+
+
+def add_photo(
     tx: Tx,
+    asked: Asked,
     *,
-    challenge_id: UUID,
-    participant_id: UUID,
-    local_date: date,
-    opens_at: datetime,
-    closes_at: datetime,
-    note: str | None,
     captured_at: datetime | None,
     content_type: str,
     content_length: int,
@@ -114,27 +124,23 @@ def add(
     object_key: str,
     now: datetime,
 ) -> Proof:
-    """Ask for a proof in the name of the actor."""
+    """A photo that is about to be sent, in the name of the actor."""
     return tx.one(
         f"""
         with p as (
             insert into proofs.proofs (
-                challenge_id, participant_id, user_id, local_date, opens_at, closes_at, note, captured_at,
+                challenge_id, participant_id, user_id, local_date, opens_at, closes_at, note, kind, captured_at,
                 content_type, content_length, sha256, object_key, created_at
             ) values (
                 %(challenge_id)s, %(participant_id)s, core.actor(), %(local_date)s, %(opens_at)s, %(closes_at)s,
-                %(note)s, %(captured_at)s, %(content_type)s, %(content_length)s, %(sha256)s, %(object_key)s, %(now)s
+                %(note)s, 'photo', %(captured_at)s, %(content_type)s, %(content_length)s, %(sha256)s, %(object_key)s,
+                %(now)s
             ) returning *
         )
         select {_COLUMNS} from p join identity.profiles u on u.id = p.user_id
         """,
         {
-            "challenge_id": challenge_id,
-            "participant_id": participant_id,
-            "local_date": local_date,
-            "opens_at": opens_at,
-            "closes_at": closes_at,
-            "note": note,
+            **_window(asked),
             "captured_at": captured_at,
             "content_type": content_type,
             "content_length": content_length,
@@ -143,6 +149,59 @@ def add(
             "now": now,
         },
         row=Proof,
+    )
+
+
+def add_value(tx: Tx, asked: Asked, value: str | float, verdict: Verdict, *, now: datetime) -> Proof:
+    """A text or a number with its verdict, in the name of the actor."""
+    is_text = isinstance(value, str)
+    return tx.one(
+        f"""
+        with p as (
+            insert into proofs.proofs (
+                challenge_id, participant_id, user_id, local_date, opens_at, closes_at, note, kind, value_text,
+                value_number, status, reasons, created_at, decided_at
+            ) values (
+                %(challenge_id)s, %(participant_id)s, core.actor(), %(local_date)s, %(opens_at)s, %(closes_at)s,
+                %(note)s, %(kind)s, %(text)s, %(number)s, %(status)s, %(reasons)s, %(now)s, %(now)s
+            ) returning *
+        )
+        select {_COLUMNS} from p join identity.profiles u on u.id = p.user_id
+        """,
+        {
+            **_window(asked),
+            "kind": "text" if is_text else "number",
+            "text": value if is_text else None,
+            "number": None if is_text else value,
+            "status": verdict.status,
+            "reasons": Jsonb(verdict.reasons),
+            "now": now,
+        },
+        row=Proof,
+    )
+
+
+def _window(asked: Asked) -> dict[str, object]:
+    return {
+        "challenge_id": asked.challenge_id,
+        "participant_id": asked.participant_id,
+        "local_date": asked.local_date,
+        "opens_at": asked.opens_at,
+        "closes_at": asked.closes_at,
+        "note": asked.note,
+    }
+
+
+def statuses(tx: Tx, participant_id: UUID, local_date: date) -> list[Status]:
+    """Of all proofs of a window, whatever became of them."""
+    return list(
+        tx.value(
+            """
+            select coalesce(array_agg(p.status), '{}') from proofs.proofs p
+            where p.participant_id = %(participant_id)s and p.local_date = %(local_date)s
+            """,
+            {"participant_id": participant_id, "local_date": local_date},
+        )
     )
 
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, TypedDict
 
-from challenges.language import PhotoProof
+from challenges.language import NumberProof, PhotoProof, TextProof
 from chally.errors import AppError, FieldError, Invalid
 
 Status = Literal["awaiting_upload", "processing", "accepted", "rejected", "needs_review", "replaced"]
+Kind = Literal["photo", "text", "number"]
 ShownStatus = Literal["awaiting_upload", "processing", "accepted", "rejected", "needs_review", "replaced", "expired"]
-ReasonCode = Literal["not_an_image", "too_large", "type_mismatch", "duplicate_image", "outside_window"]
+ReasonCode = Literal["not_an_image", "too_large", "type_mismatch", "duplicate_image", "outside_window", "below_target"]
 UsedBefore = Literal["file", "picture"]
 
 # An upload may begin this long after it was asked for, and so may reach storage this long after its window closed.
@@ -21,6 +22,7 @@ EXPIRES_AFTER = timedelta(minutes=15)
 # one with a quality of 49 or less is discarded, because its picture shows too little to be told from others.
 DUPLICATE_DISTANCE = 31
 DISCARDED_QUALITY = 49
+MAX_NUMBER = 10**12
 # Proofs that take a place in their window.
 COUNTED: Collection[Status] = ("processing", "accepted", "needs_review")
 
@@ -80,6 +82,20 @@ def check_room(proofs: Collection[Status], max_per_window: int) -> None:
         )
 
 
+def check_fields(sent: Collection[str], rules: PhotoProof | TextProof | NumberProof) -> None:
+    """Raise `Invalid` when what was sent is of another kind than what the challenge takes, or not all of it."""
+    of_a_photo = {"content_type", "content_length", "sha256"}
+    wanted = of_a_photo if rules.kind == "photo" else {"value"}
+    foreign = {"value"} if rules.kind == "photo" else of_a_photo | {"captured_at"}
+    takes = f"This challenge takes a {rules.kind}"
+    errors = [
+        *(FieldError(pointer=f"/{name}", message=f"This field is required. {takes}.") for name in wanted - set(sent)),
+        *(FieldError(pointer=f"/{name}", message=f"{takes}: leave this out.") for name in foreign & set(sent)),
+    ]
+    if errors:
+        raise Invalid(errors=sorted(errors, key=lambda error: error["pointer"]))
+
+
 def check_announced(content_type: str, content_length: int, rules: PhotoProof) -> None:
     """Raise `Invalid` for a type or a size (bytes) that the challenge does not take."""
     errors = []
@@ -91,6 +107,29 @@ def check_announced(content_type: str, content_length: int, rules: PhotoProof) -
         errors.append(FieldError(pointer="/content_length", message=message))
     if errors:
         raise Invalid(errors=errors)
+
+
+def check_value(value: str | float, rules: TextProof | NumberProof) -> None:
+    """Raise `Invalid` for a value that is not of the kind that the challenge takes, or a text that is too short."""
+    match rules:
+        case TextProof():
+            if not isinstance(value, str):
+                raise _invalid("/value", "This challenge takes a text.")
+            if len(value) < rules.min_length:
+                raise _invalid("/value", f"This challenge takes texts of at least {rules.min_length} characters.")
+        case NumberProof():
+            if isinstance(value, str):
+                raise _invalid("/value", f"This challenge takes a number{f' ({rules.unit})' if rules.unit else ''}.")
+
+
+def decide_value(value: str | float, rules: TextProof | NumberProof) -> Verdict:
+    """The verdict on a text or a number, in the moment that it is sent."""
+    target = rules.target if isinstance(rules, NumberProof) else None
+    if target is None or isinstance(value, str) or value >= target:
+        return Verdict("accepted")
+    unit = f" {rules.unit}" if isinstance(rules, NumberProof) and rules.unit else ""
+    detail = f"This is {value:.15g} of {target:.15g}{unit}. Send it again when you have reached it."
+    return Verdict("rejected", [Reason(code="below_target", detail=detail)])
 
 
 def shown_status(status: Status, created_at: datetime, now: datetime) -> ShownStatus:
@@ -131,3 +170,7 @@ def decide(
         detail = "This photo shows the same picture as another proof in this challenge. Take a new one."
         reasons.append(Reason(code="duplicate_image", detail=detail))
     return Verdict("rejected" if reasons else "accepted", reasons)
+
+
+def _invalid(pointer: str, message: str) -> Invalid:
+    return Invalid(errors=[FieldError(pointer=pointer, message=message)])

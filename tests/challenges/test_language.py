@@ -43,7 +43,10 @@ WRONG: list[tuple[str, Any, str]] = [
     ("/schedule/closes", 800, "It must be a text."),
     ("/schedule/scope", "utc", "It must be 'participant_local' or 'challenge_tz'."),
     ("/schedule/open", "05:00", "There is no such field here, only days, opens, closes, scope."),
-    ("/proof/kind", "video", "It must be 'photo'."),
+    ("/proof/kind", "video", "It must be 'photo', 'text' or 'number'."),
+    ("/proof/kind", None, "It must be 'photo', 'text' or 'number'."),
+    ("/proof/kind", ["photo"], "It must be 'photo', 'text' or 'number'."),
+    ("/proof/unit", "km", "There is no such field here, only kind, max_per_window, max_bytes, types."),
     ("/proof/max_per_window", 0, "It must be 1 or more."),
     ("/proof/max_per_window", 11, "It must be 10 or less."),
     ("/proof/max_per_window", 1.5, "It must be a whole number."),
@@ -76,6 +79,42 @@ def test_says_where_and_what_to_do(pointer: str, value: Any, sentence: str) -> N
         part = part[each]
     part[name] = value
     assert errors(rules) == [(pointer, sentence)]
+
+
+WRONG_KINDS: list[tuple[dict[str, Any], str, str]] = [
+    ({"kind": "text", "min_length": 0}, "/proof/min_length", "It must be 1 or more."),
+    ({"kind": "text", "max_per_window": 11}, "/proof/max_per_window", "It must be 10 or less."),
+    (
+        {"kind": "text", "types": []},
+        "/proof/types",
+        "There is no such field here, only kind, max_per_window, min_length.",
+    ),
+    ({"kind": "number", "target": "far"}, "/proof/target", "It must be a number."),
+    ({"kind": "number", "target": float("nan")}, "/proof/target", "It must be a finite number."),
+    ({"kind": "number", "unit": "  "}, "/proof/unit", "It must have at least 1 character."),
+    ({"kind": "number", "unit": "k" * 41}, "/proof/unit", "It must have at most 40 characters."),
+]
+
+
+@pytest.mark.parametrize(("proof", "pointer", "sentence"), WRONG_KINDS)
+def test_every_kind_of_proof_has_fields_of_its_own(proof: dict[str, Any], pointer: str, sentence: str) -> None:
+    assert errors(RULES | {"proof": proof}) == [(pointer, sentence)]
+
+
+@pytest.mark.parametrize(
+    "proof",
+    [
+        {"kind": "text", "max_per_window": 3, "min_length": 20},
+        {"kind": "number", "max_per_window": 1, "unit": "km", "target": 5.5},
+        {"kind": "number", "max_per_window": 1, "unit": None, "target": None},
+    ],
+)
+def test_a_kind_of_proof_comes_back_as_it_was_sent(proof: dict[str, Any]) -> None:
+    assert Rules.model_validate(RULES | {"proof": proof}).model_dump()["proof"] == proof
+
+
+def test_a_proof_that_names_no_kind_is_a_photo() -> None:
+    assert Rules.model_validate(RULES | {"proof": {"max_per_window": 2}}).proof.kind == "photo"
 
 
 def test_says_everything_at_once() -> None:
@@ -123,6 +162,8 @@ class TestSchema:
         schema = language.json_schema("https://x.test")
 
         def walk(given: dict[str, Any], node: dict[str, Any]) -> None:
+            kinds = {choice["$ref"].rpartition("/")[2]: choice for choice in node.get("oneOf", [])}
+            node = kinds.get("PhotoProof", node)
             node = schema["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
             assert node["additionalProperties"] is False
             assert set(node["properties"]) == set(given)

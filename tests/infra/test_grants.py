@@ -61,7 +61,7 @@ CONNECTS_AS = {
     "challenges": {"chally_app"},
     "challenge-windows": {"chally_system"},
     "challenge-nightly": {"chally_system"},
-    "proofs": {"chally_app"},
+    "proofs": {"chally_app", "chally_system"},
     "proof-verdicts": {"chally_system"},
     "reminders": {"chally_system"},
     "outbox": {"chally_system"},

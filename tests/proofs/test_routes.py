@@ -74,6 +74,7 @@ class TestAsk:
             "status": "awaiting_upload",
             "reasons": [],
             "note": "Up at six!",
+            "value": None,
             "captured_at": "2026-11-20T05:00:00Z",
             "content_type": "image/jpeg",
             "content_length": 7,

@@ -88,19 +88,35 @@ async def _live_actor(actor: CurrentActor) -> Actor:
 LiveActor = Annotated[Actor, Depends(_live_actor)]
 
 
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
+
+
 async def _user_tx(
-    request: Request,
-    actor: CurrentActor,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    request: Request, actor: CurrentActor, idempotency_key: IdempotencyKey = None
 ) -> AsyncIterator[db.Tx]:
     read_only = request.method in ("GET", "HEAD")
     with db.as_user(actor, read_only=read_only) as tx:
-        if idempotency_key is not None and not read_only:
-            target = f"{request.url.path}?{request.url.query}"
-            request.state.recording = idempotency.begin(
-                tx, idempotency_key, method=request.method, target=target, body=await request.body()
-            )
+        if not read_only:
+            await _begin(request, tx, idempotency_key)
         yield tx
+
+
+async def _trusted_tx(
+    request: Request, actor: CurrentActor, idempotency_key: IdempotencyKey = None
+) -> AsyncIterator[db.Tx]:
+    with db.as_account(actor, f"{request.method} {request.url.path}") as tx:
+        await _begin(request, tx, idempotency_key)
+        yield tx
+
+
+async def _begin(request: Request, tx: db.Tx, idempotency_key: str | None) -> None:
+    """Claim the key of a keyed write, in its transaction."""
+    if idempotency_key is None:
+        return
+    target = f"{request.url.path}?{request.url.query}"
+    request.state.recording = idempotency.begin(
+        tx, idempotency_key, method=request.method, target=target, body=await request.body()
+    )
 
 
 async def _account_tx(request: Request, actor: CurrentActor) -> AsyncIterator[db.Tx]:
@@ -122,6 +138,9 @@ async def _system_tx(request: Request) -> AsyncIterator[db.Tx]:
 
 # `scope="function"`: the transaction ends before the answer leaves, so a failing COMMIT is not answered with success.
 UserTx = Annotated[db.Tx, Depends(_user_tx, scope="function")]
+# In the caller's name with the system's rights: for what a person causes and may not write, such as a verdict. Its
+# statements name the person, as row-level security would.
+TrustedTx = Annotated[db.Tx, Depends(_trusted_tx, scope="function")]
 # For one's own account. It records no idempotency keys: its answers hold secrets, which must not be stored.
 AccountTx = Annotated[db.Tx, Depends(_account_tx, scope="function")]
 AnonymousTx = Annotated[db.Tx, Depends(_anonymous_tx, scope="function")]

@@ -1,0 +1,26 @@
+"""Texts and numbers: proofs that are decided in the moment they are sent."""
+
+from datetime import datetime
+
+from challenges import standings, windows
+from challenges.language import NumberProof, TextProof
+from chally.db import Tx
+from notifications import reminders
+from proofs import queries, rules
+from proofs.queries import Asked, Proof
+
+
+def prove(tx: Tx, asked: Asked, value: str | float, terms: TextProof | NumberProof, now: datetime) -> Proof:
+    """Write the proof with its verdict; standing and reminder follow in the same transaction.
+
+    Raises `Invalid` for a value of another kind, and `WindowFull`: of two that come at once, one is the second.
+    """
+    rules.check_value(value, terms)
+    windows.hold(tx, asked.participant_id, asked.local_date)
+    rules.check_room(queries.statuses(tx, asked.participant_id, asked.local_date), terms.max_per_window)
+    verdict = rules.decide_value(value, terms)
+    proof = queries.add_value(tx, asked, value, verdict, now=now)
+    if verdict.status == "accepted":
+        standings.record(tx, asked.participant_id, asked.local_date, "accepted")
+        reminders.clear(tx, asked.participant_id, asked.local_date, now)
+    return proof

@@ -1,0 +1,282 @@
+"""Texts and numbers: decided as they are sent."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from chally import clock
+from tests.api import Answer, Client
+from tests.conftest import Database, Join, challenge_body
+
+TEXT = {"kind": "text"}
+NUMBER = {"kind": "number", "unit": "km", "target": 5}
+
+
+@dataclass(frozen=True)
+class Club:
+    id: str
+    owner: Client
+    member: Client
+    stranger: Client
+    nobody: Client
+
+    def send(self, value: Any, who: Client | None = None, **headers: str) -> Answer:
+        return (who or self.member).post(f"/v1/challenges/{self.id}/proofs", {"value": value}, **headers)
+
+    def standing(self, who: Client) -> dict[str, Any]:
+        items = self.owner.get(f"/v1/challenges/{self.id}/standings").json["items"]
+        return next(item for item in items if item["username"] == who.user["username"])
+
+    def window(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.member.get(f"/v1/challenges/{self.id}/windows/current").json
+        return found
+
+
+@pytest.fixture
+def club(person: Join, nobody: Client) -> Callable[..., Club]:
+    def make(proof: dict[str, Any], **changes: Any) -> Club:
+        owner, member, stranger = person("owner"), person("member", "America/New_York"), person("stranger")
+        body = challenge_body(clock.now(), **changes)
+        body["rules"] |= {"proof": proof}
+        created = owner.post("/v1/challenges", body)
+        assert created.status == 201, created.text
+        assert member.post(f"/v1/challenges/{created.json['invite_code']}/join").status == 201
+        return Club(created.json["id"], owner, member, stranger, nobody)
+
+    return make
+
+
+class TestText:
+    def test_is_accepted_at_once(self, club: Callable[..., Club], database: Database) -> None:
+        there = club(TEXT)
+        answer = there.send("Ran along the river, 40 minutes. Très bien 🏃")
+        assert answer.status == 201, answer.text
+        assert answer.json["upload"] is None
+        proof = answer.json["proof"]
+        assert (proof["kind"], proof["status"], proof["reasons"]) == ("text", "accepted", [])
+        assert proof["value"] == "Ran along the river, 40 minutes. Très bien 🏃"
+        assert proof["decided_at"] == proof["created_at"]
+        assert (proof["content_type"], proof["content_length"], proof["sha256"]) == (None, None, None)
+        assert there.owner.get(answer.headers["location"]).json == proof
+        window = there.window()
+        assert window["state"] == "accepted"
+        assert [each["status"] for each in window["proofs"]] == ["accepted"]
+        standing = there.standing(there.member)
+        assert (standing["points"], standing["accepted"], standing["current_streak"]) == (10, 1, 1)
+        assert there.standing(there.owner)["points"] == 0
+        cleared = database.execute(
+            "select r.local_date, r.cleared_at is not null from notifications.reminders r"
+            " join identity.users u on u.id = r.user_id where u.username = 'member'"
+        )
+        assert {str(day) for day, is_cleared in cleared if is_cleared} == {window["local_date"]}
+
+    def test_a_window_takes_as_many_as_it_says(self, club: Callable[..., Club]) -> None:
+        there = club(TEXT | {"max_per_window": 2})
+        assert there.send("one").status == 201
+        assert there.send("two").status == 201
+        assert there.send("three").code == "window_full"
+        assert there.standing(there.member)["accepted"] == 1  # a window, not a proof
+
+    def test_as_long_as_the_challenge_wants(self, club: Callable[..., Club]) -> None:
+        there = club(TEXT | {"min_length": 20})
+        answer = there.send("short")
+        assert answer.status == 422
+        assert answer.json["errors"] == [
+            {"pointer": "/value", "message": "This challenge takes texts of at least 20 characters."}
+        ]
+        assert there.send("x" * 20).status == 201
+
+    @pytest.mark.parametrize("value", ["", " \n", "x" * 2001, "a\x00b", True, {}, ["x"], 5, None])
+    def test_what_is_no_text(self, club: Callable[..., Club], value: Any) -> None:
+        there = club(TEXT)
+        answer = there.send(value)
+        assert answer.status == 422, answer.text
+        assert there.window()["proofs"] == []
+        assert there.window()["state"] == "open"
+
+
+class TestNumber:
+    @pytest.mark.parametrize("value", [5, 5.0, 7.25, 99999])
+    def test_that_reaches_the_target(self, club: Callable[..., Club], value: float) -> None:
+        there = club(NUMBER)
+        proof = there.send(value).json["proof"]
+        assert (proof["kind"], proof["status"], proof["value"]) == ("number", "accepted", value)
+        assert there.standing(there.member)["points"] == 10
+
+    def test_below_the_target(self, club: Callable[..., Club]) -> None:
+        there = club(NUMBER)
+        proof = there.send(4.999).json["proof"]
+        assert proof["status"] == "rejected"
+        assert proof["reasons"] == [
+            {"code": "below_target", "detail": "This is 4.999 of 5 km. Send it again when you have reached it."}
+        ]
+        assert there.standing(there.member)["points"] == 0
+        assert there.window()["state"] == "open"
+        assert there.send(5).json["proof"]["status"] == "accepted"  # what was rejected takes no place
+
+    def test_without_a_target_any_will_do(self, club: Callable[..., Club]) -> None:
+        there = club({"kind": "number"})
+        assert there.send(-3).json["proof"]["status"] == "accepted"
+
+    @pytest.mark.parametrize("value", ["5", True, 1e12, -1e13, [5]])
+    def test_what_is_no_number(self, club: Callable[..., Club], value: Any) -> None:
+        answer = club(NUMBER).send(value)
+        assert answer.status == 422, answer.text
+        assert [error["pointer"] for error in answer.json["errors"]] == ["/value"]
+
+    def test_not_a_number_and_infinity(self, club: Callable[..., Club]) -> None:
+        there = club(NUMBER)
+        for value in ("NaN", "Infinity", "-Infinity", "1e999"):
+            answer = there.member.call(
+                "POST", f"/v1/challenges/{there.id}/proofs", raw=f'{{"value": {value}}}'.encode()
+            )
+            assert answer.status == 422, (value, answer.text)
+
+
+class TestKinds:
+    """What a challenge does not take is told so by field."""
+
+    PHOTO = {"content_type": "image/jpeg", "content_length": 7, "sha256": "0" * 64}
+
+    def test_a_photo_where_a_text_is_wanted(self, club: Callable[..., Club]) -> None:
+        there = club(TEXT)
+        answer = there.member.post(f"/v1/challenges/{there.id}/proofs", self.PHOTO)
+        assert answer.status == 422
+        assert {error["pointer"]: error["message"] for error in answer.json["errors"]} == {
+            "/value": "This field is required. This challenge takes a text.",
+            "/content_type": "This challenge takes a text: leave this out.",
+            "/content_length": "This challenge takes a text: leave this out.",
+            "/sha256": "This challenge takes a text: leave this out.",
+        }
+
+    def test_a_text_where_a_photo_is_wanted(self, club: Callable[..., Club]) -> None:
+        there = club({"kind": "photo"})
+        answer = there.send("I did it")
+        assert answer.status == 422
+        assert [error["pointer"] for error in answer.json["errors"]] == [
+            "/content_length",
+            "/content_type",
+            "/sha256",
+            "/value",
+        ]
+
+
+class TestWho:
+    def test_nobody(self, club: Callable[..., Club]) -> None:
+        there = club(TEXT)
+        assert there.send("x", there.nobody).status == 401
+
+    @pytest.mark.parametrize(
+        ("visibility", "status", "code"),
+        [("private", 404, "not_found"), ("code", 404, "not_found"), ("public", 403, "not_participant")],
+    )
+    def test_a_stranger(self, club: Callable[..., Club], visibility: str, status: int, code: str) -> None:
+        there = club(TEXT, visibility=visibility)
+        answer = there.send("x", there.stranger)
+        assert (answer.status, answer.code) == (status, code)
+
+    def test_who_left(self, club: Callable[..., Club]) -> None:
+        there = club(TEXT)
+        there.member.post(f"/v1/challenges/{there.id}/leave")
+        assert there.send("x").status == 404
+
+    def test_the_owner(self, club: Callable[..., Club]) -> None:
+        there = club(TEXT)
+        assert there.send("x", there.owner).json["proof"]["user"]["username"] == "owner"
+        assert there.standing(there.owner)["points"] == 10
+
+    def test_an_unknown_challenge(self, club: Callable[..., Club]) -> None:
+        there = club(TEXT)
+        assert there.member.post(f"/v1/challenges/{uuid4()}/proofs", {"value": "x"}).status == 404
+
+    def test_the_apps_own_role_writes_no_proof(self, club: Callable[..., Club], database: Database) -> None:
+        """An accepted one least of all: what is decided, the system writes."""
+        there = club(TEXT)
+        with psycopg.connect(database.app, autocommit=True) as app:
+            app.execute("select set_config('chally.actor', %s, false)", [there.member.user["id"]])
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                app.execute(
+                    "insert into proofs.proofs (challenge_id, participant_id, user_id, local_date, opens_at, closes_at,"
+                    " kind, value_text, status, created_at) select challenge_id, id, user_id, now(), now(),"
+                    " now() + interval '1 hour', 'text', 'x', 'accepted', now() from challenges.participants"
+                )
+
+
+class TestAgain:
+    def test_a_repeat_with_its_key_is_the_same_proof(self, club: Callable[..., Club]) -> None:
+        there = club(TEXT)
+        first = there.send("x", idempotency_key="k1")
+        again = there.send("x", idempotency_key="k1")
+        assert (again.status, again.json) == (201, first.json)
+        assert again.headers["idempotent-replayed"] == "true"
+        assert there.standing(there.member)["accepted"] == 1
+
+    def test_two_at_once_for_one_place(self, club: Callable[..., Club], database: Database) -> None:
+        """Two connections, as two functions have them, let loose together by a lock on the window's row."""
+        there = club(TEXT)
+        with psycopg.connect(database.url) as holder:
+            holder.execute("select from challenges.windows for update")
+            with ThreadPoolExecutor(2) as two:
+                sent = [two.submit(prove_directly, database, there, n) for n in range(2)]
+                wait_for_waiters(database, 2)
+                holder.rollback()
+                outcomes = sorted(each.result() for each in sent)
+        assert outcomes == ["accepted", "window_full"]
+        assert there.standing(there.member)["accepted"] == 1
+
+
+def prove_directly(database: Database, there: Club, turn: int) -> str:
+    """What the route does once it has its transaction, on a connection of its own."""
+    from challenges import windows
+    from challenges.language import TextProof
+    from chally.actor import Actor
+    from chally.db import Tx
+    from proofs import rules, values
+    from proofs.queries import Asked
+
+    now = clock.now()
+    with psycopg.connect(database.system, autocommit=True) as connection, connection.transaction():
+        connection.execute("select set_config('chally.actor', %s, true)", [there.member.user["id"]])
+        tx = Tx(connection, Actor(there.member.user["id"], uuid4()))
+        place = connection.execute("select id from challenges.participants where user_id = core.actor()").fetchone()
+        assert place is not None
+        window = windows.current(tx, place[0], now)
+        assert window is not None
+        asked = Asked(there.id, place[0], window.local_date, window.opens_at, window.closes_at, None)  # type: ignore[arg-type]
+        try:
+            return values.prove(tx, asked, f"number {turn}", TextProof(kind="text"), now).status
+        except rules.WindowFull as full:
+            return full.code
+
+
+def wait_for_waiters(database: Database, count: int) -> None:
+    while database.execute("select count(*) from pg_locks where not granted") < [(count,)]:
+        pass
+
+
+def test_a_window_that_is_not_open(club: Callable[..., Club]) -> None:
+    there = club(TEXT, starts_at=(clock.now() + timedelta(hours=2)).isoformat())
+    assert there.send("early").code == "window_closed"
+    assert there.standing(there.member)["accepted"] == 0
+
+
+def test_tries_are_limited(club: Callable[..., Club], database: Database) -> None:
+    there = club(NUMBER)
+    database.execute("update core.limits set quantity = 3 where name = 'proof_challenge'")
+    assert [there.send(1).status for _ in range(4)] == [201, 201, 201, 429]
+    assert there.send(5, there.owner).status == 201
+
+
+def test_what_was_typed_is_forgotten_with_its_person(club: Callable[..., Club], database: Database) -> None:
+    there = club(TEXT)
+    there.send("a very private text")
+    member = there.member.user["id"]
+    assert "a very private text" in str(database.execute("select proofs.export_person(%(id)s)", id=member))
+    database.execute("select proofs.forget_person(%(id)s)", id=member)
+    assert database.execute("select value_text, status from proofs.proofs") == [("", "accepted")]
