@@ -17,8 +17,9 @@ from chally.errors import NotFound
 from chally.http import UserTx
 from chally.paging import Page, PageAsked
 from chally.settings import ProofsSettings, load
-from proofs import queries, rules, storage
-from proofs.queries import Challenge, Proof
+from proofs import rules, storage
+from proofs.queries import proofs
+from proofs.queries.proofs import Challenge, Proof
 
 router = http.router("proofs")
 
@@ -110,7 +111,7 @@ class ProofRequestedOut(BaseModel):
 @router.post("/v1/challenges/{challenge_id}/proofs", status_code=201)
 async def request_proof(challenge_id: UUID, body: ProofIn, tx: UserTx, response: Response) -> ProofRequestedOut:
     now = clock.now()
-    challenge = _found(queries.challenge(tx, challenge_id))
+    challenge = _found(proofs.challenge(tx, challenge_id))
     if challenge.participant_id is None:
         raise NotParticipant
     terms = Rules.model_validate(challenge.rules).proof
@@ -121,7 +122,7 @@ async def request_proof(challenge_id: UUID, body: ProofIn, tx: UserTx, response:
         windows.precompute(tx, challenge.participant_id, now)
     key = storage.new_key()
     sha256 = bytes.fromhex(body.sha256)
-    proof = queries.add(
+    proof = proofs.add(
         tx,
         challenge_id=challenge_id,
         participant_id=challenge.participant_id,
@@ -158,17 +159,17 @@ async def request_proof(challenge_id: UUID, body: ProofIn, tx: UserTx, response:
 
 @router.get("/v1/challenges/{challenge_id}/proofs")
 async def list_proofs(challenge_id: UUID, tx: UserTx, asked: PageAsked) -> Page[ProofOut]:
-    challenge = _found(queries.challenge(tx, challenge_id))
+    challenge = _found(proofs.challenge(tx, challenge_id))
     if challenge.participant_id is None and not challenge.is_owner:
         raise NotParticipant
     now = clock.now()
-    rows = queries.proofs(tx, challenge_id, before=asked.after, offset=asked.offset, limit=asked.fetch)
+    rows = proofs.proofs(tx, challenge_id, before=asked.after, offset=asked.offset, limit=asked.fetch)
     return asked.page(rows, [ProofOut.of(row, now) for row in rows], [str(row.id) for row in rows])
 
 
 @router.get("/v1/proofs/{proof_id}")
 async def read_proof(proof_id: UUID, tx: UserTx) -> ProofOut:
-    proof = queries.proof(tx, proof_id)
+    proof = proofs.proof(tx, proof_id)
     if proof is None:
         raise NotFound
     return ProofOut.of(proof, clock.now())
