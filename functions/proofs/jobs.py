@@ -17,9 +17,10 @@ from chally import clock, db
 from chally.log import job, logger, metrics
 from chally.settings import VerdictsSettings, load
 from notifications import reminders
-from proofs import fingerprints, images, queries, rules, storage
+from proofs import fingerprints, images, rules, storage
 from proofs.fingerprints import Fingerprint
-from proofs.queries import Arrival
+from proofs.queries import duplicates, proofs
+from proofs.queries.proofs import Arrival
 from proofs.rules import Reason, Verdict
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
@@ -50,7 +51,7 @@ def _record(record: SQSRecord) -> None:
 def _upload(event: S3EventBridgeNotificationEvent) -> None:
     key, sequencer = event.detail.object.key, event.detail.object.sequencer
     with db.as_system("an upload arrived") as tx:
-        arrival = queries.take(tx, key, sequencer)
+        arrival = proofs.take(tx, key, sequencer)
     if arrival is None:
         logger.info("nothing to decide", key=key, sequencer=sequencer)
         return
@@ -66,7 +67,7 @@ def _upload(event: S3EventBridgeNotificationEvent) -> None:
     if data is None:
         logger.info("the upload is gone", proof_id=str(arrival.id))
         with db.as_system("an upload is gone") as tx:
-            queries.put_back(tx, arrival.id)
+            proofs.put_back(tx, arrival.id)
         return
     unreadable, variants = _look(data, arrival.content_type, photo)
     _decide(arrival, terms, event, hashlib.sha256(data).digest(), unreadable, variants)
@@ -98,19 +99,20 @@ def _decide(
     if not terms.anti_cheat.phash_check:
         compared = []
     with db.as_system("decide on a proof") as tx:
-        queries.serialise(tx, arrival.challenge_id, sha256)
+        duplicates.serialise(tx, arrival, sha256)
+        match = None if unreadable else duplicates.nearest(tx, arrival, sha256, compared)
         verdict = rules.decide(
             closes_at=arrival.closes_at,
             stored_at=stored_at,
             unreadable=unreadable,
-            used_before=None if unreadable else queries.used_before(tx, arrival, sha256, compared),
+            used_before=match.kind if match else None,
         )
         sequencer = event.detail.object.sequencer
-        if not queries.decide(tx, arrival.id, verdict, sequencer=sequencer, stored_at=stored_at, now=now):
+        if not proofs.decide(tx, arrival.id, verdict, sequencer=sequencer, stored_at=stored_at, now=now):
             return
         if verdict.status == "accepted":
-            queries.add_fingerprint(tx, arrival, sha256, pdq=variants[0].bits, quality=variants[0].quality)
-            queries.replace_former(tx, arrival, sha256, compared, max_per_window=terms.proof.max_per_window)
+            duplicates.add_fingerprint(tx, arrival, sha256, pdq=variants[0].bits, quality=variants[0].quality)
+            duplicates.replace_former(tx, arrival, sha256, compared, max_per_window=terms.proof.max_per_window)
             standings.record(tx, arrival.participant_id, arrival.local_date, "accepted")
             reminders.clear(tx, arrival.participant_id, arrival.local_date, now)
     _tell(arrival, verdict)

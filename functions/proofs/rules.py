@@ -167,7 +167,7 @@ def decide(
         detail = "This very file has been a proof before. Take a new photo."
         reasons.append(Reason(code="duplicate_image", detail=detail))
     elif used_before == "picture":
-        detail = "This photo shows the same picture as another proof in this challenge. Take a new one."
+        detail = "This photo shows the same picture as a proof before it. Take a new one."
         reasons.append(Reason(code="duplicate_image", detail=detail))
     return Verdict("rejected" if reasons else "accepted", reasons)
 

@@ -6,8 +6,9 @@ from challenges import standings, windows
 from challenges.language import NumberProof, TextProof
 from chally.db import Tx
 from notifications import reminders
-from proofs import queries, rules
-from proofs.queries import Asked, Proof
+from proofs import rules
+from proofs.queries import proofs
+from proofs.queries.proofs import Asked, Proof
 
 
 def prove(tx: Tx, asked: Asked, value: str | float, terms: TextProof | NumberProof, now: datetime) -> Proof:
@@ -17,9 +18,9 @@ def prove(tx: Tx, asked: Asked, value: str | float, terms: TextProof | NumberPro
     """
     rules.check_value(value, terms)
     windows.hold(tx, asked.participant_id, asked.local_date)
-    rules.check_room(queries.statuses(tx, asked.participant_id, asked.local_date), terms.max_per_window)
+    rules.check_room(proofs.statuses(tx, asked.participant_id, asked.local_date), terms.max_per_window)
     verdict = rules.decide_value(value, terms)
-    proof = queries.add_value(tx, asked, value, verdict, now=now)
+    proof = proofs.add_value(tx, asked, value, verdict, now=now)
     if verdict.status == "accepted":
         standings.record(tx, asked.participant_id, asked.local_date, "accepted")
         reminders.clear(tx, asked.participant_id, asked.local_date, now)

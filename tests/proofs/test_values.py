@@ -238,7 +238,7 @@ def prove_directly(database: Database, there: Club, turn: int) -> str:
     from chally.actor import Actor
     from chally.db import Tx
     from proofs import rules, values
-    from proofs.queries import Asked
+    from proofs.queries.proofs import Asked
 
     now = clock.now()
     with psycopg.connect(database.system, autocommit=True) as connection, connection.transaction():

@@ -15,8 +15,9 @@ from chally.body import Body
 from chally.db import Tx
 from chally.http import CurrentActor, TrustedTx
 from chally.settings import ProofsSettings, load
-from proofs import queries, rules, storage, values
-from proofs.queries import Asked
+from proofs import rules, storage, values
+from proofs.queries import proofs
+from proofs.queries.proofs import Asked
 from proofs.routes import shown
 from proofs.routes.shown import ProofOut
 
@@ -123,7 +124,7 @@ def _photo(tx: Tx, asked: Asked, body: ProofIn, terms: PhotoProof, now: datetime
     assert body.sha256 is not None
     rules.check_announced(body.content_type, body.content_length, terms)
     key, sha256 = storage.new_key(), bytes.fromhex(body.sha256)
-    proof = queries.add_photo(
+    proof = proofs.add_photo(
         tx,
         asked,
         captured_at=body.captured_at,

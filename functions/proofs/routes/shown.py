@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field
 from challenges.rules import NotParticipant
 from chally.db import Tx
 from chally.errors import NotFound
-from proofs import queries, rules
-from proofs.queries import Challenge, Proof
+from proofs import rules
+from proofs.queries import proofs
+from proofs.queries.proofs import Challenge, Proof
 
 
 class ProverOut(BaseModel):
@@ -62,7 +63,7 @@ class ProofOut(BaseModel):
 
 def challenge(tx: Tx, challenge_id: UUID) -> Challenge:
     """The challenge that proofs are of. Raises `NotFound` where there is none that the reader may see."""
-    found = queries.challenge(tx, challenge_id)
+    found = proofs.challenge(tx, challenge_id)
     if found is None:
         raise NotFound
     return found

@@ -1,6 +1,5 @@
-"""All SQL of proofs. One function, one statement."""
+"""SQL of proofs themselves: asked for, shown, decided."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -9,7 +8,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from chally.db import Tx
-from proofs.rules import DISCARDED_QUALITY, DUPLICATE_DISTANCE, Kind, Reason, Status, UsedBefore, Verdict
+from proofs.rules import Kind, Reason, Status, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,7 @@ class Arrival:
     id: UUID
     challenge_id: UUID
     participant_id: UUID
+    user_id: UUID
     local_date: date
     closes_at: datetime
     content_type: str
@@ -72,14 +72,6 @@ _COLUMNS = """
 _UNDECIDED = """
     p.status in ('awaiting_upload', 'processing', 'rejected') and (
         p.sequencer is null or rpad(p.sequencer, 64, '0') collate "C" < rpad(%(sequencer)s, 64, '0') collate "C"
-    )
-"""
-_OTHER_WINDOW = "(p.participant_id, p.local_date) <> (%(participant_id)s, %(local_date)s)"
-# Fingerprint f and any variant of another picture are at most `distance` bits apart, and that means something.
-_SAME_PICTURE = """
-    f.quality > %(discarded_quality)s and exists (
-        select from unnest(%(variants)s::text[]::bit(256)[]) as variant
-        where bit_count(f.pdq # variant) <= %(distance)s
     )
 """
 
@@ -235,7 +227,7 @@ def take(tx: Tx, object_key: str, sequencer: str) -> Arrival | None:
         set status = case p.status when 'awaiting_upload' then 'processing' else p.status end
         from challenges.challenges c
         where p.object_key = %(object_key)s and c.id = p.challenge_id and {_UNDECIDED}
-        returning p.id, p.challenge_id, p.participant_id, p.local_date, p.closes_at, p.content_type, c.rules
+        returning p.id, p.challenge_id, p.participant_id, p.user_id, p.local_date, p.closes_at, p.content_type, c.rules
         """,
         {"object_key": object_key, "sequencer": sequencer},
         row=Arrival,
@@ -248,46 +240,6 @@ def put_back(tx: Tx, proof_id: UUID) -> None:
         "update proofs.proofs set status = 'awaiting_upload' where id = %(id)s and status = 'processing'",
         {"id": proof_id},
     )
-
-
-def serialise(tx: Tx, challenge_id: UUID, sha256: bytes) -> None:
-    """One verdict at a time in a challenge, and on a file: of two equal photos that come at once, one is the second."""
-    tx.run(
-        """
-        select pg_advisory_xact_lock(hashtextextended('proofs of ' || %(challenge)s, 0)),
-               pg_advisory_xact_lock(hashtextextended('file ' || %(file)s, 0))
-        """,
-        {"challenge": str(challenge_id), "file": sha256.hex()},
-    )
-
-
-def used_before(tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[str]) -> UsedBefore | None:
-    """Whether this very file was accepted before, anywhere, or a picture near one of the variants in the challenge.
-
-    What this participant sent for the same window does not count. `variants` are texts of 256 binary digits.
-    """
-    found: UsedBefore | None = tx.value(
-        f"""
-        select case
-            when exists (
-                select from proofs.fingerprints f join proofs.proofs p on p.id = f.proof_id
-                where f.sha256 = %(sha256)s and {_OTHER_WINDOW}
-            ) then 'file'
-            when exists (
-                select from proofs.fingerprints f join proofs.proofs p on p.id = f.proof_id
-                where f.challenge_id = %(challenge_id)s and {_SAME_PICTURE} and {_OTHER_WINDOW}
-            ) then 'picture'
-        end
-        """,
-        {
-            "challenge_id": arrival.challenge_id,
-            "participant_id": arrival.participant_id,
-            "local_date": arrival.local_date,
-            "sha256": sha256,
-            **_same_picture(variants),
-        },
-    )
-    return found
 
 
 def decide(tx: Tx, proof_id: UUID, verdict: Verdict, *, sequencer: str, stored_at: datetime, now: datetime) -> bool:
@@ -308,55 +260,3 @@ def decide(tx: Tx, proof_id: UUID, verdict: Verdict, *, sequencer: str, stored_a
         },
     )
     return decided > 0
-
-
-def add_fingerprint(tx: Tx, arrival: Arrival, sha256: bytes, *, pdq: str, quality: int) -> None:
-    """Keep what an accepted photo is recognised by; `pdq` is 256 binary digits."""
-    tx.run(
-        """
-        insert into proofs.fingerprints (proof_id, challenge_id, sha256, pdq, quality)
-        values (%(proof_id)s, %(challenge_id)s, %(sha256)s, %(pdq)s::bit(256), %(quality)s)
-        """,
-        {
-            "proof_id": arrival.id,
-            "challenge_id": arrival.challenge_id,
-            "sha256": sha256,
-            "pdq": pdq,
-            "quality": quality,
-        },
-    )
-
-
-def replace_former(tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[str], *, max_per_window: int) -> None:
-    """An accepted proof replaces those of its window that show the same picture, and the oldest of too many."""
-    tx.run(
-        f"""
-        update proofs.proofs p set status = 'replaced'
-        where p.participant_id = %(participant_id)s and p.local_date = %(local_date)s and p.id <> %(id)s
-          and p.status = 'accepted'
-          and (
-            exists (
-                select from proofs.fingerprints f
-                where f.proof_id = p.id and (f.sha256 = %(sha256)s or {_SAME_PICTURE})
-            )
-            or p.id in (
-                select q.id from proofs.proofs q
-                where q.participant_id = %(participant_id)s and q.local_date = %(local_date)s and q.id <> %(id)s
-                  and q.status = 'accepted'
-                order by q.decided_at desc, q.id desc offset %(others)s
-            )
-          )
-        """,
-        {
-            "id": arrival.id,
-            "participant_id": arrival.participant_id,
-            "local_date": arrival.local_date,
-            "sha256": sha256,
-            "others": max_per_window - 1,
-            **_same_picture(variants),
-        },
-    )
-
-
-def _same_picture(variants: Sequence[str]) -> dict[str, object]:
-    return {"variants": list(variants), "distance": DUPLICATE_DISTANCE, "discarded_quality": DISCARDED_QUALITY}

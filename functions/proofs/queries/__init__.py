@@ -1,0 +1,1 @@
+"""All SQL of proofs, a noun a file. One function, one statement."""

@@ -1,0 +1,133 @@
+"""SQL of duplicates: what accepted photos are recognised by, and the one nearest to a new photo."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from chally.db import Tx
+from proofs.queries.proofs import Arrival
+from proofs.rules import DISCARDED_QUALITY, DUPLICATE_DISTANCE, UsedBefore
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A former proof that is the very same file, or shows the same picture `distance` of 256 bits away."""
+
+    proof_id: UUID
+    kind: UsedBefore
+    distance: int
+    participant_id: UUID
+    user_id: UUID
+    same_challenge: bool
+
+
+# Fingerprint f and any variant of another picture are at most `distance` bits apart, and that means something.
+_SAME_PICTURE = """
+    f.quality > %(discarded_quality)s and exists (
+        select from unnest(%(variants)s::text[]::bit(256)[]) as variant
+        where bit_count(f.pdq # variant) <= %(distance)s
+    )
+"""
+
+
+def serialise(tx: Tx, arrival: Arrival, sha256: bytes) -> None:
+    """One verdict at a time in a challenge, of a person, and on a file: of two equal photos that come at once, one is
+    the second, which sees the first. Whatever adds a fingerprint or asks for the nearest one holds these, and takes
+    them in this order: so nobody waits in a circle.
+    """
+    tx.run(
+        """
+        select pg_advisory_xact_lock(hashtextextended('proofs of ' || %(challenge)s, 0)),
+               pg_advisory_xact_lock(hashtextextended('proofs by ' || %(user)s, 0)),
+               pg_advisory_xact_lock(hashtextextended('file ' || %(file)s, 0))
+        """,
+        {"challenge": str(arrival.challenge_id), "user": str(arrival.user_id), "file": sha256.hex()},
+    )
+
+
+def nearest(tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[str]) -> Match | None:
+    """The nearest accepted photo: this very file, anywhere; or else the picture with the fewest bits between it and one
+    of the variants, in this challenge by anybody or in any by this person. Of several as near, the first that was sent.
+
+    What this participant sent for the same window does not count. `variants` are texts of 256 binary digits; without
+    any, only files are compared.
+    """
+    return tx.maybe(
+        """
+        with found as (
+            select f.proof_id, 'file' as kind, 0 as distance
+            from proofs.fingerprints f where f.sha256 = %(sha256)s
+            union all
+            select near.proof_id, 'picture', near.bits
+            from unnest(array[%(challenge_id)s, %(user_id)s]::uuid[]) as scope
+            cross join lateral proofs.near(scope, %(variants)s, %(distance)s) as near
+        )
+        select p.id as proof_id, found.kind, found.distance, p.participant_id, p.user_id,
+               p.challenge_id = %(challenge_id)s as same_challenge
+        from found join proofs.proofs p on p.id = found.proof_id
+        where (p.participant_id, p.local_date) <> (%(participant_id)s, %(local_date)s)
+        order by found.kind, found.distance, p.id limit 1
+        """,
+        {
+            "challenge_id": arrival.challenge_id,
+            "user_id": arrival.user_id,
+            "participant_id": arrival.participant_id,
+            "local_date": arrival.local_date,
+            "sha256": sha256,
+            "variants": list(variants),
+            "distance": DUPLICATE_DISTANCE,
+        },
+        row=Match,
+    )
+
+
+def add_fingerprint(tx: Tx, arrival: Arrival, sha256: bytes, *, pdq: str, quality: int) -> None:
+    """Keep what an accepted photo is recognised by; `pdq` is 256 binary digits."""
+    tx.run(
+        """
+        insert into proofs.fingerprints (proof_id, challenge_id, sha256, pdq, quality)
+        values (%(proof_id)s, %(challenge_id)s, %(sha256)s, %(pdq)s::bit(256), %(quality)s)
+        """,
+        {
+            "proof_id": arrival.id,
+            "challenge_id": arrival.challenge_id,
+            "sha256": sha256,
+            "pdq": pdq,
+            "quality": quality,
+        },
+    )
+
+
+def replace_former(tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[str], *, max_per_window: int) -> None:
+    """An accepted proof replaces those of its window that show the same picture, and the oldest of too many."""
+    tx.run(
+        f"""
+        update proofs.proofs p set status = 'replaced'
+        where p.participant_id = %(participant_id)s and p.local_date = %(local_date)s and p.id <> %(id)s
+          and p.status = 'accepted'
+          and (
+            exists (
+                select from proofs.fingerprints f
+                where f.proof_id = p.id and (f.sha256 = %(sha256)s or {_SAME_PICTURE})
+            )
+            or p.id in (
+                select q.id from proofs.proofs q
+                where q.participant_id = %(participant_id)s and q.local_date = %(local_date)s and q.id <> %(id)s
+                  and q.status = 'accepted'
+                order by q.decided_at desc, q.id desc offset %(others)s
+            )
+          )
+        """,
+        {
+            "id": arrival.id,
+            "participant_id": arrival.participant_id,
+            "local_date": arrival.local_date,
+            "sha256": sha256,
+            "others": max_per_window - 1,
+            **_same_picture(variants),
+        },
+    )
+
+
+def _same_picture(variants: Sequence[str]) -> dict[str, object]:
+    return {"variants": list(variants), "distance": DUPLICATE_DISTANCE, "discarded_quality": DISCARDED_QUALITY}
