@@ -1,4 +1,4 @@
-"""Jobs of challenges: precompute everybody's windows, close those that nobody proved; every night, check the counts."""
+"""Jobs of challenges: precompute everybody's windows, close those that nobody proved; every night, check what counts."""
 
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from chally import clock, db
 from chally.log import job, logger, metrics
 
 BATCH = 1_000
-CLOSINGS = 200
+CLOSINGS = 1_000
 # Left for the next run when less of the function's time than this remains (milliseconds).
 RESERVE = 30_000
 FIRST = UUID(int=0)
@@ -46,10 +46,26 @@ def windows_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
 @logger.inject_lambda_context(clear_state=True)
 @job
 def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Every night: compare what challenges say of their participants with how many there are.
+    """Every night: compare what is kept with what it is made of: the counts of participants, and the standings.
 
     It mends nothing: what counted wrong would do so again. RuntimeError at the end when any is wrong, for the alarm.
     """
+    counts, wrong_counts, counted_all = _check_counts(context)
+    kept, wrong_standings, compared_all = _check_standings(context)
+    metrics.add_metric("CountsWrong", MetricUnit.Count, wrong_counts)
+    metrics.add_metric("StandingsWrong", MetricUnit.Count, wrong_standings)
+    wrong = wrong_counts + wrong_standings
+    logger.info("nightly", counts=counts, standings=kept, wrong=wrong, complete=counted_all and compared_all)
+    if wrong:
+        raise RuntimeError(
+            f"{wrong_counts} of {counts} challenges have a wrong participant_count,"
+            f" {wrong_standings} of {kept} standings are not what their windows and proofs add up to"
+        )
+    return {"counts": counts, "standings": kept, "wrong": wrong}
+
+
+def _check_counts(context: LambdaContext) -> tuple[int, int, bool]:
+    """How many were checked, how many are wrong, and whether that was all."""
     checked = wrong = 0
     after: UUID | None = FIRST
     while after is not None and context.get_remaining_time_in_millis() > RESERVE:
@@ -62,8 +78,26 @@ def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
                     "a wrong count", challenge_id=str(count.challenge_id), said=count.said, is_in=count.present
                 )
                 wrong += 1
-    metrics.add_metric("CountsWrong", MetricUnit.Count, wrong)
-    logger.info("nightly", checked=checked, wrong=wrong, complete=after is None)
-    if wrong:
-        raise RuntimeError(f"{wrong} of {checked} challenges have a wrong participant_count")
-    return {"checked": checked, "wrong": wrong}
+    return checked, wrong, after is None
+
+
+def _check_standings(context: LambdaContext) -> tuple[int, int, bool]:
+    """How many were checked, how many are wrong, and whether that was all."""
+    checked = wrong = 0
+    after: UUID | None = FIRST
+    while after is not None and context.get_remaining_time_in_millis() > RESERVE:
+        with db.as_system("check standings", read_only=True) as tx:
+            batch, after = standings.check(tx, after, BATCH)
+        checked += len(batch)
+        for each in batch:
+            if not each.is_right:
+                logger.error(
+                    "a wrong standing",
+                    participant_id=str(each.kept.participant_id),
+                    kept=str(each.kept.score),
+                    counted=str(each.counted.score),
+                    proved=each.proved,
+                    placed=each.placed,
+                )
+                wrong += 1
+    return checked, wrong, after is None

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
+from functools import reduce
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -228,38 +229,60 @@ def window_state(outcome: Outcome | None, opens_at: datetime, closes_at: datetim
     return "open" if now < closes_at else "closed"
 
 
+def without_proof(closes_at: datetime, now: datetime, *, runs: bool) -> Outcome | None:
+    """What becomes of a window that no proof was accepted for; None while a verdict may still come.
+
+    `runs`: its challenge is active, or was until it ended. One that does not run excuses: nobody could prove it.
+    """
+    if now < closes_at + UNDECIDED_FOR:
+        return None
+    return "missed" if runs else "excused"
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A participant's standing."""
+    """A participant's standing, and the grace days spent on the way to it."""
 
     points: int = 0
     current_streak: int = 0
     best_streak: int = 0
     accepted: int = 0
     missed: int = 0
+    grace_spent: int = 0
 
 
-def score(outcomes: Iterable[Outcome], scoring: Scoring) -> Score:
-    """The standing that decided windows add up to, in the order of their dates.
+def step(score: Score, outcome: Outcome, scoring: Scoring) -> Score:
+    """The standing after one more window, of a later date than all before.
 
     An accepted window brings its points, and the bonus for each day that its streak already had. A missed one ends the
-    streak, unless a grace day is left to spend on it.
+    streak, unless a grace day is left to spend on it. An excused one counts for nothing.
     """
-    points = streak = best = accepted = missed = 0
-    grace = scoring.grace_days
-    for outcome in outcomes:
-        if outcome == "accepted":
-            points += scoring.points + scoring.streak_bonus * streak
-            accepted += 1
-            streak += 1
-            best = max(best, streak)
-        elif outcome == "missed":
-            missed += 1
-            if streak and grace:
-                grace -= 1
-            else:
-                streak = 0
-    return Score(points, streak, best, accepted, missed)
+    if outcome == "accepted":
+        streak = score.current_streak + 1
+        return Score(
+            points=score.points + scoring.points + scoring.streak_bonus * score.current_streak,
+            current_streak=streak,
+            best_streak=max(score.best_streak, streak),
+            accepted=score.accepted + 1,
+            missed=score.missed,
+            grace_spent=score.grace_spent,
+        )
+    if outcome == "missed":
+        saved = score.current_streak > 0 and score.grace_spent < scoring.grace_days
+        return Score(
+            points=score.points,
+            current_streak=score.current_streak if saved else 0,
+            best_streak=score.best_streak,
+            accepted=score.accepted,
+            missed=score.missed + 1,
+            grace_spent=score.grace_spent + saved,
+        )
+    return score
+
+
+def score(outcomes: Iterable[Outcome], scoring: Scoring, *, before: Score = Score()) -> Score:
+    """The standing that decided windows add up to, in the order of their dates, on top of the one `before` them."""
+    return reduce(lambda so_far, outcome: step(so_far, outcome, scoring), outcomes, before)
 
 
 def _invalid(pointer: str, message: str) -> Invalid:

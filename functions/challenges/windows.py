@@ -6,6 +6,7 @@ one. Who changes their zone has all their windows stored. The functions are in t
 window but through them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -139,13 +140,80 @@ def _asked(now: datetime, **more: object) -> dict[str, object]:
     } | more
 
 
-def decide(tx: Tx, participant_id: UUID, local_date: date, outcome: Outcome) -> None:
-    """Write a window's outcome. Accepted stays: a late verdict turns a missed window, never the other way."""
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one participant's window of one local date comes to."""
+
+    participant_id: UUID
+    local_date: date
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Decided(Decision):
+    """A window that a decision turned; `former` is what it was."""
+
+    former: Outcome | None
+
+
+def decide(tx: Tx, decisions: Sequence[Decision]) -> list[Decided]:
+    """Write the outcomes of windows, each once; answers those that were something else before.
+
+    What is decided stays, but for one thing: a late verdict turns what was missed or excused into accepted. More than
+    one window at a time only of those that this transaction holds: two that wait for each other's would deadlock.
+    """
+    return tx.all(
+        """
+        update challenges.windows w set outcome = d.outcome
+        from unnest(%(participants)s::uuid[], %(dates)s::date[], %(outcomes)s::text[])
+            as d (participant_id, local_date, outcome)
+        where w.participant_id = d.participant_id and w.local_date = d.local_date
+          and (w.outcome is null or d.outcome = 'accepted' and w.outcome <> 'accepted')
+        returning w.participant_id, w.local_date, w.outcome, old.outcome as former
+        """,
+        {
+            "participants": [each.participant_id for each in decisions],
+            "dates": [each.local_date for each in decisions],
+            "outcomes": [each.outcome for each in decisions],
+        },
+        row=Decided,
+    )
+
+
+# An archived challenge ran until it ended, and its windows closed by then.
+_RUNS = "c.status in ('active', 'archived')"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A window that this transaction holds; `runs`: its challenge is active, or was until it ended."""
+
+    closes_at: datetime
+    outcome: Outcome | None
+    runs: bool
+
+
+def hold(tx: Tx, participant_id: UUID, local_date: date) -> Held | None:
+    """Hold a window until the end of the transaction: no verdict on it and no closing comes in between."""
+    return tx.maybe(
+        f"""
+        select w.closes_at, w.outcome, {_RUNS} as runs
+        from challenges.windows w
+        join challenges.participants p on p.id = w.participant_id
+        join challenges.challenges c on c.id = p.challenge_id
+        where w.participant_id = %(participant_id)s and w.local_date = %(local_date)s for no key update of w
+        """,
+        {"participant_id": participant_id, "local_date": local_date},
+        row=Held,
+    )
+
+
+def put_back(tx: Tx, participant_id: UUID, local_date: date, outcome: Outcome | None) -> None:
+    """Write what a window comes to now that its proof is not accepted any more; None: it is undecided again."""
     tx.run(
         """
         update challenges.windows set outcome = %(outcome)s
         where participant_id = %(participant_id)s and local_date = %(local_date)s
-          and outcome is distinct from 'accepted'
         """,
         {"participant_id": participant_id, "local_date": local_date, "outcome": outcome},
     )
@@ -153,7 +221,7 @@ def decide(tx: Tx, participant_id: UUID, local_date: date, outcome: Outcome) -> 
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """A window that closed without an outcome; `runs`: its challenge is active."""
+    """A window that closed without an outcome; `runs`: its challenge is active, or was until it ended."""
 
     participant_id: UUID
     local_date: date
@@ -163,13 +231,13 @@ class Overdue:
 def overdue(tx: Tx, closed_before: datetime, limit: int) -> list[Overdue]:
     """Undecided windows that closed before an instant, the oldest first, held by this transaction alone."""
     return tx.all(
-        """
-        select w.participant_id, w.local_date, c.status = 'active' as runs
+        f"""
+        select w.participant_id, w.local_date, {_RUNS} as runs
         from challenges.windows w
         join challenges.participants p on p.id = w.participant_id
         join challenges.challenges c on c.id = p.challenge_id
         where w.outcome is null and w.closes_at <= %(closed_before)s
-        order by w.closes_at limit %(limit)s for update of w skip locked
+        order by w.closes_at limit %(limit)s for no key update of w skip locked
         """,
         {"closed_before": closed_before, "limit": limit},
         row=Overdue,

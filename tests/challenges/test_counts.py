@@ -15,7 +15,7 @@ class TestCountsJob:
         self, make: Callable[..., Made], database: Database, logs: Callable[[], str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         made = [make(), make()]
-        assert nightly_handler({}, Context()) == {"checked": 2, "wrong": 0}
+        assert nightly_handler({}, Context()) == {"counts": 2, "standings": 2, "wrong": 0}
         database.execute("update challenges.challenges set participant_count = 5 where id = %(id)s", id=made[1]["id"])
         with pytest.raises(RuntimeError, match="1 of 2 challenges"):
             nightly_handler({}, Context())
@@ -31,4 +31,4 @@ class TestCountsJob:
         for _ in range(5):
             make()
         monkeypatch.setattr("challenges.jobs.BATCH", 2)
-        assert nightly_handler({}, Context()) == {"checked": 5, "wrong": 0}
+        assert nightly_handler({}, Context()) == {"counts": 5, "standings": 5, "wrong": 0}

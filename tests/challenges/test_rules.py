@@ -22,8 +22,8 @@ class TestScore:
             ([A], 0, Score(10, 1, 1, 1, 0)),
             ([A, A, A], 0, Score(10 + 11 + 12, 3, 3, 3, 0)),
             ([A, A, M, A], 0, Score(10 + 11 + 10, 1, 2, 3, 1)),
-            ([A, A, M, A], 1, Score(10 + 11 + 12, 3, 3, 3, 1)),
-            ([A, M, A, M, A], 1, Score(10 + 11 + 10, 1, 2, 3, 2)),
+            ([A, A, M, A], 1, Score(10 + 11 + 12, 3, 3, 3, 1, grace_spent=1)),
+            ([A, M, A, M, A], 1, Score(10 + 11 + 10, 1, 2, 3, 2, grace_spent=1)),
             ([M, A], 1, Score(10, 1, 1, 1, 1)),  # no streak, so no grace day is spent
             ([A, M], 0, Score(10, 0, 1, 1, 1)),
         ],

@@ -21,6 +21,7 @@ WITHHELD = {
     "core.idempotency_keys": {"fingerprint", "headers", "body"},
     "core.outbox": {"traceparent", "last_error"},
     "challenges.challenges": {"invite_code_number"},
+    "challenges.standings": {"grace_spent", "last_decided", "present"},
     "identity.users": {"password_hash"},
     "identity.refresh_tokens": {"hash", "generation"},
     "identity.registrations": {"token_hash", "password_hash"},

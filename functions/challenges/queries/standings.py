@@ -1,6 +1,8 @@
 """SQL of standings. One function, one statement."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +11,9 @@ from chally.db import Tx
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Ranked:
+    """A standing as it is shown."""
+
     rank: int
     participant_id: UUID
     username: str
@@ -20,22 +24,19 @@ class Standing:
     missed: int
 
 
-def standings(tx: Tx, challenge_id: UUID, *, after: tuple[int, UUID] | None, offset: int, limit: int) -> list[Standing]:
-    """Best first. Equal points rank equally, and the next rank is skipped (standard competition ranking)."""
+def ranking(tx: Tx, challenge_id: UUID, *, after: tuple[int, UUID] | None, offset: int, limit: int) -> list[Ranked]:
+    """Best first; none where the roster is not shown to the actor.
+
+    Equal points rank equally, and the next rank is skipped (standard competition ranking).
+    """
     points, participant_id = after or (None, None)
     return tx.all(
         """
-        select * from (
-            select rank() over (order by s.points desc) as rank, s.participant_id, u.username, s.points,
-                   s.current_streak, s.best_streak, s.accepted, s.missed
-            from challenges.standings s
-            join challenges.participants p on p.id = s.participant_id
-            join identity.profiles u on u.id = p.user_id
-            where s.challenge_id = %(challenge_id)s and p.left_at is null
-        ) as ranked
-        where %(points)s::integer is null
-           or (-points, participant_id) > (-%(points)s::integer, %(participant_id)s::uuid)
-        order by points desc, participant_id offset %(offset)s limit %(limit)s
+        select rank, participant_id, username, points, current_streak, best_streak, accepted, missed
+        from challenges.ranking(
+            %(challenge_id)s, %(points)s::integer, %(participant_id)s::uuid, %(offset)s, %(limit)s
+        )
+        order by points desc, participant_id
         """,
         {
             "challenge_id": challenge_id,
@@ -44,52 +45,157 @@ def standings(tx: Tx, challenge_id: UUID, *, after: tuple[int, UUID] | None, off
             "offset": offset,
             "limit": limit,
         },
-        row=Standing,
+        row=Ranked,
     )
-
-
-def lock_standing(tx: Tx, participant_id: UUID) -> dict[str, Any]:
-    """Hold the participant's standing; answers the challenge's scoring rules."""
-    scoring: dict[str, Any] = tx.value(
-        """
-        select c.rules -> 'scoring' from challenges.standings s join challenges.challenges c on c.id = s.challenge_id
-        where s.participant_id = %(id)s for update of s
-        """,
-        {"id": participant_id},
-    )
-    return scoring
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
-    outcome: Outcome
+class Standing:
+    """What one participant's decided windows add up to, and the date of the newest that counts; None where none does.
+
+    An excused window counts for nothing.
+    """
+
+    participant_id: UUID
+    score: Score
+    last_decided: date | None
 
 
-def outcomes(tx: Tx, participant_id: UUID) -> list[Decided]:
-    """The participant's decided windows, oldest first."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A standing as its row has it, with its challenge's scoring rules. `last_decided` None: it is not known."""
+
+    participant_id: UUID
+    points: int
+    current_streak: int
+    best_streak: int
+    accepted: int
+    missed: int
+    grace_spent: int
+    last_decided: date | None
+    scoring: dict[str, Any]
+
+    @property
+    def score(self) -> Score:
+        return Score(self.points, self.current_streak, self.best_streak, self.accepted, self.missed, self.grace_spent)
+
+
+_KEPT = """
+    s.participant_id, s.points, s.current_streak, s.best_streak, s.accepted, s.missed, s.grace_spent, s.last_decided,
+    coalesce(c.rules -> 'scoring', '{}') as scoring
+"""
+_OUTCOMES = """
+    select coalesce(array_agg(w.outcome order by w.local_date), '{}') as outcomes, max(w.local_date) as newest
+    from challenges.windows w where w.participant_id = s.participant_id and w.outcome <> 'excused'
+"""
+
+
+def lock(tx: Tx, participants: Sequence[UUID]) -> list[Kept]:
+    """Hold the standings of these participants, one after the other in their order."""
     return tx.all(
-        """
-        select outcome from challenges.windows
-        where participant_id = %(id)s and outcome is not null order by local_date
+        f"""
+        select {_KEPT}
+        from challenges.standings s join challenges.challenges c on c.id = s.challenge_id
+        where s.participant_id = any (%(participants)s) order by s.participant_id for no key update of s
         """,
-        {"id": participant_id},
-        row=Decided,
+        {"participants": list(participants)},
+        row=Kept,
     )
 
 
-def set_standing(tx: Tx, participant_id: UUID, score: Score) -> None:
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One participant's outcomes that count, oldest first, and the date of the newest."""
+
+    participant_id: UUID
+    outcomes: list[Outcome]
+    newest: date | None
+
+
+def count(tx: Tx, participants: Sequence[UUID]) -> list[Counted]:
+    """The outcomes of each of these participants, also where there are none."""
+    return tx.all(
+        f"""
+        select s.participant_id, o.outcomes, o.newest
+        from unnest(%(participants)s::uuid[]) as s (participant_id) cross join lateral ({_OUTCOMES}) as o
+        """,
+        {"participants": list(participants)},
+        row=Counted,
+    )
+
+
+def keep(tx: Tx, standings: Sequence[Standing]) -> None:
+    """Write the standings, which this transaction holds."""
+    columns = zip(
+        *(
+            (
+                each.participant_id,
+                each.score.points,
+                each.score.current_streak,
+                each.score.best_streak,
+                each.score.accepted,
+                each.score.missed,
+                each.score.grace_spent,
+                each.last_decided,
+            )
+            for each in standings
+        ),
+        strict=True,
+    )
+    names = ("participants", "points", "current", "best", "accepted", "missed", "grace_spent", "last_decided")
     tx.run(
         """
-        update challenges.standings set points = %(points)s, current_streak = %(current_streak)s,
-            best_streak = %(best_streak)s, accepted = %(accepted)s, missed = %(missed)s
-        where participant_id = %(id)s
+        update challenges.standings s set
+            points = n.points, current_streak = n.current, best_streak = n.best, accepted = n.accepted,
+            missed = n.missed, grace_spent = n.grace_spent, last_decided = n.last_decided
+        from unnest(
+            %(participants)s::uuid[], %(points)s::integer[], %(current)s::integer[], %(best)s::integer[],
+            %(accepted)s::integer[], %(missed)s::integer[], %(grace_spent)s::integer[], %(last_decided)s::date[]
+        ) as n (participant_id, points, current, best, accepted, missed, grace_spent, last_decided)
+        where s.participant_id = n.participant_id
         """,
-        {
-            "id": participant_id,
-            "points": score.points,
-            "current_streak": score.current_streak,
-            "best_streak": score.best_streak,
-            "accepted": score.accepted,
-            "missed": score.missed,
-        },
+        {name: list(column) for name, column in zip(names, columns, strict=True)},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Compared(Kept):
+    """A standing beside what it is made of: the outcomes, the date of the newest, the proofs, the place."""
+
+    outcomes: list[Outcome]
+    newest: date | None
+    proved: bool
+    placed: bool
+
+
+def compare(tx: Tx, *, after: UUID, limit: int) -> list[Compared]:
+    """The standings of the next `limit` participants with ids after `after`, as at one instant.
+
+    `proved`: where a participant has proofs, exactly their windows with an accepted one are accepted.
+    """
+    return tx.all(
+        f"""
+        select {_KEPT}, o.outcomes, o.newest, s.present = (p.left_at is null) as placed,
+               f.proofs = 0 or f.accepted is not distinct from a.accepted as proved
+        from (
+            select * from challenges.standings where participant_id > %(after)s
+            order by participant_id limit %(limit)s
+        ) as s
+        join challenges.challenges c on c.id = s.challenge_id
+        join challenges.participants p on p.id = s.participant_id
+        cross join lateral ({_OUTCOMES}) as o
+        cross join lateral (
+            select array_agg(w.local_date order by w.local_date) as accepted
+            from challenges.windows w where w.participant_id = s.participant_id and w.outcome = 'accepted'
+        ) as a
+        cross join lateral (
+            select count(*) as proofs,
+                   array_agg(distinct f.local_date order by f.local_date) filter (where f.status = 'accepted')
+                   as accepted
+            from proofs.proofs f where f.participant_id = s.participant_id
+        ) as f
+        order by s.participant_id
+        """,
+        {"after": after, "limit": limit},
+        row=Compared,
     )

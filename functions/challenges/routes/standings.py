@@ -27,9 +27,10 @@ class StandingOut(BaseModel):
 @router.get("/v1/challenges/{challenge_id}/standings")
 async def read_standings(challenge_id: UUID, tx: UserTx, asked: PageAsked) -> Page[StandingOut]:
     """The standings, best first; equal points rank equally."""
-    shown.check_roster(tx, challenge_id)
     after = None if asked.position is None else _standing_position(asked.position)
-    rows = standings.standings(tx, challenge_id, after=after, offset=asked.offset, limit=asked.fetch)
+    rows = standings.ranking(tx, challenge_id, after=after, offset=asked.offset, limit=asked.fetch)
+    if not rows:  # past the end, or it is not shown to the reader: nobody else is asked why
+        shown.check_roster(tx, challenge_id)
     items = [StandingOut.model_validate(row, from_attributes=True) for row in rows]
     return asked.page(rows, items, [f"{row.points} {row.participant_id}" for row in rows])
 

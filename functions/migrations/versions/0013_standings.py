@@ -1,0 +1,108 @@
+"""Standings step by step: what the next step needs to know is kept, and a page is read by one function."""
+
+from alembic import op
+
+revision = "0013"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+MARK_PRESENT = """
+    create function challenges.mark_present() returns trigger
+    language plpgsql security definer set search_path = '' as $$
+    begin
+        update challenges.standings s set present = new.left_at is null where s.participant_id = new.id;
+        return null;
+    end
+    $$
+"""
+
+# Whoever writes a standing says up to which date it counts. Who does not, as the code before this migration, which
+# runs on during the deploy, leaves a standing that the next decision computes from all outcomes.
+FORGET_LAST_DECIDED = """
+    create function challenges.forget_last_decided() returns trigger
+    language plpgsql set search_path = '' as $$
+    begin
+        new.last_decided := null;
+        return new;
+    end
+    $$
+"""
+
+# A page of the standings, best first, for whom the roster is shown to: asked once, where a policy would ask for every
+# row. Only its first row's rank is counted; those of the others follow. Without a plan of its own for each call, the
+# planner would not see that no `after` means no condition.
+RANKING = """
+    create function challenges.ranking(
+        challenge uuid, after_points integer, after_participant uuid, skip integer, quantity integer
+    )
+    returns table (
+        rank bigint, participant_id uuid, username text, points integer, current_streak integer, best_streak integer,
+        accepted integer, missed integer
+    )
+    language plpgsql stable security definer rows 25
+    set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+    #variable_conflict use_column
+    begin
+        if not challenges.shows_roster(ranking.challenge) then
+            return;
+        end if;
+        return query
+        with page as materialized (
+            select s.* from challenges.standings s
+            where s.challenge_id = ranking.challenge and s.present and (
+                ranking.after_points is null
+                or (-s.points, s.participant_id) > (-ranking.after_points, ranking.after_participant)
+            )
+            order by -s.points, s.participant_id offset ranking.skip limit ranking.quantity
+        ),
+        first as materialized (select points, participant_id from page order by -points, participant_id limit 1),
+        before as materialized (
+            select count(*) as all, count(*) filter (where s.points > first.points) as better
+            from first join challenges.standings s
+                on s.challenge_id = ranking.challenge and s.present
+                and (-s.points, s.participant_id) < (-first.points, first.participant_id)
+        )
+        select case when page.points = first.points then before.better + 1
+                   else before.all + rank() over (order by -page.points) end,
+               page.participant_id, u.username, page.points, page.current_streak, page.best_streak, page.accepted,
+               page.missed
+        from page cross join first cross join before
+        join challenges.participants p on p.id = page.participant_id
+        join identity.profiles u on u.id = p.user_id
+        order by -page.points, page.participant_id;
+    end
+    $$
+"""
+
+
+def upgrade() -> None:
+    op.execute("""
+        alter table challenges.standings
+            -- of the scoring's grace days
+            add column grace_spent integer not null default 0,
+            -- the newest window that counts in it; null: it is not known, as in rows older than this column
+            add column last_decided date,
+            -- whether its participant takes part: copied, so that an index leads to those who do
+            add column present boolean not null default true
+    """)
+    for function in (MARK_PRESENT, FORGET_LAST_DECIDED, RANKING):
+        op.execute(function)
+    op.execute("""
+        create trigger participants_present after update of left_at on challenges.participants
+        for each row when ((old.left_at is null) <> (new.left_at is null)) execute function challenges.mark_present()
+    """)
+    op.execute("""
+        create trigger standings_last_decided before update of points on challenges.standings
+        for each row when (new.last_decided is not distinct from old.last_decided)
+        execute function challenges.forget_last_decided()
+    """)
+    op.execute("""
+        update challenges.standings s set present = false
+        from challenges.participants p where p.id = s.participant_id and p.left_at is not null
+    """)
+    op.execute("""
+        revoke execute on function challenges.mark_present, challenges.forget_last_decided, challenges.ranking
+        from public
+    """)
+    op.execute("grant execute on function challenges.ranking to chally_app")
