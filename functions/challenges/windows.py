@@ -70,17 +70,6 @@ def current(tx: Tx, participant_id: UUID, now: datetime) -> Window | None:
     )
 
 
-def hold(tx: Tx, participant_id: UUID, local_date: date) -> None:
-    """Hold a stored window until the end of the transaction: before its proofs are counted, before its standing."""
-    tx.run(
-        """
-        select from challenges.windows
-        where participant_id = %(participant_id)s and local_date = %(local_date)s for update
-        """,
-        {"participant_id": participant_id, "local_date": local_date},
-    )
-
-
 def precompute(tx: Tx, participant_id: UUID, now: datetime) -> None:
     """Store one participant's windows around today, with their reminders."""
     _plan(tx, [participant_id], now)
