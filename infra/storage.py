@@ -8,6 +8,7 @@ from infra.function import Function
 from infra.settings import Settings
 
 UPLOADS = "uploads/"
+PICTURES = "pictures/"
 EXPORTS = "exports/"
 
 
@@ -15,7 +16,8 @@ class Storage(Construct):
     """Uploads: private, versioned, and announced to EventBridge.
 
     Encrypted by S3's own keys rather than KMS: a pre-signed PUT then needs no encryption header and its signer no
-    right to a key, and what lies under `uploads/` is temporary. So is what lies under `exports/`.
+    right to a key, and what lies under `uploads/` is temporary. So is what lies under `exports/`. Under `pictures/` lie
+    the cleaned copies that others see.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
@@ -38,6 +40,12 @@ class Storage(Construct):
                     prefix=UPLOADS,
                     expiration=Duration.days(30),
                     noncurrent_version_expiration=Duration.days(30),
+                ),
+                s3.LifecycleRule(
+                    id="pictures",
+                    prefix=PICTURES,
+                    expiration=Duration.days(400),
+                    noncurrent_version_expiration=Duration.days(1),
                 ),
                 s3.LifecycleRule(
                     id="exports",

@@ -102,6 +102,21 @@ _TEMPLATES = {
         "If you did not ask for it, set a new password; that signs out every device:\n\n"
         "{public_url}/v1/auth/password/forgot\n",
     ),
+    "proof_rejected": Mail(
+        "Not accepted: your proof for {title}",
+        "Hello {username},\n\nyour photo for \u201c{title}\u201d was not accepted:\n\n{reasons}\n\n"
+        "While your window is open you can send another one; it closes at {closes} ({timezone}). If this is a"
+        " mistake, appeal it in the app within 7 days, and a person will look at it.\n",
+    ),
+    "proof_reviewed": Mail(
+        "Your proof for {title} was {outcome}",
+        "Hello {username},\n\nsomebody looked at your proof for \u201c{title}\u201d. It was {outcome}:\n\n{reason}\n",
+    ),
+    "review_wanted": Mail(
+        "A proof in {title} waits for you",
+        "Hello {username},\n\na proof in your challenge \u201c{title}\u201d waits for you to look at it: we could not "
+        "be sure of it, or its participant appeals our verdict. Accept or reject it in the app.\n",
+    ),
     "reminder": Mail(
         "Still open: {title}",
         "Hello {username},\n\nyour window for \u201c{title}\u201d closes at {closes} ({timezone})."

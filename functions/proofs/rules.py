@@ -11,7 +11,10 @@ from chally.errors import AppError, FieldError, Invalid
 Status = Literal["awaiting_upload", "processing", "accepted", "rejected", "needs_review", "replaced"]
 Kind = Literal["photo", "text", "number"]
 ShownStatus = Literal["awaiting_upload", "processing", "accepted", "rejected", "needs_review", "replaced", "expired"]
-ReasonCode = Literal["not_an_image", "too_large", "type_mismatch", "duplicate_image", "outside_window", "below_target"]
+ReasonCode = Literal[
+    "not_an_image", "too_large", "type_mismatch", "duplicate_image", "outside_window", "below_target", "malware"
+]
+Decision = Literal["accept", "reject"]
 UsedBefore = Literal["file", "picture"]
 
 # An upload may begin this long after it was asked for, and so may reach storage this long after its window closed.
@@ -23,6 +26,11 @@ EXPIRES_AFTER = timedelta(minutes=15)
 DUPLICATE_DISTANCE = 31
 DISCARDED_QUALITY = 49
 MAX_NUMBER = 10**12
+# What one person's photos may take in storage: each is kept for 30 days (infra/storage.py).
+STORAGE_QUOTA = 2**30
+STORED_FOR = timedelta(days=30)
+# How long after its verdict a proof may be appealed.
+APPEALS_FOR = timedelta(days=7)
 # Proofs that take a place in their window.
 COUNTED: Collection[Status] = ("processing", "accepted", "needs_review")
 
@@ -37,6 +45,42 @@ class WindowFull(AppError):
     status = 409
     code = "window_full"
     detail = "This window already has its proofs."
+
+
+class NotReviewable(AppError):
+    status = 409
+    code = "not_reviewable"
+    detail = "This proof cannot be reviewed now."
+
+
+class OwnProof(AppError):
+    status = 403
+    code = "own_proof"
+    detail = "Nobody reviews their own proof. A moderator can."
+
+
+class NotReviewer(AppError):
+    status = 403
+    code = "not_reviewer"
+    detail = "Only the owner of the challenge, or a moderator, may review its proofs."
+
+
+class NotAppealable(AppError):
+    status = 409
+    code = "not_appealable"
+    detail = "Only a proof that was rejected can be appealed."
+
+
+class AppealedAlready(AppError):
+    status = 409
+    code = "appealed_already"
+    detail = "You have appealed this already, which one can do once. What the review says stays."
+
+
+class StorageFull(AppError):
+    status = 409
+    code = "storage_full"
+    detail = "Your photos of the last 30 days fill the 1 GiB that you have. Send a smaller one, or wait some days."
 
 
 class Window(Protocol):
@@ -130,6 +174,55 @@ def decide_value(value: str | float, rules: TextProof | NumberProof) -> Verdict:
     unit = f" {rules.unit}" if isinstance(rules, NumberProof) and rules.unit else ""
     detail = f"This is {value:.15g} of {target:.15g}{unit}. Send it again when you have reached it."
     return Verdict("rejected", [Reason(code="below_target", detail=detail)])
+
+
+def check_storage(stored: int, content_length: int) -> None:
+    """Raise `StorageFull` when another photo, of so many bytes, goes beyond what one person may store."""
+    if stored + content_length > STORAGE_QUOTA:
+        raise StorageFull
+
+
+def check_review(status: Status, reasons: Collection[Reason], *, can_be_seen: bool) -> None:
+    """Raise `NotReviewable` for what is not decided yet, was replaced, or cannot be looked at."""
+    if status not in ("accepted", "rejected", "needs_review"):
+        raise NotReviewable(f"This proof is {status}: there is nothing to review.")
+    if any(reason["code"] == "malware" for reason in reasons):
+        raise NotReviewable("A virus was found in this file. Nobody can accept it.")
+    if not can_be_seen:
+        raise NotReviewable("There is no picture to look at: this file could not be read.")
+
+
+def check_appeal(
+    status: Status,
+    reasons: Collection[Reason],
+    *,
+    can_be_seen: bool,
+    appealed: bool,
+    decided_at: datetime,
+    now: datetime,
+) -> None:
+    """Raise what keeps a participant from appealing: `NotAppealable`, `AppealedAlready`."""
+    if appealed:
+        raise AppealedAlready
+    if status != "rejected":
+        raise NotAppealable
+    if not can_be_seen or any(reason["code"] == "malware" for reason in reasons):
+        raise NotAppealable(
+            "There is no picture that anybody could look at. Send another one while the window is open."
+        )
+    if now > decided_at + APPEALS_FOR:
+        raise NotAppealable(f"A verdict can be appealed for {APPEALS_FOR.days} days, and these are over.")
+
+
+def shows_picture(status: Status, *, is_judge: bool) -> bool:
+    """Whether the picture of a proof is shown to somebody who sees the proof: a rejected one only to its judges."""
+    return is_judge or status in ("accepted", "needs_review", "replaced")
+
+
+def check_removal(closes_at: datetime, now: datetime) -> None:
+    """Raise `WindowClosed` once a proof counts for good."""
+    if now >= closes_at:
+        raise WindowClosed("The window of this proof has closed: it stays as it is.")
 
 
 def shown_status(status: Status, created_at: datetime, now: datetime) -> ShownStatus:

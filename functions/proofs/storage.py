@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from botocore.credentials import Credentials
 
 PREFIX = "uploads/"
+PICTURES = "pictures/"
 
 # A version that was never there or is no more, and one that is the mark of a deletion.
 _GONE = {"NoSuchKey", "NoSuchVersion", "MethodNotAllowed"}
@@ -65,6 +66,39 @@ def presign_put(
         headers=headers,
     )
     return Upload(url, headers, now + expires)
+
+
+def presign_get(
+    *,
+    bucket: str,
+    key: str,
+    expires: timedelta,
+    now: datetime,
+    region: str,
+    endpoint_url: str | None,
+    credentials: "Credentials",
+) -> str:
+    """A link to a cleaned picture, good from `now` on for as long as `expires`, for whoever has it."""
+    return storage.presign(
+        "GET",
+        bucket=bucket,
+        key=key,
+        expires=expires,
+        now=now,
+        region=region,
+        endpoint_url=endpoint_url,
+        credentials=credentials,
+    )
+
+
+def keep_picture(bucket: str, object_key: str, sequencer: str, jpeg: bytes) -> str:
+    """Store the cleaned picture of an upload; answers its key, which nobody can guess who does not know the upload's.
+
+    Of the same version of an upload it is the same object: an event that comes twice writes it twice.
+    """
+    key = f"{PICTURES}{object_key.removeprefix(PREFIX)}-{sequencer}.jpg"
+    aws.client("s3").put_object(Bucket=bucket, Key=key, Body=jpeg, ContentType="image/jpeg")
+    return key
 
 
 def read(bucket: str, key: str, version_id: str | None, *, max_bytes: int) -> bytes | None:

@@ -248,7 +248,7 @@ def prove_directly(database: Database, there: Club, turn: int) -> str:
         assert place is not None
         window = windows.current(tx, place[0], now)
         assert window is not None
-        asked = Asked(there.id, place[0], window.local_date, window.opens_at, window.closes_at, None)  # type: ignore[arg-type]
+        asked = Asked(there.id, place[0], window.local_date, window.opens_at, window.closes_at, "UTC", "2026b", None)  # type: ignore[arg-type]
         try:
             return values.prove(tx, asked, f"number {turn}", TextProof(kind="text"), now).status
         except rules.WindowFull as full:

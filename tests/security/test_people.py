@@ -14,6 +14,7 @@ NOBODYS = {
     "core.schema_version": "of Alembic",
     "core.limits": "settings",
     "core.signing_keys": "our own, and public",
+    "proofs.removals": "names of objects that are about to be deleted",
     "core.rate_limits": "hashes of who asked; each lapses within a day, and is swept the night after",
 }
 # What an export leaves out: secrets, copies of what it has elsewhere, and the machinery's own.
@@ -31,7 +32,10 @@ WITHHELD = {
     "identity.backup_codes": {"code_hash"},
     "identity.passkey_challenges": {"challenge"},
     "identity.exports": {"object_key", "attempts", "leased_until"},
-    "proofs.proofs": {"object_key", "sequencer"},
+    # what a proof is like may be somebody else's
+    "proofs.proofs": {
+        *("object_key", "sequencer", "picture_key", "matched_proof_id", "matched_distance"),
+    },
 }
 # What stays of a person who is forgotten, in rows that are not deleted: other people's standings are made of it, and
 # nothing in it says who that was.
@@ -41,6 +45,7 @@ KEPT = {
     "proofs.proofs": {
         *("challenge_id", "participant_id", "local_date", "opens_at", "closes_at", "kind", "status", "reasons"),
         *("content_type", "content_length", "stored_at", "decided_at", "created_at"),
+        *("timezone", "tzdata", "matched_proof_id", "matched_distance", "appealed_at", "review", "reviewed_at"),
     },
 }
 # Of these nothing is forgotten at all: a challenge is its participants' as well, and the rest is what they did.

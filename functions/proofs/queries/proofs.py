@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from chally.db import Tx
-from proofs.rules import Kind, Reason, Status, Verdict
+from proofs.rules import Decision, Kind, Reason, Status, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,13 @@ class Proof:
     stored_at: datetime | None
     decided_at: datetime | None
     created_at: datetime
+    appeal: str | None
+    appealed_at: datetime | None
+    review: Decision | None
+    review_reason: str | None
+    reviewed_at: datetime | None
+    match_id: UUID | None
+    match_distance: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,16 @@ class Arrival:
 _COLUMNS = """
     p.id, p.challenge_id, p.participant_id, p.user_id, u.username, p.local_date, p.opens_at, p.closes_at, p.kind,
     p.status, p.reasons, p.note, coalesce(to_jsonb(p.value_text), to_jsonb(p.value_number)) as value, p.captured_at,
-    p.content_type, p.content_length, p.sha256, p.stored_at, p.decided_at, p.created_at
+    p.content_type, p.content_length, p.sha256, p.stored_at, p.decided_at, p.created_at, p.appeal, p.appealed_at,
+    p.review, p.review_reason, p.reviewed_at, m.id as match_id,
+    case when m.id is not null then p.matched_distance end as match_distance
+"""
+# The proof that it is much like is for who reviews it: the owner, where it is of the same challenge, and moderators.
+_NAMED = """
+    join identity.profiles u on u.id = p.user_id
+    left join challenges.challenges c on c.id = p.challenge_id and c.owner_id = core.actor()
+    left join proofs.proofs m on m.id = p.matched_proof_id and p.status = 'needs_review'
+        and (core.moderates() or c.id = m.challenge_id)
 """
 # Not final yet, and the event is of a newer version of the object than the one decided last. Sequencers are
 # hexadecimal; the shorter of two is padded on the right
@@ -102,6 +118,8 @@ class Asked:
     local_date: date
     opens_at: datetime
     closes_at: datetime
+    timezone: str
+    tzdata: str
     note: str | None
 
 
@@ -121,15 +139,16 @@ def add_photo(
         f"""
         with p as (
             insert into proofs.proofs (
-                challenge_id, participant_id, user_id, local_date, opens_at, closes_at, note, kind, captured_at,
+                challenge_id, participant_id, user_id, local_date, opens_at, closes_at, timezone, tzdata, note,
+                kind, captured_at,
                 content_type, content_length, sha256, object_key, created_at
             ) values (
                 %(challenge_id)s, %(participant_id)s, core.actor(), %(local_date)s, %(opens_at)s, %(closes_at)s,
-                %(note)s, 'photo', %(captured_at)s, %(content_type)s, %(content_length)s, %(sha256)s, %(object_key)s,
-                %(now)s
+                %(timezone)s, %(tzdata)s, %(note)s, 'photo', %(captured_at)s, %(content_type)s,
+                %(content_length)s, %(sha256)s, %(object_key)s, %(now)s
             ) returning *
         )
-        select {_COLUMNS} from p join identity.profiles u on u.id = p.user_id
+        select {_COLUMNS} from p {_NAMED}
         """,
         {
             **_window(asked),
@@ -151,14 +170,16 @@ def add_value(tx: Tx, asked: Asked, value: str | float, verdict: Verdict, *, now
         f"""
         with p as (
             insert into proofs.proofs (
-                challenge_id, participant_id, user_id, local_date, opens_at, closes_at, note, kind, value_text,
+                challenge_id, participant_id, user_id, local_date, opens_at, closes_at, timezone, tzdata, note,
+                kind, value_text,
                 value_number, status, reasons, created_at, decided_at
             ) values (
                 %(challenge_id)s, %(participant_id)s, core.actor(), %(local_date)s, %(opens_at)s, %(closes_at)s,
-                %(note)s, %(kind)s, %(text)s, %(number)s, %(status)s, %(reasons)s, %(now)s, %(now)s
+                %(timezone)s, %(tzdata)s, %(note)s, %(kind)s, %(text)s, %(number)s, %(status)s, %(reasons)s,
+                %(now)s, %(now)s
             ) returning *
         )
-        select {_COLUMNS} from p join identity.profiles u on u.id = p.user_id
+        select {_COLUMNS} from p {_NAMED}
         """,
         {
             **_window(asked),
@@ -180,6 +201,8 @@ def _window(asked: Asked) -> dict[str, object]:
         "local_date": asked.local_date,
         "opens_at": asked.opens_at,
         "closes_at": asked.closes_at,
+        "timezone": asked.timezone,
+        "tzdata": asked.tzdata,
         "note": asked.note,
     }
 
@@ -200,17 +223,54 @@ def statuses(tx: Tx, participant_id: UUID, local_date: date) -> list[Status]:
 def proof(tx: Tx, proof_id: UUID) -> Proof | None:
     """The proof, if the reader may see it."""
     return tx.maybe(
-        f"select {_COLUMNS} from proofs.proofs p join identity.profiles u on u.id = p.user_id where p.id = %(id)s",
+        f"select {_COLUMNS} from proofs.proofs p {_NAMED} where p.id = %(id)s",
         {"id": proof_id},
         row=Proof,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The cleaned picture of a proof; `is_judge`: the reader sent the proof, or may review it."""
+
+    status: Status
+    key: str | None
+    is_judge: bool
+
+
+def picture(tx: Tx, proof_id: UUID) -> Picture | None:
+    """The picture of a proof that the reader may see."""
+    return tx.maybe(
+        """
+        select p.status, p.picture_key as key,
+               p.user_id = core.actor() or core.moderates() or exists (
+                   select from challenges.challenges c where c.id = p.challenge_id and c.owner_id = core.actor()
+               ) as is_judge
+        from proofs.proofs p where p.id = %(id)s
+        """,
+        {"id": proof_id},
+        row=Picture,
+    )
+
+
+def stored(tx: Tx, since: datetime, now: datetime) -> int:
+    """How many bytes of photos the actor has in storage, and has asked to send since a quarter of an hour."""
+    bytes_: int = tx.value(
+        """
+        select coalesce(sum(p.content_length), 0)::bigint from proofs.proofs p
+        where p.user_id = core.actor() and p.kind = 'photo' and p.created_at > %(since)s
+          and (p.status <> 'awaiting_upload' or p.created_at > %(now)s - interval '15 minutes')
+        """,
+        {"since": since, "now": now},
+    )
+    return bytes_
 
 
 def proofs(tx: Tx, challenge_id: UUID, *, before: UUID | None, offset: int, limit: int) -> list[Proof]:
     """Newest first: ids are made in time order."""
     return tx.all(
         f"""
-        select {_COLUMNS} from proofs.proofs p join identity.profiles u on u.id = p.user_id
+        select {_COLUMNS} from proofs.proofs p {_NAMED}
         where p.challenge_id = %(challenge_id)s and (%(before)s::uuid is null or p.id < %(before)s)
         order by p.id desc offset %(offset)s limit %(limit)s
         """,

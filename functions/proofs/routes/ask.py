@@ -106,7 +106,16 @@ async def ask(challenge_id: UUID, body: ProofIn, tx: TrustedTx, response: Respon
     window = rules.check_window(windows.current(tx, participant_id, now), challenge.status, now)
     if not window.stored:  # the verdict writes its outcome there
         windows.precompute(tx, participant_id, now)
-    asked = Asked(challenge_id, participant_id, window.local_date, window.opens_at, window.closes_at, body.note)
+    asked = Asked(
+        challenge_id,
+        participant_id,
+        window.local_date,
+        window.opens_at,
+        window.closes_at,
+        window.timezone,
+        window.tzdata,
+        body.note,
+    )
     if isinstance(terms.proof, PhotoProof):
         rules.check_room([proof["status"] for proof in window.proofs], terms.proof.max_per_window)
         answer = _photo(tx, asked, body, terms.proof, now)
@@ -123,6 +132,7 @@ def _photo(tx: Tx, asked: Asked, body: ProofIn, terms: PhotoProof, now: datetime
     assert body.content_length is not None
     assert body.sha256 is not None
     rules.check_announced(body.content_type, body.content_length, terms)
+    rules.check_storage(proofs.stored(tx, now - rules.STORED_FOR, now), body.content_length)
     key, sha256 = storage.new_key(), bytes.fromhex(body.sha256)
     proof = proofs.add_photo(
         tx,

@@ -1,17 +1,24 @@
 """HTTP of proofs that are there: the list of a challenge's, and one of them."""
 
+from datetime import timedelta
 from uuid import UUID
 
+from fastapi import Response
+
 from challenges.rules import NotParticipant
-from chally import clock, http
+from chally import aws, clock, http
 from chally.errors import NotFound
 from chally.http import UserTx
 from chally.paging import Page, PageAsked
+from chally.settings import ProofsSettings, load
+from proofs import rules, storage
 from proofs.queries import proofs
 from proofs.routes import shown
 from proofs.routes.shown import ProofOut
 
 router = http.router("proofs")
+
+PICTURE_LINK_LIFE = timedelta(minutes=5)
 
 
 @router.get("/v1/challenges/{challenge_id}/proofs")
@@ -28,7 +35,25 @@ async def list_proofs(challenge_id: UUID, tx: UserTx, asked: PageAsked) -> Page[
 @router.get("/v1/proofs/{proof_id}")
 async def read_proof(proof_id: UUID, tx: UserTx) -> ProofOut:
     """One proof, and what became of it."""
-    proof = proofs.proof(tx, proof_id)
-    if proof is None:
+    return ProofOut.of(shown.found(proofs.proof(tx, proof_id)), clock.now())
+
+
+@router.get("/v1/proofs/{proof_id}/image", status_code=307, response_class=Response)
+async def read_image(proof_id: UUID, tx: UserTx) -> Response:
+    """The cleaned picture: a redirect to where it is, for five minutes. For the participants of the challenge; that of
+    a rejected proof only for who sent it and who may review it.
+    """
+    picture = proofs.picture(tx, proof_id)
+    if picture is None or picture.key is None or not rules.shows_picture(picture.status, is_judge=picture.is_judge):
         raise NotFound
-    return ProofOut.of(proof, clock.now())
+    settings = load(ProofsSettings)
+    url = storage.presign_get(
+        bucket=settings.uploads_bucket,
+        key=picture.key,
+        expires=PICTURE_LINK_LIFE,
+        now=clock.now(),
+        region=settings.region,
+        endpoint_url=settings.endpoint_url,
+        credentials=aws.credentials(),
+    )
+    return Response(status_code=307, headers={"location": url})

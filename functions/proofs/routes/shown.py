@@ -26,6 +26,21 @@ class ReasonOut(BaseModel):
     detail: str
 
 
+class ReviewOut(BaseModel):
+    """What a person decided about it, and why."""
+
+    decision: rules.Decision
+    reason: str | None
+    reviewed_at: datetime
+
+
+class MatchOut(BaseModel):
+    """A former proof that this one is much like: `distance` of 256 bits lie between their fingerprints."""
+
+    proof_id: UUID
+    distance: int
+
+
 class ProofOut(BaseModel):
     """Of a photo `value` is null; of a text or a number, what describes a file is."""
 
@@ -48,6 +63,10 @@ class ProofOut(BaseModel):
     created_at: datetime
     stored_at: Annotated[datetime | None, Field(description="when the upload reached storage")]
     decided_at: datetime | None
+    appeal: Annotated[str | None, Field(description="what its participant said against a rejection")]
+    appealed_at: datetime | None
+    review: ReviewOut | None
+    match: Annotated[MatchOut | None, Field(description="while it needs a review, for who may review it")]
 
     @classmethod
     def of(cls, proof: Proof, now: datetime) -> Self:
@@ -57,6 +76,12 @@ class ProofOut(BaseModel):
                 "user": ProverOut(id=proof.user_id, username=proof.username),
                 "status": rules.shown_status(proof.status, proof.created_at, now),
                 "sha256": proof.sha256.hex() if proof.sha256 else None,
+                "review": ReviewOut(decision=proof.review, reason=proof.review_reason, reviewed_at=proof.reviewed_at)
+                if proof.review and proof.reviewed_at
+                else None,
+                "match": MatchOut(proof_id=proof.match_id, distance=proof.match_distance or 0)
+                if proof.match_id
+                else None,
             }
         )
 
@@ -67,6 +92,13 @@ def challenge(tx: Tx, challenge_id: UUID) -> Challenge:
     if found is None:
         raise NotFound
     return found
+
+
+def found(proof: Proof | None) -> Proof:
+    """Raises `NotFound` where there is none that the reader may see."""
+    if proof is None:
+        raise NotFound
+    return proof
 
 
 def own_place(challenge: Challenge) -> UUID:

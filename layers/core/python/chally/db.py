@@ -47,7 +47,10 @@ class Tx:
             row = cursor.execute(
                 "select set_config('chally.actor', %(actor)s, true), set_config('chally.reason', %(reason)s, true),"
                 " set_config('chally.traceparent', %(traceparent)s, true),"
-                " set_config('transaction_read_only', %(read_only)s, true), s.role, s.authenticated_at, s.second_factor"
+                " set_config('transaction_read_only', %(read_only)s, true),"
+                # policies ask: see core.moderates()
+                " set_config('chally.moderates', case when s.role in ('moderator', 'admin') and s.second_factor"
+                " then 'on' else '' end, true), s.role, s.authenticated_at, s.second_factor"
                 " from (select) as always left join core.session(%(session)s, %(user)s) s on true",
                 {
                     "actor": str(actor.user_id) if actor else "",

@@ -1,0 +1,136 @@
+"""What happens to a proof after its verdict: it is looked at, appealed, taken back, its picture shown."""
+
+from alembic import op
+
+revision = "0024"
+down_revision = "0021"
+branch_labels = None
+depends_on = None
+
+# Set with the actor, from the role of their session (`chally.db`): whoever looks after the club, with a second factor.
+MODERATES = """
+    create function core.moderates() returns boolean
+    language sql stable parallel safe
+    return coalesce(current_setting('chally.moderates', true), '') = 'on'
+"""
+
+# Nothing of a photo that is being judged or was rejected is other participants' business, but that there is one.
+VISIBLE = """
+    user_id = core.actor()
+    or core.moderates()
+    or challenges.takes_part(challenge_id) and challenges.shows_roster(challenge_id)
+"""
+
+EXPORT = """
+    create or replace function proofs.export_person(person uuid) returns jsonb
+    language sql stable set search_path = ''
+    return jsonb_build_object(
+        'proofs', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.id), '[]')
+            from (
+                select p.id, p.challenge_id, p.participant_id, p.local_date, p.opens_at, p.closes_at, p.kind,
+                    p.status, p.reasons, p.note, p.captured_at, p.content_type, p.content_length,
+                    encode(p.sha256, 'hex') as sha256, p.value_text, p.value_number, p.stored_at, p.decided_at,
+                    p.created_at, p.timezone, p.tzdata, p.appeal, p.appealed_at, p.review, p.review_reason,
+                    p.reviewed_at
+                from proofs.proofs p where p.user_id = person
+            ) x
+        ),
+        'fingerprints', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.proof_id), '[]')
+            from (
+                select f.proof_id, f.challenge_id, encode(f.sha256, 'hex') as sha256, f.pdq::text as pdq, f.quality
+                from proofs.fingerprints f where f.user_id = person
+            ) x
+        ),
+        'reviews', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.reviewed_at), '[]')
+            from (
+                select p.id as proof_id, p.review, p.review_reason, p.reviewed_at
+                from proofs.proofs p where p.reviewed_by = person
+            ) x
+        )
+    )
+"""
+
+# The verdict stays, without what was proven with, and without what others wrote about it.
+FORGET = """
+    create or replace function proofs.forget_person(person uuid) returns void
+    language sql set search_path = ''
+    begin atomic
+        delete from proofs.fingerprints where user_id = person;
+        update proofs.proofs set
+            note = null, captured_at = null,
+            sha256 = case kind when 'photo' then decode(repeat('00', 32), 'hex') end,
+            object_key = case kind when 'photo' then 'forgotten/' || id end,
+            value_text = case kind when 'text' then '' end,
+            value_number = case kind when 'number' then 0 end,
+            picture_key = null, appeal = case when appeal is not null then '' end, review_reason = null,
+            sequencer = null
+        where user_id = person;
+        update proofs.proofs set reviewed_by = null, review_reason = null where reviewed_by = person;
+    end
+"""
+
+OBJECTS = """
+    create or replace function proofs.objects_of_person(person uuid) returns table (key text, name text)
+    language sql stable set search_path = ''
+    begin atomic
+        select p.object_key,
+            'photos/' || p.local_date || '_' || p.id || case p.content_type
+                when 'image/jpeg' then '.jpg' when 'image/png' then '.png' when 'image/webp' then '.webp'
+                else '.bin' end
+        from proofs.proofs p
+        where p.user_id = person and p.kind = 'photo' and p.object_key not like 'forgotten/%'
+        union all
+        select p.picture_key, 'pictures/' || p.local_date || '_' || p.id || '.jpg'
+        from proofs.proofs p where p.user_id = person and p.picture_key is not null;
+    end
+"""
+
+
+def upgrade() -> None:
+    op.execute(MODERATES)
+    op.execute("revoke execute on function core.moderates from public")
+    op.execute("grant execute on function core.moderates to chally_app, chally_system")
+    op.execute("""
+        alter table proofs.proofs
+            -- of its window, as it was when the proof was sent: a receipt tells them
+            add column timezone text,
+            add column tzdata text,
+            -- the cleaned picture that others see; null: there is none, or none that may be shown
+            add column picture_key text,
+            -- the former proof that this one is much like
+            add column matched_proof_id uuid,
+            add column matched_distance smallint,
+            add column appeal text,
+            add column appealed_at timestamptz,
+            add column review text,
+            add column review_reason text,
+            add column reviewed_by uuid,
+            add column reviewed_at timestamptz
+    """)
+    op.execute("""
+        alter table proofs.proofs
+            add constraint proofs_appeal_length check (length(appeal) <= 1000) not valid,
+            add constraint proofs_review_known check (review in ('accept', 'reject')) not valid,
+            add constraint proofs_review_reason_length check (length(review_reason) <= 500) not valid
+    """)
+    for name in ("appeal_length", "review_known", "review_reason_length"):
+        op.execute(f"alter table proofs.proofs validate constraint proofs_{name}")
+    op.execute(f"alter policy proofs_visible on proofs.proofs using ({VISIBLE})")
+
+    # Objects that nobody needs any more, until a job has deleted them from storage.
+    op.execute("""
+        create table proofs.removals (
+            key text constraint removals_pkey primary key,
+            added_at timestamptz not null
+        )
+    """)
+    op.execute("alter table proofs.removals enable row level security")
+    op.execute("alter table proofs.removals force row level security")
+    op.execute("create policy removals_owner on proofs.removals to chally_owner using (true)")
+    op.execute("create policy removals_system on proofs.removals to chally_system using (true)")
+    op.execute("grant select, insert, delete on proofs.removals to chally_system")
+    for function in (EXPORT, FORGET, OBJECTS):
+        op.execute(function)

@@ -1,0 +1,21 @@
+"""Indexes of proofs: what waits for a review, and what a person has in storage. Built without blocking writes."""
+
+from alembic import op
+
+revision = "0025"
+down_revision = "0024"
+branch_labels = None
+depends_on = None
+
+INDEXES = {
+    "proofs_to_review": "on proofs.proofs (challenge_id, id) where status = 'needs_review'",
+    "proofs_stored": "on proofs.proofs (user_id, created_at) include (content_length) where kind = 'photo'",
+    "proofs_reviewed": "on proofs.proofs (reviewed_by) where reviewed_by is not null",
+}
+
+
+def upgrade() -> None:
+    with op.get_context().autocommit_block():
+        for name, what in INDEXES.items():
+            op.execute(f"drop index concurrently if exists proofs.{name}")
+            op.execute(f"create index concurrently if not exists {name} {what}")
