@@ -3,6 +3,7 @@
 import hashlib
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
@@ -17,10 +18,10 @@ from chally import clock, db
 from chally.log import job, logger, metrics
 from chally.settings import VerdictsSettings, load
 from notifications import reminders
-from proofs import fingerprints, images, queries, rules, storage
+from proofs import fingerprints, images, metadata, queries, rules, storage
 from proofs.fingerprints import Fingerprint
 from proofs.queries import Arrival
-from proofs.rules import Reason, Verdict
+from proofs.rules import Reason, Unsure, Verdict
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
@@ -67,7 +68,11 @@ def _upload(event: S3EventBridgeNotificationEvent) -> None:
             queries.put_back(tx, arrival.id)
         return
     unreadable, variants = _look(data, arrival.content_type, terms)
-    _decide(arrival, terms, event, hashlib.sha256(data).digest(), unreadable, variants)
+    capture = None
+    if terms.anti_cheat.exif_required and unreadable is None:
+        captured = metadata.captured(data, arrival.content_type)
+        capture = rules.check_capture(captured, arrival.opens_at, arrival.closes_at, ZoneInfo(arrival.timezone))
+    _decide(arrival, terms, event, hashlib.sha256(data).digest(), unreadable, variants, capture)
 
 
 def _look(data: bytes, declared_type: str, terms: Rules) -> tuple[Reason | None, tuple[Fingerprint, ...]]:
@@ -88,6 +93,7 @@ def _decide(
     sha256: bytes,
     unreadable: Reason | None,
     variants: tuple[Fingerprint, ...],
+    capture: Reason | Unsure | None,
 ) -> None:
     """Verdict, fingerprint, standing and reminder, in one transaction."""
     now = clock.now()
@@ -102,6 +108,7 @@ def _decide(
             stored_at=stored_at,
             unreadable=unreadable,
             used_before=None if unreadable else queries.used_before(tx, arrival, sha256, compared),
+            capture=capture,
         )
         sequencer = event.detail.object.sequencer
         if not queries.decide(tx, arrival.id, verdict, sequencer=sequencer, stored_at=stored_at, now=now):
