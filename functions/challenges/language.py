@@ -89,7 +89,7 @@ class AntiCheat(Body):
     """Which checks a proof must pass. A check that is not enforced yet cannot be asked for."""
 
     overlay: Literal[False] = False
-    exif_required: Literal[False] = False
+    exif_required: bool = False
     phash_check: bool = True
     strip_exif: bool = True
 
@@ -142,7 +142,6 @@ _ONLY_PHOTOS = "Only a photo can be checked for this: send false, or ask for pho
 _NOT_ENFORCED = "This check is not enforced yet, so it cannot be asked for: send false, or leave it out."
 _BY_FIELD = {
     ("anti_cheat", "overlay"): _NOT_ENFORCED,
-    ("anti_cheat", "exif_required"): _NOT_ENFORCED,
 }
 # By pydantic's type of error, with its context.
 _BY_TYPE = {

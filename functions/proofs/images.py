@@ -2,6 +2,8 @@
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,7 +26,7 @@ MAX_SCANS = 64
 _DRAFT_SIDE = 360
 _SIDE = 384
 
-# EXIF 2.32, 4.6.4: how the stored pixels lie, and what sets them upright.
+# EXIF 2.32, 4.6.4: how the stored pixels lie, and what sets them upright. From 5 on they lie on their side.
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -35,8 +37,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-_LYING = {5, 6, 7, 8}
+_LYING = {_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}
 
 type UnreadableCode = Literal["not_an_image", "too_large", "type_mismatch"]
 
@@ -62,10 +63,35 @@ class Photo:
 
 def read(data: bytes, declared_type: str) -> Photo:
     """Read a picture that was announced as `declared_type`. Raises `Unreadable`, and nothing else."""
+    with opened(data, declared_type) as image:
+        content_type = CONTENT_TYPES[str(image.format)]
+        width, height = image.size
+        if content_type == "image/jpeg":
+            image.draft("L", (_DRAFT_SIDE, _DRAFT_SIDE))
+        turn = upright(image)
+        luma = _luma(image)
+        luma = luma.resize((min(luma.width, _SIDE), min(luma.height, _SIDE)), Image.Resampling.BILINEAR)
+        if turn is not None:
+            luma = luma.transpose(turn)
+        if turn in _LYING:
+            width, height = height, width
+        return Photo(content_type, width, height, np.asarray(luma))
+
+
+@contextmanager
+def opened(data: bytes, declared_type: str) -> Iterator[Image.Image]:
+    """The picture, held against its type, our caps and what no camera makes, before a pixel of it is decoded.
+
+    Raises `Unreadable`, also for whatever goes wrong inside of the `with`, where it is decoded.
+    """
     try:
         # Pillow's remarks on odd files are for the sender, not for our logs.
-        with warnings.catch_warnings(action="ignore"):
-            return _read(data, declared_type)
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image,
+        ):
+            _check(image, data, declared_type)
+            yield image
     except Unreadable:
         raise
     except (Image.DecompressionBombError, MemoryError) as error:
@@ -77,28 +103,25 @@ def read(data: bytes, declared_type: str) -> Photo:
         raise Unreadable("not_an_image", "This picture is damaged or incomplete. Send it again.") from error
 
 
-def _read(data: bytes, declared_type: str) -> Photo:
-    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
-        content_type = CONTENT_TYPES[str(image.format)]
-        if content_type != declared_type:
-            raise Unreadable("type_mismatch", f"This file is {content_type}, but {declared_type} was announced.")
-        width, height = image.size
-        if width * height > MAX_PIXELS[content_type]:
-            raise _too_large(content_type)
-        if content_type == "image/jpeg":
-            if _scans(data) > MAX_SCANS:
-                raise Unreadable("not_an_image", "No camera builds a JPEG like this. Save it anew and send that.")
-            image.draft("L", (_DRAFT_SIDE, _DRAFT_SIDE))
-        elif getattr(image, "is_animated", False):
-            raise Unreadable("not_an_image", "This picture is animated. Send a still one.")
-        orientation = _orientation(image)
-        luma = _luma(image)
-    luma = luma.resize((min(luma.width, _SIDE), min(luma.height, _SIDE)), Image.Resampling.BILINEAR)
-    if orientation in _UPRIGHT:
-        luma = luma.transpose(_UPRIGHT[orientation])
-    if orientation in _LYING:
-        width, height = height, width
-    return Photo(content_type, width, height, np.asarray(luma))
+def upright(image: Image.Image) -> Image.Transpose | None:
+    """What sets the picture upright, by EXIF's orientation; None where it is, or its metadata make no sense."""
+    try:
+        return _UPRIGHT.get(int(image.getexif().get(_ORIENTATION, 1)))
+    except Exception:
+        return None
+
+
+def _check(image: Image.Image, data: bytes, declared_type: str) -> None:
+    content_type = CONTENT_TYPES[str(image.format)]
+    if content_type != declared_type:
+        raise Unreadable("type_mismatch", f"This file is {content_type}, but {declared_type} was announced.")
+    if image.width * image.height > MAX_PIXELS[content_type]:
+        raise _too_large(content_type)
+    if content_type == "image/jpeg":
+        if _scans(data) > MAX_SCANS:
+            raise Unreadable("not_an_image", "No camera builds a JPEG like this. Save it anew and send that.")
+    elif getattr(image, "is_animated", False):
+        raise Unreadable("not_an_image", "This picture is animated. Send a still one.")
 
 
 def _scans(data: bytes) -> int:
@@ -107,24 +130,21 @@ def _scans(data: bytes) -> int:
     return int(np.count_nonzero((octets[:-1] == 0xFF) & (octets[1:] == 0xDA)))
 
 
-def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1 where there is none that makes sense: broken metadata does not spoil a picture."""
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:
-        return 1
-
-
 def _luma(image: Image.Image) -> Image.Image:
     """The brightness that a person sees, 8 bits: what is transparent lies on white."""
     if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # Pillow would clip these at 255
+        return eight_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")
         white.paste(image, mask=image.getchannel("A"))
         return white.convert("L")
     return image.convert("L")
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """A picture of 16 bits in 8: Pillow would clip it at 255."""
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def _too_large(content_type: str) -> Unreadable:

@@ -3,6 +3,7 @@
 import hashlib
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
@@ -91,6 +92,7 @@ def _decide(
     sha256: bytes,
     unreadable: Reason | None,
     variants: tuple[Fingerprint, ...],
+    capture: Reason | Unsure | None,
 ) -> None:
     """Verdict, fingerprint, standing and reminder, in one transaction."""
     now = clock.now()

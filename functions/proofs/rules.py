@@ -2,8 +2,9 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol, TypedDict
+from zoneinfo import ZoneInfo
 
 from challenges.language import NumberProof, PhotoProof, TextProof
 from chally.errors import AppError, FieldError, Invalid
@@ -12,7 +13,15 @@ Status = Literal["awaiting_upload", "processing", "accepted", "rejected", "needs
 Kind = Literal["photo", "text", "number"]
 ShownStatus = Literal["awaiting_upload", "processing", "accepted", "rejected", "needs_review", "replaced", "expired"]
 ReasonCode = Literal[
-    "not_an_image", "too_large", "type_mismatch", "duplicate_image", "outside_window", "below_target", "malware"
+    "not_an_image",
+    "too_large",
+    "type_mismatch",
+    "malware",
+    "duplicate_image",
+    "exif_missing",
+    "exif_time_mismatch",
+    "outside_window",
+    "below_target",
 ]
 Decision = Literal["accept", "reject"]
 UsedBefore = Literal["file", "picture"]
@@ -31,6 +40,15 @@ STORAGE_QUOTA = 2**30
 STORED_FOR = timedelta(days=30)
 # How long after its verdict a proof may be appealed.
 APPEALS_FOR = timedelta(days=7)
+# A camera that is not a phone keeps its own time and is set by hand: a few minutes off is honest.
+CLOCK_TOLERANCE = timedelta(minutes=5)
+# Where a photo does not tell its zone, who sent it may have travelled, or not have set the camera's clock since summer:
+# so near to the window a person had better look.
+ZONE_TOLERANCE = timedelta(hours=3)
+# EXIF's times are of whole seconds, and a photo may be of that second's end.
+EXIF_RESOLUTION = timedelta(seconds=1)
+# What becomes of a proof that a check is unsure of. Nobody reviews proofs yet, so that counts for the sender.
+DOUBTED: Literal["accepted"] = "accepted"
 # Proofs that take a place in their window.
 COUNTED: Collection[Status] = ("processing", "accepted", "needs_review")
 
@@ -100,11 +118,27 @@ class Reason(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
+class Captured:
+    """When a photo was taken, by its own telling: the camera's wall clock (naive), and its offset where it tells."""
+
+    wall: datetime
+    offset: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """A check that cannot tell. `reason`: what it would be a rejection for, if a person finds so."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of a proof."""
+    """What becomes of a proof. `doubts` are what checks were unsure of."""
 
     status: Literal["accepted", "rejected"]
     reasons: list[Reason] = field(default_factory=list)
+    doubts: list[Reason] = field(default_factory=list)
 
 
 def check_window[W: Window](window: W | None, challenge_status: str, now: datetime) -> W:
@@ -242,13 +276,62 @@ def comparable(quality: int) -> bool:
     return quality > DISCARDED_QUALITY
 
 
+def check_capture(
+    captured: Captured | None, opens_at: datetime, closes_at: datetime, zone: ZoneInfo
+) -> Reason | Unsure | None:
+    """Whether a photo was taken in the window [opens_at, closes_at); None: it was.
+
+    - It tells its offset: it must lie in the window, or within `CLOCK_TOLERANCE` of it.
+    - It does not: its time is read in the participant's zone; where clocks were set back and it came twice, or was left
+      out, both ways. In the window is in. Outside by up to `ZONE_TOLERANCE`, as another zone would explain: unsure.
+    """
+    if captured is None:
+        detail = (
+            "This photo does not say when it was taken. Messengers and apps that edit or re-encode pictures remove"
+            " that: send the original, as your camera stored it."
+        )
+        return Reason(code="exif_missing", detail=detail)
+    readings = _readings(captured, zone)
+    found = min(readings, key=lambda instant: _outside(instant, opens_at, closes_at))
+    outside = _outside(found, opens_at, closes_at)
+    if outside == timedelta(0) or (captured.offset is not None and outside <= CLOCK_TOLERANCE):
+        return None
+    detail = (
+        f"This photo says that it was taken at {_clock_face(found, zone)}, but your window was from"
+        f" {_clock_face(opens_at, zone)} to {_clock_face(closes_at, zone)} ({zone.key})."
+    )
+    mismatch = Reason(code="exif_time_mismatch", detail=detail)
+    return Unsure(mismatch) if captured.offset is None and outside <= ZONE_TOLERANCE else mismatch
+
+
+def _readings(captured: Captured, zone: ZoneInfo) -> list[datetime]:
+    """The instants (UTC) that a photo's time may mean."""
+    if captured.offset is not None:
+        return [(captured.wall - captured.offset).replace(tzinfo=UTC)]
+    return [captured.wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
+
+
+def _outside(instant: datetime, opens_at: datetime, closes_at: datetime) -> timedelta:
+    """How far from the window [opens_at, closes_at) the photo is; zero inside."""
+    return max(opens_at - instant, instant + EXIF_RESOLUTION - closes_at, timedelta(0))
+
+
+def _clock_face(instant: datetime, zone: ZoneInfo) -> str:
+    return f"{instant.astimezone(zone):%H:%M on %Y-%m-%d}"
+
+
 def decide(
-    *, closes_at: datetime, stored_at: datetime, unreadable: Reason | None, used_before: UsedBefore | None
+    *,
+    closes_at: datetime,
+    stored_at: datetime,
+    unreadable: Reason | None,
+    used_before: UsedBefore | None,
+    capture: Reason | Unsure | None = None,
 ) -> Verdict:
     """The verdict on an upload that reached storage at `stored_at`.
 
     `unreadable` says what is wrong with the file; `used_before`, whether a former proof is the very same file, or shows
-    the same picture.
+    the same picture; `capture`, what `check_capture` found, where the challenge asks for it.
     """
     reasons: list[Reason] = []
     if stored_at > closes_at + UPLOAD_LIFE:
@@ -262,7 +345,12 @@ def decide(
     elif used_before == "picture":
         detail = "This photo shows the same picture as a proof before it. Take a new one."
         reasons.append(Reason(code="duplicate_image", detail=detail))
-    return Verdict("rejected" if reasons else "accepted", reasons)
+    doubts: list[Reason] = []
+    if isinstance(capture, Unsure):
+        doubts.append(capture.reason)
+    elif capture is not None:
+        reasons.append(capture)
+    return Verdict("rejected" if reasons else DOUBTED if doubts else "accepted", reasons, doubts)
 
 
 def _invalid(pointer: str, message: str) -> Invalid:

@@ -55,7 +55,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("/proof/max_bytes", 10**30, "It must be 10485760 or less."),
     ("/proof/types/0", ["image/gif"], "It must be 'image/jpeg', 'image/png' or 'image/webp'."),
     ("/anti_cheat/overlay", True, NOT_ENFORCED),
-    ("/anti_cheat/exif_required", "yes", NOT_ENFORCED),
+    ("/anti_cheat/exif_required", "perhaps", "It must be true or false."),
     ("/anti_cheat/phash_check", "maybe", "It must be true or false."),
     ("/scoring/points", -1, "It must be 0 or more."),
     ("/reminders/before_close_minutes", 0, "It must be 1 or more."),

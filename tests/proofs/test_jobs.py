@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import boto3
 import psycopg
 import pytest
 from PIL import Image
+from PIL.ExifTags import GPS, IFD, Base
 
 from chally import clock
 from proofs import jobs, storage
@@ -44,12 +46,15 @@ class Club:
     sequence: int = 0
     keys: dict[str, str] = field(default_factory=dict)
 
-    def ask(self, who: Client, data: bytes, content_type: str = "image/jpeg", challenge: str | None = None) -> str:
+    def ask(
+        self, who: Client, data: bytes, content_type: str = "image/jpeg", challenge: str | None = None, **more: Any
+    ) -> str:
         """Ask to send `data`; the proof's id."""
         body = {
             "content_type": content_type,
             "content_length": len(data),
             "sha256": hashlib.sha256(data).hexdigest(),
+            **more,
         }
         answer = who.post(f"/v1/challenges/{challenge or self.id}/proofs", body)
         assert answer.status == 201, answer.text
@@ -293,6 +298,99 @@ class TestDuplicates:
         there.send(there.kari, PHOTO)
         assert codes(there.send(there.miro, PHOTO)) == ("rejected", ["duplicate_image"])
         assert codes(there.send(there.miro, self.COPIES["re-encoded"])) == ("accepted", [])
+
+
+def taken(when: datetime, seed: int = 1, *, zone: str | None = None) -> bytes:
+    """A photo that says it was taken then, with the offset that `zone` had, or with none and the wall clock of UTC."""
+    wall = when.astimezone(ZoneInfo(zone or "UTC"))
+    exif = Image.Exif()
+    offset = {Base.OffsetTimeOriginal: f"{wall:%:z}"} if zone else {}
+    exif[IFD.Exif] = {Base.DateTimeOriginal: f"{wall:%Y:%m:%d %H:%M:%S}"} | offset
+    return encoded(picture(seed, SIZE), exif=exif)
+
+
+NOON = {"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "opens": "12:00", "closes": "12:30"}
+
+
+class TestExifRequired:
+    REQUIRED = {"exif_required": True}
+
+    def test_a_time_in_the_window(self, club: Callable[..., Club]) -> None:
+        there = club(anti_cheat=self.REQUIRED)
+        assert codes(there.send(there.kari, taken(clock.now(), zone="America/Lima"))) == ("accepted", [])
+        assert there.accepted(there.kari) == 1
+
+    def test_a_time_outside_of_it(self, club: Callable[..., Club]) -> None:
+        there = club(anti_cheat=self.REQUIRED)
+        proof = there.send(there.kari, taken(clock.now() - timedelta(days=3), zone="Europe/Oslo"))
+        assert codes(proof) == ("rejected", ["exif_time_mismatch"])
+        assert "Europe/Oslo" in proof["reasons"][0]["detail"]
+        assert there.accepted(there.kari) == 0
+
+    def test_no_time(self, club: Callable[..., Club]) -> None:
+        there = club(anti_cheat=self.REQUIRED)
+        assert codes(there.send(there.kari, PHOTO)) == ("rejected", ["exif_missing"])
+        assert codes(there.send(there.kari, TEXT)) == ("rejected", ["not_an_image"])
+
+    def test_a_claim_by_the_client_is_no_evidence(self, club: Callable[..., Club]) -> None:
+        there = club(anti_cheat=self.REQUIRED)
+        proof_id = there.ask(there.kari, PHOTO, captured_at=clock.now().isoformat())
+        assert decide(there.put(proof_id, PHOTO)) == []
+        assert codes(there.proof(proof_id)) == ("rejected", ["exif_missing"])
+
+    def test_without_an_offset_the_participants_clock_counts(
+        self, club: Callable[..., Club], at: Callable[[datetime], None]
+    ) -> None:
+        """Noon of the same day, by the wall clock: in the window in Oslo and Tokyo, each by their own."""
+        there = club(anti_cheat=self.REQUIRED)
+        for who, zone, seed in ((there.kari, "Europe/Oslo", 1), (there.miro, "Asia/Tokyo", 2)):
+            noon = (clock.now() + timedelta(days=2)).astimezone(ZoneInfo(zone)).replace(hour=12, minute=0)
+            at(noon.astimezone(UTC))
+            photo = taken(noon.replace(tzinfo=UTC), seed)
+            assert codes(there.send(who, photo)) == ("accepted", [])
+
+    def test_by_the_challenges_clock_the_participants_still_counts(
+        self, club: Callable[..., Club], at: Callable[[datetime], None]
+    ) -> None:
+        """The window is of Berlin's noon; Miro's camera in Tokyo then shows seven or eight in the evening."""
+        there = club(anti_cheat=self.REQUIRED, schedule=NOON | {"scope": "challenge_tz"})
+        noon = (clock.now() + timedelta(days=2)).astimezone(ZoneInfo("Europe/Berlin")).replace(hour=12, minute=10)
+        at(noon.astimezone(UTC))
+        in_berlin, in_tokyo = (each.replace(tzinfo=UTC) for each in (noon, noon.astimezone(ZoneInfo("Asia/Tokyo"))))
+        assert codes(there.send(there.miro, taken(in_berlin))) == ("rejected", ["exif_time_mismatch"])
+        assert codes(there.send(there.miro, taken(in_tokyo))) == ("accepted", [])
+
+    def test_who_moves_meanwhile_is_held_to_the_zone_of_the_window(
+        self, club: Callable[..., Club], at: Callable[[datetime], None]
+    ) -> None:
+        """Otherwise another zone would put any photo into the window."""
+        there = club(anti_cheat=self.REQUIRED, schedule=NOON)
+        noon = (clock.now() + timedelta(days=2)).astimezone(ZoneInfo("Europe/Oslo")).replace(hour=12, minute=10)
+        at(noon.astimezone(UTC))
+        code = there.owner.get(f"/v1/challenges/{there.id}").json["invite_code"]
+        early, now = noon.replace(hour=4, tzinfo=UTC), noon.replace(tzinfo=UTC)
+        asked = [there.ask(there.kari, taken(early)), there.ask(there.kari, taken(now, 2))]
+        assert there.kari.post(f"/v1/challenges/{code}/join", {"timezone": "America/New_York"}).status == 200
+        for proof_id, photo in zip(asked, (taken(early), taken(now, 2)), strict=True):
+            assert decide(there.put(proof_id, photo)) == []
+        assert [codes(there.proof(proof_id)) for proof_id in asked] == [
+            ("rejected", ["exif_time_mismatch"]),
+            ("accepted", []),
+        ]
+
+    def test_where_it_is_not_asked_for_nothing_is_read(self, club: Callable[..., Club]) -> None:
+        there = club()
+        assert codes(there.send(there.kari, taken(clock.now() - timedelta(days=900)))) == ("accepted", [])
+
+    def test_nothing_of_the_place_is_logged_or_answered(
+        self, club: Callable[..., Club], logs: Callable[[], str]
+    ) -> None:
+        there = club(anti_cheat=self.REQUIRED)
+        exif = Image.Exif()
+        exif[IFD.GPSInfo] = {GPS.GPSLatitudeRef: "N", GPS.GPSMapDatum: "DATUM-OF-A-PLACE"}
+        proof = there.send(there.kari, encoded(PICTURE, exif=exif))
+        assert codes(proof) == ("rejected", ["exif_missing"])
+        assert "DATUM-OF-A-PLACE" not in logs() + json.dumps(proof)
 
 
 class TestReplaced:

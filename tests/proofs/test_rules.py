@@ -1,12 +1,13 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from challenges.language import PhotoProof
 from chally.errors import Invalid
 from proofs import rules
-from proofs.rules import Reason
+from proofs.rules import Captured, Reason, Unsure
 
 OPENS = datetime(2026, 11, 20, 5, 0, tzinfo=UTC)
 CLOSES = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
@@ -131,3 +132,115 @@ class TestDecide:
         late = CLOSES + timedelta(hours=1)
         assert self.verdict(late, self.UNREADABLE) == ("rejected", ["outside_window", "not_an_image"])
         assert self.verdict(late, used_before="file") == ("rejected", ["outside_window", "duplicate_image"])
+
+    def test_a_photo_that_was_not_taken_in_the_window(self) -> None:
+        reason = Reason(code="exif_missing", detail="This photo does not say when it was taken.")
+        verdict = rules.decide(closes_at=CLOSES, stored_at=CLOSES, unreadable=None, used_before="file", capture=reason)
+        assert [each["code"] for each in verdict.reasons] == ["duplicate_image", "exif_missing"]
+        assert verdict.doubts == []
+
+    def test_a_doubt_does_not_reject_but_is_kept(self) -> None:
+        reason = Reason(code="exif_time_mismatch", detail="This photo says that it was taken at another time.")
+        verdict = rules.decide(
+            closes_at=CLOSES, stored_at=CLOSES, unreadable=None, used_before=None, capture=Unsure(reason)
+        )
+        assert (verdict.status, verdict.reasons, verdict.doubts) == (rules.DOUBTED, [], [reason])
+
+
+OSLO, APIA, KATHMANDU = ZoneInfo("Europe/Oslo"), ZoneInfo("Pacific/Apia"), ZoneInfo("Asia/Kathmandu")
+
+
+def taken(wall: str, offset: float | None = None) -> Captured:
+    return Captured(datetime.fromisoformat(wall), None if offset is None else timedelta(hours=offset))
+
+
+class TestCheckCapture:
+    """The window is from 5:00 to 8:00 UTC on 20 November 2026: from 6 to 9 in Oslo."""
+
+    @staticmethod
+    def check(captured: Captured | None, zone: ZoneInfo = OSLO) -> str | None:
+        found = rules.check_capture(captured, OPENS, CLOSES, zone)
+        if isinstance(found, Unsure):
+            assert found.reason["code"] == "exif_time_mismatch"
+            return "unsure"
+        return found and found["code"]
+
+    def test_no_time(self) -> None:
+        assert self.check(None) == "exif_missing"
+
+    @pytest.mark.parametrize(
+        ("wall", "offset"),
+        [
+            ("2026-11-20T06:00:00", 1),
+            ("2026-11-20T08:59:59", 1),
+            ("2026-11-20T14:30:00", 9),  # in Tokyo, whatever the participant's zone
+            ("2026-11-19T20:30:00", -9.5),
+            ("2026-11-20T10:45:00", 5.75),
+            ("2026-11-20T05:55:00", 1),  # a camera's clock may be five minutes off
+            ("2026-11-20T09:04:59", 1),
+        ],
+    )
+    def test_with_an_offset_inside(self, wall: str, offset: float) -> None:
+        assert self.check(taken(wall, offset)) is None
+
+    @pytest.mark.parametrize(
+        ("wall", "offset"),
+        [
+            ("2026-11-20T05:54:59", 1),
+            ("2026-11-20T09:05:00", 1),
+            ("2026-11-20T07:30:00", 9),  # in the window by the participant's clock, but not by the camera's
+            ("2026-11-19T07:30:00", 1),
+            ("2025-11-20T07:30:00", 1),
+        ],
+    )
+    def test_with_an_offset_outside_there_is_no_doubt(self, wall: str, offset: float) -> None:
+        assert self.check(taken(wall, offset)) == "exif_time_mismatch"
+
+    @pytest.mark.parametrize(
+        ("wall", "zone"),
+        [
+            ("2026-11-20T06:00:00", OSLO),
+            ("2026-11-20T08:59:59", OSLO),
+            ("2026-11-20T18:00:00", APIA),
+            ("2026-11-20T10:45:00", KATHMANDU),
+        ],
+    )
+    def test_without_an_offset_inside_by_the_participants_clock(self, wall: str, zone: ZoneInfo) -> None:
+        assert self.check(taken(wall), zone) is None
+
+    @pytest.mark.parametrize(
+        "wall",
+        ["2026-11-20T05:59:59", "2026-11-20T03:00:00", "2026-11-20T09:00:00", "2026-11-20T11:59:59"],
+    )
+    def test_without_an_offset_a_zone_nearby_would_explain_it(self, wall: str) -> None:
+        assert self.check(taken(wall)) == "unsure"
+
+    @pytest.mark.parametrize(
+        "wall", ["2026-11-20T02:59:59", "2026-11-20T12:00:00", "2026-11-19T07:00:00", "2099-11-20T07:00:00"]
+    )
+    def test_without_an_offset_too_far(self, wall: str) -> None:
+        assert self.check(taken(wall)) == "exif_time_mismatch"
+
+    @pytest.mark.parametrize(
+        "opens", [datetime(2026, 10, 25, 0, 30, tzinfo=UTC), datetime(2026, 10, 25, 1, 30, tzinfo=UTC)]
+    )
+    def test_a_time_that_came_twice_may_be_either(self, opens: datetime) -> None:
+        """In Oslo 2:40 came at 0:40 and at 1:40 UTC."""
+        closes = opens + timedelta(minutes=20)
+        assert rules.check_capture(taken("2026-10-25T02:40:00"), opens, closes, OSLO) is None
+
+    @pytest.mark.parametrize(
+        "opens", [datetime(2026, 3, 29, 0, 30, tzinfo=UTC), datetime(2026, 3, 29, 1, 30, tzinfo=UTC)]
+    )
+    def test_a_time_that_never_was_is_of_a_clock_not_yet_changed(self, opens: datetime) -> None:
+        """In Oslo clocks went from 2 to 3: 2:40 by a clock of winter is 1:40 UTC, by one of summer 0:40."""
+        closes = opens + timedelta(minutes=20)
+        assert rules.check_capture(taken("2026-03-29T02:40:00"), opens, closes, OSLO) is None
+
+    def test_says_both_times_by_the_persons_clock(self) -> None:
+        reason = rules.check_capture(taken("2026-11-19T23:30:00", -9), OPENS, CLOSES, OSLO)
+        assert isinstance(reason, dict)
+        assert reason["detail"] == (
+            "This photo says that it was taken at 09:30 on 2026-11-20, but your window was from 06:00 on 2026-11-20"
+            " to 09:00 on 2026-11-20 (Europe/Oslo)."
+        )

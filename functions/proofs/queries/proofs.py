@@ -56,14 +56,19 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A proof whose upload is in storage and waits for its verdict, with its challenge's rules."""
+    """A proof whose upload is in storage and waits for its verdict, with its challenge's rules.
+
+    `timezone`: the one that its participant's clocks show.
+    """
 
     id: UUID
     challenge_id: UUID
     participant_id: UUID
     user_id: UUID
     local_date: date
+    opens_at: datetime
     closes_at: datetime
+    timezone: str
     content_type: str
     rules: dict[str, Any]
 
@@ -285,9 +290,17 @@ def take(tx: Tx, object_key: str, sequencer: str) -> Arrival | None:
         f"""
         update proofs.proofs p
         set status = case p.status when 'awaiting_upload' then 'processing' else p.status end
-        from challenges.challenges c
-        where p.object_key = %(object_key)s and c.id = p.challenge_id and {_UNDECIDED}
-        returning p.id, p.challenge_id, p.participant_id, p.user_id, p.local_date, p.closes_at, p.content_type, c.rules
+        from challenges.challenges c, challenges.participants a
+        where p.object_key = %(object_key)s and c.id = p.challenge_id and a.id = p.participant_id and {_UNDECIDED}
+        returning p.id, p.challenge_id, c.title, c.owner_id, p.participant_id, p.user_id, p.local_date, p.opens_at,
+            p.closes_at, p.content_type, c.rules,
+            -- who changes their zone keeps the old one for windows that had opened, and has them stored; a window by
+            -- the challenge's clocks does not tell the participant's
+            coalesce((
+                select w.timezone from challenges.windows w
+                where w.participant_id = p.participant_id and w.local_date = p.local_date
+                  and c.rules #>> '{{schedule,scope}}' is distinct from 'challenge_tz'
+            ), a.timezone) as timezone
         """,
         {"object_key": object_key, "sequencer": sequencer},
         row=Arrival,

@@ -1,0 +1,165 @@
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from PIL.ExifTags import GPS, IFD, Base
+
+from proofs import metadata
+from proofs.rules import Captured
+from tests import corpora
+from tests.factories import encoded, picture
+
+TIME = "2026:11:20 06:45:10"
+WALL = datetime.fromisoformat("2026-11-20T06:45:10")
+FORMATS = [("JPEG", "image/jpeg"), ("PNG", "image/png"), ("WEBP", "image/webp")]
+
+
+def photo(exposure: Mapping[Base, Any], *, file_format: str = "JPEG", **basic: Any) -> bytes:
+    """A picture with these values in the directory of EXIF, and those in the basic one."""
+    exif = Image.Exif()
+    for name, value in basic.items():
+        exif[Base[name]] = value
+    exif[IFD.Exif] = dict(exposure)
+    return encoded(picture(5, (64, 48)), file_format=file_format, exif=exif)
+
+
+class TestCaptured:
+    @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS)
+    def test_in_each_format(self, file_format: str, declared_type: str) -> None:
+        exposure = {Base.DateTimeOriginal: TIME, Base.OffsetTimeOriginal: "+01:00", Base.SubsecTimeOriginal: "987"}
+        data = photo(exposure, file_format=file_format)
+        assert metadata.captured(data, declared_type) == Captured(WALL, timedelta(hours=1))
+        assert metadata.captured(encoded(picture(5, (64, 48)), file_format=file_format), declared_type) is None
+
+    def test_digitized_where_there_is_no_original(self) -> None:
+        exposure = {Base.DateTimeDigitized: TIME, Base.OffsetTimeDigitized: "-09:30"}
+        assert metadata.captured(photo(exposure), "image/jpeg") == Captured(WALL, timedelta(hours=-9.5))
+        exposure |= {Base.DateTimeOriginal: "2026:11:20 06:40:00"}
+        assert metadata.captured(photo(exposure), "image/jpeg") == Captured(WALL.replace(minute=40, second=0), None)
+
+    def test_the_time_of_editing_is_none_of_capture(self) -> None:
+        assert metadata.captured(photo({Base.OffsetTime: "+01:00"}, DateTime=TIME), "image/jpeg") is None
+
+    def test_broken_exif(self) -> None:
+        for exif in (b"", b"Exif\0\0II*\0" + b"\xff" * 60, b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0"):
+            assert metadata.captured(encoded(picture(5, (64, 48)), exif=exif), "image/jpeg") is None
+
+
+class TestMoment:
+    @pytest.mark.parametrize(
+        "time",
+        [
+            TIME,
+            TIME + "\0",
+            b"2026:11:20 06:45:10\0",
+            "2026-11-20T06:45:10",
+            "2026/11/20 06:45:10",
+            TIME + ".5",
+            " " + TIME,
+        ],
+    )
+    def test_spellings(self, time: object) -> None:
+        assert metadata.moment(time) == Captured(WALL, None)
+
+    @pytest.mark.parametrize(
+        "time",
+        [
+            *("", "\0" * 20, " " * 19, "    :  :     :  :  ", "0000:00:00 00:00:00", "2102:11:20 06:45:10"),
+            *("1970:01:01 00:00:00", "2026:13:01 00:00:00", "2026:02:30 06:45:10", "2026:11:20 24:00:00"),
+            *("2026:11:20", "20 November 2026", "٢٠٢٦:11:20 06:45:10", TIME[:-1], "2026:11:20 06:45:99"),
+            *(None, 20261120, 1.5, (2026, 11, 20), [TIME], {0: TIME}, b"\xff\xfe", True, WALL),
+        ],
+    )
+    def test_garbage(self, time: object) -> None:
+        assert metadata.moment(time) is None
+
+    @pytest.mark.parametrize(
+        ("offset", "hours"),
+        [
+            *(("+02:00", 2), ("-09:30", -9.5), ("+05:45", 5.75), ("Z", 0), ("+00:00", 0), ("+14:00", 14)),
+            *(("+0200", 2), ("+02", 2), ("+2:00", 2), ("UTC+2", 2), ("gmt -3:00", -3), ("+02:00\0", 2)),
+            *((b"+02:00\0", 2), ("utc", 0)),
+        ],
+    )
+    def test_offsets(self, offset: object, hours: float) -> None:
+        assert metadata.moment(TIME, offset) == Captured(WALL, timedelta(hours=hours))
+
+    @pytest.mark.parametrize(
+        "offset", ["", "   :  ", "+25:00", "-13:00", "+02:60", "02:00", "Europe/Oslo", None, 2, (2, 0), b"\xff", "++2"]
+    )
+    def test_an_offset_that_is_none(self, offset: object) -> None:
+        assert metadata.moment(TIME, offset) == Captured(WALL, None)
+
+    def test_an_offset_behind_the_time(self) -> None:
+        assert metadata.moment(TIME + "+02:00") == Captured(WALL, timedelta(hours=2))
+        assert metadata.moment("2026-11-20T06:45:10.123Z", "+03:00") == Captured(WALL, timedelta(hours=3))
+
+
+class TestShareable:
+    PRIVATE = {
+        Base.MakerNote: b"MAKER-NOTE",
+        Base.UserComment: b"ASCII\0\0\0COMMENT",
+        Base.BodySerialNumber: "SERIAL",
+        Base.CameraOwnerName: "OWNER",
+        Base.ImageUniqueID: "UNIQUE",
+    }
+
+    def test_how_it_was_taken_and_nothing_of_where_and_by_whom(self) -> None:
+        exif = Image.Exif()
+        exif[Base.Make], exif[Base.Artist], exif[Base.Orientation] = "Camera", "ARTIST", 6
+        exif[IFD.Exif] = {Base.DateTimeOriginal: TIME, Base.FNumber: 2.8, Base.ColorSpace: 65535} | self.PRIVATE
+        exif[IFD.GPSInfo] = {GPS.GPSLatitudeRef: "N", GPS.GPSLatitude: (59.0, 54.0, 50.0), GPS.GPSMapDatum: "PLACE"}
+        image = Image.new("RGB", (8, 8))
+        image.info["exif"] = exif.tobytes()
+        written = metadata.shareable(image)
+        for word in (b"MAKER", b"COMMENT", b"SERIAL", b"OWNER", b"UNIQUE", b"ARTIST", b"PLACE"):
+            assert word not in written
+        kept = Image.Exif()
+        kept.load(written)
+        assert kept[Base.Make] == "Camera"
+        assert kept[Base.Orientation] == 1
+        assert IFD.GPSInfo not in kept
+        exposure = kept.get_ifd(IFD.Exif)
+        assert set(exposure) == {Base.DateTimeOriginal, Base.FNumber, Base.ColorSpace}
+        assert (exposure[Base.DateTimeOriginal], float(exposure[Base.FNumber])) == (TIME, 2.8)
+
+    def test_long_values_are_left_out(self) -> None:
+        image = Image.new("RGB", (8, 8))
+        exif = Image.Exif()
+        exif[Base.ImageDescription], exif[Base.Model] = "x" * 60_000, "Model"
+        image.info["exif"] = exif.tobytes()
+        kept = Image.Exif()
+        kept.load(metadata.shareable(image))
+        assert (kept.get(Base.ImageDescription), kept[Base.Model]) == (None, "Model")
+
+
+@corpora.needed
+class TestRealPhotos:
+    # Read off the files' bytes, octet by octet from their TIFF headers, without Pillow.
+    TAKEN = {
+        "Canon_40D": "2008-05-30T15:56:01",  # DateTime says 2008-07-31, when GIMP saved it
+        "DSCN0010": "2008-10-22T16:28:39",
+        "DSCN0021": "2008-10-22T16:38:20",
+        "Reconyx_HC500_Hyperfire": None,  # only in its maker's notes
+        "canon-ixus": "2001-06-09T15:17:32",
+        "iphone_hdr_NO": "2015-04-10T20:12:23",
+        "jolla": "2014-09-21T16:00:56",
+        "landscape_1": None,
+        "landscape_6": None,
+        "nikon-e950": "2001-04-06T11:51:40",
+        "sony-cybershot": "2000-09-30T10:59:45",
+    }
+
+    @pytest.mark.parametrize("path", corpora.files("photos/*.jpg"), ids=lambda path: path.stem)
+    def test_when_it_was_taken(self, path: Path) -> None:
+        """None of these old files tells its offset."""
+        time = self.TAKEN[path.stem]
+        expected = Captured(datetime.fromisoformat(time), None) if time else None
+        assert metadata.captured(path.read_bytes(), "image/jpeg") == expected
+
+    @pytest.mark.parametrize("path", corpora.files("invalid/*"), ids=lambda path: path.stem)
+    def test_invalid_metadata_tell_nothing(self, path: Path) -> None:
+        assert metadata.captured(path.read_bytes(), "image/jpeg") is None
