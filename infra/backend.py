@@ -13,6 +13,7 @@ from infra.database import Database, LocalDatabase, RdsDatabase
 from infra.function import House
 from infra.gateway import Gateway
 from infra.identity import Identity
+from infra.malware import MalwareProtection
 from infra.migrations import Migrations
 from infra.monitoring import Monitoring
 from infra.network import Network
@@ -51,6 +52,8 @@ class Backend(Stack):
                 database = RdsDatabase(self, "Database", settings=settings, size=size, network=network)
         gateway = Gateway(self, "Gateway", settings=settings)
         storage = Storage(self, "Storage", settings=settings)
+        if settings.malware_scanner == "guardduty":
+            MalwareProtection(self, "MalwareProtection", uploads=storage.uploads)
         failures = DeadLetters(self, "Failures", settings=settings)
         scheduler = iam.Role(
             self,
@@ -132,7 +135,7 @@ class Backend(Stack):
             when={"StringLike": {"s3:prefix": [f"{UPLOADS}*", f"{EXPORTS}*"]}},
         )
         storage.admit(proofs.routes, "s3:PutObject")
-        storage.admit(proofs.verdicts, "s3:GetObject", "s3:GetObjectVersion")
+        storage.admit(proofs.verdicts, "s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion")
         # without it S3 answers 403, not 404, for an upload that was deleted meanwhile, which is no failure of ours
         for reader in (proofs.verdicts, identity.exports):
             reader.allow("s3:ListBucket", on=[storage.uploads.bucket_arn])

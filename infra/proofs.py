@@ -19,6 +19,10 @@ class Proofs(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         environment = {"CHALLY_OUTBOX_QUEUE_URL": outbox.url, "CHALLY_UPLOADS_BUCKET": uploads.bucket_name}
+        settings = house.settings
+        scanner = {"CHALLY_MALWARE_SCANNER": settings.malware_scanner}
+        if settings.clamd_url:
+            scanner["CHALLY_CLAMD_URL"] = settings.clamd_url
         self.routes = Function(
             self,
             "Routes",
@@ -38,9 +42,12 @@ class Proofs(Construct):
             # it should take half a second
             timeout=Duration.seconds(60),
             layers=["imaging"],
-            environment=environment,
+            environment=environment | scanner,
         )
-        self.verdicts_queue = WorkQueue(self, "VerdictsQueue", worker=self.verdicts)
+        # every six minutes for over an hour: so long a virus scanner may be away before somebody must mend it and send
+        # the dead letters again
+        self.verdicts_queue = WorkQueue(self, "VerdictsQueue", worker=self.verdicts, attempts=12)
+        to_verdicts = targets.SqsQueue(self.verdicts_queue.queue, dead_letter_queue=self.verdicts_queue.dead_letters)
         events.Rule(
             self,
             "Uploaded",
@@ -52,5 +59,21 @@ class Proofs(Construct):
                     "object": {"key": [{"prefix": UPLOADS}]},
                 },
             ),
-            targets=[targets.SqsQueue(self.verdicts_queue.queue, dead_letter_queue=self.verdicts_queue.dead_letters)],
+            targets=[to_verdicts],
         )
+        if settings.malware_scanner == "guardduty":
+            events.Rule(
+                self,
+                "Scanned",
+                event_pattern=events.EventPattern(
+                    source=["aws.guardduty"],
+                    detail_type=["GuardDuty Malware Protection Object Scan Result"],
+                    detail={
+                        "s3ObjectDetails": {
+                            "bucketName": [uploads.bucket_name],
+                            "objectKey": [{"prefix": UPLOADS}],
+                        }
+                    },
+                ),
+                targets=[to_verdicts],
+            )

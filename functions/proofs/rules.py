@@ -10,7 +10,7 @@ from chally.errors import AppError, FieldError, Invalid
 
 Status = Literal["awaiting_upload", "processing", "accepted", "rejected", "needs_review", "replaced"]
 ShownStatus = Literal["awaiting_upload", "processing", "accepted", "rejected", "needs_review", "replaced", "expired"]
-ReasonCode = Literal["not_an_image", "too_large", "type_mismatch", "duplicate_image", "outside_window"]
+ReasonCode = Literal["not_an_image", "too_large", "type_mismatch", "malware", "duplicate_image", "outside_window"]
 UsedBefore = Literal["file", "picture"]
 
 # An upload may begin this long after it was asked for, and so may reach storage this long after its window closed.
@@ -103,6 +103,12 @@ def shown_status(status: Status, created_at: datetime, now: datetime) -> ShownSt
 def too_large(max_bytes: int) -> Reason:
     """For a file that is larger than the challenge allows, whatever was announced."""
     return Reason(code="too_large", detail=f"This challenge takes files of at most {max_bytes} bytes.")
+
+
+def infected(signature: str) -> Verdict:
+    """The verdict on a file that the virus scanner recognised; nothing else about it matters."""
+    detail = f"The virus scanner found {signature} in this file. We have deleted it: take a new photo and send that."
+    return Verdict("rejected", [Reason(code="malware", detail=detail)])
 
 
 def comparable(quality: int) -> bool:
