@@ -43,6 +43,7 @@ MAY = {
         SEND,
         ("s3:GetObject", UPLOADS),
         ("s3:GetObjectVersion", UPLOADS),
+        ("s3:DeleteObjectVersion", UPLOADS),
         ("s3:ListBucket", "Storage/Uploads.Arn"),
     }
     | {(action, VERDICTS) for action in CONSUME},
@@ -134,6 +135,25 @@ class TestEverybodyElse:
             ("rds-db:connect", f"{instance}/chally_app"),
             ("rds-db:connect", f"{instance}/chally_system"),
         }
+
+    def test_guardduty_reads_uploads_and_keeps_its_own_rule(self, aws: Template) -> None:
+        rules = "arn:<AWS::Partition>:events:<AWS::Region>:<AWS::AccountId>:rule/"
+        rules += "DO-NOT-DELETE-AmazonGuardDutyMalwareProtectionS3*"
+        bucket = "Storage/Uploads.Arn"
+        guardduty = "malware-protection-plan.guardduty.amazonaws.com"
+        role = "MalwareProtection/Role"
+        assert aws.allowed(role) == {
+            ("s3:GetObject", UPLOADS),
+            ("s3:GetObjectVersion", UPLOADS),
+            ("s3:PutObject", f"{bucket}/malware-protection-resource-validation-object"),
+            *((f"s3:{action}", bucket) for action in ("ListBucket", "GetBucketNotification", "PutBucketNotification")),
+            *((f"events:{action}Rule", rules) for action in ("Put", "Delete", "Describe")),
+            *((f"events:{action}", rules) for action in ("PutTargets", "RemoveTargets", "ListTargetsByRule")),
+        }
+        (own,) = [s for s in aws.statements(role) if "events:PutRule" in many(s["Action"])]
+        assert own["Condition"] == {"StringLike": {"events:ManagedBy": guardduty}}
+        trusted = aws.properties("AWS::IAM::Role")[role]["AssumeRolePolicyDocument"]["Statement"]
+        assert [statement["Principal"] for statement in trusted] == [{"Service": guardduty}]
 
     def test_the_scheduler_invokes_the_scheduled_aliases(self, template: Template) -> None:
         assert template.allowed("Scheduler") == {
