@@ -13,6 +13,7 @@ from infra.database import Database, LocalDatabase, RdsDatabase
 from infra.function import House
 from infra.gateway import Gateway
 from infra.identity import Identity
+from infra.malware import MalwareProtection
 from infra.migrations import Migrations
 from infra.monitoring import Monitoring
 from infra.network import Network
@@ -20,7 +21,7 @@ from infra.notifications import Notifications
 from infra.proofs import Proofs
 from infra.queues import DeadLetters
 from infra.settings import DatabaseInstance, DatabaseUrls, Settings
-from infra.storage import EXPORTS, UPLOADS, Storage
+from infra.storage import EXPORTS, PICTURES, UPLOADS, Storage
 from infra.system import System
 
 NOT_CODE = ["**/__pycache__", "**/*.pyc"]
@@ -51,6 +52,8 @@ class Backend(Stack):
                 database = RdsDatabase(self, "Database", settings=settings, size=size, network=network)
         gateway = Gateway(self, "Gateway", settings=settings)
         storage = Storage(self, "Storage", settings=settings)
+        if settings.malware_scanner == "guardduty":
+            MalwareProtection(self, "MalwareProtection", uploads=storage.uploads)
         failures = DeadLetters(self, "Failures", settings=settings)
         scheduler = iam.Role(
             self,
@@ -106,6 +109,7 @@ class Backend(Stack):
         database.admit(challenges.nightly, "chally_system")
         database.admit(proofs.routes, "chally_app", "chally_system")
         database.admit(proofs.verdicts, "chally_system")
+        database.admit(proofs.removals, "chally_system")
         database.admit(notifications.reminders, "chally_system")
         database.admit(notifications.outbox, "chally_system")
         database.admit(system.routes, "chally_app")
@@ -123,22 +127,30 @@ class Backend(Stack):
         )
         storage.admit(identity.routes, "s3:GetObject", under=EXPORTS)
         storage.admit(identity.exports, "s3:GetObject")
+        storage.admit(identity.exports, "s3:GetObject", under=PICTURES)
         storage.admit(identity.exports, "s3:PutObject", under=EXPORTS)
-        storage.admit(identity.nightly, "s3:DeleteObjectVersion")
-        storage.admit(identity.nightly, "s3:DeleteObjectVersion", under=EXPORTS)
-        identity.nightly.allow(
-            "s3:ListBucketVersions",
-            on=[storage.uploads.bucket_arn],
-            when={"StringLike": {"s3:prefix": [f"{UPLOADS}*", f"{EXPORTS}*"]}},
-        )
+        for eraser, prefixes in (
+            (identity.nightly, (UPLOADS, PICTURES, EXPORTS)),
+            (proofs.removals, (UPLOADS, PICTURES)),
+        ):
+            for prefix in prefixes:
+                storage.admit(eraser, "s3:DeleteObjectVersion", under=prefix)
+            eraser.allow(
+                "s3:ListBucketVersions",
+                on=[storage.uploads.bucket_arn],
+                when={"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}},
+            )
         storage.admit(proofs.routes, "s3:PutObject")
-        storage.admit(proofs.verdicts, "s3:GetObject", "s3:GetObjectVersion")
+        storage.admit(proofs.routes, "s3:GetObject", under=PICTURES)
+        storage.admit(proofs.verdicts, "s3:PutObject", under=PICTURES)
+        storage.admit(proofs.verdicts, "s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion")
         # without it S3 answers 403, not 404, for an upload that was deleted meanwhile, which is no failure of ours
         for reader in (proofs.verdicts, identity.exports):
             reader.allow("s3:ListBucket", on=[storage.uploads.bucket_arn])
         notifications.outbox.allow("ses:SendEmail", on=[notifications.sender_arn])
         nights = (identity.keys, identity.nightly, challenges.nightly)
-        scheduled = (*nights, identity.exports, challenges.windows, notifications.reminders, notifications.outbox)
+        often = (identity.exports, challenges.windows, proofs.removals, notifications.reminders, notifications.outbox)
+        scheduled = (*nights, *often)
         for job in scheduled:
             job.allow("sqs:SendMessage", on=[failures.queue_arn])
         scheduler.add_to_policy(
@@ -161,6 +173,7 @@ class Backend(Stack):
             "ChallengeNightly": challenges.nightly,
             "Proofs": proofs.routes,
             "ProofVerdicts": proofs.verdicts,
+            "ProofRemovals": proofs.removals,
             "Reminders": notifications.reminders,
             "Outbox": notifications.outbox,
             "System": system.routes,

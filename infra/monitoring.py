@@ -48,6 +48,7 @@ class Monitoring(Construct):
         self._watch_queues(queues, failures)
         self._watch_database(database)
         self._watch_keys()
+        self._watch_malware()
 
     def _watch_api(self, api: apigwv2.HttpApi) -> None:
         requests = api.metric_count(period=PERIOD, statistic="Sum")
@@ -129,6 +130,27 @@ class Monitoring(Construct):
         # of this one silence is news: a job that has not run for two days lets the key grow old
         self._alarm("SigningKeyAge", age, over=100, advice=advice, periods=2, silence_is_well=False)
         self._graph("Signing key", [age], [])
+
+    def _watch_malware(self) -> None:
+        found, awaited = (
+            cloudwatch.Metric(
+                namespace=self._namespace,
+                metric_name=name,
+                dimensions_map={"service": "proofs"},
+                period=PERIOD,
+                statistic="Maximum",
+            )
+            for name in ("MalwareFound", "ScanAwaited")
+        )
+        advice = "Malware was uploaded, and deleted: proof-verdicts logged which (“malware”). Whose is it, and again?"
+        self._alarm("MalwareFound", found, over=0, advice=advice)
+        advice = "A proof has waited for its scan for a quarter of an hour: is the protection plan active, is its role "
+        advice += (
+            "allowed to read? proof-verdicts logged what was “not scanned”, and why: mend it, and have that scanned "
+        )
+        advice += "again (aws guardduty send-object-malware-scan)."
+        self._alarm("ScanAwaited", awaited, over=900, advice=advice)
+        self._graph("Malware", [found], [awaited])
 
     def _alarm(
         self,

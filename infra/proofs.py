@@ -12,13 +12,19 @@ from infra.storage import UPLOADS
 
 
 class Proofs(Construct):
-    """`routes` answers HTTP and pre-signs uploads; `verdicts` decides on each upload that S3 announces."""
+    """`routes` answers HTTP and pre-signs uploads; `verdicts` decides on each upload that S3 announces; `removals`
+    deletes what belonged to proofs that were taken back.
+    """
 
     def __init__(
         self, scope: Construct, construct_id: str, *, house: House, outbox: WorkQueue, uploads: s3.IBucket
     ) -> None:
         super().__init__(scope, construct_id)
         environment = {"CHALLY_OUTBOX_QUEUE_URL": outbox.url, "CHALLY_UPLOADS_BUCKET": uploads.bucket_name}
+        settings = house.settings
+        scanner = {"CHALLY_MALWARE_SCANNER": settings.malware_scanner}
+        if settings.clamd_url:
+            scanner["CHALLY_CLAMD_URL"] = settings.clamd_url
         self.routes = Function(
             self,
             "Routes",
@@ -28,6 +34,17 @@ class Proofs(Construct):
             timeout=Duration.seconds(15),
             environment=environment,
         )
+        self.removals = Function(
+            self,
+            "Removals",
+            house=house,
+            name="proof-removals",
+            handler="proofs.jobs.removals_handler",
+            timeout=Duration.minutes(2),
+            snap_start=False,
+            environment={"CHALLY_UPLOADS_BUCKET": uploads.bucket_name},
+        )
+        self.removals.every(Duration.hours(1))
         self.verdicts = Function(
             self,
             "Verdicts",
@@ -38,9 +55,12 @@ class Proofs(Construct):
             # it should take half a second
             timeout=Duration.seconds(60),
             layers=["imaging"],
-            environment=environment,
+            environment=environment | scanner,
         )
-        self.verdicts_queue = WorkQueue(self, "VerdictsQueue", worker=self.verdicts)
+        # every six minutes for over an hour: so long a virus scanner may be away before somebody must mend it and send
+        # the dead letters again
+        self.verdicts_queue = WorkQueue(self, "VerdictsQueue", worker=self.verdicts, attempts=12)
+        to_verdicts = targets.SqsQueue(self.verdicts_queue.queue, dead_letter_queue=self.verdicts_queue.dead_letters)
         events.Rule(
             self,
             "Uploaded",
@@ -52,5 +72,21 @@ class Proofs(Construct):
                     "object": {"key": [{"prefix": UPLOADS}]},
                 },
             ),
-            targets=[targets.SqsQueue(self.verdicts_queue.queue, dead_letter_queue=self.verdicts_queue.dead_letters)],
+            targets=[to_verdicts],
         )
+        if settings.malware_scanner == "guardduty":
+            events.Rule(
+                self,
+                "Scanned",
+                event_pattern=events.EventPattern(
+                    source=["aws.guardduty"],
+                    detail_type=["GuardDuty Malware Protection Object Scan Result"],
+                    detail={
+                        "s3ObjectDetails": {
+                            "bucketName": [uploads.bucket_name],
+                            "objectKey": [{"prefix": UPLOADS}],
+                        }
+                    },
+                ),
+                targets=[to_verdicts],
+            )

@@ -31,10 +31,11 @@ class DeadLetters(sqs.Queue):
 class WorkQueue(Construct):
     """An SQS queue that one function takes in batches of ten, and the dead letters it leaves.
 
-    The worker answers which messages failed (ReportBatchItemFailures); after five failures a message is a dead letter.
+    The worker answers which messages failed (ReportBatchItemFailures); after so many `attempts` a message is a dead
+    letter.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, worker: Function) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, worker: Function, attempts: int = 5) -> None:
         super().__init__(scope, construct_id)
         settings = worker.house.settings
         self.worker = worker
@@ -47,7 +48,7 @@ class WorkQueue(Construct):
             # six times the worker's timeout, so that a batch that was throttled is not handed out a second time
             # (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html)
             visibility_timeout=Duration.seconds(6 * worker.timeout.to_seconds()),
-            dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=5),
+            dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=attempts),
         )
         lambda_.EventSourceMapping(
             self,

@@ -25,6 +25,7 @@ def _split(value: object) -> object:
 
 
 type Stage = Literal["local", "staging", "prod"]
+type Scanner = Literal["none", "clamd", "guardduty"]
 type Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -44,6 +45,7 @@ class Inputs(BaseSettings):
     relying_party_id: str | None = None
     mail_from: str | None = None
     alarm_email: str | None = None
+    clamd_url: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,9 @@ class Settings:
     """The host name that passkeys are bound to; None: the API's own. Another one is the end of those there are."""
     mail_from: str
     alarm_email: str | None
+    malware_scanner: Scanner
+    clamd_url: str | None
+    """tcp://host:port or unix:///path; the local stage's alone, as no function in AWS reaches anything but AWS."""
     requests_per_second: int
     log_retention: RetentionDays
     removal_policy: RemovalPolicy
@@ -130,6 +135,8 @@ def _local(inputs: Inputs) -> Settings:
             "the local stage needs CHALLY_PUBLIC_URL, CHALLY_DATABASE_APP_URL, CHALLY_DATABASE_SYSTEM_URL and "
             "CHALLY_DATABASE_OWNER_URL: `make up` sets them"
         )
+    if inputs.clamd_url and not inputs.clamd_url.startswith(("tcp://", "unix:///")):
+        raise ValueError(f"CHALLY_CLAMD_URL is tcp://host:port or unix:///path, not {inputs.clamd_url!r}")
     return Settings(
         stage="local",
         version=_version(),
@@ -142,6 +149,8 @@ def _local(inputs: Inputs) -> Settings:
         relying_party_id="localhost",
         mail_from=inputs.mail_from or MAIL_FROM,
         alarm_email=None,
+        malware_scanner="clamd" if inputs.clamd_url else "none",
+        clamd_url=inputs.clamd_url or None,
         requests_per_second=1000,
         log_retention=RetentionDays.ONE_WEEK,
         removal_policy=RemovalPolicy.DESTROY,
@@ -169,6 +178,8 @@ def _staging(inputs: Inputs) -> Settings:
         relying_party_id=_relying_party_id(inputs, "https://staging.chally.example"),
         mail_from=inputs.mail_from or MAIL_FROM,
         alarm_email=inputs.alarm_email,
+        malware_scanner="guardduty",
+        clamd_url=None,
         requests_per_second=100,
         log_retention=RetentionDays.ONE_MONTH,
         removal_policy=RemovalPolicy.DESTROY,
@@ -196,6 +207,8 @@ def _prod(inputs: Inputs) -> Settings:
         relying_party_id=_relying_party_id(inputs, "https://chally.example"),
         mail_from=inputs.mail_from or MAIL_FROM,
         alarm_email=inputs.alarm_email,
+        malware_scanner="guardduty",
+        clamd_url=None,
         requests_per_second=1000,
         log_retention=RetentionDays.ONE_YEAR,
         # not plain RETAIN: a first deploy that fails must not leave behind names that block the next one

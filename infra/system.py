@@ -21,5 +21,9 @@ class System(Construct):
             name="system",
             handler="system.routes.handler",
             timeout=Duration.seconds(15),
-            environment={"CHALLY_OUTBOX_QUEUE_URL": outbox.url, "CHALLY_VERDICTS_QUEUE_URL": verdicts.url},
+            environment={
+                "CHALLY_OUTBOX_QUEUE_URL": outbox.url,
+                "CHALLY_VERDICTS_QUEUE_URL": verdicts.url,
+                "CHALLY_MALWARE_SCANNER": house.settings.malware_scanner,
+            },
         )

@@ -40,6 +40,7 @@ os.environ |= {
     "CHALLY_ORIGINS": '["https://api.test", "https://club.api.test"]',
     "CHALLY_MAIL_FROM": "club@chally.test",
     "CHALLY_UPLOADS_BUCKET": "uploads-test",
+    "CHALLY_MALWARE_SCANNER": "none",
     "POWERTOOLS_SERVICE_NAME": "test",
     "POWERTOOLS_METRICS_NAMESPACE": "Chally",
 }

@@ -34,8 +34,7 @@ def review(tx: Tx, proof_id: UUID, decision: Decision, reason: str, now: datetim
     windows.hold(tx, proof.participant_id, proof.local_date)
     others = reviews.others(tx, proof)
     if decision == "accept":
-        if proof.status != "needs_review":  # which has its place
-            rules.check_room(others, proof.max_per_window)
+        rules.check_room([each for each in others if each == "accepted"], proof.max_per_window)
         standings.record(tx, proof.participant_id, proof.local_date, "accepted")
         reminders.clear(tx, proof.participant_id, proof.local_date, now)
     elif proof.status == "accepted" and "accepted" not in others:

@@ -33,6 +33,8 @@ EXPIRES_AFTER = timedelta(minutes=15)
 # Where Meta recommends to start (pdq/README.md, "Matching"): fingerprints at most 31 bits apart are of one picture, and
 # one with a quality of 49 or less is discarded, because its picture shows too little to be told from others.
 DUPLICATE_DISTANCE = 31
+# Up to here we are sure; from there on to 31 bits a person looks at both.
+CERTAIN_DISTANCE = 23
 DISCARDED_QUALITY = 49
 MAX_NUMBER = 10**12
 # What one person's photos may take in storage: each is kept for 30 days (infra/storage.py).
@@ -47,8 +49,6 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 ZONE_TOLERANCE = timedelta(hours=3)
 # EXIF's times are of whole seconds, and a photo may be of that second's end.
 EXIF_RESOLUTION = timedelta(seconds=1)
-# What becomes of a proof that a check is unsure of. Nobody reviews proofs yet, so that counts for the sender.
-DOUBTED: Literal["accepted"] = "accepted"
 # Proofs that take a place in their window.
 COUNTED: Collection[Status] = ("processing", "accepted", "needs_review")
 
@@ -134,11 +134,10 @@ class Unsure:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of a proof. `doubts` are what checks were unsure of."""
+    """What becomes of a proof, and why. One that needs a review says what the checks were unsure of."""
 
-    status: Literal["accepted", "rejected"]
+    status: Literal["accepted", "rejected", "needs_review"]
     reasons: list[Reason] = field(default_factory=list)
-    doubts: list[Reason] = field(default_factory=list)
 
 
 def check_window[W: Window](window: W | None, challenge_status: str, now: datetime) -> W:
@@ -271,6 +270,12 @@ def too_large(max_bytes: int) -> Reason:
     return Reason(code="too_large", detail=f"This challenge takes files of at most {max_bytes} bytes.")
 
 
+def infected(signature: str) -> Verdict:
+    """The verdict on a file that the virus scanner recognised; nothing else about it matters."""
+    detail = f"The virus scanner found {signature} in this file. We have deleted it: take a new photo and send that."
+    return Verdict("rejected", [Reason(code="malware", detail=detail)])
+
+
 def comparable(quality: int) -> bool:
     """Whether a fingerprint of this quality tells its picture from others."""
     return quality > DISCARDED_QUALITY
@@ -320,37 +325,30 @@ def _clock_face(instant: datetime, zone: ZoneInfo) -> str:
     return f"{instant.astimezone(zone):%H:%M on %Y-%m-%d}"
 
 
-def decide(
-    *,
-    closes_at: datetime,
-    stored_at: datetime,
-    unreadable: Reason | None,
-    used_before: UsedBefore | None,
-    capture: Reason | Unsure | None = None,
-) -> Verdict:
-    """The verdict on an upload that reached storage at `stored_at`.
-
-    `unreadable` says what is wrong with the file; `used_before`, whether a former proof is the very same file, or shows
-    the same picture; `capture`, what `check_capture` found, where the challenge asks for it.
-    """
-    reasons: list[Reason] = []
-    if stored_at > closes_at + UPLOAD_LIFE:
-        detail = "The upload arrived after your window had closed."
-        reasons.append(Reason(code="outside_window", detail=detail))
-    if unreadable is not None:
-        reasons.append(unreadable)
+def check_duplicate(used_before: UsedBefore | None, distance: int) -> Reason | Unsure | None:
+    """What a former proof with the same file, or a picture `distance` bits away, makes of a new one."""
+    if used_before is None:
+        return None
     if used_before == "file":
         detail = "This very file has been a proof before. Take a new photo."
-        reasons.append(Reason(code="duplicate_image", detail=detail))
-    elif used_before == "picture":
+        return Reason(code="duplicate_image", detail=detail)
+    if distance <= CERTAIN_DISTANCE:
         detail = "This photo shows the same picture as a proof before it. Take a new one."
-        reasons.append(Reason(code="duplicate_image", detail=detail))
-    doubts: list[Reason] = []
-    if isinstance(capture, Unsure):
-        doubts.append(capture.reason)
-    elif capture is not None:
-        reasons.append(capture)
-    return Verdict("rejected" if reasons else DOUBTED if doubts else "accepted", reasons, doubts)
+        return Reason(code="duplicate_image", detail=detail)
+    detail = "This photo is much like a proof before it. A person will look at both."
+    return Unsure(Reason(code="duplicate_image", detail=detail))
+
+
+def decide(*, closes_at: datetime, stored_at: datetime, found: Collection[Reason | Unsure | None]) -> Verdict:
+    """The verdict on an upload that reached storage at `stored_at`, by what each check found; None: nothing."""
+    reasons = [finding for finding in found if finding is not None and not isinstance(finding, Unsure)]
+    if stored_at > closes_at + UPLOAD_LIFE:
+        detail = "The upload arrived after your window had closed."
+        reasons.insert(0, Reason(code="outside_window", detail=detail))
+    if reasons:
+        return Verdict("rejected", reasons)
+    doubts = [finding.reason for finding in found if isinstance(finding, Unsure)]
+    return Verdict("needs_review", doubts) if doubts else Verdict("accepted")
 
 
 def _invalid(pointer: str, message: str) -> Invalid:

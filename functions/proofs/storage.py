@@ -101,6 +101,15 @@ def keep_picture(bucket: str, object_key: str, sequencer: str, jpeg: bytes) -> s
     return key
 
 
+def delete(bucket: str, key: str, version_id: str | None) -> None:
+    """Delete a version of an object for good, whether or not it is still there."""
+    s3 = aws.client("s3")
+    if version_id is None:
+        s3.delete_object(Bucket=bucket, Key=key)
+    else:
+        s3.delete_object(Bucket=bucket, Key=key, VersionId=version_id)
+
+
 def read(bucket: str, key: str, version_id: str | None, *, max_bytes: int) -> bytes | None:
     """The object's bytes, but no more than one beyond `max_bytes`; None when it has been deleted meanwhile."""
     s3 = aws.client("s3")

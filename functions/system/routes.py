@@ -15,7 +15,7 @@ from system import docs, openapi
 
 router = http.router("system")
 
-Check = Literal["ok", "unreachable"]
+Check = Literal["ok", "unreachable", "not configured", "clamd", "guardduty"]
 
 
 class LiveOut(BaseModel):
@@ -23,7 +23,7 @@ class LiveOut(BaseModel):
 
 
 class ReadyOut(BaseModel):
-    """Ready means that every dependency answers; `checks` has each of them."""
+    """Ready means that every dependency answers; `checks` has each of them. `malware` says who scans uploads."""
 
     status: Literal["ok", "unavailable"]
     checks: dict[str, Check]
@@ -52,12 +52,15 @@ async def live() -> LiveOut:
 async def ready(response: Response) -> ReadyOut:
     """Every dependency answers; 503 names the one that does not."""
     settings = load(SystemSettings)
-    checks = {
+    scanner = settings.malware_scanner
+    checks: dict[str, Check] = {
         "database": _database(),
         "outbox_queue": _queue(settings.outbox_queue_url),
         "verdicts_queue": _queue(settings.verdicts_queue_url),
+        # with the scanner down uploads wait, and nothing else does
+        "malware": "not configured" if scanner == "none" else scanner,
     }
-    if all(check == "ok" for check in checks.values()):
+    if "unreachable" not in checks.values():
         return ReadyOut(status="ok", checks=checks)
     response.status_code = 503
     return ReadyOut(status="unavailable", checks=checks)

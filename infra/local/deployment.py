@@ -219,6 +219,8 @@ def _inputs(workspace: Workspace) -> dict[str, str]:
         "CHALLY_DATABASE_OWNER_URL": urls.owner,
         "CHALLY_DATABASE_APP_URL": urls.app,
         "CHALLY_DATABASE_SYSTEM_URL": urls.system,
+        # of those that a person may set, the one whose coming and going needs a deploy
+        "CHALLY_CLAMD_URL": os.environ.get("CHALLY_CLAMD_URL", ""),
     }
 
 

@@ -7,6 +7,7 @@ from tests.infra.template import Template, many
 OUTBOX = "Notifications/OutboxQueue/Queue.Arn"
 VERDICTS = "Proofs/VerdictsQueue/Queue.Arn"
 UPLOADS = "Storage/Uploads.Arn/uploads/*"
+PICTURES = "Storage/Uploads.Arn/pictures/*"
 EXPORTS = "Storage/Uploads.Arn/exports/*"
 SIGNING_SECRET = "Identity/SigningSecret.Id"
 CONSUME = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
@@ -26,23 +27,33 @@ MAY = {
         SEND,
         FAIL,
         ("s3:GetObject", UPLOADS),
+        ("s3:GetObject", PICTURES),
         ("s3:PutObject", EXPORTS),
         ("s3:ListBucket", "Storage/Uploads.Arn"),
     },
     "identity-nightly": {
         FAIL,
         ("s3:DeleteObjectVersion", UPLOADS),
+        ("s3:DeleteObjectVersion", PICTURES),
         ("s3:DeleteObjectVersion", EXPORTS),
         ("s3:ListBucketVersions", "Storage/Uploads.Arn"),
     },
     "challenges": {SEND},
     "challenge-windows": {FAIL},
     "challenge-nightly": {FAIL},
-    "proofs": {SEND, ("s3:PutObject", UPLOADS)},
+    "proofs": {SEND, ("s3:PutObject", UPLOADS), ("s3:GetObject", PICTURES)},
+    "proof-removals": {
+        FAIL,
+        ("s3:DeleteObjectVersion", UPLOADS),
+        ("s3:DeleteObjectVersion", PICTURES),
+        ("s3:ListBucketVersions", "Storage/Uploads.Arn"),
+    },
     "proof-verdicts": {
         SEND,
         ("s3:GetObject", UPLOADS),
         ("s3:GetObjectVersion", UPLOADS),
+        ("s3:PutObject", PICTURES),
+        ("s3:DeleteObjectVersion", UPLOADS),
         ("s3:ListBucket", "Storage/Uploads.Arn"),
     }
     | {(action, VERDICTS) for action in CONSUME},
@@ -63,6 +74,7 @@ CONNECTS_AS = {
     "challenge-nightly": {"chally_system"},
     "proofs": {"chally_app", "chally_system"},
     "proof-verdicts": {"chally_system"},
+    "proof-removals": {"chally_system"},
     "reminders": {"chally_system"},
     "outbox": {"chally_system"},
     "system": {"chally_app"},
@@ -134,6 +146,26 @@ class TestEverybodyElse:
             ("rds-db:connect", f"{instance}/chally_app"),
             ("rds-db:connect", f"{instance}/chally_system"),
         }
+
+    def test_guardduty_reads_uploads_and_keeps_its_own_rule(self, aws: Template) -> None:
+        rules = "arn:<AWS::Partition>:events:<AWS::Region>:<AWS::AccountId>:rule/"
+        rules += "DO-NOT-DELETE-AmazonGuardDutyMalwareProtectionS3*"
+        bucket = "Storage/Uploads.Arn"
+        guardduty = "malware-protection-plan.guardduty.amazonaws.com"
+        role = "MalwareProtection/Role"
+        assert aws.allowed(role) == {
+            ("s3:GetObject", UPLOADS),
+            ("s3:GetObjectVersion", UPLOADS),
+            ("s3:PutObject", PICTURES),
+            ("s3:PutObject", f"{bucket}/malware-protection-resource-validation-object"),
+            *((f"s3:{action}", bucket) for action in ("ListBucket", "GetBucketNotification", "PutBucketNotification")),
+            *((f"events:{action}Rule", rules) for action in ("Put", "Delete", "Describe")),
+            *((f"events:{action}", rules) for action in ("PutTargets", "RemoveTargets", "ListTargetsByRule")),
+        }
+        (own,) = [s for s in aws.statements(role) if "events:PutRule" in many(s["Action"])]
+        assert own["Condition"] == {"StringLike": {"events:ManagedBy": guardduty}}
+        trusted = aws.properties("AWS::IAM::Role")[role]["AssumeRolePolicyDocument"]["Statement"]
+        assert [statement["Principal"] for statement in trusted] == [{"Service": guardduty}]
 
     def test_the_scheduler_invokes_the_scheduled_aliases(self, template: Template) -> None:
         assert template.allowed("Scheduler") == {

@@ -50,7 +50,9 @@ def test_suppressions_are_narrow_and_explained(aws: Template) -> None:
         construct = at.split("/", maxsplit=1)[1]  # none at the stack or the app: this would have nothing to split
         identity = ("Identity/Exports/Role", "Identity/Nightly/Role")
         if "uploads/*" in rule:
-            assert construct in ("Proofs/Routes/Role", "Proofs/Verdicts/Role", *identity)
+            assert construct in ("Proofs/Routes/Role", "Proofs/Verdicts/Role", "MalwareProtection/Role", *identity)
+        elif "GuardDuty" in rule:
+            assert construct == "MalwareProtection/Role"
         elif "exports/*" in rule:
             assert construct in ("Identity/Routes/Role", *identity)
         else:

@@ -145,7 +145,7 @@ class TestQueues:
         assert working.keys() == {"Notifications/OutboxQueue/Queue", "Proofs/VerdictsQueue/Queue"}
         for path, queue in working.items():
             redrive = queue["RedrivePolicy"]
-            assert redrive["maxReceiveCount"] == 5
+            assert redrive["maxReceiveCount"] == (12 if path.startswith("Proofs") else 5)
             assert template.text(redrive["deadLetterTargetArn"]) == path.removesuffix("Queue") + "DeadLetters.Arn"
 
     def test_a_batch_is_handed_out_once(self, template: Template) -> None:
@@ -161,11 +161,61 @@ class TestQueues:
             assert queue["SqsManagedSseEnabled"] is True
             assert _denies_plain_http(aws.properties("AWS::SQS::QueuePolicy")[f"{path}/Policy"])
 
-    def test_uploads_alone_reach_the_verdicts(self, template: Template) -> None:
-        rule = template.only("AWS::Events::Rule")
-        assert rule["EventPattern"]["detail"]["object"] == {"key": [{"prefix": "uploads/"}]}
-        assert template.text(rule["EventPattern"]["detail"]["bucket"]["name"][0]) == "Storage/Uploads"
-        assert [template.text(target["Arn"]) for target in rule["Targets"]] == ["Proofs/VerdictsQueue/Queue.Arn"]
+    def test_a_scanner_may_be_away_for_an_hour(self, template: Template) -> None:
+        queue = template.properties("AWS::SQS::Queue")["Proofs/VerdictsQueue/Queue"]
+        assert (queue["RedrivePolicy"]["maxReceiveCount"] - 1) * queue["VisibilityTimeout"] >= 3600
+
+    def test_uploads_and_their_scans_alone_reach_the_verdicts(self, template: Template) -> None:
+        rules = template.properties("AWS::Events::Rule")
+        uploaded = rules.pop("Proofs/Uploaded")["EventPattern"]["detail"]
+        assert uploaded["object"] == {"key": [{"prefix": "uploads/"}]}
+        assert template.text(uploaded["bucket"]["name"][0]) == "Storage/Uploads"
+        if not template.settings.local:
+            scanned = rules.pop("Proofs/Scanned")["EventPattern"]
+            assert (scanned["source"], scanned["detail-type"]) == (
+                ["aws.guardduty"],
+                ["GuardDuty Malware Protection Object Scan Result"],
+            )
+            scanned = scanned["detail"]["s3ObjectDetails"]
+            assert scanned["objectKey"] == [{"prefix": "uploads/"}]
+            assert template.text(scanned["bucketName"][0]) == "Storage/Uploads"
+        assert rules == {}
+        for rule in template.properties("AWS::Events::Rule").values():
+            assert [template.text(target["Arn"]) for target in rule["Targets"]] == ["Proofs/VerdictsQueue/Queue.Arn"]
+
+
+class TestMalware:
+    def test_guardduty_scans_all_uploads_in_aws(self, aws: Template) -> None:
+        plan = aws.only("AWS::GuardDuty::MalwareProtectionPlan")
+        (scanned,) = plan["ProtectedResource"].values()
+        assert aws.text(scanned["BucketName"]) == "Storage/Uploads"
+        assert scanned["ObjectPrefixes"] == ["uploads/"]
+        assert plan["Actions"] == {"Tagging": {"Status": "DISABLED"}}
+        assert aws.text(plan["Role"]) == "MalwareProtection/Role.Arn"
+        # made after what its role may do: GuardDuty tries that at once
+        assert "MalwareProtection/Role/DefaultPolicy" in aws.dependencies("MalwareProtection/Plan")
+        for suffix in ("proof-verdicts", "system"):
+            assert aws.environment(suffix)["CHALLY_MALWARE_SCANNER"] == "guardduty"
+
+    def test_locally_nobody_does(self, local: Template) -> None:
+        assert local.resources("AWS::GuardDuty::MalwareProtectionPlan") == {}
+        for suffix in ("proof-verdicts", "system"):
+            assert local.environment(suffix)["CHALLY_MALWARE_SCANNER"] == "none"
+
+    def test_unless_there_is_a_clamd(self, local: Template, tmp_path: Path) -> None:
+        told = {
+            "database_app_url": "a",
+            "database_system_url": "s",
+            "database_owner_url": "o",
+            "public_url": "http://x",
+        }
+        inputs = Inputs.model_construct(commit="x", clamd_url="unix:///run/clamd", **told)
+        template = synthesise(load("local", inputs), tmp_path)
+        assert template.environment("proof-verdicts")["CHALLY_MALWARE_SCANNER"] == "clamd"
+        assert template.environment("proof-verdicts")["CHALLY_CLAMD_URL"] == "unix:///run/clamd"
+        assert template.environment("system")["CHALLY_MALWARE_SCANNER"] == "clamd"
+        with pytest.raises(ValueError, match="CHALLY_CLAMD_URL"):
+            load("local", Inputs.model_construct(clamd_url="localhost:3310", **told))
 
 
 class TestBuckets:

@@ -531,7 +531,7 @@ class TestFailures:
         proof_id = there.ask(there.kari, PHOTO)
         event = there.put(proof_id, PHOTO)
         with monkeypatch.context() as patch:
-            patch.setattr("proofs.jobs.reminders.clear", fail)
+            patch.setattr("proofs.verdicts.reminders.clear", fail)
             assert decide(event) == [0]
         assert there.proof(proof_id)["status"] == "processing"
         assert there.accepted(there.kari) == 0
@@ -556,6 +556,7 @@ class TestAtOnce:
             "import json, pathlib, sys; sys.path[:] = json.loads(sys.argv[1]);"
             "from proofs import jobs, storage; from tests.api import Context;"
             "storage.read = lambda *_, **__: pathlib.Path(sys.argv[2]).read_bytes();"
+            "storage.keep_picture = lambda *_: 'pictures/one.jpg';"
             "print(json.dumps(jobs.verdicts_handler(json.loads(sys.argv[3]), Context())), file=sys.stderr)"
         )
         workers = []

@@ -101,50 +101,89 @@ class TestComparable:
 
 
 class TestDecide:
-    UNREADABLE = Reason(code="not_an_image", detail="No.")
+    UNREADABLE = Reason(code="not_an_image", detail="This file is not a JPEG, PNG or WebP picture.")
+    MISSING = Reason(code="exif_missing", detail="This photo does not say when it was taken.")
+    DOUBT = Unsure(Reason(code="exif_time_mismatch", detail="This photo says that it was taken at another time."))
 
     def verdict(
-        self,
-        stored_at: datetime = OPENS,
-        unreadable: Reason | None = None,
-        used_before: rules.UsedBefore | None = None,
-    ) -> tuple[str, list[str]]:
-        decided = rules.decide(closes_at=CLOSES, stored_at=stored_at, unreadable=unreadable, used_before=used_before)
-        assert all(reason["detail"].endswith(".") for reason in decided.reasons)
+        self, *found: Reason | Unsure | None, stored_at: datetime = CLOSES - MOMENT
+    ) -> tuple[str, list[rules.ReasonCode]]:
+        decided = rules.decide(closes_at=CLOSES, stored_at=stored_at, found=found)
         return decided.status, [reason["code"] for reason in decided.reasons]
 
-    def test_nothing_wrong(self) -> None:
+    def test_nothing_against_it(self) -> None:
         assert self.verdict() == ("accepted", [])
+        assert self.verdict(None, None) == ("accepted", [])
 
-    def test_an_upload_asked_for_in_time_may_arrive_as_long_as_its_url_lives(self) -> None:
-        latest = CLOSES + rules.UPLOAD_LIFE
-        assert self.verdict(stored_at=latest) == ("accepted", [])
-        assert self.verdict(stored_at=latest + MOMENT) == ("rejected", ["outside_window"])
+    def test_what_speaks_against_it(self) -> None:
+        assert self.verdict(self.UNREADABLE, None) == ("rejected", ["not_an_image"])
+        assert self.verdict(self.MISSING, self.UNREADABLE) == ("rejected", ["exif_missing", "not_an_image"])
 
-    def test_unreadable(self) -> None:
-        assert self.verdict(unreadable=self.UNREADABLE) == ("rejected", ["not_an_image"])
+    def test_an_upload_under_way_when_the_window_closed(self) -> None:
+        assert self.verdict(stored_at=CLOSES + rules.UPLOAD_LIFE) == ("accepted", [])
 
-    @pytest.mark.parametrize("used_before", ["file", "picture"])
-    def test_used_before(self, used_before: rules.UsedBefore) -> None:
-        assert self.verdict(used_before=used_before) == ("rejected", ["duplicate_image"])
+    def test_an_upload_that_came_too_late(self) -> None:
+        late = CLOSES + rules.UPLOAD_LIFE + MOMENT
+        assert self.verdict(stored_at=late) == ("rejected", ["outside_window"])
+        assert self.verdict(self.UNREADABLE, stored_at=late) == ("rejected", ["outside_window", "not_an_image"])
+        assert self.verdict(self.DOUBT, stored_at=late) == ("rejected", ["outside_window"])
 
-    def test_every_reason_is_told(self) -> None:
-        late = CLOSES + timedelta(hours=1)
-        assert self.verdict(late, self.UNREADABLE) == ("rejected", ["outside_window", "not_an_image"])
-        assert self.verdict(late, used_before="file") == ("rejected", ["outside_window", "duplicate_image"])
+    def test_a_doubt_is_for_a_person(self) -> None:
+        assert self.verdict(self.DOUBT, None) == ("needs_review", ["exif_time_mismatch"])
 
-    def test_a_photo_that_was_not_taken_in_the_window(self) -> None:
-        reason = Reason(code="exif_missing", detail="This photo does not say when it was taken.")
-        verdict = rules.decide(closes_at=CLOSES, stored_at=CLOSES, unreadable=None, used_before="file", capture=reason)
-        assert [each["code"] for each in verdict.reasons] == ["duplicate_image", "exif_missing"]
-        assert verdict.doubts == []
+    def test_what_is_certain_outweighs_a_doubt(self) -> None:
+        assert self.verdict(self.DOUBT, self.MISSING) == ("rejected", ["exif_missing"])
 
-    def test_a_doubt_does_not_reject_but_is_kept(self) -> None:
-        reason = Reason(code="exif_time_mismatch", detail="This photo says that it was taken at another time.")
-        verdict = rules.decide(
-            closes_at=CLOSES, stored_at=CLOSES, unreadable=None, used_before=None, capture=Unsure(reason)
-        )
-        assert (verdict.status, verdict.reasons, verdict.doubts) == (rules.DOUBTED, [], [reason])
+
+class TestDuplicate:
+    def test_none(self) -> None:
+        assert rules.check_duplicate(None, 0) is None
+
+    @pytest.mark.parametrize(("used_before", "distance"), [("file", 0), ("picture", 0), ("picture", 23)])
+    def test_certain(self, used_before: rules.UsedBefore, distance: int) -> None:
+        found = rules.check_duplicate(used_before, distance)
+        assert isinstance(found, dict)
+        assert found["code"] == "duplicate_image"
+
+    @pytest.mark.parametrize("distance", [24, 31])
+    def test_unsure(self, distance: int) -> None:
+        found = rules.check_duplicate("picture", distance)
+        assert isinstance(found, Unsure)
+        assert found.reason["code"] == "duplicate_image"
+
+
+class TestReview:
+    @pytest.mark.parametrize("status", ["accepted", "rejected", "needs_review"])
+    def test_what_can_be_reviewed(self, status: rules.Status) -> None:
+        rules.check_review(status, [], can_be_seen=True)
+
+    @pytest.mark.parametrize("status", ["awaiting_upload", "processing", "replaced"])
+    def test_what_cannot(self, status: rules.Status) -> None:
+        with pytest.raises(rules.NotReviewable, match=status):
+            rules.check_review(status, [], can_be_seen=True)
+
+    def test_what_nobody_can_look_at(self) -> None:
+        with pytest.raises(rules.NotReviewable, match="no picture"):
+            rules.check_review("rejected", [], can_be_seen=False)
+        with pytest.raises(rules.NotReviewable, match="virus"):
+            rules.check_review("rejected", [Reason(code="malware", detail="")], can_be_seen=True)
+
+    def test_an_appeal_has_a_week(self) -> None:
+        def appeal(now: datetime, *, appealed: bool = False, status: rules.Status = "rejected") -> None:
+            rules.check_appeal(status, [], can_be_seen=True, appealed=appealed, decided_at=CLOSES, now=now)
+
+        appeal(CLOSES + timedelta(days=7))
+        with pytest.raises(rules.NotAppealable, match="7 days"):
+            appeal(CLOSES + timedelta(days=7) + MOMENT)
+        with pytest.raises(rules.AppealedAlready):
+            appeal(CLOSES, appealed=True)
+        with pytest.raises(rules.NotAppealable):
+            appeal(CLOSES, status="accepted")
+
+    def test_what_a_person_may_store(self) -> None:
+        rules.check_storage(2**30 - 5, 5)
+        with pytest.raises(rules.StorageFull):
+            rules.check_storage(2**30 - 5, 6)
 
 
 OSLO, APIA, KATHMANDU = ZoneInfo("Europe/Oslo"), ZoneInfo("Pacific/Apia"), ZoneInfo("Asia/Kathmandu")

@@ -36,6 +36,7 @@ WITHHELD = {
     "proofs.proofs": {
         *("object_key", "sequencer", "picture_key", "matched_proof_id", "matched_distance"),
     },
+    "proofs.scans": {"version_id", "sequencer"},
 }
 # What stays of a person who is forgotten, in rows that are not deleted: other people's standings are made of it, and
 # nothing in it says who that was.
@@ -55,6 +56,7 @@ DELETED = {
     "core.idempotency_keys",
     "core.outbox",
     "proofs.fingerprints",
+    "proofs.scans",
     "notifications.reminders",
     *(f"identity.{table}" for table in ("sessions", "refresh_tokens", "registrations", "mail_links", "login_failures")),
     *(f"identity.{table}" for table in ("pending_sign_ins", "totp", "backup_codes", "passkeys")),

@@ -21,7 +21,7 @@ class TestHealth:
         assert answer.status == 200
         assert answer.json == {
             "status": "ok",
-            "checks": {"database": "ok", "outbox_queue": "ok", "verdicts_queue": "ok"},
+            "checks": {"database": "ok", "outbox_queue": "ok", "verdicts_queue": "ok", "malware": "not configured"},
         }
 
     def test_a_database_that_is_gone_is_said(
@@ -31,8 +31,16 @@ class TestHealth:
         settings.load.cache_clear()
         answer = nobody.get("/ready")
         assert answer.status == 503
-        assert answer.json["checks"] == {"database": "unreachable", "outbox_queue": "ok", "verdicts_queue": "ok"}
+        assert answer.json["checks"]["database"] == "unreachable"
+        assert answer.json["checks"]["outbox_queue"] == answer.json["checks"]["verdicts_queue"] == "ok"
         assert nobody.get("/live").status == 200
+
+    @pytest.mark.parametrize("scanner", ["clamd", "guardduty"])
+    def test_it_says_who_scans_uploads(self, nobody: Client, scanner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CHALLY_MALWARE_SCANNER", scanner)
+        settings.load.cache_clear()
+        answer = nobody.get("/ready")
+        assert (answer.status, answer.json["checks"]["malware"]) == (200, scanner)
 
     def test_a_queue_that_is_gone_is_said(self, nobody: Client) -> None:
         aws.client("sqs").delete_queue(QueueUrl=settings.load(settings.SystemSettings).verdicts_queue_url)

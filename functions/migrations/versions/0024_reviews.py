@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0024"
-down_revision = "0021"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 
@@ -43,6 +43,14 @@ EXPORT = """
                 from proofs.fingerprints f where f.user_id = person
             ) x
         ),
+        'scans', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.proof_id, x.stored_at), '[]')
+            from (
+                select s.proof_id, s.stored_at, s.infected, s.signature
+                from proofs.scans s join proofs.proofs p on p.id = s.proof_id
+                where p.user_id = person
+            ) x
+        ),
         'reviews', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.reviewed_at), '[]')
             from (
@@ -59,6 +67,8 @@ FORGET = """
     language sql set search_path = ''
     begin atomic
         delete from proofs.fingerprints where user_id = person;
+        delete from proofs.scans
+        where proof_id in (select p.id from proofs.proofs p where p.user_id = person);
         update proofs.proofs set
             note = null, captured_at = null,
             sha256 = case kind when 'photo' then decode(repeat('00', 32), 'hex') end,

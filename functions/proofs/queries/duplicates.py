@@ -66,6 +66,7 @@ def nearest(tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[str]) ->
                p.challenge_id = %(challenge_id)s as same_challenge
         from found join proofs.proofs p on p.id = found.proof_id
         where (p.participant_id, p.local_date) <> (%(participant_id)s, %(local_date)s)
+          and p.status in ('accepted', 'needs_review', 'replaced')
         order by found.kind, found.distance, p.id limit 1
         """,
         {
@@ -81,12 +82,14 @@ def nearest(tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[str]) ->
     )
 
 
-def add_fingerprint(tx: Tx, arrival: Arrival, sha256: bytes, *, pdq: str, quality: int) -> None:
-    """Keep what an accepted photo is recognised by; `pdq` is 256 binary digits."""
+def keep_fingerprint(tx: Tx, arrival: Arrival, sha256: bytes, *, pdq: str, quality: int) -> None:
+    """Keep what a photo is recognised by; `pdq` is 256 binary digits. Of a newer version of its file, the newer one."""
     tx.run(
         """
         insert into proofs.fingerprints (proof_id, challenge_id, sha256, pdq, quality)
         values (%(proof_id)s, %(challenge_id)s, %(sha256)s, %(pdq)s::bit(256), %(quality)s)
+        on conflict on constraint fingerprints_pkey do update
+            set sha256 = excluded.sha256, pdq = excluded.pdq, quality = excluded.quality
         """,
         {
             "proof_id": arrival.id,

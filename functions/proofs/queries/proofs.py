@@ -8,6 +8,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from chally.db import Tx
+from proofs.queries.scans import Stored
 from proofs.rules import Decision, Kind, Reason, Status, Verdict
 
 
@@ -63,6 +64,8 @@ class Arrival:
 
     id: UUID
     challenge_id: UUID
+    title: str
+    owner_id: UUID
     participant_id: UUID
     user_id: UUID
     local_date: date
@@ -91,7 +94,7 @@ _NAMED = """
 # hexadecimal; the shorter of two is padded on the right
 # (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html).
 _UNDECIDED = """
-    p.status in ('awaiting_upload', 'processing', 'rejected') and (
+    p.status in ('awaiting_upload', 'processing', 'rejected') and p.appealed_at is null and p.reviewed_at is null and (
         p.sequencer is null or rpad(p.sequencer, 64, '0') collate "C" < rpad(%(sequencer)s, 64, '0') collate "C"
     )
 """
@@ -315,20 +318,34 @@ def put_back(tx: Tx, proof_id: UUID) -> None:
     )
 
 
-def decide(tx: Tx, proof_id: UUID, verdict: Verdict, *, sequencer: str, stored_at: datetime, now: datetime) -> bool:
+def decide(
+    tx: Tx,
+    proof_id: UUID,
+    verdict: Verdict,
+    stored: Stored,
+    *,
+    picture_key: str | None = None,
+    match_id: UUID | None = None,
+    match_distance: int | None = None,
+    now: datetime,
+) -> bool:
     """Write the verdict; False if meanwhile another event brought a final or a newer one."""
     decided = tx.run(
         f"""
         update proofs.proofs p set status = %(status)s, reasons = %(reasons)s, sequencer = %(sequencer)s,
-            stored_at = %(stored_at)s, decided_at = %(now)s
+            stored_at = %(stored_at)s, decided_at = %(now)s, picture_key = %(picture_key)s,
+            matched_proof_id = %(match_id)s, matched_distance = %(match_distance)s
         where p.id = %(id)s and {_UNDECIDED}
         """,
         {
             "id": proof_id,
             "status": verdict.status,
             "reasons": Jsonb(verdict.reasons),
-            "sequencer": sequencer,
-            "stored_at": stored_at,
+            "sequencer": stored.sequencer,
+            "stored_at": stored.stored_at,
+            "picture_key": picture_key,
+            "match_id": match_id,
+            "match_distance": match_distance,
             "now": now,
         },
     )

@@ -88,7 +88,24 @@ class ProofsSettings(HttpSettings):
     endpoint_url: str | None = Field(default=None, validation_alias="AWS_ENDPOINT_URL")
 
 
+Scanner = Literal["none", "clamd", "guardduty"]
+
+
 class VerdictsSettings(OutboxWriterSettings):
+    """`clamd_url` is tcp://host:port or unix:///path, where clamd is the scanner."""
+
+    uploads_bucket: str
+    malware_scanner: Scanner
+    clamd_url: str | None = Field(default=None, pattern=r"^(tcp://[^/:]+:\d+|unix:///.+)$")
+
+    @model_validator(mode="after")
+    def _scannable(self) -> Self:
+        if (self.malware_scanner == "clamd") != (self.clamd_url is not None):
+            raise ValueError("CHALLY_CLAMD_URL goes with CHALLY_MALWARE_SCANNER=clamd, and with no other")
+        return self
+
+
+class RemovalsSettings(DatabaseSettings):
     uploads_bucket: str
 
 
@@ -103,6 +120,7 @@ class OutboxSettings(DatabaseSettings):
 
 class SystemSettings(HttpSettings):
     verdicts_queue_url: str
+    malware_scanner: Scanner
 
 
 class MigrationSettings(Settings):
@@ -130,6 +148,7 @@ BY_HANDLER: dict[str, type[Settings]] = {
     "challenges.jobs.nightly_handler": WindowsSettings,
     "proofs.routes.handler": ProofsSettings,
     "proofs.jobs.verdicts_handler": VerdictsSettings,
+    "proofs.jobs.removals_handler": RemovalsSettings,
     "notifications.jobs.reminders_handler": RemindersSettings,
     "notifications.jobs.outbox_handler": OutboxSettings,
     "system.routes.handler": SystemSettings,
