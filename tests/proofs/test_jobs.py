@@ -279,6 +279,15 @@ class TestDuplicates:
         assert codes(there.proof(same, there.miro)) == ("rejected", ["duplicate_image"])
         assert codes(there.proof(similar, there.miro)) == ("accepted", [])
 
+    def test_ones_own_in_another_challenge(self, club: Callable[..., Club]) -> None:
+        there = club()
+        elsewhere = there.kari.post("/v1/challenges", challenge_body(clock.now())).json["id"]
+        there.send(there.kari, PHOTO)
+        for copy in (PHOTO, self.COPIES["re-encoded"], self.COPIES["turned"]):
+            proof_id = there.ask(there.kari, copy, challenge=elsewhere)
+            assert decide(there.put(proof_id, copy)) == []
+            assert codes(there.proof(proof_id, there.kari)) == ("rejected", ["duplicate_image"])
+
     def test_a_rejected_photo_is_nobodys(self, club: Callable[..., Club]) -> None:
         there = club()
         proof_id = there.ask(there.kari, PHOTO)

@@ -15,8 +15,8 @@ depends_on = None
 
 BANDS = 16
 WIDTH = 16  # bits
-# From here on the index is faster than reading a scope: at so many photos both took about 10 ms (bench_duplicates).
-MANY = 12_000
+# From about here on the index is faster than reading the scope (bench_duplicates).
+MANY = 10_000
 
 # The uppermost bits are the scope's: a challenge's id or a person's, hashed to 44 bits. Hashes of this kind are stable:
 # partitions on disk rest on them.
@@ -44,7 +44,7 @@ HAS_MANY = f"""
             or exists (select from proofs.fingerprints f where f.user_id = scope offset {MANY - 1});
     end
 """
-# The planner expects a thousand photos where an index entry has one: it would read the table, or compile its plan.
+# The planner expects a hundredth of all photos behind every key: it would read the table, or compile its plan.
 # Within the fence (`offset 0`) there is no condition but the index's own. Each band is a scan of its own, because one
 # scan's cost is the number of its keys times the number of what it finds.
 NEAR = f"""

@@ -26,4 +26,4 @@ def upgrade() -> None:
         for name, what in INDEXES.items():
             op.execute(f"drop index concurrently if exists proofs.{name}")
             op.execute(f"create index concurrently if not exists {name} {what}")
-        op.execute("alter table proofs.fingerprints validate constraint fingerprints_user_known")
+    op.execute("alter table proofs.fingerprints validate constraint fingerprints_user_known")

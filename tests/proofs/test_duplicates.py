@@ -1,0 +1,316 @@
+"""The search for duplicates: nothing within 31 bits is missed, nothing beyond is found, by either way of searching."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import numpy as np
+import psycopg
+import pytest
+
+from chally.db import Tx
+from proofs import rules
+from proofs.queries import duplicates
+from proofs.queries.duplicates import Match
+from proofs.queries.proofs import Arrival
+from tests.conftest import Database
+from tests.proofs import album
+from tests.proofs.album import Hash, Hashes, Sent, as_system, keep, near, neighbour, somebody, text
+
+MANY = 10_000  # photos of a scope: from there on the index is asked
+LIMIT = rules.DUPLICATE_DISTANCE
+FILE = b"f" * 32
+
+
+def search(database: Database, sent: Sent, *variants: Hash, file: bytes = FILE) -> Match | None:
+    with as_system(database) as tx:
+        return duplicates.nearest(tx, sent.arrival(), file, [text(variant) for variant in variants])
+
+
+def eight(chance: np.random.Generator) -> Hashes:
+    return album.random_hashes(chance, 8)
+
+
+class TestExact:
+    @pytest.mark.parametrize("hashes", [album.random_hashes, album.skewed_hashes])
+    @pytest.mark.parametrize("number", [300, MANY], ids=["read", "by the index"])
+    @pytest.mark.parametrize("crowded", ["challenge", "person"])
+    def test_as_looking_at_all_of_them(
+        self, database: Database, hashes: Callable[[np.random.Generator, int], Hashes], number: int, crowded: str
+    ) -> None:
+        """Neighbours of either side of the limit, of every variant, among many others and beside another scope."""
+        chance = np.random.default_rng(31)
+        scope = uuid4()
+        kept = hashes(chance, number)
+        asked = [np.stack([kept[place], *eight(chance)[1:]]) for place in chance.integers(0, number, 8)]
+        planted = [
+            neighbour(chance, variants[distance % 8], distance) for variants in asked for distance in range(LIMIT + 9)
+        ]
+        kept = np.concatenate([kept, planted, worst(asked[0][3])])
+        by = [somebody(scope) if crowded == "challenge" else somebody(user_id=scope) for _ in kept]
+        ids = keep(database, by, kept)
+        keep(database, [somebody() for _ in planted], np.array(planted))
+        with as_system(database) as tx:
+            assert tx.value("select proofs.has_many_fingerprints(%(scope)s)", {"scope": scope}) == (number == MANY)
+            for variants in asked:
+                truth = album.distances(kept, variants)
+                expected = {ids[place]: int(truth[place]) for place in np.flatnonzero(truth <= LIMIT)}
+                assert len(expected) > LIMIT
+                assert near(tx, scope, variants, LIMIT) == expected
+
+    def test_of_every_distance_the_nearest(self, database: Database) -> None:
+        chance = np.random.default_rng(32)
+        new = eight(chance)
+        challenge = uuid4()
+        for distance in reversed(range(LIMIT + 1)):
+            (proof,) = keep(database, [somebody(challenge)], neighbour(chance, new[distance % 8], distance)[np.newaxis])
+            found = search(database, somebody(challenge), *new)
+            assert found is not None
+            assert (found.proof_id, found.kind, found.distance) == (proof, "picture", distance)
+
+    def test_never_one_beyond(self, database: Database) -> None:
+        chance = np.random.default_rng(33)
+        new = eight(chance)
+        challenge = uuid4()
+        beyond = [neighbour(chance, variant, LIMIT + 1) for variant in new for _ in range(50)]
+        keep(database, [somebody(challenge) for _ in beyond], np.array(beyond))
+        assert search(database, somebody(challenge), *new) is None
+
+    def test_more_than_the_index_can_find_is_refused(self, database: Database) -> None:
+        with as_system(database) as tx, pytest.raises(psycopg.errors.RaiseException):
+            near(tx, uuid4(), eight(np.random.default_rng(34)), LIMIT + 1)
+
+
+def worst(pdq: Hash) -> Hashes:
+    """The neighbours that only one key finds: one bit away in a single band of 16, and two in every other."""
+    found = np.repeat(pdq[np.newaxis], 256, axis=0)
+    for bit, hash_ in enumerate(found):
+        for band in range(16):
+            first = band * 16 + bit % 15
+            hash_[first : first + 2] ^= 1
+        own = bit // 16 * 16
+        hash_[own : own + 16] = pdq[own : own + 16]
+        hash_[bit] ^= 1
+    return found
+
+
+class TestScope:
+    """Whose photos are compared."""
+
+    def test_of_this_challenge_anybodys_and_of_this_person_anywhere(self, database: Database) -> None:
+        chance = np.random.default_rng(41)
+        new = eight(chance)
+        me = somebody()
+        close = neighbour(chance, new[5], 20)[np.newaxis]
+        keep(database, [somebody()], close)
+        assert search(database, me, *new) is None  # a stranger's, in another challenge
+        mine = somebody(user_id=me.user_id)
+        (elsewhere,) = keep(database, [mine], close)
+        assert search(database, me, *new) == Match(
+            elsewhere, "picture", 20, mine.participant_id, me.user_id, same_challenge=False
+        )
+        theirs = somebody(me.challenge_id)
+        (here,) = keep(database, [theirs], neighbour(chance, new[0], 19)[np.newaxis])
+        assert search(database, me, *new) == Match(
+            here, "picture", 19, theirs.participant_id, theirs.user_id, same_challenge=True
+        )
+
+    def test_the_very_same_file_is_found_anywhere_and_first(self, database: Database) -> None:
+        chance = np.random.default_rng(42)
+        new = eight(chance)
+        me, stranger = somebody(), somebody()
+        keep(database, [somebody(me.challenge_id)], new[:1])
+        (same,) = keep(database, [stranger], eight(chance)[:1], files=[FILE])
+        expected = Match(same, "file", 0, stranger.participant_id, stranger.user_id, same_challenge=False)
+        assert search(database, me, *new) == expected
+        assert search(database, me) == expected  # also where pictures are not compared
+        assert search(database, me, file=b"g" * 32) is None
+
+    def test_ones_own_of_the_same_window_does_not_count(self, database: Database) -> None:
+        new = eight(np.random.default_rng(43))
+        me = somebody()
+        keep(database, [me], new[:1], files=[FILE])
+        assert search(database, me, *new) is None
+        tomorrow = Sent(me.challenge_id, me.user_id, me.participant_id, me.local_date + timedelta(days=1))
+        assert search(database, tomorrow, *new) is not None
+        assert search(database, somebody(user_id=me.user_id), *new) is not None
+
+    def test_behind_ones_own_somebody_elses_is_found(self, database: Database) -> None:
+        chance = np.random.default_rng(44)
+        new = eight(chance)
+        me = somebody()
+        _, theirs = keep(database, [me, somebody(me.challenge_id)], np.stack([new[0], neighbour(chance, new[0], 30)]))
+        found = search(database, me, *new)
+        assert found is not None
+        assert (found.proof_id, found.distance) == (theirs, 30)
+
+    def test_of_several_as_near_the_first(self, database: Database) -> None:
+        chance = np.random.default_rng(45)
+        new = eight(chance)
+        me = somebody()
+        sent = [somebody(me.challenge_id), somebody(user_id=me.user_id), somebody(me.challenge_id)]
+        first, *_ = keep(database, sent, np.array([neighbour(chance, variant, 12) for variant in new[:3]]))
+        found = search(database, me, *new)
+        assert found is not None
+        assert found.proof_id == first
+
+    @pytest.mark.parametrize("number", [1, MANY])
+    def test_what_shows_too_little_is_not_compared(self, database: Database, number: int) -> None:
+        """All flat pictures are alike. The limit of the index is that of the rules."""
+        new = eight(np.random.default_rng(46))
+        me = somebody()
+        everybody = [somebody(me.challenge_id) for _ in range(number)]
+        keep(database, everybody, np.repeat(new[:1], number, axis=0), quality=rules.DISCARDED_QUALITY)
+        assert search(database, me, *new) is None
+        (worth,) = keep(database, [somebody(me.challenge_id)], new[:1], quality=rules.DISCARDED_QUALITY + 1)
+        found = search(database, me, *new)
+        assert found is not None
+        assert found.proof_id == worth
+
+
+class TestCost:
+    def test_of_a_crowded_scope_the_index_and_strangers_cost_nothing(self, database: Database) -> None:
+        chance = np.random.default_rng(51)
+        crowded, me = uuid4(), uuid4()
+        asked = [eight(chance) for _ in range(3)]
+        keep(database, [somebody(crowded) for _ in range(MANY + 2000)], album.random_hashes(chance, MANY + 2000))
+        before = [cost(database, Sent(crowded, me, uuid4()), variants) for variants in asked]
+        grow(database, chance, 100_000)
+        after = [cost(database, Sent(crowded, me, uuid4()), variants) for variants in asked]
+        for (few, indexes_then), (rows, indexes) in zip(before, after, strict=True):
+            assert indexes["fingerprints_near"] == indexes_then["fingerprints_near"] == 8 * 16
+            assert indexes["fingerprints_sha256"] == 1
+            # of random hashes a key has one in 65,536; the look whether the scope has many reads so many
+            assert few - MANY > 8 * 16 * 17 * MANY // 65_536 // 2
+            assert few <= 2 * MANY
+            assert rows <= few + 50
+
+    def test_of_a_small_scope_its_own_photos_alone(self, database: Database) -> None:
+        chance = np.random.default_rng(52)
+        me = somebody()
+        mine = [somebody(me.challenge_id) for _ in range(50)] + [somebody(user_id=me.user_id) for _ in range(30)]
+        keep(database, mine, album.random_hashes(chance, len(mine)))
+        grow(database, chance, 20_000)
+        rows, indexes = cost(database, me, eight(chance))
+        assert "fingerprints_near" not in indexes
+        assert rows <= 2 * len(mine) + 10
+
+
+def grow(database: Database, chance: np.random.Generator, number: int) -> None:
+    """So many photos of strangers. The index is made anew: written one by one it would take a minute."""
+    (definition,) = database.execute("select pg_get_indexdef('proofs.fingerprints_near'::regclass)")[0]
+    database.execute("drop index proofs.fingerprints_near")
+    challenges, people = [uuid4() for _ in range(50)], [uuid4() for _ in range(500)]
+    sent = [somebody(challenges[n % 50], people[n % 500]) for n in range(number)]
+    keep(database, sent, album.random_hashes(chance, number))
+    database.execute(definition)
+    for table in ("fingerprints", "proofs"):
+        database.execute(f"vacuum analyze proofs.{table}")
+
+
+def cost(database: Database, sent: Sent, variants: Hashes) -> tuple[int, dict[str, int]]:
+    """Rows read, and how often each index was asked; no table is read as a whole."""
+    with as_system(database) as tx:
+        assert duplicates.nearest(tx, sent.arrival(), FILE, [text(variant) for variant in variants]) is None
+        rows = tx.value(
+            "select sum(coalesce(idx_tup_fetch, 0) + seq_tup_read) from pg_stat_xact_user_tables"
+            " where schemaname = 'proofs' and seq_scan = 0", {},
+        )  # fmt: skip
+        scanned = tx.value("select sum(seq_scan) from pg_stat_xact_user_tables where schemaname = 'proofs'", {})
+        indexes: dict[str, int] = tx.value(
+            "select json_object_agg(relname, scans) from ("
+            " select c.relname, pg_stat_get_xact_numscans(c.oid) as scans from pg_index i"
+            " join pg_class c on c.oid = i.indexrelid where i.indrelid = 'proofs.fingerprints'::regclass"
+            ") as counted where scans > 0",
+            {},
+        )
+    assert scanned == 0
+    return int(rows), indexes
+
+
+class TestAtOnce:
+    """Verdicts in transactions of their own, as in so many environments of the function."""
+
+    @pytest.mark.parametrize("alike", ["challenge", "person", "file"])
+    def test_the_second_waits_and_sees_the_first(self, database: Database, alike: str) -> None:
+        chance = np.random.default_rng(61)
+        new = eight(chance)
+        first = stored(database)
+        second = {
+            "challenge": lambda: stored(database, challenge_id=first.challenge_id),
+            "person": lambda: stored(database, user_id=first.user_id),
+            "file": lambda: stored(database),
+        }[alike]()
+        began, decided = threading.Event(), []
+
+        def follow() -> None:
+            with as_system(database) as tx:
+                pids.append(tx.value("select pg_backend_pid()", {}))
+                began.set()
+                decided.append(decide(tx, second, neighbour(chance, new[0], 9), FILE if alike == "file" else b"2" * 32))
+
+        pids: list[int] = []
+        with ThreadPoolExecutor(1) as pool:
+            with as_system(database) as tx:
+                assert decide(tx, first, new[0], FILE) is None
+                following = pool.submit(follow)
+                assert began.wait(60)
+                while not database.execute("select cardinality(pg_blocking_pids(%(pid)s)) > 0", pid=pids[0])[0][0]:
+                    assert not following.done()
+            following.result(60)
+        (match,) = decided
+        assert match is not None
+        assert (match.kind, match.user_id) == ("file" if alike == "file" else "picture", first.user_id)
+
+    def test_of_copies_from_everywhere_one_is_the_first_and_nobody_waits_in_a_circle(self, database: Database) -> None:
+        """Each of four people to each of four challenges, all at once: every two share a person, a challenge or
+        neither, and then perhaps the file."""
+        chance = np.random.default_rng(62)
+        picture = eight(chance)[0]
+        people, challenges = [uuid4() for _ in range(4)], [uuid4() for _ in range(4)]
+        proofs = [(stored(database, each, user), bytes([n]) * 32)
+                  for n, user in enumerate(people) for each in challenges]  # fmt: skip
+        start = threading.Barrier(len(proofs))
+
+        def send(proof: tuple[Arrival, bytes]) -> bool:
+            with as_system(database) as tx:
+                start.wait(60)
+                return decide(tx, proof[0], picture, proof[1]) is None
+
+        with ThreadPoolExecutor(len(proofs)) as pool:
+            accepted = [proof for (proof, _), first in zip(proofs, pool.map(send, proofs), strict=True) if first]
+        assert accepted
+        assert len({proof.user_id for proof in accepted}) == len(accepted)
+        assert len({proof.challenge_id for proof in accepted}) == len(accepted)
+
+
+def decide(tx: Tx, arrival: Arrival, pdq: Hash, file: bytes) -> Match | None:
+    """As the job does."""
+    duplicates.serialise(tx, arrival, file)
+    match = duplicates.nearest(tx, arrival, file, [text(pdq)])
+    if match is None:
+        duplicates.add_fingerprint(tx, arrival, file, pdq=text(pdq), quality=100)
+    return match
+
+
+def stored(database: Database, challenge_id: UUID | None = None, user_id: UUID | None = None) -> Arrival:
+    """A proof that waits for its verdict. Its challenge is there: fingerprints refer to it."""
+    sent = somebody(challenge_id, user_id)
+    arrival = sent.arrival()
+    with psycopg.connect(database.url) as connection:
+        connection.execute("set session_replication_role = replica")
+        connection.execute(
+            "insert into challenges.challenges"
+            " (id, owner_id, title, status, invite_code, timezone, starts_at, ends_at, rules)"
+            " values (%s, %s, 't', 'active', %s, 'UTC', now(), now() + interval '9 days', '{}') on conflict do nothing",
+            (sent.challenge_id, sent.user_id, sent.challenge_id.hex),
+        )
+        connection.execute(
+            "insert into proofs.proofs (id, challenge_id, participant_id, user_id, local_date, opens_at, closes_at,"
+            " status, content_type, content_length, sha256, object_key, created_at)"
+            " values (%s, %s, %s, %s, %s, now(), now(), 'processing', 'image/jpeg', 1, %s, %s, now())",
+            (arrival.id, sent.challenge_id, sent.participant_id, sent.user_id, sent.local_date, FILE, str(arrival.id)),
+        )
+    return arrival
