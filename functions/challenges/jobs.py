@@ -1,4 +1,4 @@
-"""Jobs of challenges: precompute everybody's windows, close those that nobody proved; every night, check what counts."""
+"""Jobs of challenges: precompute everybody's windows, close those that nobody proved; nightly, check what counts."""
 
 from typing import Any
 from uuid import UUID
