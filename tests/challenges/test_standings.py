@@ -1,64 +1,325 @@
-"""Standings under two connections at once."""
+"""Standings are kept step by step, and always what the outcomes add up to."""
 
+import random
 import threading
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from challenges import rules, standings
 from challenges.language import Scoring
-from chally import clock, db
-from tests.conftest import Database, Join, challenge_body
+from challenges.rules import Outcome, Score
+from chally import db
+from chally.db import Params, Tx
+from tests.challenges.crowd import sign_up
+from tests.challenges.season import DAY, Season, season
+from tests.conftest import Database
+
+FIRST = datetime(2026, 11, 2, tzinfo=UTC)
+MISSED: Outcome = "missed"
+GRACE = Scoring(grace_days=1)
 
 
 @pytest.fixture
-def window(person: Join, database: Database) -> tuple[Any, Any]:
-    """An overdue window of somebody's: participant and date."""
-    person("owner").post("/v1/challenges", challenge_body(clock.now()))
-    database.execute("delete from challenges.windows where closes_at > now() + interval '1 day'")
-    row: tuple[Any, Any] = database.execute("select participant_id, local_date from challenges.windows limit 1")[0]
-    return row
+def people(database: Database) -> list[UUID]:
+    return sign_up(database, 5)
 
 
-def test_a_verdict_and_the_closing_of_its_window_take_turns(database: Database, window: tuple[Any, Any]) -> None:
-    """The closing job holds the window when a verdict comes: whoever is second waits, and neither deadlocks."""
-    participant, day = window
-    later = datetime.now(UTC) + timedelta(days=2)
-    verdict = threading.Thread(target=_verdict, args=(participant, day, database))
-    with db.as_system("close overdue windows") as tx:
-        held = tx.value(
-            "select pg_backend_pid() from challenges.windows where participant_id = %(id)s for update",
-            {"id": participant},
-        )
-        verdict.start()
-        while not _waits_for(database, held):
-            pass
-        assert standings.close_overdue(tx, later, 10) >= 1
-    verdict.join()
-    rows = database.execute("select accepted, missed, points from challenges.standings")
-    assert rows == [(1, 0, 10)]
+@pytest.fixture
+def run(database: Database, people: list[UUID]) -> Season:
+    """Ten days for five people, with one grace day."""
+    return season(database, people, first=FIRST, days=10, scoring=GRACE)
 
 
-def _verdict(participant: Any, day: Any, database: Database) -> None:
-    """Another environment, with a connection of its own."""
-    with psycopg.connect(database.system) as connection:
-        standings.record(db.Tx(connection, None), participant, day, "accepted")
-
-
-def _waits_for(database: Database, pid: int) -> bool:
-    return bool(database.execute("select 1 from pg_stat_activity where %(pid)s = any(pg_blocking_pids(pid))", pid=pid))
-
-
-def test_a_standing_equals_its_recomputation(database: Database, window: tuple[Any, Any]) -> None:
-    participant, day = window
+def record(participant: UUID, day: date, outcome: Outcome) -> None:
     with db.as_system("test") as tx:
-        standings.record(tx, participant, day, "missed")
-        standings.record(tx, participant, day, "accepted")
-    (outcomes,) = database.execute(
-        "select array_agg(outcome order by local_date) from challenges.windows where outcome is not null"
-    )[0]
-    expected = rules.score(outcomes, Scoring())
-    rows = database.execute("select points, current_streak, best_streak, accepted, missed from challenges.standings")
-    assert rows == [(expected.points, expected.current_streak, expected.best_streak, 1, 0)]
+        standings.record(tx, participant, day, outcome)
+
+
+def retract(participant: UUID, day: date, now: datetime) -> None:
+    with db.as_system("test") as tx:
+        standings.retract(tx, participant, day, now)
+
+
+def close(now: datetime, limit: int = 1_000) -> int:
+    with db.as_system("test") as tx:
+        return standings.close_overdue(tx, now, limit)
+
+
+def all_right() -> bool:
+    """By the nightly check."""
+    with db.as_system("test", read_only=True) as tx:
+        checked, _ = standings.check(tx, UUID(int=0), 1_000)
+    return bool(checked) and all(each.is_right for each in checked)
+
+
+class TestRecord:
+    def test_a_decision_that_comes_again_changes_nothing(self, run: Season) -> None:
+        someone = run.participants[0]
+        for day, outcome in enumerate(("accepted", "missed", "excused", "accepted")):
+            for _ in range(2):
+                record(someone, run.days[day], outcome)  # type: ignore[arg-type]
+        assert run.standing(someone).score == Score(10 + 11, 2, 2, 2, 1, grace_spent=1)
+        record(someone, run.days[1], "missed")
+        record(someone, run.days[0], "accepted")
+        assert run.standing(someone).score == Score(10 + 11, 2, 2, 2, 1, grace_spent=1)
+
+    @pytest.mark.parametrize(
+        ("first", "then", "stays"),
+        [
+            ("accepted", "missed", "accepted"),
+            ("accepted", "excused", "accepted"),
+            ("missed", "excused", "missed"),
+            ("excused", "missed", "excused"),
+            ("missed", "accepted", "accepted"),
+            ("excused", "accepted", "accepted"),
+        ],
+    )
+    def test_what_is_decided_stays_unless_it_is_accepted_late(
+        self, run: Season, first: Outcome, then: Outcome, stays: Outcome
+    ) -> None:
+        someone = run.participants[0]
+        record(someone, run.days[0], first)
+        record(someone, run.days[0], then)
+        assert run.outcomes(someone) == {run.days[0]: stays}
+        assert run.standing(someone).score == run.counted(someone, GRACE)
+
+    def test_a_late_verdict_mends_the_streak_that_it_broke(self, run: Season) -> None:
+        someone = run.participants[0]
+        for day, outcome in enumerate(("accepted", "missed", "missed", "accepted")):
+            record(someone, run.days[day], outcome)  # type: ignore[arg-type]
+        assert run.standing(someone).score == Score(20, 1, 1, 2, 2, grace_spent=1)
+        record(someone, run.days[2], "accepted")
+        assert run.standing(someone).score == Score(10 + 11 + 12, 3, 3, 3, 1, grace_spent=1)
+
+    def test_what_the_code_before_wrote_in_between_is_counted(self, run: Season) -> None:
+        """During a deploy both run: that of before knows neither grace days spent nor the newest date."""
+        someone = run.participants[0]
+        for day in (0, 1):
+            record(someone, run.days[day], "accepted")
+        before = rules.score(["accepted", "accepted", "missed"], GRACE)
+        run.database.execute(
+            "update challenges.windows set outcome = 'missed' where participant_id = %(id)s and local_date = %(day)s",
+            id=someone,
+            day=run.days[2],
+        )
+        run.database.execute(
+            "update challenges.standings set points = %(points)s, current_streak = 2, best_streak = 2, accepted = 2,"
+            " missed = 1 where participant_id = %(id)s",
+            id=someone,
+            points=before.points,
+        )
+        assert all_right()
+        record(someone, run.days[3], "missed")
+        assert run.standing(someone).score == Score(10 + 11, 0, 2, 2, 2, grace_spent=1)
+
+
+class TestClosing:
+    def test_what_nobody_proved_is_missed_for_everybody_at_once(self, run: Season) -> None:
+        record(run.participants[0], run.days[0], "accepted")
+        record(run.participants[0], run.days[1], "accepted")
+        assert close(FIRST + 2 * DAY + timedelta(minutes=19)) == 4  # of the first day alone
+        assert close(FIRST + 2 * DAY + timedelta(minutes=20)) == 4
+        assert close(FIRST + 2 * DAY + timedelta(minutes=20)) == 0
+        assert [run.standing(each).score.missed for each in run.participants] == [0, 2, 2, 2, 2]
+        assert all_right()
+
+    def test_several_days_of_one_person_close_together(self, run: Season) -> None:
+        someone = run.participants[0]
+        record(someone, run.days[0], "accepted")
+        record(someone, run.days[3], "accepted")
+        close(FIRST + 6 * DAY)
+        assert run.standing(someone).score == run.counted(someone, GRACE)
+        assert run.standing(someone).score.missed == 3
+
+    @pytest.mark.parametrize(
+        ("status", "outcome"),
+        [("paused", "excused"), ("canceled", "excused"), ("deleted", "excused"), ("archived", "missed")],
+    )
+    def test_nobody_misses_what_could_not_be_proved(self, run: Season, status: str, outcome: Outcome) -> None:
+        """An archived challenge ran until it ended: whoever archives it at once spares nobody the last day."""
+        run.run("update challenges.challenges set status = %(status)s where id = %(challenge)s", status=status)
+        close(FIRST + 2 * DAY)
+        assert set(run.outcomes(run.participants[0]).values()) == {outcome}
+        assert all_right()
+
+    def test_a_thousand_windows_take_as_many_statements_as_one(self, run: Season, database: Database) -> None:
+        class Counting(Tx):
+            sent = 0
+
+            def all[T](self, sql: str, params: Params, *, row: type[T]) -> list[T]:
+                self.sent += 1
+                return super().all(sql, params, row=row)
+
+            def run(self, sql: str, params: Params) -> int:
+                self.sent += 1
+                return super().run(sql, params)
+
+        def statements(act: Callable[[Tx], object]) -> int:
+            with psycopg.connect(database.system) as connection:
+                tx = Counting(connection, None)
+                act(tx)
+                return tx.sent
+
+        someone = run.participants[0]
+        record(someone, run.days[0], "accepted")
+        # in order: the window, the standing's lock, the standing; no other window is read
+        assert statements(lambda tx: standings.record(tx, someone, run.days[2], "accepted")) == 3
+        assert statements(lambda tx: standings.record(tx, someone, run.days[1], "accepted")) == 4
+        assert statements(lambda tx: standings.record(tx, someone, run.days[1], "accepted")) == 1
+        assert statements(lambda tx: standings.close_overdue(tx, FIRST + 2 * DAY, 1)) == 5
+        assert statements(lambda tx: standings.close_overdue(tx, FIRST + 20 * DAY, 1_000)) == 5
+        assert len(run.outcomes(someone)) == 10
+
+
+class TestRetract:
+    NOW = FIRST + 5 * DAY + timedelta(minutes=10)  # days 0 to 3 are over, day 4 waits for verdicts, day 5 is open
+
+    @pytest.mark.parametrize(
+        ("day", "status", "becomes"),
+        [
+            (3, "active", "missed"),
+            (3, "archived", "missed"),
+            (3, "paused", "excused"),
+            (4, "active", None),
+            (4, "paused", None),
+            (5, "active", None),
+        ],
+    )
+    def test_a_window_whose_proof_is_not_accepted_any_more(
+        self, run: Season, day: int, status: str, becomes: Outcome | None
+    ) -> None:
+        someone = run.participants[0]
+        for accepted in (2, 3, 4, 5):
+            record(someone, run.days[accepted], "accepted")
+        run.run("update challenges.challenges set status = %(status)s where id = %(challenge)s", status=status)
+        for _ in range(2):
+            retract(someone, run.days[day], self.NOW)
+            assert run.outcomes(someone).get(run.days[day]) == becomes
+            assert run.standing(someone).score == run.counted(someone, GRACE)
+            assert run.standing(someone).score.accepted == 3
+        assert all_right()
+
+    def test_only_what_is_accepted_is_taken_back(self, run: Season) -> None:
+        someone = run.participants[0]
+        record(someone, run.days[0], "excused")
+        record(someone, run.days[1], "missed")
+        for day in (run.days[0], run.days[1], run.days[2], FIRST.date() - DAY):
+            retract(someone, day, FIRST + 9 * DAY)
+        assert run.outcomes(someone) == {run.days[0]: "excused", run.days[1]: "missed"}
+
+    def test_it_can_be_proved_again_or_closes(self, run: Season) -> None:
+        first, second = run.participants[:2]
+        for each in (first, second):
+            record(each, run.days[5], "accepted")
+            retract(each, run.days[5], self.NOW)
+            assert run.standing(each).score == Score()
+        record(first, run.days[5], "accepted")
+        close(FIRST + 7 * DAY)
+        assert (run.standing(first).score.accepted, run.standing(second).score.accepted) == (1, 0)
+        assert run.outcomes(second)[run.days[5]] == "missed"
+        assert all_right()
+
+
+DECISIONS = st.tuples(st.integers(0, 6), st.sampled_from(("accepted", "missed", "excused", "retract", "close")))
+TERMS = st.builds(
+    Scoring, points=st.integers(0, 20), streak_bonus=st.integers(0, 3), grace_days=st.integers(0, 3)
+)  # fmt: skip
+
+
+@given(terms=TERMS, decisions=st.lists(DECISIONS, max_size=14))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_decided_in_whatever_order_it_is_the_fold_of_the_outcomes(
+    database: Database, people: list[UUID], terms: Scoring, decisions: list[tuple[int, Any]]
+) -> None:
+    """And the outcomes are those of a model that knows nothing of the database."""
+    played = season(database, people[:1], first=FIRST, days=7, scoring=terms)
+    (someone,) = played.participants
+    now = FIRST + 4 * DAY + timedelta(minutes=30)  # of seven days, four are over
+    over = set(played.days[:4])
+    model: dict[date, Outcome] = {}
+    for number, what in decisions:
+        day = played.days[number]
+        if what == "retract":
+            retract(someone, day, now)
+            if model.get(day) == "accepted":
+                model.pop(day)
+                model |= {day: "missed"} if day in over else {}
+        elif what == "close":
+            close(now)
+            model = {**dict.fromkeys(over, MISSED), **model}
+        else:
+            record(someone, day, what)
+            if day not in model or what == "accepted":
+                model[day] = what
+        assert played.outcomes(someone) == model
+        expected = rules.score((model[each] for each in sorted(model)), terms)
+        assert played.standing(someone).score == expected
+    assert all_right()
+
+
+class TestAtOnce:
+    def test_a_verdict_and_the_closing_of_its_window_take_turns(self, run: Season, database: Database) -> None:
+        """The closing job holds the window when a verdict comes: whoever is second waits, and neither deadlocks."""
+        someone = run.participants[0]
+        verdict = threading.Thread(target=self.verdict, args=(database, someone, run.days[0]))
+        with db.as_system("close overdue windows") as tx:
+            held = tx.value(
+                "select pg_backend_pid() from challenges.windows where participant_id = %(id)s for update",
+                {"id": someone},
+            )
+            verdict.start()
+            while not database.execute(
+                "select 1 from pg_stat_activity where %(pid)s = any(pg_blocking_pids(pid))", pid=held
+            ):
+                pass
+            assert standings.close_overdue(tx, FIRST + DAY + timedelta(hours=1), 10) == 5
+        verdict.join()
+        assert run.outcomes(someone) == {run.days[0]: "accepted"}
+        assert run.standing(someone).score == Score(10, 1, 1, 1, 0)
+
+    def verdict(self, database: Database, participant: UUID, day: date) -> None:
+        """Another environment, with a connection of its own."""
+        with psycopg.connect(database.system) as connection:
+            standings.record(Tx(connection, None), participant, day, "accepted")
+
+    @pytest.fixture
+    def connections(self, database: Database) -> Iterator[list[psycopg.Connection[Any]]]:
+        opened = [psycopg.connect(database.system, autocommit=True) for _ in range(6)]
+        yield opened
+        for connection in opened:
+            connection.close()
+
+    def test_many_decisions_come_twice_and_in_no_order_while_windows_close(
+        self, run: Season, connections: list[psycopg.Connection[Any]]
+    ) -> None:
+        chance = random.Random(4)
+        proved = {(participant, day) for participant in run.participants for day in run.days if chance.random() < 0.6}
+        verdicts = [*proved, *proved]
+        chance.shuffle(verdicts)
+        start = threading.Barrier(len(connections))
+
+        def decide(number: int) -> None:
+            connection = connections[number]
+            start.wait()
+            for participant, day in verdicts[number :: len(connections)]:
+                with connection.transaction():
+                    standings.record(Tx(connection, None), participant, day, "accepted")
+                with connection.transaction():
+                    standings.close_overdue(Tx(connection, None), FIRST + 20 * DAY, 3)
+
+        with ThreadPoolExecutor(len(connections)) as pool:
+            list(pool.map(decide, range(len(connections))))
+        for participant in run.participants:
+            assert run.outcomes(participant) == {
+                day: "accepted" if (participant, day) in proved else "missed" for day in run.days
+            }
+            assert run.standing(participant).score == run.counted(participant, GRACE)
+        assert all_right()

@@ -1,0 +1,134 @@
+"""What a page of the standings costs, in a table of 10,000 of them and in one of 100,000."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from challenges.queries import standings
+from chally import clock
+from chally.db import Params, Tx
+from tests.challenges.crowd import acting, connect, sign_up
+from tests.conftest import Database
+
+CROWD = 10_000  # people, who all take part in the first challenge; the others have ten participants each
+PAGE = 26
+
+CHALLENGES = """
+    insert into challenges.challenges
+        (id, owner_id, title, status, invite_code, timezone, starts_at, ends_at, max_participants, rules)
+    select uuidv7(make_interval(secs => n - 200000)), owner.id, 't', 'active', n::text, 'UTC', %(now)s,
+           %(now)s + interval '1 day', 10000, '{}'
+    from generate_series(%(first)s::integer, %(last)s::integer) as n
+    cross join (select id from identity.users order by id limit 1) as owner
+"""
+PARTICIPANTS = """
+    insert into challenges.participants (challenge_id, user_id, timezone, joined_at, timezone_since, left_at)
+    select c.id, users.ids[1 + (c.n * 31 + m) %% cardinality(users.ids)], 'UTC', %(now)s, %(now)s,
+           case when m %% 10 = 3 then %(now)s end
+    from (select id, invite_code::integer as n from challenges.challenges) as c
+    cross join (select array_agg(id order by id) as ids from identity.users) as users
+    cross join lateral generate_series(1, case when c.n = 1 then cardinality(users.ids) else 10 end) as m
+    where c.n between %(first)s and %(last)s
+"""
+# Half of them have the same points, as on a first day; of the rest many have equal ones.
+STANDINGS = """
+    insert into challenges.standings (participant_id, challenge_id, points, present)
+    select p.id, p.challenge_id, case when n %% 2 = 0 then 10 else n * 7919 %% 500 end, p.left_at is null
+    from (
+        select *, row_number() over (order by id) as n from challenges.participants
+    ) as p where not exists (select from challenges.standings s where s.participant_id = p.id)
+"""
+
+
+class Explained(Tx):
+    """A transaction that says how many blocks its lists touched, those of their functions too."""
+
+    blocks: int
+
+    def all[T](self, sql: str, params: Params, *, row: type[T]) -> list[T]:
+        found = super().all(sql, params, row=row)  # once before, for what the session looks up in the catalog
+        (told,) = self.value(f"explain (analyze, buffers, timing off, format json) {sql}", params)
+        self.blocks = told["Plan"]["Shared Hit Blocks"] + told["Plan"]["Shared Read Blocks"]
+        return found
+
+
+class Table:
+    """Standings in a database of a size."""
+
+    def __init__(self, database: Database, first: int, last: int) -> None:
+        with psycopg.connect(database.url, autocommit=True) as admin:
+            admin.execute("set session_replication_role = replica")  # the triggers of 100,000 rows would only cost time
+            for statement in (CHALLENGES, PARTICIPANTS, STANDINGS):
+                admin.execute(statement.encode(), {"first": first, "last": last, "now": clock.now()})
+            for table in ("challenges.challenges", "challenges.participants", "challenges.standings", "identity.users"):
+                admin.execute(f"vacuum analyze {table}".encode())
+        self.owner, self.crowded, self.small = database.execute(
+            "select owner_id, id, (select id from challenges.challenges where invite_code = '2')"
+            " from challenges.challenges where invite_code = '1'"
+        )[0]
+        # where half of them, with the same points, are before and behind
+        self.middle = database.execute(
+            "select points, participant_id from challenges.standings where challenge_id = %(id)s"
+            " order by points desc, participant_id offset 5000 limit 1",
+            id=self.crowded,
+        )[0]
+
+    def costs(self, connection: psycopg.Connection[Any]) -> dict[str, int]:
+        """Blocks touched by a page: of a small challenge, and of a crowded one its first and one in the middle."""
+        return {
+            "small": self._cost(connection, self.small, None),
+            "first": self._cost(connection, self.crowded, None),
+            "middle": self._cost(connection, self.crowded, self.middle),
+        }
+
+    def _cost(self, connection: psycopg.Connection[Any], challenge: UUID, after: tuple[int, UUID] | None) -> int:
+        with acting(connection, self.owner) as acted:
+            tx = Explained(connection, acted.actor)
+            before = self._scans(tx)
+            found = standings.ranking(tx, challenge, after=after, offset=0, limit=PAGE)
+            used = {name for name, scans in self._scans(tx).items() if scans > before[name]}
+        assert len(found) == (9 if challenge == self.small else PAGE)
+        assert used == {"standings_ranked"}, "of its indexes, and none of the table itself"
+        return tx.blocks
+
+    def _scans(self, tx: Tx) -> dict[str, int]:
+        """How often this transaction read the standings, by index; by the table's own name, all of it."""
+        scans: dict[str, int] = tx.value(
+            """
+            select jsonb_object_agg(c.relname, pg_stat_get_xact_numscans(c.oid)) from pg_class c
+            where c.oid = 'challenges.standings'::regclass or c.oid in (
+                select indexrelid from pg_index where indrelid = 'challenges.standings'::regclass
+            )
+            """,
+            {},
+        )
+        return scans
+
+
+@pytest.fixture
+def connection(database: Database) -> Iterator[psycopg.Connection[Any]]:
+    connection = connect(database)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def grow(database: Database) -> Callable[[int, int], Table]:
+    sign_up(database, CROWD)
+    return lambda first, last: Table(database, first, last)
+
+
+def test_a_page_costs_its_page_whatever_the_table_holds(
+    grow: Callable[[int, int], Table], connection: psycopg.Connection[Any]
+) -> None:
+    before = grow(1, 101).costs(connection)  # 10,000 in the one and 1,000 in the others
+    after = grow(102, 9_001).costs(connection)
+    for page, blocks in after.items():
+        # at most one level more of each index that a row of the page is looked up in
+        assert blocks <= before[page] + 4 * PAGE, (page, before, after)
+    # each row, its participant, its account: a few blocks; the count of who is better keeps to the index
+    assert after["first"] <= 12 * PAGE, after
+    assert after["middle"] <= after["first"] + 100, after
