@@ -79,15 +79,14 @@ def removals_handler(event: dict[str, Any], context: LambdaContext) -> dict[str,
     bucket = load(RemovalsSettings).uploads_bucket
     removed = 0
     keys = [""] * REMOVALS
-    while len(keys) == REMOVALS:
+    while len(keys) == REMOVALS and context.get_remaining_time_in_millis() > RESERVE:
         with db.as_system("find objects to delete", read_only=True) as tx:
             keys = reviews.removals(tx, REMOVALS)
         for key in keys:
-            if context.get_remaining_time_in_millis() <= RESERVE:
-                return {"removed": removed}
             storage.erase(bucket, key)
             with db.as_system("an object is deleted") as tx:
                 reviews.removed(tx, key)
             removed += 1
+    metrics.add_metric("ObjectsRemoved", MetricUnit.Count, removed)
     logger.info("removals", removed=removed)
     return {"removed": removed}

@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 from challenges.jobs import windows_handler
 from chally import clock, db
 from notifications.jobs import reminders_handler
-from proofs.queries import Arrival, used_before
+from proofs.queries import duplicates
+from proofs.queries.proofs import Arrival
 from tests.api import Client, Context
 from tests.conftest import Database
 
@@ -34,10 +35,16 @@ class TestProofs:
         )
         member.post(f"{path}/leave")
         now = clock.now()
-        arrival = Arrival(uuid4(), UUID(challenge["id"]), uuid4(), now.date(), now, "image/jpeg", {})
+        arrival = Arrival(
+            id=uuid4(), challenge_id=UUID(challenge["id"]), title="t", owner_id=uuid4(), participant_id=uuid4(),
+            user_id=uuid4(), local_date=now.date(), opens_at=now, closes_at=now, timezone="UTC",
+            content_type="image/jpeg", rules={},
+        )  # fmt: skip
         with db.as_system("tests") as tx:
-            assert used_before(tx, arrival, sha256, []) == "file"
-            assert used_before(tx, arrival, b"", ["0" * 256]) == "picture"
+            for file, pictures, kind in ((sha256, [], "file"), (b"", ["0" * 256], "picture")):
+                match = duplicates.nearest(tx, arrival, file, pictures)
+                assert match is not None
+                assert match.kind == kind
 
 
 class TestReminders:

@@ -70,7 +70,8 @@ class Sent:
         """Another photo of theirs, for the same window."""
         return Arrival(
             id=uuid4(), challenge_id=self.challenge_id, participant_id=self.participant_id, user_id=self.user_id,
-            local_date=self.local_date, closes_at=NOW, content_type="image/jpeg", rules={},
+            title="t", owner_id=uuid4(), timezone="UTC",
+            local_date=self.local_date, opens_at=NOW, closes_at=NOW, content_type="image/jpeg", rules={},
         )  # fmt: skip
 
 

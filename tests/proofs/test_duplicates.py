@@ -291,7 +291,8 @@ def decide(tx: Tx, arrival: Arrival, pdq: Hash, file: bytes) -> Match | None:
     duplicates.serialise(tx, arrival, file)
     match = duplicates.nearest(tx, arrival, file, [text(pdq)])
     if match is None:
-        duplicates.add_fingerprint(tx, arrival, file, pdq=text(pdq), quality=100)
+        tx.run("update proofs.proofs set status = 'accepted' where id = %(id)s", {"id": arrival.id})
+        duplicates.keep_fingerprint(tx, arrival, file, pdq=text(pdq), quality=100)
     return match
 
 
