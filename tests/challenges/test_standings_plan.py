@@ -61,6 +61,7 @@ class Table:
     def __init__(self, database: Database, first: int, last: int) -> None:
         with psycopg.connect(database.url, autocommit=True) as admin:
             admin.execute("set session_replication_role = replica")  # the triggers of 100,000 rows would only cost time
+            admin.execute("set synchronous_commit = on")  # a commit that is not flushed is not visible to a vacuum yet
             for statement in (CHALLENGES, PARTICIPANTS, STANDINGS):
                 admin.execute(statement.encode(), {"first": first, "last": last, "now": clock.now()})
             for table in ("challenges.challenges", "challenges.participants", "challenges.standings", "identity.users"):
@@ -128,7 +129,7 @@ def test_a_page_costs_its_page_whatever_the_table_holds(
     after = grow(102, 9_001).costs(connection)
     for page, blocks in after.items():
         # at most one level more of each index that a row of the page is looked up in
-        assert blocks <= before[page] + 4 * PAGE, (page, before, after)
+        assert blocks <= before[page] + 2 * PAGE, (page, before, after)
     # each row, its participant, its account: a few blocks; the count of who is better keeps to the index
     assert after["first"] <= 12 * PAGE, after
-    assert after["middle"] <= after["first"] + 100, after
+    assert after["middle"] <= after["first"] + 60, after
