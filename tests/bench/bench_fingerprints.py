@@ -1,10 +1,11 @@
-"""From a photo's bytes to its fingerprints, beside the bare decoding and beside pdqhash, Meta's own C++.
+"""From a photo's bytes to its fingerprints, beside the bare decoding, pdqhash (Meta's own C++) and ImageHash's phash.
 
 .venv/bin/python -m tests.bench.bench_fingerprints
 """
 
 import io
 
+import imagehash
 import numpy as np
 import pdqhash
 from PIL import Image
@@ -42,6 +43,10 @@ def main() -> None:
         with Image.open(io.BytesIO(data)) as image:
             return pdqhash.compute(np.asarray(image.convert("RGB")))
 
+    def phash() -> object:
+        with Image.open(io.BytesIO(data)) as image:
+            return imagehash.phash(image, hash_size=16)
+
     def mirrored_and_turned() -> object:
         return fingerprints.dihedral(luma)
 
@@ -52,6 +57,7 @@ def main() -> None:
     rows = [
         ("photo bytes to eight PDQ", "draft decode alone (goal: at most 1.15)", ratio(ours, draft)),
         ("pdqhash of the whole photo", "photo bytes to eight PDQ (goal: at least 30)", ratio(full, ours, rounds=7)),
+        ("ImageHash phash, 256 bits", "photo bytes to eight PDQ (goal: at least 5)", ratio(phash, ours, rounds=7)),
         (
             f"eight PDQ of {luma.shape} pixels",
             "pdqhash of the same",

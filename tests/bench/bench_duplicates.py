@@ -1,0 +1,192 @@
+"""The search for near pictures beside its alternatives: a scan with bit_count, pgvector's HNSW, and numpy in memory.
+
+All photos are of one challenge, which is the hardest case; eight variants are compared, as of every new photo.
+
+.venv/bin/python -m tests.bench.bench_duplicates [SIZE ...]
+"""
+
+import contextlib
+import itertools
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from infra.local.postgres import Postgres
+from infra.local.workspace import free_port
+from migrations.handler import migrate
+from proofs.rules import DUPLICATE_DISTANCE
+from tests.bench.side_by_side import ratio
+from tests.proofs.album import BITS, Hashes, neighbour, random_hashes, skewed_hashes, text
+
+SIZES = (10_000, 100_000, 1_000_000)
+HNSW_UP_TO = 100_000  # its index of a million takes longer to build than all the rest
+QUESTIONS = 40
+CHALLENGE = uuid4()
+PEOPLE = [uuid4() for _ in range(1000)]
+
+NEAR = "select proof_id, bits from proofs.near(%(challenge)s, %(variants)s, %(distance)s)"
+SCAN = f"""
+    select proof_id, least({", ".join(f"bit_count(pdq # %(v{index})s::bit(256))" for index in range(8))})
+    from proofs.fingerprints where challenge_id = %(challenge)s and quality > 49 and (
+        {" or ".join(f"bit_count(pdq # %(v{index})s::bit(256)) <= %(distance)s" for index in range(8))}
+    )
+"""
+HNSW = """
+    select found.proof_id, min(found.distance) from unnest(%(variants)s::text[]::bit(256)[]) as variant
+    cross join lateral (
+        select proof_id, pdq <~> variant as distance from proofs.fingerprints order by pdq <~> variant limit 200
+    ) as found where found.distance <= %(distance)s group by 1
+"""
+
+type Found = dict[UUID, int]
+"""Distances by proof."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A new photo: its variants, as they are sent, and as numpy compares them."""
+
+    params: dict[str, object]
+    packed: NDArray[np.uint64]
+
+
+def question(chance: np.random.Generator, hashes: Hashes) -> Question:
+    """Every other one is near a stored photo, in one of its variants."""
+    variants = random_hashes(chance, 8)
+    near = neighbour(chance, hashes[chance.integers(len(hashes))], int(chance.integers(DUPLICATE_DISTANCE + 1)))
+    if chance.random() < 0.5:
+        variants[chance.integers(8)] = near
+    texts = [text(variant) for variant in variants]
+    named = {f"v{index}": variant for index, variant in enumerate(texts)}
+    params = {"challenge": CHALLENGE, "variants": texts, "distance": DUPLICATE_DISTANCE, **named}
+    return Question(params, packed(variants))
+
+
+def packed(hashes: Hashes) -> NDArray[np.uint64]:
+    return np.packbits(hashes, axis=1).view(np.uint64)
+
+
+@contextlib.contextmanager
+def connected() -> Iterator[psycopg.Connection]:
+    with tempfile.TemporaryDirectory(prefix="chally-bench-", ignore_cleanup_errors=True) as directory:
+        settings = {
+            "fsync": "off", "shared_buffers": "2GB", "maintenance_work_mem": "1GB", "max_wal_size": "8GB",
+            "autovacuum": "off",
+        }  # fmt: skip
+        server = Postgres(directory=Path(directory) / "pg", port=free_port(), password="bench", settings=settings)
+        server.start()
+        try:
+            with psycopg.connect(server.url(), autocommit=True) as connection:
+                for role in ("chally_app", "chally_system"):
+                    connection.execute(f"create role {role} login".encode())
+            url = server.url().replace("postgresql://", "postgresql+psycopg://")
+            with create_engine(url, poolclass=NullPool).connect() as alembic:
+                migrate(alembic)
+            with psycopg.connect(server.url(), autocommit=True, prepare_threshold=None) as connection:
+                connection.execute("create extension vector")
+                connection.execute("set hnsw.ef_search = 200")
+                yield connection
+        finally:
+            server.stop()
+
+
+def load(connection: psycopg.Connection, hashes: Hashes) -> list[UUID]:
+    """The fingerprints in the table, and its index made anew; their ids."""
+    row = connection.execute("select pg_get_indexdef('proofs.fingerprints_near'::regclass)").fetchone()
+    assert row is not None
+    connection.execute("set session_replication_role = replica")
+    connection.execute("drop index proofs.fingerprints_near")
+    connection.execute("truncate proofs.fingerprints")
+    ids = [UUID(int=index + 1) for index in range(len(hashes))]
+    with connection.cursor().copy(
+        "copy proofs.fingerprints (proof_id, challenge_id, user_id, sha256, pdq, quality) from stdin"
+    ) as copy:
+        for proof, person, pdq in zip(ids, itertools.cycle(PEOPLE), hashes, strict=False):
+            copy.write_row((proof, CHALLENGE, person, proof.bytes * 2, text(pdq), 100))
+    began = time.perf_counter()
+    connection.execute(row[0])
+    seconds = time.perf_counter() - began
+    connection.execute("vacuum analyze proofs.fingerprints")
+    sizes = connection.execute(
+        "select pg_relation_size('proofs.fingerprints'), pg_relation_size('proofs.fingerprints_near')"
+    ).fetchone()
+    assert sizes is not None
+    each = [size / len(hashes) for size in sizes]
+    print(f"  index built in {seconds:.0f} s; bytes a photo: {each[0]:.0f} in the table, {each[1]:.0f} in the index")
+    return ids
+
+
+def measure(connection: psycopg.Connection, name: str, hashes: Hashes) -> None:
+    chance = np.random.default_rng(8)
+    print(f"{len(hashes):,} {name} hashes")
+    ids = load(connection, hashes)
+    questions = [question(chance, hashes) for _ in range(QUESTIONS)]
+    stored = packed(hashes)
+
+    def sql(statement: str) -> Callable[[Question], Found]:
+        return lambda asked: {proof: int(bits) for proof, bits in connection.execute(statement.encode(), asked.params)}
+
+    def memory(asked: Question) -> Found:
+        nearest = np.full(len(stored), BITS, np.uint16)
+        for variant in asked.packed:
+            bits = np.bitwise_count(stored[:, 0] ^ variant[0]).astype(np.uint16)
+            for word in range(1, 4):
+                bits += np.bitwise_count(stored[:, word] ^ variant[word])
+            np.minimum(nearest, bits, out=nearest)
+        return {ids[place]: int(nearest[place]) for place in np.flatnonzero(nearest <= DUPLICATE_DISTANCE)}
+
+    truths = [memory(asked) for asked in questions]
+    ours = sql(NEAR)
+    print(f"  proofs.near: recall {recall(ours, questions, truths)}")
+    against(
+        "scan with bit_count" + (" (goal: at least 20)" if len(hashes) == 10**6 else ""), sql(SCAN), ours, questions
+    )
+    against("numpy in memory", memory, ours, questions)
+    if len(hashes) <= HNSW_UP_TO:
+        began = time.perf_counter()
+        connection.execute("create index hnsw on proofs.fingerprints using hnsw (pdq bit_hamming_ops)")
+        built = time.perf_counter() - began
+        against("pgvector HNSW", sql(HNSW), ours, questions)
+        print(f"    of which recall {recall(sql(HNSW), questions, truths)}, index built in {built:.0f} s")
+        connection.execute("drop index proofs.hnsw")
+
+
+def recall(search: Callable[[Question], Found], questions: list[Question], truths: list[Found]) -> str:
+    """For how many of the new photos that are near a stored one the nearest was found."""
+    found = [search(asked) for asked in questions]
+    assert all(each.items() <= truth.items() for each, truth in zip(found, truths, strict=True)), "one that is not near"
+    there = [(each, truth) for each, truth in zip(found, truths, strict=True) if truth]
+    nearest = [bool(each) and min(each.values()) == min(truth.values()) for each, truth in there]
+    return f"{sum(nearest) / len(there):.3f} of {len(there)}"
+
+
+def against(
+    what: str, theirs: Callable[[Question], Found], ours: Callable[[Question], Found], asked: list[Question]
+) -> None:
+    """The two answer the same question in each round."""
+    first, second = itertools.cycle(asked), itertools.cycle(asked)
+    measured = ratio(lambda: theirs(next(first)), lambda: ours(next(second)), rounds=9)
+    print(f"  {what + ' over proofs.near':<56} {measured}", flush=True)
+
+
+def main() -> None:
+    sizes = [int(size) for size in sys.argv[1:]] or SIZES
+    print("near pictures of one challenge, eight variants, at most 31 bits; time of the first over time of the second")
+    with connected() as connection:
+        for size in sizes:
+            for name, hashes in (("random", random_hashes), ("skewed", skewed_hashes)):
+                measure(connection, name, hashes(np.random.default_rng(size), size))
+
+
+if __name__ == "__main__":
+    main()
