@@ -10,7 +10,7 @@ import numpy as np
 import pdqhash
 from PIL import Image
 
-from proofs import fingerprints, images
+from proofs import derivatives, fingerprints, images
 from tests import corpora
 from tests.bench.side_by_side import ratio
 from tests.factories import encoded, picture
@@ -47,6 +47,18 @@ def main() -> None:
         with Image.open(io.BytesIO(data)) as image:
             return imagehash.phash(image, hash_size=16)
 
+    def fingerprint_and_derivative() -> object:
+        return ours(), derivatives.derivative(data, "image/jpeg", strip_exif=True)
+
+    def whole() -> object:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.load()
+
+    def whole_shrunk_and_saved() -> object:
+        with Image.open(io.BytesIO(data)) as image:
+            image.thumbnail((derivatives.MAX_SIDE, derivatives.MAX_SIDE), Image.Resampling.LANCZOS)
+            return encoded(image, quality=derivatives.QUALITY)
+
     def mirrored_and_turned() -> object:
         return fingerprints.dihedral(luma)
 
@@ -62,6 +74,12 @@ def main() -> None:
             f"eight PDQ of {luma.shape} pixels",
             "pdqhash of the same",
             ratio(mirrored_and_turned, theirs_of_the_same_pixels),
+        ),
+        ("eight PDQ and the derivative", "whole decode alone", ratio(fingerprint_and_derivative, whole, rounds=7)),
+        (
+            "eight PDQ and the derivative",
+            "Pillow's thumbnail, saved",
+            ratio(fingerprint_and_derivative, whole_shrunk_and_saved, rounds=7),
         ),
     ]
     for what, against, measured in rows:

@@ -90,6 +90,14 @@ class TestReads:
     def test_bytes_behind_the_picture(self) -> None:
         assert distance(encoded(ORIGINAL) + b"a video, or whatever a phone adds" * 100, JPEG) <= 10
 
+    def test_a_film_behind_the_picture_has_no_scans(self) -> None:
+        """As phones hide one there: among its octets are by chance the markers of a hundred scans."""
+        film = b"\xff\xda\x12" * 100
+        assert distance(encoded(ORIGINAL) + film, JPEG) <= 10
+
+    def test_a_preview_in_the_metadata_has_none_either(self) -> None:
+        assert distance(encoded(ORIGINAL, exif=b"Exif\0\0" + b"\xff\xd9\xff\xda" * 100), JPEG) <= 10
+
 
 class TestTransparency:
     def test_what_is_seen_counts(self) -> None:
@@ -179,6 +187,17 @@ class TestNotAnImage:
         data = encoded(Image.new("RGB", (2000, 2000)), progressive=progressive)
         last = data[data.rindex(b"\xff\xda") : -2]
         assert refusal(data[:-2] + last * 10_000 + b"\xff\xd9") == "not_an_image"
+
+    def test_scans_behind_an_end_that_is_none(self) -> None:
+        """The marker of the end, within a comment, hides no scans from us."""
+        data = encoded(Image.new("RGB", (2000, 2000)), progressive=True)
+        last = data[data.rindex(b"\xff\xda") : -2]
+        assert refusal(data[:-2] + b"\xff\xfe\0\4\xff\xd9" + last * 10_000 + b"\xff\xd9") == "not_an_image"
+
+    def test_scans_that_are_few_but_of_many_pixels(self) -> None:
+        data = encoded(Image.new("L", (7000, 7000)), progressive=True)
+        last = data[data.rindex(b"\xff\xda") : -2]
+        assert refusal(data[:-2] + last * 15 + b"\xff\xd9") == "not_an_image"
 
 
 class TestTypeMismatch:
