@@ -1,4 +1,6 @@
-"""What the lists cost: the statements that are sent, by the role that sends them, on 10,000 rows and on 100,000."""
+"""What lists, windows and their job cost: the statements that are sent, by the roles that send them, on 10,000 rows
+and on 100,000.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from challenges import jobs, windows
 from challenges.queries import challenges, participants
 from challenges.rules import ListedState
 from chally import clock
@@ -55,15 +58,38 @@ CROWD = """
 """
 
 
+# Everybody has a window of each of three days. Most are decided; of those of yesterday one in 500 is not.
+WINDOWS = """
+    insert into challenges.windows (participant_id, local_date, opens_at, closes_at, timezone, tzdata, outcome)
+    select p.id, (%(now)s + day)::date, %(now)s + day - interval '3 hours', %(now)s + day - interval '2 hours', 'UTC',
+           '2026b', case when extract(day from day) < 0 and r.n %% 500 > 0 then 'missed' end
+    from (select id, challenge_id, row_number() over (order by id) as n from challenges.participants) as r
+    join challenges.participants p on p.id = r.id
+    cross join (values (interval '-1 day'), (interval '1 day'), (interval '2 days')) as days (day)
+    on conflict do nothing
+"""
+
+
 class Explained(Tx):
-    """A transaction that keeps the plan of each list it reads."""
+    """A transaction that keeps the plan of each statement it sends."""
 
     plans: list[dict[str, Any]]
 
     def all[T](self, sql: str, params: Params, *, row: type[T]) -> list[T]:
-        (plan,) = self.value(f"explain (format json) {sql}", params)
-        self.plans.append(plan["Plan"])
+        self._explain(sql, params)
         return super().all(sql, params, row=row)
+
+    def maybe[T](self, sql: str, params: Params, *, row: type[T]) -> T | None:
+        self._explain(sql, params)
+        return super().maybe(sql, params, row=row)
+
+    def value(self, sql: str, params: Params) -> Any:
+        self._explain(sql, params)
+        return super().value(sql, params)
+
+    def _explain(self, sql: str, params: Params) -> None:
+        (plan,) = super().value(f"explain (format json) {sql}", params)
+        self.plans.append(plan["Plan"])
 
 
 @dataclass

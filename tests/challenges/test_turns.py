@@ -132,6 +132,18 @@ class TestStepByStep:
         assert two.commits(people[0], enter) == "full"
         check_counts(database)
 
+    def test_late_joining_ends_before_the_count(
+        self, two: Two, make: Callable[..., Made], owner: Client, people: list[UUID], database: Database
+    ) -> None:
+        made = make()
+
+        def enter(tx: Tx) -> None:
+            self.entered(tx, made)
+            assert owner.patch(f"/v1/challenges/{made['id']}", {"late_join": False}).status == 200
+
+        assert two.commits(people[0], enter) == "already_started"
+        check_counts(database)
+
     def test_the_cap_is_lowered_after_the_count(
         self, two: Two, make: Callable[..., Made], owner: Client, people: list[UUID], database: Database
     ) -> None:
@@ -228,4 +240,34 @@ class TestStepByStep:
             assert two.outcome == ""
         back.join()
         assert two.outcome == "removed"
+        check_counts(database)
+
+    def test_a_return_and_a_removal(
+        self, two: Two, make: Callable[..., Made], owner: Client, people: list[UUID], database: Database
+    ) -> None:
+        """The other way round: the owner's word comes last, and holds."""
+        made = make()
+        for act in (joining(made), leaving(made)):
+            with acting(two.first, people[0]) as tx:
+                act(tx)
+        place = database.execute("select id from challenges.participants where user_id = %(user)s", user=people[0])[0][
+            0
+        ]
+
+        def remove(tx: Tx) -> str:
+            assert participants.remove(tx, UUID(made["id"]), place, clock.now()) == people[0]
+            return "removed"
+
+        with acting(two.first, people[0]) as tx:
+            assert joining(made)(tx) == "came"
+            removed = two.begin(self.owner_id(owner), remove)
+            assert two.outcome == ""
+        removed.join()
+        assert two.outcome == "removed"
+        assert two.commits(people[0], joining(made)) == "removed"
+        assert database.execute(
+            "select participant_count, left_at is not null from challenges.challenges c"
+            " join challenges.participants p on p.challenge_id = c.id where p.id = %(place)s",
+            place=place,
+        ) == [(1, True)]
         check_counts(database)
