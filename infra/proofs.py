@@ -15,7 +15,14 @@ class Proofs(Construct):
     """`routes` answers HTTP and pre-signs uploads; `verdicts` decides on each upload that S3 announces."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, house: House, outbox: WorkQueue, uploads: s3.IBucket
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        house: House,
+        outbox: WorkQueue,
+        uploads: s3.IBucket,
+        overlay_secret_arn: str,
     ) -> None:
         super().__init__(scope, construct_id)
         environment = {"CHALLY_OUTBOX_QUEUE_URL": outbox.url, "CHALLY_UPLOADS_BUCKET": uploads.bucket_name}
@@ -38,7 +45,7 @@ class Proofs(Construct):
             # it should take half a second
             timeout=Duration.seconds(60),
             layers=["imaging"],
-            environment=environment,
+            environment=environment | {"CHALLY_OVERLAY_SECRET_ARN": overlay_secret_arn},
         )
         self.verdicts_queue = WorkQueue(self, "VerdictsQueue", worker=self.verdicts)
         events.Rule(

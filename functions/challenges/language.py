@@ -44,7 +44,7 @@ class PhotoProof(Body):
 class AntiCheat(Body):
     """Which checks a proof must pass. A check that is not enforced yet cannot be asked for."""
 
-    overlay: Literal[False] = False
+    overlay: bool = False
     exif_required: Literal[False] = False
     phash_check: bool = True
     strip_exif: bool = True
@@ -92,7 +92,6 @@ VERSIONS: Mapping[int, type[BaseModel]] = {1: Rules}
 
 _NOT_ENFORCED = "This check is not enforced yet, so it cannot be asked for: send false, or leave it out."
 _BY_FIELD = {
-    ("anti_cheat", "overlay"): _NOT_ENFORCED,
     ("anti_cheat", "exif_required"): _NOT_ENFORCED,
 }
 # By pydantic's type of error, with its context.

@@ -228,6 +228,11 @@ def window_state(outcome: Outcome | None, opens_at: datetime, closes_at: datetim
     return "open" if now < closes_at else "closed"
 
 
+def takes_proofs(status: Status, opens_at: datetime, closes_at: datetime, now: datetime) -> bool:
+    """Whether a window is open in a challenge that runs."""
+    return status == "active" and opens_at <= now < closes_at
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """A participant's standing."""

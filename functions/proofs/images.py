@@ -23,6 +23,9 @@ MAX_SCANS = 64
 # fingerprint, which is Meta's own tolerance; without the second step it is 14.
 _DRAFT_SIDE = 360
 _SIDE = 384
+# A code in the picture needs more: at 1/2 a phone's 12 megapixels are 2016 pixels wide.
+_LEGIBLE_DRAFT_SIDE = 1200
+_LEGIBLE_SIDE = 2048
 
 # EXIF 2.32, 4.6.4: how the stored pixels lie, and what sets them upright.
 _ORIENTATION = 0x0112
@@ -52,20 +55,27 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Photo:
-    """A picture the right way up: its size in pixels, and its luma, shrunk for `fingerprints`: (height, width)."""
+    """A picture the right way up: its size in pixels, and its luma, shrunk for `fingerprints`: (height, width).
+
+    `legible` is a larger luma, for what can be read in the picture, as the file has it: not set upright.
+    """
 
     content_type: str
     width: int
     height: int
     luma: NDArray[np.uint8]
+    legible: NDArray[np.uint8] | None = None
 
 
-def read(data: bytes, declared_type: str) -> Photo:
-    """Read a picture that was announced as `declared_type`. Raises `Unreadable`, and nothing else."""
+def read(data: bytes, declared_type: str, *, legible: bool = False) -> Photo:
+    """Read a picture that was announced as `declared_type`. Raises `Unreadable`, and nothing else.
+
+    `legible`: keep a luma of up to 2048 pixels a side too, which takes longer.
+    """
     try:
         # Pillow's remarks on odd files are for the sender, not for our logs.
         with warnings.catch_warnings(action="ignore"):
-            return _read(data, declared_type)
+            return _read(data, declared_type, legible=legible)
     except Unreadable:
         raise
     except (Image.DecompressionBombError, MemoryError) as error:
@@ -77,7 +87,7 @@ def read(data: bytes, declared_type: str) -> Photo:
         raise Unreadable("not_an_image", "This picture is damaged or incomplete. Send it again.") from error
 
 
-def _read(data: bytes, declared_type: str) -> Photo:
+def _read(data: bytes, declared_type: str, *, legible: bool) -> Photo:
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
         content_type = CONTENT_TYPES[str(image.format)]
         if content_type != declared_type:
@@ -88,17 +98,19 @@ def _read(data: bytes, declared_type: str) -> Photo:
         if content_type == "image/jpeg":
             if _scans(data) > MAX_SCANS:
                 raise Unreadable("not_an_image", "No camera builds a JPEG like this. Save it anew and send that.")
-            image.draft("L", (_DRAFT_SIDE, _DRAFT_SIDE))
+            side = _LEGIBLE_DRAFT_SIDE if legible else _DRAFT_SIDE
+            image.draft("L", (side, side))
         elif getattr(image, "is_animated", False):
             raise Unreadable("not_an_image", "This picture is animated. Send a still one.")
         orientation = _orientation(image)
         luma = _luma(image)
+    large = _bounded(luma, _LEGIBLE_SIDE) if legible else None
     luma = luma.resize((min(luma.width, _SIDE), min(luma.height, _SIDE)), Image.Resampling.BILINEAR)
     if orientation in _UPRIGHT:
         luma = luma.transpose(_UPRIGHT[orientation])
     if orientation in _LYING:
         width, height = height, width
-    return Photo(content_type, width, height, np.asarray(luma))
+    return Photo(content_type, width, height, np.asarray(luma), None if large is None else np.asarray(large))
 
 
 def _scans(data: bytes) -> int:
@@ -125,6 +137,16 @@ def _luma(image: Image.Image) -> Image.Image:
         white.paste(image, mask=image.getchannel("A"))
         return white.convert("L")
     return image.convert("L")
+
+
+def _bounded(luma: Image.Image, side: int) -> Image.Image:
+    """The same picture with at most `side` pixels a side."""
+    if max(luma.size) <= side:
+        return luma
+    scale = side / max(luma.size)
+    return luma.resize(
+        (max(1, round(luma.width * scale)), max(1, round(luma.height * scale))), Image.Resampling.BILINEAR
+    )
 
 
 def _too_large(content_type: str) -> Unreadable:

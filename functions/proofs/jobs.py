@@ -1,6 +1,7 @@
 """Jobs of proofs: the verdict on every upload that S3 announces."""
 
 import hashlib
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from chally import clock, db
 from chally.log import job, logger, metrics
 from chally.settings import VerdictsSettings, load
 from notifications import reminders
-from proofs import fingerprints, images, queries, rules, storage
+from proofs import fingerprints, images, overlay, queries, rules, storage
 from proofs.fingerprints import Fingerprint
 from proofs.queries import Arrival
 from proofs.rules import Reason, Verdict
@@ -66,19 +67,32 @@ def _upload(event: S3EventBridgeNotificationEvent) -> None:
         with db.as_system("an upload is gone") as tx:
             queries.put_back(tx, arrival.id)
         return
-    unreadable, variants = _look(data, arrival.content_type, terms)
-    _decide(arrival, terms, event, hashlib.sha256(data).digest(), unreadable, variants)
+    _decide(arrival, terms, event, hashlib.sha256(data).digest(), _look(data, arrival, terms))
 
 
-def _look(data: bytes, declared_type: str, terms: Rules) -> tuple[Reason | None, tuple[Fingerprint, ...]]:
-    """What is wrong with the file; or else its fingerprint, followed by those of its rotations and reflections."""
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What is wrong with the file; or else with the codes in it, and its fingerprint, followed by those of its
+    rotations and reflections.
+    """
+
+    unreadable: Reason | None = None
+    overlay: Reason | None = None
+    variants: tuple[Fingerprint, ...] = ()
+
+
+def _look(data: bytes, arrival: Arrival, terms: Rules) -> Looks:
     if len(data) > terms.proof.max_bytes:
-        return rules.too_large(terms.proof.max_bytes), ()
+        return Looks(rules.too_large(terms.proof.max_bytes))
     try:
-        photo = images.read(data, declared_type)
+        photo = images.read(data, arrival.content_type, legible=terms.anti_cheat.overlay)
     except images.Unreadable as error:
-        return Reason(code=error.code, detail=error.detail), ()
-    return None, fingerprints.dihedral(photo.luma)
+        return Looks(Reason(code=error.code, detail=error.detail))
+    wrong = None
+    if photo.legible is not None:
+        key = load(VerdictsSettings).overlay_secret_arn
+        wrong = rules.judge_overlay(overlay.look(photo.legible, key, arrival.participant_id, arrival.local_date))
+    return Looks(overlay=wrong, variants=fingerprints.dihedral(photo.luma))
 
 
 def _decide(
@@ -86,13 +100,12 @@ def _decide(
     terms: Rules,
     event: S3EventBridgeNotificationEvent,
     sha256: bytes,
-    unreadable: Reason | None,
-    variants: tuple[Fingerprint, ...],
+    looks: Looks,
 ) -> None:
     """Verdict, fingerprint, standing and reminder, in one transaction."""
     now = clock.now()
     stored_at = datetime.fromisoformat(event.time)
-    compared = [variant.bits for variant in variants if rules.comparable(variant.quality)]
+    compared = [variant.bits for variant in looks.variants if rules.comparable(variant.quality)]
     if not terms.anti_cheat.phash_check:
         compared = []
     with db.as_system("decide on a proof") as tx:
@@ -100,14 +113,15 @@ def _decide(
         verdict = rules.decide(
             closes_at=arrival.closes_at,
             stored_at=stored_at,
-            unreadable=unreadable,
-            used_before=None if unreadable else queries.used_before(tx, arrival, sha256, compared),
+            unreadable=looks.unreadable,
+            overlay=looks.overlay,
+            used_before=None if looks.unreadable else queries.used_before(tx, arrival, sha256, compared),
         )
         sequencer = event.detail.object.sequencer
         if not queries.decide(tx, arrival.id, verdict, sequencer=sequencer, stored_at=stored_at, now=now):
             return
         if verdict.status == "accepted":
-            queries.add_fingerprint(tx, arrival, sha256, pdq=variants[0].bits, quality=variants[0].quality)
+            queries.add_fingerprint(tx, arrival, sha256, pdq=looks.variants[0].bits, quality=looks.variants[0].quality)
             queries.replace_former(tx, arrival, sha256, compared, max_per_window=terms.proof.max_per_window)
             standings.record(tx, arrival.participant_id, arrival.local_date, "accepted")
             reminders.clear(tx, arrival.participant_id, arrival.local_date, now)

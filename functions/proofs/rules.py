@@ -6,11 +6,20 @@ from datetime import datetime, timedelta
 from typing import Literal, Protocol, TypedDict
 
 from challenges.language import PhotoProof
+from challenges.overlay import Finding
 from chally.errors import AppError, FieldError, Invalid
 
 Status = Literal["awaiting_upload", "processing", "accepted", "rejected", "needs_review", "replaced"]
 ShownStatus = Literal["awaiting_upload", "processing", "accepted", "rejected", "needs_review", "replaced", "expired"]
-ReasonCode = Literal["not_an_image", "too_large", "type_mismatch", "duplicate_image", "outside_window"]
+ReasonCode = Literal[
+    "not_an_image",
+    "too_large",
+    "type_mismatch",
+    "overlay_missing",
+    "overlay_invalid",
+    "duplicate_image",
+    "outside_window",
+]
 UsedBefore = Literal["file", "picture"]
 
 # An upload may begin this long after it was asked for, and so may reach storage this long after its window closed.
@@ -110,13 +119,41 @@ def comparable(quality: int) -> bool:
     return quality > DISCARDED_QUALITY
 
 
+def judge_overlay(findings: Collection[Finding]) -> Reason | None:
+    """What is wrong with the codes in a photo that must show its window's; None where one is right."""
+    if "right" in findings:
+        return None
+    for finding, detail in _WRONG_OVERLAYS.items():
+        if finding in findings:
+            return Reason(code="overlay_invalid", detail=detail)
+    detail = (
+        "We cannot read your window's QR code in this photo. Take a new one with the code in it: whole, sharp, not too "
+        "small, and without a reflection on it."
+    )
+    return Reason(code="overlay_missing", detail=detail)
+
+
+# The nearest to a right one first.
+_WRONG_OVERLAYS: dict[Finding, str] = {
+    "of_another_window": "The QR code in this photo is of another day. Load today's, and take a new photo with that.",
+    "of_another_participant": "The QR code in this photo was made for somebody else, or for another challenge. Take a "
+    "new photo with the one that this challenge shows to you.",
+    "forged": "The QR code in this photo is not as we made it. Load your window's, and take a new photo with that.",
+}
+
+
 def decide(
-    *, closes_at: datetime, stored_at: datetime, unreadable: Reason | None, used_before: UsedBefore | None
+    *,
+    closes_at: datetime,
+    stored_at: datetime,
+    unreadable: Reason | None,
+    overlay: Reason | None = None,
+    used_before: UsedBefore | None,
 ) -> Verdict:
     """The verdict on an upload that reached storage at `stored_at`.
 
-    `unreadable` says what is wrong with the file; `used_before`, whether a former proof is the very same file, or shows
-    the same picture.
+    `unreadable` says what is wrong with the file; `overlay`, with the codes in it; `used_before`, whether a former
+    proof is the very same file, or shows the same picture.
     """
     reasons: list[Reason] = []
     if stored_at > closes_at + UPLOAD_LIFE:
@@ -124,6 +161,8 @@ def decide(
         reasons.append(Reason(code="outside_window", detail=detail))
     if unreadable is not None:
         reasons.append(unreadable)
+    if overlay is not None:
+        reasons.append(overlay)
     if used_before == "file":
         detail = "This very file has been a proof before. Take a new photo."
         reasons.append(Reason(code="duplicate_image", detail=detail))

@@ -51,7 +51,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("/proof/max_per_window", None, "It must be a whole number."),
     ("/proof/max_bytes", 10**30, "It must be 10485760 or less."),
     ("/proof/types/0", ["image/gif"], "It must be 'image/jpeg', 'image/png' or 'image/webp'."),
-    ("/anti_cheat/overlay", True, NOT_ENFORCED),
+    ("/anti_cheat/overlay", "always", "It must be true or false."),
     ("/anti_cheat/exif_required", "yes", NOT_ENFORCED),
     ("/anti_cheat/phash_check", "maybe", "It must be true or false."),
     ("/scoring/points", -1, "It must be 0 or more."),

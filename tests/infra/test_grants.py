@@ -9,6 +9,7 @@ VERDICTS = "Proofs/VerdictsQueue/Queue.Arn"
 UPLOADS = "Storage/Uploads.Arn/uploads/*"
 EXPORTS = "Storage/Uploads.Arn/exports/*"
 SIGNING_SECRET = "Identity/SigningSecret.Id"
+OVERLAY_SECRET = "Challenges/OverlaySecret.Id"
 CONSUME = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
 SEND = ("sqs:SendMessage", OUTBOX)
@@ -35,7 +36,7 @@ MAY = {
         ("s3:DeleteObjectVersion", EXPORTS),
         ("s3:ListBucketVersions", "Storage/Uploads.Arn"),
     },
-    "challenges": {SEND},
+    "challenges": {SEND, ("secretsmanager:GetSecretValue", OVERLAY_SECRET)},
     "challenge-windows": {FAIL},
     "challenge-nightly": {FAIL},
     "proofs": {SEND, ("s3:PutObject", UPLOADS)},
@@ -43,6 +44,7 @@ MAY = {
         SEND,
         ("s3:GetObject", UPLOADS),
         ("s3:GetObjectVersion", UPLOADS),
+        ("secretsmanager:GetSecretValue", OVERLAY_SECRET),
         ("s3:ListBucket", "Storage/Uploads.Arn"),
     }
     | {(action, VERDICTS) for action in CONSUME},

@@ -75,7 +75,7 @@ class NightlySettings(DatabaseSettings):
 
 
 class ChallengesSettings(HttpSettings):
-    pass
+    overlay_secret_arn: str
 
 
 class WindowsSettings(DatabaseSettings):
@@ -90,6 +90,7 @@ class ProofsSettings(HttpSettings):
 
 class VerdictsSettings(OutboxWriterSettings):
     uploads_bucket: str
+    overlay_secret_arn: str
 
 
 class RemindersSettings(OutboxWriterSettings):
