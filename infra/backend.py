@@ -86,7 +86,8 @@ class Backend(Stack):
         outbox = notifications.outbox_queue
         identity = Identity(self, "Identity", house=house, gateway=gateway, outbox=outbox, uploads=storage.uploads)
         challenges = Challenges(self, "Challenges", house=house, outbox=outbox)
-        proofs = Proofs(self, "Proofs", house=house, outbox=outbox, uploads=storage.uploads)
+        overlay = challenges.overlay_secret_arn
+        proofs = Proofs(self, "Proofs", house=house, outbox=outbox, uploads=storage.uploads, overlay_secret_arn=overlay)
         verdicts = proofs.verdicts_queue
         system = System(self, "System", house=house, outbox=outbox, verdicts=verdicts)
 
@@ -125,6 +126,8 @@ class Backend(Stack):
         identity.keys.allow(
             "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue", on=[identity.signing_secret_arn]
         )
+        for signer in (challenges.routes, proofs.verdicts):
+            signer.allow("secretsmanager:GetSecretValue", on=[overlay])
         storage.admit(identity.routes, "s3:GetObject", under=EXPORTS)
         storage.admit(identity.exports, "s3:GetObject")
         storage.admit(identity.exports, "s3:GetObject", under=PICTURES)

@@ -17,12 +17,19 @@ class Proofs(Construct):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, house: House, outbox: WorkQueue, uploads: s3.IBucket
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        house: House,
+        outbox: WorkQueue,
+        uploads: s3.IBucket,
+        overlay_secret_arn: str,
     ) -> None:
         super().__init__(scope, construct_id)
         environment = {"CHALLY_OUTBOX_QUEUE_URL": outbox.url, "CHALLY_UPLOADS_BUCKET": uploads.bucket_name}
         settings = house.settings
-        scanner = {"CHALLY_MALWARE_SCANNER": settings.malware_scanner}
+        scanner: dict[str, str] = {"CHALLY_MALWARE_SCANNER": settings.malware_scanner}
         if settings.clamd_url:
             scanner["CHALLY_CLAMD_URL"] = settings.clamd_url
         self.routes = Function(
@@ -55,7 +62,7 @@ class Proofs(Construct):
             # it should take half a second
             timeout=Duration.seconds(60),
             layers=["imaging"],
-            environment=environment | scanner,
+            environment=environment | scanner | {"CHALLY_OVERLAY_SECRET_ARN": overlay_secret_arn},
         )
         # every six minutes for over an hour: so long a virus scanner may be away before somebody must mend it and send
         # the dead letters again

@@ -147,11 +147,13 @@ def cloud(database: Database, keyring: Any, monkeypatch: pytest.MonkeyPatch) -> 
         parameters.clear_caches()  # type: ignore[no-untyped-call]
         sqs = boto3.client("sqs")
         secret = boto3.client("secretsmanager").create_secret(Name="signing", SecretString=keyring.dumps())
+        overlay = boto3.client("secretsmanager").create_secret(Name="overlay", SecretString=secrets.token_hex(32))
         boto3.client("s3").create_bucket(Bucket="uploads-test")
         boto3.client("sesv2").create_email_identity(EmailIdentity="club@chally.test")
         monkeypatch.setenv("CHALLY_OUTBOX_QUEUE_URL", sqs.create_queue(QueueName="outbox")["QueueUrl"])
         monkeypatch.setenv("CHALLY_VERDICTS_QUEUE_URL", sqs.create_queue(QueueName="verdicts")["QueueUrl"])
         monkeypatch.setenv("CHALLY_SIGNING_SECRET_ARN", secret["ARN"])
+        monkeypatch.setenv("CHALLY_OVERLAY_SECRET_ARN", overlay["ARN"])
         with db.as_system("tests") as tx:
             keys.publish_key(tx, keyring.keys[0].kid, keyring.keys[0].public_jwk())
         yield

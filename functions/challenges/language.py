@@ -86,9 +86,9 @@ Proof = Annotated[
 
 
 class AntiCheat(Body):
-    """Which checks a proof must pass. A check that is not enforced yet cannot be asked for."""
+    """Which checks a photo must pass."""
 
-    overlay: Literal[False] = False
+    overlay: bool = False
     exif_required: bool = False
     phash_check: bool = True
     strip_exif: bool = True
@@ -139,10 +139,6 @@ class Rules(Body):
 VERSIONS: Mapping[int, type[BaseModel]] = {1: Rules}
 
 _ONLY_PHOTOS = "Only a photo can be checked for this: send false, or ask for photos."
-_NOT_ENFORCED = "This check is not enforced yet, so it cannot be asked for: send false, or leave it out."
-_BY_FIELD = {
-    ("anti_cheat", "overlay"): _NOT_ENFORCED,
-}
 # By pydantic's type of error, with its context.
 _BY_TYPE = {
     "missing": "This field is required.",
@@ -189,8 +185,6 @@ def _sentence(error: ErrorDetails) -> str:
     where = error["loc"]
     if error["type"] == "extra_forbidden":
         return f"There is no such field here, only {', '.join(_fields(where[:-1]))}."
-    if where in _BY_FIELD:
-        return _BY_FIELD[where]
     context: dict[str, Any] = error.get("ctx", {})
     return _BY_TYPE[error["type"]].format_map(context) if error["type"] in _BY_TYPE else f"{error['msg']}."
 

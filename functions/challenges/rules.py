@@ -239,6 +239,11 @@ def without_proof(closes_at: datetime, now: datetime, *, runs: bool) -> Outcome 
     return "missed" if runs else "excused"
 
 
+def takes_proofs(status: Status, opens_at: datetime, closes_at: datetime, now: datetime) -> bool:
+    """Whether a window is open in a challenge that runs."""
+    return status == "active" and opens_at <= now < closes_at
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """A participant's standing, and the grace days spent on the way to it."""

@@ -5,7 +5,6 @@ A code is good once: the time step of the last one accepted is kept, and only la
 
 import hmac
 from datetime import datetime
-from io import BytesIO
 from uuid import UUID
 
 import pyotp
@@ -90,15 +89,6 @@ def step_of(secret: str, code: str, now: datetime) -> int | None:
 def uri(secret: str, username: str) -> str:
     """What an app reads a secret from (otpauth)."""
     return pyotp.TOTP(secret, interval=STEP).provisioning_uri(name=username, issuer_name=ISSUER)
-
-
-def qr(text: str) -> str:
-    """A QR code, as an SVG that stands alone."""
-    import segno
-
-    svg = BytesIO()
-    segno.make(text, micro=False).save(svg, kind="svg", scale=4, light="white", xmldecl=False, nl=False)
-    return svg.getvalue().decode()
 
 
 def _tell(tx: Tx, user_id: UUID, change: str) -> None:

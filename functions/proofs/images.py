@@ -29,6 +29,9 @@ MAX_SEGMENTS = 2000
 # fingerprint, which is Meta's own tolerance; without the second step it is 14.
 _DRAFT_SIDE = 360
 _SIDE = 384
+# A code in the picture needs more: at 1/2 a phone's 12 megapixels are 2016 pixels wide.
+_LEGIBLE_DRAFT_SIDE = 1200
+_LEGIBLE_SIDE = 2048
 
 # ISO/IEC 10918-1, table B.1: the markers SOI, EOI and SOS follow FF. All other that we meet have a length behind them.
 _JPEG = b"\xff\xd8\xff"
@@ -61,29 +64,38 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Photo:
-    """A picture the right way up: its size in pixels, and its luma, shrunk for `fingerprints`: (height, width)."""
+    """A picture the right way up: its size in pixels, and its luma, shrunk for `fingerprints`: (height, width).
+
+    `legible` is a larger luma, for what can be read in the picture, as the file has it: not set upright.
+    """
 
     content_type: str
     width: int
     height: int
     luma: NDArray[np.uint8]
+    legible: NDArray[np.uint8] | None = None
 
 
-def read(data: bytes, declared_type: str) -> Photo:
-    """Read a picture that was announced as `declared_type`. Raises `Unreadable`, and nothing else."""
+def read(data: bytes, declared_type: str, *, legible: bool = False) -> Photo:
+    """Read a picture that was announced as `declared_type`. Raises `Unreadable`, and nothing else.
+
+    `legible`: keep a luma of up to 2048 pixels a side too, which takes longer.
+    """
     with opened(data, declared_type) as image:
         content_type = CONTENT_TYPES[str(image.format)]
         width, height = image.size
         if content_type == "image/jpeg":
-            image.draft("L", (_DRAFT_SIDE, _DRAFT_SIDE))
+            side = _LEGIBLE_DRAFT_SIDE if legible else _DRAFT_SIDE
+            image.draft("L", (side, side))
         turn = upright(image)
         luma = _luma(image)
+        large = np.asarray(_bounded(luma, _LEGIBLE_SIDE)) if legible else None
         luma = luma.resize((min(luma.width, _SIDE), min(luma.height, _SIDE)), Image.Resampling.BILINEAR)
         if turn is not None:
             luma = luma.transpose(turn)
         if turn in _LYING:
             width, height = height, width
-        return Photo(content_type, width, height, np.asarray(luma))
+        return Photo(content_type, width, height, np.asarray(luma), large)
 
 
 @contextmanager
@@ -177,6 +189,16 @@ def _luma(image: Image.Image) -> Image.Image:
 def eight_bits(image: Image.Image) -> Image.Image:
     """A picture of 16 bits in 8: Pillow would clip it at 255."""
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+
+
+def _bounded(luma: Image.Image, side: int) -> Image.Image:
+    """The same picture with at most `side` pixels a side."""
+    if max(luma.size) <= side:
+        return luma
+    scale = side / max(luma.size)
+    return luma.resize(
+        (max(1, round(luma.width * scale)), max(1, round(luma.height * scale))), Image.Resampling.BILINEAR
+    )
 
 
 def _too_large(content_type: str) -> Unreadable:

@@ -7,6 +7,7 @@ from typing import Literal, Protocol, TypedDict
 from zoneinfo import ZoneInfo
 
 from challenges.language import NumberProof, PhotoProof, TextProof
+from challenges.overlay import Finding
 from chally.errors import AppError, FieldError, Invalid
 
 Status = Literal["awaiting_upload", "processing", "accepted", "rejected", "needs_review", "replaced"]
@@ -17,6 +18,8 @@ ReasonCode = Literal[
     "too_large",
     "type_mismatch",
     "malware",
+    "overlay_missing",
+    "overlay_invalid",
     "duplicate_image",
     "exif_missing",
     "exif_time_mismatch",
@@ -279,6 +282,29 @@ def infected(signature: str) -> Verdict:
 def comparable(quality: int) -> bool:
     """Whether a fingerprint of this quality tells its picture from others."""
     return quality > DISCARDED_QUALITY
+
+
+def judge_overlay(findings: Collection[Finding]) -> Reason | None:
+    """What is wrong with the codes in a photo that must show its window's; None where one is right."""
+    if "right" in findings:
+        return None
+    for finding, detail in _WRONG_OVERLAYS.items():
+        if finding in findings:
+            return Reason(code="overlay_invalid", detail=detail)
+    detail = (
+        "We cannot read your window's QR code in this photo. Take a new one with the code in it: whole, sharp, not too "
+        "small, and without a reflection on it."
+    )
+    return Reason(code="overlay_missing", detail=detail)
+
+
+# The nearest to a right one first.
+_WRONG_OVERLAYS: dict[Finding, str] = {
+    "of_another_window": "The QR code in this photo is of another day. Load today's, and take a new photo with that.",
+    "of_another_participant": "The QR code in this photo was made for somebody else, or for another challenge. Take a "
+    "new photo with the one that this challenge shows to you.",
+    "forged": "The QR code in this photo is not as we made it. Load your window's, and take a new photo with that.",
+}
 
 
 def check_capture(

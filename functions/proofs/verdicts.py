@@ -14,7 +14,7 @@ from chally.db import Tx
 from chally.log import logger, metrics
 from chally.settings import VerdictsSettings, load
 from notifications import reminders
-from proofs import derivatives, fingerprints, images, malware, metadata, reviews, rules, storage
+from proofs import derivatives, fingerprints, images, malware, metadata, overlay, reviews, rules, storage
 from proofs.fingerprints import Fingerprint
 from proofs.malware import Finding, Infected
 from proofs.queries import duplicates, proofs, scans
@@ -105,7 +105,12 @@ def _look(data: bytes, arrival: Arrival, terms: PhotoProof, checks: AntiCheat) -
     declared_type = arrival.content_type
     found: list[Reason | Unsure | None] = []
     try:
-        variants = fingerprints.dihedral(images.read(data, declared_type).luma)
+        photo = images.read(data, declared_type, legible=checks.overlay)
+        variants = fingerprints.dihedral(photo.luma)
+        if photo.legible is not None:
+            key = load(VerdictsSettings).overlay_secret_arn
+            codes = overlay.look(photo.legible, key, arrival.participant_id, arrival.local_date)
+            found.append(rules.judge_overlay(codes))
         picture = derivatives.derivative(data, declared_type, strip_exif=checks.strip_exif)
         if checks.exif_required:
             captured = metadata.captured(data, declared_type)

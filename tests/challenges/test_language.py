@@ -23,7 +23,6 @@ RULES: dict[str, Any] = {
 }
 TIME = "Write a time of day as HH:MM, from 00:00 to 23:59, such as 05:00."
 DAYS = "It must be 'mon', 'tue', 'wed', 'thu', 'fri', 'sat' or 'sun'."
-NOT_ENFORCED = "This check is not enforced yet, so it cannot be asked for: send false, or leave it out."
 
 WRONG: list[tuple[str, Any, str]] = [
     ("/version", 2, "This is not a version that we know: send 1."),
@@ -54,7 +53,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("/proof/max_per_window", None, "It must be a whole number."),
     ("/proof/max_bytes", 10**30, "It must be 10485760 or less."),
     ("/proof/types/0", ["image/gif"], "It must be 'image/jpeg', 'image/png' or 'image/webp'."),
-    ("/anti_cheat/overlay", True, NOT_ENFORCED),
+    ("/anti_cheat/overlay", "always", "It must be true or false."),
     ("/anti_cheat/exif_required", "perhaps", "It must be true or false."),
     ("/anti_cheat/phash_check", "maybe", "It must be true or false."),
     ("/scoring/points", -1, "It must be 0 or more."),

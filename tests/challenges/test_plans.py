@@ -12,7 +12,6 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from challenges import jobs, windows
 from challenges.queries import challenges, participants
 from challenges.rules import ListedState
 from chally import clock

@@ -28,7 +28,10 @@ class TestDatabase:
         instance = aws.only("AWS::RDS::DBInstance")
         assert instance["ManageMasterUserPassword"] is True
         assert "MasterUserPassword" not in instance
-        assert aws.resources("AWS::SecretsManager::Secret").keys() == {"Identity/SigningSecret"}
+        assert aws.resources("AWS::SecretsManager::Secret").keys() == {
+            "Identity/SigningSecret",
+            "Challenges/OverlaySecret",
+        }
 
     def test_the_proxy_takes_tls_and_iam_only(self, aws: Template) -> None:
         proxy = aws.only("AWS::RDS::DBProxy")
@@ -43,9 +46,8 @@ class TestDatabase:
         assert instance["Properties"]["BackupRetentionPeriod"] == 35
         assert instance["DeletionPolicy"] == "RetainExceptOnCreate"
         assert prod.resources("AWS::S3::Bucket")["Storage/Uploads"]["DeletionPolicy"] == "RetainExceptOnCreate"
-        assert prod.resources("AWS::SecretsManager::Secret")["Identity/SigningSecret"]["DeletionPolicy"] == (
-            "RetainExceptOnCreate"
-        )
+        secrets = prod.resources("AWS::SecretsManager::Secret").values()
+        assert {secret["DeletionPolicy"] for secret in secrets} == {"RetainExceptOnCreate"}
 
     def test_functions_reach_the_proxy_and_migrations_the_instance(self, aws: Template) -> None:
         into = {

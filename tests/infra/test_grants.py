@@ -10,6 +10,7 @@ UPLOADS = "Storage/Uploads.Arn/uploads/*"
 PICTURES = "Storage/Uploads.Arn/pictures/*"
 EXPORTS = "Storage/Uploads.Arn/exports/*"
 SIGNING_SECRET = "Identity/SigningSecret.Id"
+OVERLAY_SECRET = "Challenges/OverlaySecret.Id"
 CONSUME = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
 SEND = ("sqs:SendMessage", OUTBOX)
@@ -38,7 +39,7 @@ MAY = {
         ("s3:DeleteObjectVersion", EXPORTS),
         ("s3:ListBucketVersions", "Storage/Uploads.Arn"),
     },
-    "challenges": {SEND},
+    "challenges": {SEND, ("secretsmanager:GetSecretValue", OVERLAY_SECRET)},
     "challenge-windows": {FAIL},
     "challenge-nightly": {FAIL},
     "proofs": {SEND, ("s3:PutObject", UPLOADS), ("s3:GetObject", PICTURES)},
@@ -54,6 +55,7 @@ MAY = {
         ("s3:GetObjectVersion", UPLOADS),
         ("s3:PutObject", PICTURES),
         ("s3:DeleteObjectVersion", UPLOADS),
+        ("secretsmanager:GetSecretValue", OVERLAY_SECRET),
         ("s3:ListBucket", "Storage/Uploads.Arn"),
     }
     | {(action, VERDICTS) for action in CONSUME},

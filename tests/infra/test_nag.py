@@ -19,7 +19,7 @@ EXPECTED = {
     "AwsSolutions-RDS10": "Database/Instance",
     "AwsSolutions-RDS11": "Database/Instance",
     "AwsSolutions-RDS3": "Database/Instance",
-    "AwsSolutions-SMG4": "Identity/SigningSecret",
+    "AwsSolutions-SMG4": "Secret",
     "AwsSolutions-SQS3": "Failures",
 }
 

@@ -79,7 +79,11 @@ def owned(tx: Tx, challenge_id: UUID) -> Challenge:
 
 def own_place(tx: Tx, challenge_id: UUID) -> UUID:
     """The reader's id as a participant. Raises `NotFound` and `NotParticipant`."""
-    challenge = found(tx, challenge_id)
+    return place(found(tx, challenge_id))
+
+
+def place(challenge: Challenge) -> UUID:
+    """The reader's id as a participant of a challenge. Raises `NotParticipant`."""
     if challenge.participant_id is None:
         raise rules.NotParticipant
     return challenge.participant_id

@@ -5,14 +5,16 @@ from typing import Annotated, Any, Self
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from challenges import rules, windows
+from challenges import overlay, overlay_key, rules, windows
+from challenges.language import Rules
 from challenges.routes import shown
-from chally import clock, http
+from chally import clock, db, http, qr
 from chally.errors import FieldError, Invalid, NotFound
-from chally.http import UserTx
+from chally.http import CurrentActor, UserTx
 from chally.paging import Page
+from chally.settings import ChallengesSettings, load
 
 router = http.router("challenges")
 
@@ -43,6 +45,23 @@ class WindowOut(BaseModel):
         )
 
 
+class OverlayOut(BaseModel):
+    """What must be seen in the photo: `token`, as the QR code that `qr` is (SVG)."""
+
+    token: str
+    qr: str
+
+
+class CurrentWindowOut(WindowOut):
+    overlay: Annotated[
+        OverlayOut | None,
+        Field(
+            description="what to show in the photo, where the rules ask for it; null before the window opens, because "
+            "a photo that shows it cannot have been taken earlier"
+        ),
+    ] = None
+
+
 @router.get("/v1/challenges/{challenge_id}/windows")
 async def list_windows(
     challenge_id: UUID,
@@ -60,10 +79,18 @@ async def list_windows(
 
 
 @router.get("/v1/challenges/{challenge_id}/windows/current")
-async def current_window(challenge_id: UUID, tx: UserTx) -> WindowOut:
+async def current_window(challenge_id: UUID, actor: CurrentActor) -> CurrentWindowOut:
     """My window that is open now, or else the next one."""
     now = clock.now()
-    window = windows.current(tx, shown.own_place(tx, challenge_id), now)
+    with db.as_user(actor, read_only=True) as tx:  # its own: the overlay's key may come by network
+        challenge = shown.found(tx, challenge_id)
+        window = windows.current(tx, shown.place(challenge), now)
     if window is None:
         raise NotFound("This challenge has no window any more: it is over.")
-    return WindowOut.of(window, now)
+    out = CurrentWindowOut.of(window, now)
+    asked = Rules.model_validate(challenge.rules).anti_cheat.overlay
+    if asked and rules.takes_proofs(challenge.status, window.opens_at, window.closes_at, now):
+        key = overlay_key.current(load(ChallengesSettings).overlay_secret_arn)
+        token = overlay.issue(key, window.participant_id, window.local_date)
+        out.overlay = OverlayOut(token=token, qr=qr.svg(token, error="Q"))
+    return out

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from starlette.responses import Response
 
-from chally import audit, clock, db, http, ratelimit
+from chally import audit, clock, db, http, qr, ratelimit
 from chally.actor import StepUpRequired, check_fresh
 from chally.body import Body
 from chally.db import Tx
@@ -188,7 +188,7 @@ async def begin_totp(actor: LiveActor, client: Client) -> TotpOut:
             raise Unauthenticated
         secret = totp.begin(tx, user, client.keyring, now)
     uri = totp.uri(secret, user.username)
-    return TotpOut(secret=secret, otpauth_uri=uri, qr=totp.qr(uri))
+    return TotpOut(secret=secret, otpauth_uri=uri, qr=qr.svg(uri))
 
 
 @router.post("/v1/me/totp/confirm")

@@ -75,7 +75,7 @@ class NightlySettings(DatabaseSettings):
 
 
 class ChallengesSettings(HttpSettings):
-    pass
+    overlay_secret_arn: str
 
 
 class WindowsSettings(DatabaseSettings):
@@ -107,6 +107,7 @@ class VerdictsSettings(OutboxWriterSettings):
 
 class RemovalsSettings(DatabaseSettings):
     uploads_bucket: str
+    overlay_secret_arn: str
 
 
 class RemindersSettings(OutboxWriterSettings):
