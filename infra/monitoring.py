@@ -48,6 +48,7 @@ class Monitoring(Construct):
         self._watch_queues(queues, failures)
         self._watch_database(database)
         self._watch_keys()
+        self._watch_zones()
 
     def _watch_api(self, api: apigwv2.HttpApi) -> None:
         requests = api.metric_count(period=PERIOD, statistic="Sum")
@@ -129,6 +130,21 @@ class Monitoring(Construct):
         # of this one silence is news: a job that has not run for two days lets the key grow old
         self._alarm("SigningKeyAge", age, over=100, advice=advice, periods=2, silence_is_well=False)
         self._graph("Signing key", [age], [])
+
+    def _watch_zones(self) -> None:
+        differ = cloudwatch.Metric(
+            namespace=self._namespace,
+            metric_name="ZonesDiffer",
+            dimensions_map={"service": "challenges"},
+            period=Duration.days(1),  # it is measured once a day
+            statistic="Maximum",
+        )
+        advice = (
+            "Postgres and the functions read clocks differently: challenge-nightly logs in which zones. "
+            "Bring the older up to date: the minor version of the engine, or tzdata in uv.lock."
+        )
+        self._alarm("ZonesDiffer", differ, over=0, advice=advice)
+        self._graph("Zones", [differ], [])
 
     def _alarm(
         self,

@@ -1,4 +1,4 @@
-"""Jobs of challenges: precompute everybody's windows, close those that nobody proved; every night, check the counts."""
+"""Jobs of challenges: precompute everybody's windows, close what nobody proved; every night, check counts and clocks."""
 
 from typing import Any
 from uuid import UUID
@@ -6,12 +6,13 @@ from uuid import UUID
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from challenges import membership, standings, windows
+from challenges import membership, standings, windows, zones
 from chally import clock, db
 from chally.log import job, logger, metrics
 
 BATCH = 1_000
 CLOSINGS = 200
+ZONES = 50
 # Left for the next run when less of the function's time than this remains (milliseconds).
 RESERVE = 30_000
 FIRST = UUID(int=0)
@@ -46,10 +47,11 @@ def windows_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
 @logger.inject_lambda_context(clear_state=True)
 @job
 def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Every night: compare what challenges say of their participants with how many there are.
+    """Every night: compare what challenges say of their participants with how many there are, and clocks.
 
     It mends nothing: what counted wrong would do so again. RuntimeError at the end when any is wrong, for the alarm.
     """
+    zones_differ = _compare_zones()
     checked = wrong = 0
     after: UUID | None = FIRST
     while after is not None and context.get_remaining_time_in_millis() > RESERVE:
@@ -66,4 +68,22 @@ def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
     logger.info("nightly", checked=checked, wrong=wrong, complete=after is None)
     if wrong:
         raise RuntimeError(f"{wrong} of {checked} challenges have a wrong participant_count")
-    return {"checked": checked, "wrong": wrong}
+    return {"checked": checked, "wrong": wrong, "zones_differ": zones_differ}
+
+
+def _compare_zones() -> int:
+    """How many zones in use Postgres and Python read differently in the next year: see `chally.zones.tzdata_version`.
+
+    An alarm of its own says so: no retry would mend it.
+    """
+    with db.as_system("compare zones", read_only=True) as tx:
+        names = zones.in_use(tx)
+    found = 0
+    for first in range(0, len(names), ZONES):
+        with db.as_system("compare zones", read_only=True) as tx:
+            differing = zones.differing(tx, names[first : first + ZONES], clock.now())
+        for zone in differing:
+            logger.error("a zone differs", zone=zone.zone, times=zone.times, first=zone.first)
+        found += len(differing)
+    metrics.add_metric("ZonesDiffer", MetricUnit.Count, found)
+    return found
