@@ -93,7 +93,7 @@ class Backend(Stack):
 
         # What answers which path: the most specific wins.
         gateway.route(identity.routes, "/v1/auth/{proxy+}", "/v1/me", "/v1/me/{proxy+}")
-        gateway.route(challenges.routes, "/v1/challenges", "/v1/challenges/{proxy+}")
+        gateway.route(challenges.routes, "/v1/challenges", "/v1/challenges/{proxy+}", "/v1/me/timezone/preview")
         gateway.route(proofs.routes, "/v1/proofs/{proxy+}", "/v1/challenges/{id}/proofs")
         gateway.route(system.routes, "/live", "/ready", "/health", "/version", "/.well-known/jwks.json")
         gateway.route(system.routes, "/openapi.json", "/docs", "/docs/{proxy+}", "$default")

@@ -49,6 +49,7 @@ class Monitoring(Construct):
         self._watch_database(database)
         self._watch_keys()
         self._watch_malware()
+        self._watch_zones()
 
     def _watch_api(self, api: apigwv2.HttpApi) -> None:
         requests = api.metric_count(period=PERIOD, statistic="Sum")
@@ -151,6 +152,21 @@ class Monitoring(Construct):
         advice += "again (aws guardduty send-object-malware-scan)."
         self._alarm("ScanAwaited", awaited, over=900, advice=advice)
         self._graph("Malware", [found], [awaited])
+
+    def _watch_zones(self) -> None:
+        differ = cloudwatch.Metric(
+            namespace=self._namespace,
+            metric_name="ZonesDiffer",
+            dimensions_map={"service": "challenges"},
+            period=Duration.days(1),  # it is measured once a day
+            statistic="Maximum",
+        )
+        advice = (
+            "Postgres and the functions read clocks differently: challenge-nightly logs in which zones. "
+            "Bring the older up to date: the minor version of the engine, or tzdata in uv.lock."
+        )
+        self._alarm("ZonesDiffer", differ, over=0, advice=advice)
+        self._graph("Zones", [differ], [])
 
     def _alarm(
         self,

@@ -12,6 +12,7 @@ from uuid import uuid4
 # Which function answers which path, as infra/gateway.py maps them; the most specific first.
 ROUTES = {
     "/v1/auth": "identity",
+    "/v1/me/timezone/preview": "challenges",
     "/v1/me": "identity",
     "/v1/proofs": "proofs",
     "/v1/challenges": "challenges",

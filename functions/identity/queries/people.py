@@ -1,6 +1,7 @@
 """SQL of all that is held on a person, in every context, and of those who have left. One function, one statement.
 
-Each context says in SQL what it holds, and forgets it: see migration 0007. No context above this one is imported.
+Each context says in SQL what it holds, and forgets it (migration 0007), and follows people to another zone (0017). No
+context above this one is imported.
 """
 
 from dataclasses import dataclass
@@ -9,9 +10,12 @@ from typing import Any
 from uuid import UUID
 
 from chally.db import Tx
+from chally.zones import tzdata_version
 
 # In the order of forgetting: core finds mails by the address, which identity then forgets.
 CONTEXTS = ("core", "notifications", "proofs", "challenges", "identity")
+# Where something goes by the zone of the account, in the order of moving it.
+BY_ZONE = ("challenges",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,14 @@ def objects(tx: Tx, user_id: UUID) -> list[Object]:
 def forget(tx: Tx, user_id: UUID, context: str) -> None:
     """Have one of `CONTEXTS` forget a person, but for what other people's standings need."""
     tx.run(f"select {context}.forget_person(%(id)s)", {"id": user_id})
+
+
+def move(tx: Tx, user_id: UUID, context: str, zone: str, now: datetime) -> None:
+    """Have one of `BY_ZONE` follow a person to another zone, while the account still has the former one."""
+    tx.run(
+        f"select {context}.person_moved(%(id)s, %(zone)s, %(now)s, %(tzdata)s)",
+        {"id": user_id, "zone": zone, "now": now, "tzdata": tzdata_version()},
+    )
 
 
 def left(tx: Tx, before: datetime, *, after: UUID, limit: int) -> list[UUID]:

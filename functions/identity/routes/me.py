@@ -15,7 +15,7 @@ from chally.paging import Page, PageAsked, bad_cursor
 from chally.settings import IdentitySettings, load
 from chally.zones import Zone
 from identity import deletion, export, rules
-from identity.queries import exports, sessions, users
+from identity.queries import exports, people, sessions, users
 from identity.queries.sessions import Listed
 from identity.routes.auth import Password, Username
 from identity.routes.client import UserOut
@@ -96,8 +96,9 @@ async def me(actor: CurrentActor, tx: UserTx) -> UserOut:
 async def change_me(body: MeIn, actor: CurrentActor) -> UserOut:
     """Change the username, the time zone, or what mails one wants.
 
-    The zone is the default for challenges joined from now on. Windows of those joined already stay where they are:
-    join again with a `timezone` to move them.
+    The zone is the default for challenges joined from now on, and those that went by the former one move with it: a
+    window that has opened stays, later dates take the new zone, and none is won or lost. A challenge that was given a
+    zone of its own (by joining with a `timezone`) stays there. POST /v1/me/timezone/preview says what would move.
     """
     now = clock.now()
     with db.as_user(actor, read_only=True) as tx:
@@ -107,6 +108,9 @@ async def change_me(body: MeIn, actor: CurrentActor) -> UserOut:
         rules.check_username(body.username)
         ratelimit.take(now, username_change=str(actor.user_id))
     with db.as_account(actor, "PATCH /v1/me") as tx:
+        if body.timezone is not None:
+            for context in people.BY_ZONE:
+                people.move(tx, actor.user_id, context, body.timezone, now)
         user = users.change(
             tx,
             actor.user_id,

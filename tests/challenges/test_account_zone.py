@@ -1,0 +1,345 @@
+"""Changes of the account's zone: previewed exactly, done in one transaction, safe to retry and to race."""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from challenges import membership, windows
+from challenges.jobs import windows_handler
+from chally import clock, db
+from identity.queries import people, users
+from tests.api import Client, Context
+from tests.challenges import arrange, clocks, oracle
+from tests.challenges.crowd import Made, acting, connect
+from tests.challenges.test_windows_oracle import (
+    DAY_EAST,
+    NO_ROOM,
+    THERE_AND_BACK,
+    Travel,
+    all_of,
+    differences,
+    fast,
+    travels,
+)
+from tests.conftest import Database, Join, challenge_body
+
+At = Callable[[datetime], None]
+PREVIEW = "/v1/me/timezone/preview"
+SNAPSHOT = """
+    select xmin::text, ctid::text from challenges.windows union all
+    select xmin::text, ctid::text from notifications.reminders union all
+    select xmin::text, ctid::text from challenges.participants
+"""
+
+
+def previewed(who: Client, zone: str) -> dict[str, oracle.Windows]:
+    """What would move, by challenge: the windows as they would be."""
+    answer = who.post(PREVIEW, {"timezone": zone})
+    assert answer.status == 200, answer.text
+    assert not answer.json["has_more"]
+    return {
+        item["challenge"]["id"]: {
+            datetime.fromisoformat(window["local_date"]).date(): span(window["to"]) for window in item["windows"]
+        }
+        for item in answer.json["items"]
+    }
+
+
+def span(window: dict[str, str]) -> tuple[datetime, datetime]:
+    return datetime.fromisoformat(window["opens_at"]), datetime.fromisoformat(window["closes_at"])
+
+
+@dataclass(frozen=True)
+class Traveller:
+    """Somebody signed in, and a way to put them into challenges of another's."""
+
+    connection: psycopg.Connection[object]
+    own: psycopg.Connection[Any]
+    client: Client
+    other: UUID
+
+    @property
+    def id(self) -> UUID:
+        return UUID(self.client.user["id"])
+
+    def take_part(self, participant: oracle.Participant) -> tuple[UUID, UUID]:
+        """At home in its zone; the place, and its challenge. Places of before are of no account any more."""
+        self.connection.execute("update challenges.challenges set status = 'archived'")
+        self.connection.execute("update identity.users set timezone = %s where id = %s", [participant.zone, self.id])
+        [place] = arrange.take_part(self.connection, self.id, [participant])
+        (challenge,) = self.connection.execute(  # type: ignore[misc]
+            "update challenges.challenges c set owner_id = %s from challenges.participants p"
+            " where p.id = %s and c.id = p.challenge_id returning c.id",
+            [self.other, place],
+        ).fetchone()
+        return place, challenge
+
+
+@pytest.fixture
+def traveller(database: Database, person: Join) -> Iterator[Traveller]:
+    client = person("anna_k")
+    with (
+        psycopg.connect(database.url, autocommit=True) as connection,
+        connect(database) as own,
+        clocks.of(None),
+    ):
+        yield Traveller(connection, own, client, arrange.anna(database))
+
+
+@fast
+@example(travel=DAY_EAST, by_account=[True] * 6)
+@example(travel=THERE_AND_BACK, by_account=[True, False, True, True, True, True])
+@example(travel=NO_ROOM, by_account=[True] * 6)
+@given(travel=travels(), by_account=st.lists(st.booleans(), min_size=6, max_size=6))
+def test_travellers(traveller: Traveller, at: At, travel: Travel, by_account: list[bool]) -> None:
+    """By their account or by a place alone: as the oracle says, and as the preview said; no date is won or lost."""
+    participant, events = travel
+    place, challenge = traveller.take_part(participant)
+    account = theirs = participant.zone
+    before = dates = oracle.windows(participant)
+    for (now, zone), moves_account in zip(events, by_account, strict=False):
+        at(now)
+        told = f"{zone or 'the job'} at {now}, {participant}"
+        expected: oracle.Windows | None = None
+        if zone is None:
+            with db.as_system("test") as tx:
+                windows.precompute_batch(tx, UUID(int=place.int - 1), 1, now)
+            expected = before
+        elif moves_account:
+            expected = before | previewed(traveller.client, zone).get(str(challenge), {})
+            assert traveller.client.patch("/v1/me", {"timezone": zone}).status == 200
+            if account == theirs != zone and now < participant.ends_at:
+                participant, theirs = replace(participant, moves=(*participant.moves, (now, zone))), zone
+            account = zone
+        else:
+            with acting(traveller.own, traveller.id) as tx:
+                membership.join(tx, str(challenge), zone, now)
+            if theirs != zone:
+                participant, theirs = replace(participant, moves=(*participant.moves, (now, zone))), zone
+        found = all_of(place, participant, now)
+        assert not differences(found, oracle.windows(participant)), told
+        assert expected is None or not differences(found, expected), f"{told}: not as the preview said"
+        assert sorted(found) == sorted(dates), told
+        spans = [found[day] for day in sorted(found)]
+        assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans)), f"{told}: they overlap"
+        before = found
+
+
+class TestPatch:
+    @pytest.fixture
+    def windows_of(self) -> Callable[[Client, str], list[dict[str, Any]]]:
+        def read(who: Client, path: str) -> list[dict[str, Any]]:
+            first = clock.now().date() - timedelta(days=2)
+            answer = who.get(f"{path}/windows", **{"from": first, "to": first + timedelta(days=40)})
+            assert answer.status == 200, answer.text
+            return list(answer.json["items"])
+
+        return read
+
+    def test_takes_along_what_went_by_the_account_and_nothing_else(
+        self, owner: Client, member: Client, path: str, make: Callable[..., Made], database: Database
+    ) -> None:
+        own_zone = make()
+        member.post(f"/v1/challenges/{own_zone['invite_code']}/join", {"timezone": "Africa/Nairobi"})
+        assert member.patch("/v1/me", {"timezone": "America/New_York"}).status == 200
+        zones = database.execute("select u.username, p.timezone from challenges.participants p"
+                                 " join identity.users u on u.id = p.user_id order by 1, 2")  # fmt: skip
+        assert zones == [
+            ("member", "Africa/Nairobi"),
+            ("member", "America/New_York"),
+            ("owner", "Europe/Berlin"),
+            ("owner", "Europe/Berlin"),
+        ]
+
+    def test_again_changes_nothing(self, member: Client, database: Database) -> None:
+        member.patch("/v1/me", {"timezone": "America/New_York"})
+        before = database.execute(SNAPSHOT)
+        assert member.patch("/v1/me", {"timezone": "America/New_York"}).status == 200
+        assert database.execute(SNAPSHOT) == before
+
+    def test_moves_all_or_nothing(self, owner: Client, member: Client, database: Database) -> None:
+        before = database.execute(SNAPSHOT)
+        refused = member.patch("/v1/me", {"timezone": "America/New_York", "username": "owner"})
+        assert refused.code == "username_taken"
+        assert database.execute(SNAPSHOT) == before
+        assert member.get("/v1/me").json["timezone"] == "Asia/Tokyo"
+
+    def test_a_draft_goes_by_the_new_zone_once_it_is_active(
+        self, owner: Client, make: Callable[..., Made], database: Database
+    ) -> None:
+        draft = make(status="draft")
+        owner.patch("/v1/me", {"timezone": "Asia/Tokyo"})
+        assert database.execute("select count(*) from challenges.windows") == [(0,)]
+        owner.post(f"/v1/challenges/{draft['id']}/transitions", {"to": "active"})
+        assert database.execute("select distinct timezone from challenges.windows") == [("Asia/Tokyo",)]
+
+    def test_a_schedule_of_the_challenges_own_zone_stays(
+        self, owner: Client, make: Callable[..., Made], windows_of: Callable[[Client, str], list[dict[str, Any]]]
+    ) -> None:
+        rules = {"version": 1, "schedule": {"days": ["mon", "thu"], "opens": "05:00", "closes": "08:00",
+                                            "scope": "challenge_tz"}}  # fmt: skip
+        path = f"/v1/challenges/{make(rules=rules)['id']}"
+        before = windows_of(owner, path)
+        assert previewed(owner, "Asia/Tokyo") == {}
+        owner.patch("/v1/me", {"timezone": "Asia/Tokyo"})
+        assert windows_of(owner, path) == before
+
+    def test_reminders_follow_and_go_on(
+        self, member: Client, database: Database, at: At, challenge: dict[str, Any]
+    ) -> None:
+        """Those of the next days at once, the others when their days come: one for each window, and at its time."""
+        member.patch("/v1/me", {"timezone": "America/New_York"})
+        wrong = (
+            "select count(*) from challenges.windows w join challenges.participants p on p.id = w.participant_id"
+            " left join notifications.reminders r using (participant_id, local_date)"
+            " where p.user_id = %(user)s and w.opens_at < %(now)s + interval '2 days' and w.closes_at > %(now)s"
+            " and r.due_at is distinct from greatest(w.opens_at, w.closes_at - interval '60 minutes')"
+        )
+        now = clock.now()
+        for days in range(12):
+            at(now + timedelta(days=days))
+            windows_handler({}, Context())
+            assert database.execute(wrong, user=member.user["id"], now=clock.now()) == [(0,)]
+        before = database.execute(SNAPSHOT)
+        windows_handler({}, Context())
+        assert database.execute(SNAPSHOT) == before
+
+    def test_at_once_to_two_zones_ends_in_one_of_them(
+        self, member: Client, challenge: dict[str, Any], make: Callable[..., Made], database: Database
+    ) -> None:
+        """Four threads, ten challenges, back and forth: account, places and windows agree in the end."""
+        for _ in range(9):
+            member.post(f"/v1/challenges/{make()['invite_code']}/join")
+        user = UUID(member.user["id"])
+        zones = ["America/New_York", "Pacific/Kiritimati"]
+        dates = "select participant_id, local_date from challenges.windows order by 1, 2"
+        member.patch("/v1/me", {"timezone": zones[0]})
+        before = database.execute(dates)
+        start = threading.Barrier(4)
+        failed: list[BaseException] = []
+
+        def move(number: int) -> None:
+            with psycopg.connect(database.system, autocommit=True, prepare_threshold=None) as connection:
+                tx = db.Tx(connection, None)
+                start.wait()
+                for turn in range(4):
+                    zone = zones[(number + turn) % 2]
+                    try:
+                        with connection.transaction():
+                            for context in people.BY_ZONE:
+                                people.move(tx, user, context, zone, clock.now())
+                            users.change(tx, user, username=None, timezone=zone, wants_reminders=None)
+                    except BaseException as error:
+                        failed.append(error)
+                        raise
+
+        threads = [threading.Thread(target=move, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        windows_handler({}, Context())
+        for thread in threads:
+            thread.join()
+        assert failed == []
+        [(account, *others)] = database.execute(
+            "select array_agg(distinct x.timezone) from (select timezone from identity.users where id = %(user)s"
+            " union all select timezone from challenges.participants where user_id = %(user)s) x",
+            user=user,
+        )
+        assert len(account) == 1
+        assert not others
+        assert account[0] in zones
+        overlapping = (
+            "select count(*) from challenges.windows a join challenges.windows b using (participant_id)"
+            " where a.local_date < b.local_date and a.closes_at > b.opens_at"
+        )
+        assert database.execute(overlapping) == [(0,)]
+        assert set(database.execute(dates)) >= set(before)
+
+
+class TestPreview:
+    def ids(self, who: Client, **query: object) -> list[str]:
+        answer = who.call("POST", PREVIEW, body={"timezone": "America/New_York"}, query=query)
+        assert answer.status == 200, answer.text
+        return [item["challenge"]["id"] for item in answer.json["items"]]
+
+    def test_is_for_who_is_signed_in(self, nobody: Client) -> None:
+        assert nobody.post(PREVIEW, {"timezone": "Asia/Tokyo"}).code == "unauthenticated"
+
+    def test_shows_everybody_their_own(
+        self, owner: Client, member: Client, stranger: Client, person: Join, challenge: dict[str, Any],
+        database: Database,
+    ) -> None:  # fmt: skip
+        moderator = person("moderator")
+        database.execute("update identity.users set role = 'moderator' where username = 'moderator'")
+        assert self.ids(owner) == self.ids(member) == [challenge["id"]]
+        assert self.ids(stranger) == self.ids(moderator) == []
+        before = previewed(owner, "Asia/Tokyo")
+        member.patch("/v1/me", {"timezone": "America/New_York"})
+        assert previewed(owner, "Asia/Tokyo") == before
+
+    def test_says_what_each_window_is_and_would_be(self, member: Client, challenge: dict[str, Any]) -> None:
+        item = member.post(PREVIEW, {"timezone": "Asia/Seoul"}).json["items"][0]
+        assert item == {"challenge": {"id": challenge["id"], "title": challenge["title"]}, "windows": []}
+        moving = member.post(PREVIEW, {"timezone": "Asia/Kolkata"}).json["items"][0]["windows"]
+        assert moving
+        for window in moving:
+            assert (window["from"]["timezone"], window["to"]["timezone"]) == ("Asia/Tokyo", "Asia/Kolkata")
+            later = timedelta(hours=3, minutes=30)
+            assert span(window["to"])[1] == min(
+                span(window["from"])[1] + later, datetime.fromisoformat(challenge["ends_at"])
+            )
+
+    def test_changes_nothing(self, member: Client, database: Database) -> None:
+        before = database.execute(SNAPSHOT)
+        assert previewed(member, "America/New_York")
+        assert database.execute(SNAPSHOT) == before
+        assert member.get("/v1/me").json["timezone"] == "Asia/Tokyo"
+
+    def test_to_the_zone_one_is_in_nothing_moves(self, member: Client, challenge: dict[str, Any]) -> None:
+        assert previewed(member, "Asia/Tokyo") == {challenge["id"]: {}}
+
+    @pytest.mark.parametrize("to", ["canceled", "deleted"])
+    def test_without_what_does_not_go_on(self, owner: Client, member: Client, path: str, to: str) -> None:
+        owner.post(f"{path}/transitions", {"to": to})
+        assert self.ids(owner) == self.ids(member) == []
+
+    def test_with_what_is_paused(self, owner: Client, member: Client, path: str, challenge: dict[str, Any]) -> None:
+        owner.post(f"{path}/transitions", {"to": "paused"})
+        assert self.ids(member) == [challenge["id"]]
+
+    def test_without_what_is_over_or_left_or_a_draft(
+        self, owner: Client, member: Client, path: str, challenge: dict[str, Any], make: Callable[..., Made], at: At
+    ) -> None:
+        make(status="draft")
+        assert self.ids(owner) == [challenge["id"]]
+        member.post(f"{path}/leave")
+        assert self.ids(member) == []
+        at(datetime.fromisoformat(challenge["ends_at"]))
+        assert self.ids(owner) == []
+
+    def test_without_what_has_a_zone_of_its_own(self, member: Client, by_code: str) -> None:
+        member.post(by_code, {"timezone": "Africa/Nairobi"})
+        assert self.ids(member) == []
+
+    def test_looks_62_days_ahead(self, owner: Client) -> None:
+        owner.post(
+            "/v1/challenges", challenge_body(clock.now(), ends_at=(clock.now() + timedelta(days=200)).isoformat())
+        )
+        [moving] = previewed(owner, "Asia/Tokyo").values()
+        assert max(moving) <= (clock.now() + timedelta(days=63)).date()
+        assert len(moving) > 55
+
+    def test_is_paged_the_one_joined_last_first(self, owner: Client, make: Callable[..., Made]) -> None:
+        made = [make()["id"] for _ in range(5)]
+        answer = owner.call("POST", PREVIEW, body={"timezone": "Asia/Tokyo"}, query={"limit": 3}).json
+        first = [item["challenge"]["id"] for item in answer["items"]]
+        assert first + self.ids(owner, cursor=answer["next_cursor"]) == made[::-1]

@@ -1,0 +1,127 @@
+"""Which names are zones to us: those that both Python and Postgres know, at each way in."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import tzdata
+
+from chally import clock, zones
+from tests.api import Answer, Client
+from tests.challenges.crowd import Made
+from tests.conftest import Database, Join, challenge_body
+
+# To Python alone, as in a release that Postgres does not have yet; it is there for as long as a test runs.
+NEWER = "America/Coyhaique_New"
+REFUSED = [
+    "posix/Europe/Berlin",  # what systems have beside the zones
+    "right/Europe/Berlin",
+    "localtime",
+    "posixrules",
+    "US/Pacific-New",  # gone since 2020b; Postgres may still have it
+    "CET",  # to Postgres, abbreviations
+    "EST",
+    "CEST",
+    "Factory",
+    "europe/berlin",  # Postgres does not mind
+    "EUROPE/BERLIN",
+    "utc",
+    "uct",
+    "Etc/uct",
+    "UTC+3",  # POSIX, which Postgres reads
+    "<+03>-3",
+    "EST5EDT,M3.2.0,M11.1.0",
+    "+02:00",
+    "Europe/Berlin ",
+    " Europe/Berlin",
+    "Europe / Berlin",
+    "Europe/Berlin\0",
+    "\0",
+    "",
+    "Europe",
+    "Europe/",
+    "../Europe/Berlin",
+    "/usr/share/zoneinfo/Europe/Berlin",
+    "Europe/Berlin\n",
+    "Europe/Atlantis",
+    "zone.tab",
+    "__init__.py",
+    "x" * 65,
+]
+Way = Callable[[str], Answer]
+
+
+@pytest.fixture(params=["register", "PATCH me", "preview", "join", "create", "edit"])
+def way(request: pytest.FixtureRequest, nobody: Client, person: Join) -> Way:
+    """One of the ways in: sends a zone there."""
+
+    def register(zone: str) -> Answer:
+        body = {"email": "kari@people.test", "username": "kari", "password": "long enough for us", "timezone": zone}
+        return nobody.post("/v1/auth/register", body)
+
+    if request.param == "register":
+        return register
+    owner = person("owner")
+    upcoming: dict[str, Any] = {"starts_at": (clock.now() + timedelta(days=2)).isoformat()}
+    made: Made = owner.post("/v1/challenges", challenge_body(clock.now(), **upcoming)).json
+    member = person("member")
+    ways: dict[str, Way] = {
+        "PATCH me": lambda zone: owner.patch("/v1/me", {"timezone": zone}),
+        "preview": lambda zone: member.post("/v1/me/timezone/preview", {"timezone": zone}),
+        "join": lambda zone: member.post(f"/v1/challenges/{made['invite_code']}/join", {"timezone": zone}),
+        "create": lambda zone: owner.post("/v1/challenges", challenge_body(clock.now(), **upcoming, timezone=zone)),
+        "edit": lambda zone: owner.patch(f"/v1/challenges/{made['id']}", {"timezone": zone}),
+    }
+    return ways[request.param]
+
+
+def test_what_is_none_is_refused_at_each_way_in(way: Way, database: Database) -> None:
+    database.execute("update core.limits set quantity = 1000000")
+    held = "select timezone from identity.users union select timezone from challenges.challenges order by 1"
+    before = database.execute(held)
+    for name in REFUSED:
+        refused = way(name)
+        assert (refused.status, refused.code) == (422, "invalid"), name
+        assert [error["pointer"] for error in refused.json["errors"]] == ["/timezone"], name
+    assert database.execute(held) == before
+
+
+def test_what_python_alone_knows_is_refused_at_each_way_in(
+    way: Way, monkeypatch: pytest.MonkeyPatch, database: Database
+) -> None:
+    """By Postgres, which would have to compute windows of it."""
+    newer = zones.names() | {NEWER}
+    read = zones.ZoneInfo
+    monkeypatch.setattr(zones, "names", lambda: newer)
+    from challenges import rules
+
+    monkeypatch.setattr(rules, "ZoneInfo", lambda name: read("UTC" if name == NEWER else name))
+    database.execute("update core.limits set quantity = 1000000")
+    refused = way(NEWER)
+    assert (refused.status, refused.code) == (422, "invalid"), refused.text
+
+
+def test_both_know_all_that_we_accept(database: Database) -> None:
+    """And none is an abbreviation, which Postgres would prefer to the zone, but where it is UTC by any name."""
+    assert len(zones.names()) > 500
+    rows = database.execute(
+        "select z.name, n.name is not null, a.utc_offset from unnest(%(names)s::text[]) as z (name)"
+        " left join pg_timezone_names n on n.name = z.name"
+        " left join pg_timezone_abbrevs a on lower(a.abbrev) = lower(z.name)",
+        names=sorted(zones.names()),
+    )
+    assert [name for name, known, _ in rows if not known] == []
+    assert [name for name, _, offset in rows if offset] == []
+
+
+def test_the_release_is_named_as_iana_does() -> None:
+    assert zones.tzdata_version() == tzdata.IANA_VERSION
+
+
+def test_offsets_hold_the_second_before_a_change_and_the_first_after_it() -> None:
+    found = dict(zones.offsets("Europe/Berlin", datetime(2026, 3, 1, 12, 0, 0, 5, tzinfo=UTC), 40))
+    assert found[datetime(2026, 3, 29, 0, 59, 59, tzinfo=UTC)] == timedelta(hours=1)
+    assert found[datetime(2026, 3, 29, 1, tzinfo=UTC)] == timedelta(hours=2)
+    assert len(found) == 42
+    assert set(found.values()) == {timedelta(hours=1), timedelta(hours=2)}
