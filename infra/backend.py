@@ -107,6 +107,7 @@ class Backend(Stack):
         database.admit(proofs.routes, "chally_app")
         database.admit(proofs.verdicts, "chally_system")
         database.admit(notifications.reminders, "chally_system")
+        database.admit(notifications.nightly, "chally_system")
         database.admit(notifications.outbox, "chally_system")
         database.admit(system.routes, "chally_app")
 
@@ -137,7 +138,7 @@ class Backend(Stack):
         for reader in (proofs.verdicts, identity.exports):
             reader.allow("s3:ListBucket", on=[storage.uploads.bucket_arn])
         notifications.outbox.allow("ses:SendEmail", on=[notifications.sender_arn])
-        nights = (identity.keys, identity.nightly, challenges.nightly)
+        nights = (identity.keys, identity.nightly, challenges.nightly, notifications.nightly)
         scheduled = (*nights, identity.exports, challenges.windows, notifications.reminders, notifications.outbox)
         for job in scheduled:
             job.allow("sqs:SendMessage", on=[failures.queue_arn])
@@ -162,6 +163,7 @@ class Backend(Stack):
             "Proofs": proofs.routes,
             "ProofVerdicts": proofs.verdicts,
             "Reminders": notifications.reminders,
+            "ReminderNightly": notifications.nightly,
             "Outbox": notifications.outbox,
             "System": system.routes,
         }

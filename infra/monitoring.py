@@ -48,6 +48,7 @@ class Monitoring(Construct):
         self._watch_queues(queues, failures)
         self._watch_database(database)
         self._watch_keys()
+        self._watch_reminders()
 
     def _watch_api(self, api: apigwv2.HttpApi) -> None:
         requests = api.metric_count(period=PERIOD, statistic="Sum")
@@ -129,6 +130,22 @@ class Monitoring(Construct):
         # of this one silence is news: a job that has not run for two days lets the key grow old
         self._alarm("SigningKeyAge", age, over=100, advice=advice, periods=2, silence_is_well=False)
         self._graph("Signing key", [age], [])
+
+    def _watch_reminders(self) -> None:
+        lateness, wrong = (
+            cloudwatch.Metric(
+                namespace=self._namespace,
+                metric_name=name,
+                dimensions_map={"service": "notifications"},
+                period=PERIOD,
+                statistic="Maximum",
+            )
+            for name in ("ReminderLateness", "RemindersWrong")
+        )
+        advice = "Reminders come over 90 seconds late, or not at all: does the job reminders run, and end in time?"
+        # every run measures it, so silence is a job that does not run
+        self._alarm("ReminderLateness", lateness, over=90, advice=advice, silence_is_well=False)
+        self._graph("Reminders", [lateness], [wrong])
 
     def _alarm(
         self,

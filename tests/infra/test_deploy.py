@@ -177,7 +177,16 @@ class TestAssembly:
     def test_outputs_keep_their_names(self, template: Template) -> None:
         functions = (
             *("Identity", "IdentityKeys", "IdentityRoles", "IdentityExports", "IdentityNightly"),
-            *("Challenges", "ChallengeWindows", "ChallengeNightly", "Proofs", "ProofVerdicts", "Reminders", "Outbox"),
+            *(
+                "Challenges",
+                "ChallengeWindows",
+                "ChallengeNightly",
+                "Proofs",
+                "ProofVerdicts",
+                "Reminders",
+                "ReminderNightly",
+            ),
+            "Outbox",
             *("System", "Migrations"),
         )
         others = {"ApiUrl", "UploadsBucket", "OutboxQueueUrl", "VerdictsQueueUrl"}

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from chally.db import Tx
+from chally.zones import tzdata_version
 
 # In the order of forgetting: core finds mails by the address, which identity then forgets.
 CONTEXTS = ("core", "notifications", "proofs", "challenges", "identity")
@@ -53,6 +54,19 @@ def objects(tx: Tx, user_id: UUID) -> list[Object]:
 def forget(tx: Tx, user_id: UUID, context: str) -> None:
     """Have one of `CONTEXTS` forget a person, but for what other people's standings need."""
     tx.run(f"select {context}.forget_person(%(id)s)", {"id": user_id})
+
+
+def moved(tx: Tx, user_id: UUID, zone: str, now: datetime) -> None:
+    """Have other contexts follow a person to another zone; the account is there already."""
+    tx.run(
+        "select notifications.person_moved(%(id)s, %(zone)s, %(now)s, %(tzdata)s)",
+        {"id": user_id, "zone": zone, "now": now, "tzdata": tzdata_version()},
+    )
+
+
+def reschedule(tx: Tx, user_id: UUID, now: datetime) -> None:
+    """Decide anew when to remind a person, by the quiet hours that the account has now."""
+    tx.run("select notifications.reschedule(%(id)s, %(now)s)", {"id": user_id, "now": now})
 
 
 def left(tx: Tx, before: datetime, *, after: UUID, limit: int) -> list[UUID]:

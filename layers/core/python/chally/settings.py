@@ -96,6 +96,10 @@ class RemindersSettings(OutboxWriterSettings):
     pass
 
 
+class ReconciliationSettings(DatabaseSettings):
+    pass
+
+
 class OutboxSettings(DatabaseSettings):
     mail_from: str
     public_url: str
@@ -131,6 +135,7 @@ BY_HANDLER: dict[str, type[Settings]] = {
     "proofs.routes.handler": ProofsSettings,
     "proofs.jobs.verdicts_handler": VerdictsSettings,
     "notifications.jobs.reminders_handler": RemindersSettings,
+    "notifications.jobs.nightly_handler": ReconciliationSettings,
     "notifications.jobs.outbox_handler": OutboxSettings,
     "system.routes.handler": SystemSettings,
     "migrations.handler.handler": MigrationSettings,
