@@ -24,6 +24,6 @@ def upgrade() -> None:
             op.execute(f"create index concurrently if not exists {name} on notifications.reminders {what}")
         # what was given up would stay in it for ever
         op.execute("drop index concurrently if exists notifications.reminders_due")
-        op.execute("alter table identity.users validate constraint users_quiet_hours")
-        op.execute("alter table notifications.reminders validate constraint reminders_skipped_known")
-        op.execute("alter table notifications.reminders validate constraint reminders_due_or_skipped")
+    op.execute("alter table identity.users validate constraint users_quiet_hours")
+    op.execute("alter table notifications.reminders validate constraint reminders_skipped_known")
+    op.execute("alter table notifications.reminders validate constraint reminders_due_or_skipped")
