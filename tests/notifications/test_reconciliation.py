@@ -83,7 +83,7 @@ def found() -> dict[str, int]:
         ),
         (
             "update notifications.reminders set due_at = nominal_at, sent_at = nominal_at where due_at = %(due)s",
-            "not as calculated",
+            "in quiet hours",
         ),
         (
             "update notifications.reminders set due_at = null, sent_at = null, skipped = 'quiet'"
