@@ -112,6 +112,7 @@ class Backend(Stack):
         database.admit(proofs.verdicts, "chally_system")
         database.admit(proofs.removals, "chally_system")
         database.admit(notifications.reminders, "chally_system")
+        database.admit(notifications.nightly, "chally_system")
         database.admit(notifications.outbox, "chally_system")
         database.admit(system.routes, "chally_app")
 
@@ -151,7 +152,7 @@ class Backend(Stack):
         for reader in (proofs.verdicts, identity.exports):
             reader.allow("s3:ListBucket", on=[storage.uploads.bucket_arn])
         notifications.outbox.allow("ses:SendEmail", on=[notifications.sender_arn])
-        nights = (identity.keys, identity.nightly, challenges.nightly)
+        nights = (identity.keys, identity.nightly, challenges.nightly, notifications.nightly)
         often = (identity.exports, challenges.windows, proofs.removals, notifications.reminders, notifications.outbox)
         scheduled = (*nights, *often)
         for job in scheduled:
@@ -178,6 +179,7 @@ class Backend(Stack):
             "ProofVerdicts": proofs.verdicts,
             "ProofRemovals": proofs.removals,
             "Reminders": notifications.reminders,
+            "ReminderNightly": notifications.nightly,
             "Outbox": notifications.outbox,
             "System": system.routes,
         }

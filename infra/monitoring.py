@@ -50,6 +50,7 @@ class Monitoring(Construct):
         self._watch_keys()
         self._watch_malware()
         self._watch_zones()
+        self._watch_reminders()
 
     def _watch_api(self, api: apigwv2.HttpApi) -> None:
         requests = api.metric_count(period=PERIOD, statistic="Sum")
@@ -167,6 +168,22 @@ class Monitoring(Construct):
         )
         self._alarm("ZonesDiffer", differ, over=0, advice=advice)
         self._graph("Zones", [differ], [])
+
+    def _watch_reminders(self) -> None:
+        lateness, wrong = (
+            cloudwatch.Metric(
+                namespace=self._namespace,
+                metric_name=name,
+                dimensions_map={"service": "notifications"},
+                period=PERIOD,
+                statistic="Maximum",
+            )
+            for name in ("ReminderLateness", "RemindersWrong")
+        )
+        advice = "Reminders come over 90 seconds late, or not at all: does the job reminders run, and end in time?"
+        # every run measures it, so silence is a job that does not run
+        self._alarm("ReminderLateness", lateness, over=90, advice=advice, silence_is_well=False)
+        self._graph("Reminders", [lateness], [wrong])
 
     def _alarm(
         self,

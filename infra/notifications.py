@@ -10,7 +10,7 @@ from infra.queues import WorkQueue
 
 class Notifications(Construct):
     """`outbox` delivers what transactions promised: at once when nudged, and every minute what a lost nudge left.
-    `reminders` writes what has fallen due to the outbox.
+    `reminders` writes what has fallen due to the outbox; `nightly` checks what it did.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, house: House) -> None:
@@ -42,3 +42,14 @@ class Notifications(Construct):
             environment={"CHALLY_OUTBOX_QUEUE_URL": self.outbox_queue.url},
         )
         self.reminders.every(Duration.minutes(1))
+        self.nightly = Function(
+            self,
+            "Nightly",
+            house=house,
+            name="reminder-nightly",
+            handler="notifications.jobs.nightly_handler",
+            timeout=Duration.minutes(15),
+            memory=512,
+            snap_start=False,
+        )
+        self.nightly.every(Duration.days(1))

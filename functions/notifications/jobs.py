@@ -1,5 +1,6 @@
-"""Jobs of notifications: take due reminders, deliver the outbox."""
+"""Jobs of notifications: take due reminders, deliver the outbox; every night, check what was reminded of."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +11,10 @@ from chally import clock, db, idempotency, outbox
 from chally.log import job, logger, metrics
 from chally.outbox import Message
 from chally.settings import OutboxSettings, load
-from notifications import mail, queries, reminders
+from notifications import mail, queries, reconciliation, reminders
 
-BATCH = 50
+BATCH = 500
+CHECKED = 1_000  # participants
 MAILS = 10  # claimed at a time, well within their lease
 # Left for the next run when less of the function's time than this remains (milliseconds).
 RESERVE = 15_000
@@ -22,17 +24,54 @@ RESERVE = 15_000
 @logger.inject_lambda_context(clear_state=True)
 @job
 def reminders_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Every minute: write mails for the reminders that are due."""
-    sent = 0
+    """Every minute: write mails for the reminders that are due. What a run leaves, by dying too, the next takes."""
+    taken = sent = 0
+    lateness = timedelta()
     while context.get_remaining_time_in_millis() > RESERVE:
         with db.as_system("send due reminders") as tx:
-            taken = reminders.send_due(tx, clock.now(), BATCH)
-        sent += taken
-        if taken < BATCH:
+            batch = reminders.send_due(tx, clock.now(), BATCH)
+        taken += batch.taken
+        sent += batch.sent
+        lateness = max(lateness, batch.lateness)
+        if batch.taken < BATCH:
             break
-    metrics.add_metric("RemindersTaken", MetricUnit.Count, sent)
-    logger.info("reminders", taken=sent)
-    return {"taken": sent}
+    metrics.add_metric("RemindersTaken", MetricUnit.Count, taken)
+    metrics.add_metric("RemindersSent", MetricUnit.Count, sent)
+    # also when nothing is due: an alarm takes silence for a job that does not run
+    metrics.add_metric("ReminderLateness", MetricUnit.Seconds, lateness.total_seconds())
+    logger.info("reminders", taken=taken, sent=sent, lateness=lateness.total_seconds())
+    return {"taken": taken, "sent": sent}
+
+
+@metrics.log_metrics(raise_on_empty_metrics=False)
+@logger.inject_lambda_context(clear_state=True)
+@job
+def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Every night: compare the reminders of the last day with what a second calculation says of them.
+
+    It mends nothing. RuntimeError at the end when any is wrong, for the alarm.
+    """
+    now = clock.now()
+    checked = wrong = 0
+    after: UUID | None = UUID(int=0)
+    while after is not None and context.get_remaining_time_in_millis() > RESERVE:
+        with db.as_system("check reminders", read_only=True) as tx:
+            batch = reconciliation.check(tx, now, after, CHECKED)
+        after = batch.last
+        checked += batch.checked
+        wrong += len(batch.findings)
+        for finding in batch.findings:
+            logger.error(
+                "a wrong reminder",
+                participant_id=str(finding.participant_id),
+                local_date=str(finding.local_date),
+                wrong=finding.wrong,
+            )
+    metrics.add_metric("RemindersWrong", MetricUnit.Count, wrong)
+    logger.info("nightly", checked=checked, wrong=wrong, complete=after is None)
+    if wrong:
+        raise RuntimeError(f"{wrong} of {checked} reminders are wrong")
+    return {"checked": checked, "wrong": wrong}
 
 
 @metrics.log_metrics(raise_on_empty_metrics=False)

@@ -1,22 +1,28 @@
-"""Reminders: planned when windows are made, cleared when a proof arrives, sent once when due."""
+"""Reminders: planned when windows are made, cleared when a proof arrives, sent once when due.
 
-from collections.abc import Sequence
-from datetime import date, datetime
+The database plans them (migration `reminders`): nobody writes one but through its functions, and through `send_due`.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from chally import outbox
 from chally.db import Tx
 from notifications import queries
-from notifications.queries import Reminder
+from notifications.rules import LATE
 
-__all__ = ["Reminder", "clear", "plan", "send_due"]
+__all__ = ["Batch", "clear", "send_due"]
 
 
-def plan(tx: Tx, reminders: Sequence[Reminder]) -> None:
-    """Set reminders; those already sent stay as they are."""
-    if reminders:
-        queries.plan(tx, reminders)
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """How many reminders were taken, for how many of them a mail was written, and how late the latest was taken."""
+
+    taken: int
+    sent: int
+    lateness: timedelta
 
 
 def clear(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None:
@@ -24,17 +30,19 @@ def clear(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None
     queries.clear(tx, participant_id, local_date, now)
 
 
-def send_due(tx: Tx, now: datetime, limit: int) -> int:
-    """Move due reminders to the outbox; answers how many were taken. One transaction: none is lost, none sent twice."""
-    due = queries.take_due(tx, now, limit)
+def send_due(tx: Tx, now: datetime, limit: int) -> Batch:
+    """Move due reminders to the outbox. One transaction: none is lost, none sent twice."""
+    due = queries.take_due(tx, now, LATE, limit)
+    mails = []
     for reminder in due:
-        if reminder.closes_at <= now or not reminder.runs or not reminder.wanted:
-            # the job was away while the window closed, the challenge is paused, or they want none: it would only annoy
-            continue
-        closes = reminder.closes_at.astimezone(_zone(reminder.timezone))
-        values = {"title": reminder.title, "closes": f"{closes:%H:%M}", "timezone": str(closes.tzinfo)}
-        outbox.add(tx, "mail", {"template": "reminder", "user_id": str(reminder.user_id), "values": values})
-    return len(due)
+        if reminder.sent:
+            closes = reminder.closes_at.astimezone(_zone(reminder.timezone))
+            values = {"title": reminder.title, "closes": f"{closes:%H:%M}", "timezone": str(closes.tzinfo)}
+            mails.append({"template": "reminder", "user_id": str(reminder.user_id), "values": values})
+    if mails:
+        outbox.add_all(tx, "mail", mails)
+    lateness = max((now - reminder.due_at for reminder in due), default=timedelta())
+    return Batch(taken=len(due), sent=len(mails), lateness=lateness)
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -297,7 +297,7 @@ class TestMe:
                 "email_verified": True,
                 "timezone": "Europe/Oslo",
                 "role": "user",
-                "notifications": {"reminders": True},
+                "notifications": {"reminders": True, "quiet_hours": None},
             }
 
     def test_is_refused_once_the_account_is_gone(self, person: Join, database: Database) -> None:

@@ -32,7 +32,12 @@ class TestChange:
         [
             ({"username": "Karina"}, {"username": "Karina"}),
             ({"timezone": "Asia/Tokyo"}, {"timezone": "Asia/Tokyo"}),
-            ({"notifications": {"reminders": False}}, {"notifications": {"reminders": False}}),
+            ({"notifications": {"reminders": False}}, {"notifications": {"reminders": False, "quiet_hours": None}}),
+            (
+                {"notifications": {"quiet_hours": {"from": "22:00", "to": "07:30"}}},
+                {"notifications": {"reminders": True, "quiet_hours": {"from": "22:00", "to": "07:30"}}},
+            ),
+            ({"notifications": {"quiet_hours": None}}, {}),
             ({"notifications": {}}, {}),
             ({"username": None, "timezone": None, "notifications": None}, {}),
             ({}, {}),
@@ -55,6 +60,10 @@ class TestChange:
             ({"timezone": "CET"}, "/timezone"),
             ({"notifications": {"reminders": "perhaps"}}, "/notifications/reminders"),
             ({"notifications": {"spam": True}}, "/notifications/spam"),
+            ({"notifications": {"quiet_hours": {"from": "22:00", "to": "22:00"}}}, "/notifications/quiet_hours"),
+            ({"notifications": {"quiet_hours": {"from": "24:00", "to": "07:00"}}}, "/notifications/quiet_hours/from"),
+            ({"notifications": {"quiet_hours": {"from": "22:00"}}}, "/notifications/quiet_hours/to"),
+            ({"notifications": {"quiet_hours": {"from": "22:00", "to": None}}}, "/notifications/quiet_hours/to"),
             ({"role": "admin"}, "/role"),
             ({"email": "other@people.test"}, "/email"),
         ],
@@ -75,7 +84,12 @@ class TestChange:
     def test_touches_nobody_else(self, person: Join) -> None:
         kari, liv = person("kari"), person("liv")
         before = liv.get("/v1/me").json
-        everything = {"username": "karina", "timezone": "Asia/Tokyo", "notifications": {"reminders": False}}
+        hours = {"from": "22:00", "to": "07:00"}
+        everything = {
+            "username": "karina",
+            "timezone": "Asia/Tokyo",
+            "notifications": {"reminders": False, "quiet_hours": hours},
+        }
         kari.patch("/v1/me", everything)
         assert liv.get("/v1/me").json == before
 

@@ -148,9 +148,10 @@ class TestMonitoring:
         assert ("Latency", "Gateway/Api") in watched
         assert ("SigningKeyAgeDays", "identity") in watched
         assert {("MalwareFound", "proofs"), ("ScanAwaited", "proofs")} <= watched
+        assert ("ReminderLateness", "notifications") in watched
         alarms = aws.properties("AWS::CloudWatch::Alarm").values()
         loud = [alarm["MetricName"] for alarm in alarms if alarm["TreatMissingData"] != "notBreaching"]
-        assert loud == ["SigningKeyAgeDays"]
+        assert loud == ["SigningKeyAgeDays", "ReminderLateness"]
         for metric in ("CPUUtilization", "DatabaseConnections", "FreeStorageSpace"):
             assert (metric, "Database/Instance") in watched
         assert ("DatabaseConnectionsCurrentlySessionPinned", "Database/Proxy") in watched
@@ -181,7 +182,8 @@ class TestAssembly:
     def test_outputs_keep_their_names(self, template: Template) -> None:
         functions = (
             *("Identity", "IdentityKeys", "IdentityRoles", "IdentityExports", "IdentityNightly"),
-            *("Challenges", "ChallengeWindows", "ChallengeNightly", "Proofs", "ProofVerdicts", "Reminders", "Outbox"),
+            *("Challenges", "ChallengeWindows", "ChallengeNightly", "Proofs", "ProofVerdicts"),
+            *("Reminders", "ReminderNightly", "Outbox"),
             *("System", "Migrations"),
         )
         others = {"ApiUrl", "UploadsBucket", "OutboxQueueUrl", "VerdictsQueueUrl"}

@@ -60,6 +60,7 @@ MAY = {
     }
     | {(action, VERDICTS) for action in CONSUME},
     "reminders": {SEND, FAIL},
+    "reminder-nightly": {FAIL},
     "outbox": {FAIL, ("ses:SendEmail", "sender")} | {(action, OUTBOX) for action in CONSUME},
     "system": {("sqs:GetQueueAttributes", OUTBOX), ("sqs:GetQueueAttributes", VERDICTS)},
     "migrations": set(),
@@ -78,6 +79,7 @@ CONNECTS_AS = {
     "proof-verdicts": {"chally_system"},
     "proof-removals": {"chally_system"},
     "reminders": {"chally_system"},
+    "reminder-nightly": {"chally_system"},
     "outbox": {"chally_system"},
     "system": {"chally_app"},
     "migrations": set(),
@@ -178,6 +180,7 @@ class TestEverybodyElse:
             ("lambda:InvokeFunction", "Identity/Nightly/Live"),
             ("lambda:InvokeFunction", "Notifications/Outbox/Live"),
             ("lambda:InvokeFunction", "Notifications/Reminders/Live"),
+            ("lambda:InvokeFunction", "Notifications/Nightly/Live"),
             FAIL,
         }
 

@@ -24,6 +24,7 @@ HANDLERS = {
     "proofs": "proofs.routes.handler",
     "proof-verdicts": "proofs.jobs.verdicts_handler",
     "reminders": "notifications.jobs.reminders_handler",
+    "reminder-nightly": "notifications.jobs.nightly_handler",
     "outbox": "notifications.jobs.outbox_handler",
     "system": "system.routes.handler",
     "migrations": "migrations.handler.handler",
@@ -36,6 +37,7 @@ NO_SNAPSHOT = {
     "identity-exports",
     "identity-nightly",
     "challenge-nightly",
+    "reminder-nightly",
     "migrations",
 }
 NOT_TRIGGERED = {"identity-roles", "migrations"}
@@ -126,6 +128,7 @@ class TestFunctions:
             "challenge-nightly": "rate(1 day)",
             "outbox": "rate(1 minute)",
             "reminders": "rate(1 minute)",
+            "reminder-nightly": "rate(1 day)",
         }
         for schedule in schedules:
             assert template.text(schedule["Target"]["DeadLetterConfig"]["Arn"]) == "Failures.Arn"

@@ -14,8 +14,6 @@ from chally.zones import tzdata_version
 
 # In the order of forgetting: core finds mails by the address, which identity then forgets.
 CONTEXTS = ("core", "notifications", "proofs", "challenges", "identity")
-# Where something goes by the zone of the account, in the order of moving it.
-BY_ZONE = ("challenges",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +57,17 @@ def forget(tx: Tx, user_id: UUID, context: str) -> None:
     tx.run(f"select {context}.forget_person(%(id)s)", {"id": user_id})
 
 
-def move(tx: Tx, user_id: UUID, context: str, zone: str, now: datetime) -> None:
-    """Have one of `BY_ZONE` follow a person to another zone, while the account still has the former one."""
+def move(tx: Tx, user_id: UUID, zone: str, now: datetime) -> None:
+    """Have challenges follow a person to another zone, while the account still has the former one."""
     tx.run(
-        f"select {context}.person_moved(%(id)s, %(zone)s, %(now)s, %(tzdata)s)",
+        "select challenges.person_moved(%(id)s, %(zone)s, %(now)s, %(tzdata)s)",
         {"id": user_id, "zone": zone, "now": now, "tzdata": tzdata_version()},
     )
+
+
+def reschedule(tx: Tx, user_id: UUID, now: datetime) -> None:
+    """Decide anew when to remind a person, by the quiet hours and the zone that the account has now."""
+    tx.run("select notifications.reschedule(%(id)s, %(now)s)", {"id": user_id, "now": now})
 
 
 def left(tx: Tx, before: datetime, *, after: UUID, limit: int) -> list[UUID]:

@@ -1,7 +1,7 @@
 """SQL of accounts. One function, one statement."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time
 from uuid import UUID
 
 from chally.db import Tx
@@ -18,6 +18,8 @@ class User:
     email_verified_at: datetime | None
     created_at: datetime
     wants_reminders: bool
+    quiet_from: time | None
+    quiet_to: time | None
     deleted_at: datetime | None
 
 
@@ -28,7 +30,10 @@ class Account(User):
     password_hash: str
 
 
-_USER = "id, email, username, timezone, role, email_verified_at, created_at, wants_reminders, deleted_at"
+_USER = (
+    "id, email, username, timezone, role, email_verified_at, created_at, wants_reminders, quiet_from, quiet_to,"
+    " deleted_at"
+)
 
 
 def user(tx: Tx, user_id: UUID) -> User | None:
@@ -107,17 +112,43 @@ def set_email(tx: Tx, user_id: UUID, email: str, now: datetime) -> None:
 
 
 def change(
-    tx: Tx, user_id: UUID, *, username: str | None, timezone: str | None, wants_reminders: bool | None
+    tx: Tx,
+    user_id: UUID,
+    *,
+    username: str | None,
+    timezone: str | None,
+    wants_reminders: bool | None,
+    quiet_hours: tuple[str, str] | None,
+    sets_quiet_hours: bool,
+    now: datetime,
 ) -> User | None:
-    """The account with what is given changed; the constraint `users_username_key` says when a name is taken."""
+    """The account with what is given changed; the constraint `users_username_key` says when a name is taken.
+
+    `quiet_hours`: from and to, such as 22:00, in the account's zone; they become these, or none, if `sets_quiet_hours`.
+    """
+    quiet_from, quiet_to = quiet_hours or (None, None)
     return tx.maybe(
         f"""
         update identity.users set
             username = coalesce(%(username)s, username), timezone = coalesce(%(timezone)s, timezone),
-            wants_reminders = coalesce(%(wants_reminders)s, wants_reminders)
+            wants_reminders = coalesce(%(wants_reminders)s, wants_reminders),
+            quiet_from = case when %(sets_quiet_hours)s then %(quiet_from)s::time else quiet_from end,
+            quiet_to = case when %(sets_quiet_hours)s then %(quiet_to)s::time else quiet_to end,
+            quiet_since = case when timezone <> %(timezone)s or %(sets_quiet_hours)s
+                and (quiet_from, quiet_to) is distinct from (%(quiet_from)s::time, %(quiet_to)s::time)
+                then %(now)s else quiet_since end
         where id = %(id)s returning {_USER}
         """,
-        {"id": user_id, "username": username, "timezone": timezone, "wants_reminders": wants_reminders},
+        {
+            "id": user_id,
+            "username": username,
+            "timezone": timezone,
+            "wants_reminders": wants_reminders,
+            "quiet_from": quiet_from,
+            "quiet_to": quiet_to,
+            "sets_quiet_hours": sets_quiet_hours,
+            "now": now,
+        },
         row=User,
     )
 

@@ -5,21 +5,51 @@ from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from fastapi import Depends, Header, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from starlette.responses import Response
 
 from chally import cookies
+from chally.body import Body
 from chally.settings import IdentitySettings, load
 from identity import keyring, rules, sessions
 from identity.queries.users import User
 from identity.sessions import Session
 from identity.sign_in import Pending
 
+WallTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["22:00"])]
+
+
+class QuietHours(Body):
+    """When no reminder is to come, on the wall clock of the account's zone. `to` before `from` is on the next day."""
+
+    begins: Annotated[WallTime, Field(alias="from")]
+    ends: Annotated[WallTime, Field(alias="to")]
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.begins == self.ends:
+            raise ValueError("Quiet hours end at another time than they begin. To have no mails, turn reminders off.")
+        return self
+
 
 class Notifications(BaseModel):
     """What mails a person wants."""
 
     reminders: bool = Field(description="a mail before a window closes that has no proof yet")
+    quiet_hours: Annotated[
+        QuietHours | None,
+        Field(
+            description="a reminder that would come within them comes when they end, if at least five minutes of the "
+            "window are left then, else when they begin, if the window is open by then, else not at all"
+        ),
+    ]
+
+    @classmethod
+    def of(cls, user: User) -> Self:
+        hours = None
+        if user.quiet_from is not None and user.quiet_to is not None:
+            hours = QuietHours.model_validate({"from": f"{user.quiet_from:%H:%M}", "to": f"{user.quiet_to:%H:%M}"})
+        return cls(reminders=user.wants_reminders, quiet_hours=hours)
 
 
 class UserOut(BaseModel):
@@ -41,7 +71,7 @@ class UserOut(BaseModel):
             email_verified=user.email_verified_at is not None,
             timezone=user.timezone,
             role=user.role,
-            notifications=Notifications(reminders=user.wants_reminders),
+            notifications=Notifications.of(user),
             created_at=user.created_at,
         )
 

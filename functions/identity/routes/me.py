@@ -18,17 +18,20 @@ from identity import deletion, export, rules
 from identity.queries import exports, people, sessions, users
 from identity.queries.sessions import Listed
 from identity.routes.auth import Password, Username
-from identity.routes.client import UserOut
+from identity.routes.client import QuietHours, UserOut
 
 router = http.router("identity")
 
 
 class NotificationsIn(Body):
+    """What is left out stays. Unlike elsewhere in this call, `quiet_hours: null` changes something: it ends them."""
+
     reminders: bool | None = None
+    quiet_hours: Annotated[QuietHours | None, Field(description="null: none from now on; left out: as they are")] = None
 
 
 class MeIn(Body):
-    """What is to change; what is left out, or null, stays."""
+    """What is to change; what is left out, or null, stays. Only `notifications.quiet_hours` is set by null, to none."""
 
     username: Username | None = None
     timezone: Zone | None = None
@@ -99,7 +102,10 @@ async def change_me(body: MeIn, actor: CurrentActor) -> UserOut:
     The zone is the default for challenges joined from now on, and those that went by the former one move with it: a
     window that has opened stays, later dates take the new zone, and none is won or lost. A challenge that was given a
     zone of its own (by joining with a `timezone`) stays there. POST /v1/me/timezone/preview says what would move.
+    Quiet hours are of this zone, and hold at once: also for reminders of windows that are open, or planned already.
     """
+    wanted = body.notifications or NotificationsIn()
+    sets_quiet_hours = "quiet_hours" in wanted.model_fields_set
     now = clock.now()
     with db.as_user(actor, read_only=True) as tx:
         former = users.user(tx, actor.user_id)
@@ -109,17 +115,21 @@ async def change_me(body: MeIn, actor: CurrentActor) -> UserOut:
         ratelimit.take(now, username_change=str(actor.user_id))
     with db.as_account(actor, "PATCH /v1/me") as tx:
         if body.timezone is not None:
-            for context in people.BY_ZONE:
-                people.move(tx, actor.user_id, context, body.timezone, now)
+            people.move(tx, actor.user_id, body.timezone, now)
         user = users.change(
             tx,
             actor.user_id,
             username=body.username,
             timezone=body.timezone,
-            wants_reminders=body.notifications.reminders if body.notifications else None,
+            wants_reminders=wanted.reminders,
+            quiet_hours=(wanted.quiet_hours.begins, wanted.quiet_hours.ends) if wanted.quiet_hours else None,
+            sets_quiet_hours=sets_quiet_hours,
+            now=now,
         )
         if user is None:
             raise Unauthenticated
+        if body.timezone is not None or sets_quiet_hours:
+            people.reschedule(tx, user.id, now)
         if renamed:
             audit.record(tx, "username_changed", now, user_id=user.id)
     return UserOut.of(user)

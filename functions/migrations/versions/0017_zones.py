@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0017"
-down_revision = "0014"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 
@@ -90,10 +90,12 @@ MOVE = """
 REMIND = """
     create function challenges.remind(people uuid[], at timestamptz) returns void
     language sql security definer set search_path = '' as $$
-        insert into notifications.reminders
-            (participant_id, local_date, user_id, title, timezone, due_at, closes_at)
-        select w.participant_id, w.local_date, p.user_id, c.title, w.timezone,
-               greatest(w.opens_at, w.closes_at - make_interval(mins => schedule.remind)), w.closes_at
+        select notifications.remind(
+            array_agg(row(
+                w.participant_id, w.local_date, p.user_id, c.title, w.timezone, w.opens_at, w.closes_at, schedule.remind
+            )::notifications.window order by w.participant_id, w.local_date),
+            remind.at
+        )
         from challenges.participants p
         join challenges.challenges c on c.id = p.challenge_id
         cross join lateral challenges.schedule(c.rules) as schedule
@@ -107,8 +109,10 @@ REMIND = """
         ) as w
         where p.id = any (remind.people) and p.timezone_since <> p.joined_at
           and schedule.remind is not null and w.closes_at > remind.at and w.outcome is null
-        order by w.participant_id, w.local_date
-        on conflict do nothing
+          and not exists (
+              select from notifications.reminders r
+              where r.participant_id = w.participant_id and r.local_date = w.local_date
+          )
     $$
 """
 

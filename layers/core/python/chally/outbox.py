@@ -4,6 +4,7 @@ After the commit a nudge to a queue has it delivered at once; a schedule sweeps 
 is at least once, and every row has a stable id, so that a receiver can ignore repeats.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -31,10 +32,18 @@ class Message:
 
 def add(tx: Tx, topic: Topic, payload: dict[str, Any]) -> None:
     """Write a message; it leaves if, and only if, `tx` commits."""
+    add_all(tx, topic, [payload])
+
+
+def add_all(tx: Tx, topic: Topic, payloads: Sequence[dict[str, Any]]) -> None:
+    """Write messages, in one statement for all."""
     tx.run(
-        "insert into core.outbox (topic, payload, traceparent)"
-        " values (%(topic)s, %(payload)s, nullif(current_setting('chally.traceparent', true), ''))",
-        {"topic": topic, "payload": Jsonb(payload)},
+        """
+        insert into core.outbox (topic, payload, traceparent)
+        select %(topic)s, payload, nullif(current_setting('chally.traceparent', true), '')
+        from unnest(%(payloads)s::jsonb[]) as payload
+        """,
+        {"topic": topic, "payloads": [Jsonb(payload) for payload in payloads]},
     )
     tx.wrote_outbox = True
 

@@ -114,6 +114,10 @@ class RemindersSettings(OutboxWriterSettings):
     pass
 
 
+class ReconciliationSettings(DatabaseSettings):
+    pass
+
+
 class OutboxSettings(DatabaseSettings):
     mail_from: str
     public_url: str
@@ -151,6 +155,7 @@ BY_HANDLER: dict[str, type[Settings]] = {
     "proofs.jobs.verdicts_handler": VerdictsSettings,
     "proofs.jobs.removals_handler": RemovalsSettings,
     "notifications.jobs.reminders_handler": RemindersSettings,
+    "notifications.jobs.nightly_handler": ReconciliationSettings,
     "notifications.jobs.outbox_handler": OutboxSettings,
     "system.routes.handler": SystemSettings,
     "migrations.handler.handler": MigrationSettings,
