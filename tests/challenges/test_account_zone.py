@@ -235,9 +235,13 @@ class TestPatch:
                     zone = zones[(number + turn) % 2]
                     try:
                         with connection.transaction():
-                            for context in people.BY_ZONE:
-                                people.move(tx, user, context, zone, clock.now())
-                            users.change(tx, user, username=None, timezone=zone, wants_reminders=None)
+                            now = clock.now()
+                            people.move(tx, user, zone, now)
+                            users.change(
+                                tx, user, username=None, timezone=zone, wants_reminders=None, quiet_hours=None,
+                                sets_quiet_hours=False, now=now,
+                            )  # fmt: skip
+                            people.reschedule(tx, user, now)
                     except BaseException as error:
                         failed.append(error)
                         raise
