@@ -20,7 +20,7 @@ class Proofs(Construct):
         super().__init__(scope, construct_id)
         environment = {"CHALLY_OUTBOX_QUEUE_URL": outbox.url, "CHALLY_UPLOADS_BUCKET": uploads.bucket_name}
         settings = house.settings
-        scanner = {"CHALLY_MALWARE_SCANNER": settings.malware_scanner}
+        scanner: dict[str, str] = {"CHALLY_MALWARE_SCANNER": settings.malware_scanner}
         if settings.clamd_url:
             scanner["CHALLY_CLAMD_URL"] = settings.clamd_url
         self.routes = Function(
