@@ -102,12 +102,16 @@ def keep_picture(bucket: str, object_key: str, sequencer: str, jpeg: bytes) -> s
 
 
 def delete(bucket: str, key: str, version_id: str | None) -> None:
-    """Delete a version of an object for good, whether or not it is still there."""
+    """Delete a version of an object for good, whether or not it is still there; by default the newest."""
     s3 = aws.client("s3")
-    if version_id is None:
-        s3.delete_object(Bucket=bucket, Key=key)
-    else:
-        s3.delete_object(Bucket=bucket, Key=key, VersionId=version_id)
+    if version_id is None:  # events of the local AWS name none; without one, S3 would only hide the object
+        try:
+            version_id = s3.head_object(Bucket=bucket, Key=key)["VersionId"]
+        except s3.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] == "404":
+                return
+            raise
+    s3.delete_object(Bucket=bucket, Key=key, VersionId=version_id)
 
 
 def read(bucket: str, key: str, version_id: str | None, *, max_bytes: int) -> bytes | None:

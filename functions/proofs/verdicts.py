@@ -38,7 +38,7 @@ def upload(stored: Stored) -> None:
 
 def _infected(arrival: Arrival | None, stored: Stored, finding: Infected) -> None:
     """The file goes, also where it was decided on before: nobody is ever served it."""
-    logger.warning("malware", key=stored.key, version_id=stored.version_id, signature=finding.signature)
+    logger.warning("malware", key=stored.key, version_id=stored.version_id, found=finding.signature)
     metrics.add_metric("MalwareFound", MetricUnit.Count, 1)
     storage.delete(load(VerdictsSettings).uploads_bucket, stored.key, stored.version_id)
     if arrival is None:

@@ -207,7 +207,7 @@ class TestMalware:
             assert local.environment(suffix)["CHALLY_MALWARE_SCANNER"] == "none"
 
     def test_unless_there_is_a_clamd(self, local: Template, tmp_path: Path) -> None:
-        told = {
+        told: dict[str, Any] = {
             "database_app_url": "a",
             "database_system_url": "s",
             "database_owner_url": "o",

@@ -13,7 +13,7 @@ import pytest
 
 from challenges import standings
 from chally import clock, db, settings
-from proofs import malware
+from proofs import malware, storage
 from tests.conftest import Database
 from tests.factories import encoded
 from tests.proofs import test_jobs
@@ -82,8 +82,18 @@ class TestClamd:
         assert there.accepted(there.kari) == 0
         assert database.execute("select count(*) from proofs.fingerprints") == [(0,)]
         assert '"message":"malware"' in logs()
+        assert '"found":"Chally.' in logs()
         # and it takes no place: the next one counts
         assert codes(there.send(there.kari, PHOTO)) == ("accepted", [])
+
+    def test_events_that_name_no_version(self, club: Clubs, scanner: Scanner, clamd: Clamd) -> None:
+        """As those of the local AWS."""
+        scanner("clamd", clamd.tcp)
+        there = club()
+        proof = there.send(there.kari, INFECTED_PHOTO, version_id=None)
+        assert codes(proof) == ("rejected", ["malware"])
+        assert versions(there, proof["id"]) == []
+        storage.delete(BUCKET, there.keys[proof["id"]], None)  # and again
 
     def test_one_that_is_down_is_waited_for(
         self,
