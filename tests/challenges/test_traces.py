@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 from challenges.jobs import windows_handler
 from chally import clock, db
 from notifications.jobs import reminders_handler
-from proofs.queries import Arrival, used_before
+from proofs.queries import duplicates
+from proofs.queries.proofs import Arrival
 from tests.api import Client, Context
 from tests.conftest import Database
 
@@ -34,10 +35,10 @@ class TestProofs:
         )
         member.post(f"{path}/leave")
         now = clock.now()
-        arrival = Arrival(uuid4(), UUID(challenge["id"]), uuid4(), now.date(), now, "image/jpeg", {})
+        arrival = Arrival(uuid4(), UUID(challenge["id"]), uuid4(), uuid4(), now.date(), now, "image/jpeg", {})
         with db.as_system("tests") as tx:
-            assert used_before(tx, arrival, sha256, []) == "file"
-            assert used_before(tx, arrival, b"", ["0" * 256]) == "picture"
+            found = [duplicates.nearest(tx, arrival, *asked) for asked in ((sha256, []), (b"", ["0" * 256]))]
+        assert [match and match.kind for match in found] == ["file", "picture"]
 
 
 class TestReminders:
