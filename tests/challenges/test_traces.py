@@ -41,10 +41,8 @@ class TestProofs:
             content_type="image/jpeg", rules={},
         )  # fmt: skip
         with db.as_system("tests") as tx:
-            for file, pictures, kind in ((sha256, [], "file"), (b"", ["0" * 256], "picture")):
-                match = duplicates.nearest(tx, arrival, file, pictures)
-                assert match is not None
-                assert match.kind == kind
+            found = [duplicates.nearest(tx, arrival, *asked) for asked in ((sha256, []), (b"", ["0" * 256]))]
+        assert [match and match.kind for match in found] == ["file", "picture"]
 
 
 class TestReminders:
