@@ -9,7 +9,9 @@ from infra.queues import WorkQueue
 
 
 class Challenges(Construct):
-    """`routes` answers HTTP; `windows` precomputes the windows of the days around today; `nightly` checks counts."""
+    """`routes` answers HTTP; `windows` precomputes the windows of the days around today; `nightly` checks counts
+    and standings.
+    """
 
     def __init__(self, scope: Construct, construct_id: str, *, house: House, outbox: WorkQueue) -> None:
         super().__init__(scope, construct_id)
