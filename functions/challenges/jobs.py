@@ -1,4 +1,4 @@
-"""Jobs of challenges: precompute everybody's windows, close what nobody proved; every night, check counts and clocks."""
+"""Jobs of challenges: precompute everybody's windows, close what nobody proved; each night, check counts and clocks."""
 
 from typing import Any
 from uuid import UUID
