@@ -62,7 +62,7 @@ def span(window: dict[str, str]) -> tuple[datetime, datetime]:
 class Traveller:
     """Somebody signed in, and a way to put them into challenges of another's."""
 
-    connection: psycopg.Connection[object]
+    connection: psycopg.Connection[Any]
     own: psycopg.Connection[Any]
     client: Client
     other: UUID
@@ -76,12 +76,13 @@ class Traveller:
         self.connection.execute("update challenges.challenges set status = 'archived'")
         self.connection.execute("update identity.users set timezone = %s where id = %s", [participant.zone, self.id])
         [place] = arrange.take_part(self.connection, self.id, [participant])
-        (challenge,) = self.connection.execute(  # type: ignore[misc]
+        made = self.connection.execute(
             "update challenges.challenges c set owner_id = %s from challenges.participants p"
             " where p.id = %s and c.id = p.challenge_id returning c.id",
             [self.other, place],
         ).fetchone()
-        return place, challenge
+        assert made is not None
+        return place, made[0]
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from challenges.queries import challenges, participants
 from chally import clock
 from chally.db import Tx
 from chally.errors import AppError
+from identity.queries import people as identities
+from identity.queries import users
 from tests.api import Client
 from tests.challenges.crowd import Made, acting, check_counts, code_of, connect, joining, leaving, sign_up, waits
 from tests.conftest import Database
@@ -271,3 +273,79 @@ class TestStepByStep:
             place=place,
         ) == [(1, True)]
         check_counts(database)
+
+
+class TestZones:
+    """An account on its way to another zone, and who comes by its zone just then."""
+
+    @pytest.fixture
+    def mover(self, database: Database) -> UUID:
+        return sign_up(database, 1)[0]
+
+    def move(self, database: Database, user: UUID, between: Callable[[], None]) -> None:
+        """As PATCH /v1/me does; `between` happens before the commit."""
+        with psycopg.connect(database.system, autocommit=True) as connection, connection.transaction():
+            tx = Tx(connection, None)
+            now = clock.now()
+            identities.move(tx, user, "Asia/Tokyo", now)
+            users.change(
+                tx, user, username=None, timezone="Asia/Tokyo", wants_reminders=None, quiet_hours=None,
+                sets_quiet_hours=False, now=now,
+            )  # fmt: skip
+            between()
+
+    def zones(self, database: Database, user: UUID) -> list[str]:
+        rows = database.execute("select timezone from challenges.participants where user_id = %(user)s", user=user)
+        return [zone for (zone,) in rows]
+
+    def test_a_join_waits_for_the_account(
+        self, two: Two, make: Callable[..., Made], mover: UUID, database: Database
+    ) -> None:
+        """Else it would come by the former zone, too late to be taken along, and stay there."""
+        made = make()
+        waiting: list[threading.Thread] = []
+        self.move(database, mover, lambda: waiting.append(two.begin(mover, joining(made))))
+        waiting[0].join()
+        assert two.outcome == "came"
+        assert self.zones(database, mover) == ["Asia/Tokyo"]
+
+    def test_the_account_waits_for_a_join(
+        self, two: Two, make: Callable[..., Made], mover: UUID, database: Database
+    ) -> None:
+        made = make()
+        began = threading.Event()
+        pid: list[int] = []
+
+        def move() -> None:
+            with psycopg.connect(database.system, autocommit=True) as connection, connection.transaction():
+                pid.append(connection.info.backend_pid)
+                began.set()
+                tx = Tx(connection, None)
+                identities.move(tx, mover, "Asia/Tokyo", clock.now())
+
+        moving = threading.Thread(target=move)
+        with acting(two.first, mover) as tx:
+            assert joining(made)(tx) == "came"
+            moving.start()
+            began.wait()
+            while moving.is_alive() and not waits(database, pid[0]):
+                pass
+        moving.join()
+        assert self.zones(database, mover) == ["Asia/Tokyo"]
+
+    def test_an_edit_of_the_schedule_waits_for_who_moves(
+        self, two: Two, make: Callable[..., Made], owner: Client, mover: UUID, database: Database
+    ) -> None:
+        """Else windows of the old rules would be stored after it, for ever."""
+        made = make(starts_at=(clock.now() + timedelta(hours=20)).isoformat())
+        with acting(two.first, mover) as tx:
+            joining(made)(tx)
+        waiting: list[threading.Thread] = []
+
+        def edit(tx: Tx) -> str:
+            challenges.hold_schedule(tx, UUID(made["id"]))
+            return f"{self.zones(database, mover)}"
+
+        self.move(database, mover, lambda: waiting.append(two.begin(UUID(owner.user["id"]), edit)))
+        waiting[0].join()
+        assert two.outcome == "['Asia/Tokyo']"

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import tzdata
 
+from challenges import rules
 from chally import clock, zones
 from tests.api import Answer, Client
 from tests.challenges.crowd import Made
@@ -92,11 +94,8 @@ def test_what_python_alone_knows_is_refused_at_each_way_in(
 ) -> None:
     """By Postgres, which would have to compute windows of it."""
     newer = zones.names() | {NEWER}
-    read = zones.ZoneInfo
     monkeypatch.setattr(zones, "names", lambda: newer)
-    from challenges import rules
-
-    monkeypatch.setattr(rules, "ZoneInfo", lambda name: read("UTC" if name == NEWER else name))
+    monkeypatch.setattr(rules, "ZoneInfo", lambda name: ZoneInfo("UTC" if name == NEWER else name))
     database.execute("update core.limits set quantity = 1000000")
     refused = way(NEWER)
     assert (refused.status, refused.code) == (422, "invalid"), refused.text

@@ -79,6 +79,25 @@ def test_a_reminder_comes_by_the_schedule(
     assert "Europe/Oslo" in mail["BodyText"]
 
 
+def test_a_change_of_zone_moves_what_its_preview_said(system: System, person: Callable[[str], Person]) -> None:
+    """The preview is another function's than all else below /v1/me."""
+    owner = person("Europe/Oslo")
+    challenge = owner.call("POST", "/v1/challenges", challenge_body(datetime.now(UTC))).json()
+    preview = owner.call("POST", "/v1/me/timezone/preview", {"timezone": "America/Lima"})
+    assert preview.status_code == 200, preview.text
+    [item] = preview.json()["items"]
+    assert item["challenge"]["id"] == challenge["id"]
+    assert owner.call("PATCH", "/v1/me", {"timezone": "America/Lima"}).status_code == 200
+    dates = [window["local_date"] for window in item["windows"]]
+    found = owner.call("GET", f"/v1/challenges/{challenge['id']}/windows?from={dates[0]}&to={dates[-1]}").json()[
+        "items"
+    ]
+    moved = {
+        window["local_date"]: {name: window[name] for name in ("opens_at", "closes_at", "timezone")} for window in found
+    }
+    assert moved == {window["local_date"]: window["to"] for window in item["windows"]}
+
+
 def test_the_schedules_run_at_their_rates(system: System) -> None:
     scheduler = aws.client(system.workspace, "scheduler")
     rates = sorted(

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from challenges import windows
+from challenges.windows import FORESEEN, Moves
 from chally import clock, db, http
 from chally.body import Body
 from chally.http import CurrentActor
@@ -43,10 +44,10 @@ class MovesOut(BaseModel):
     """What would move of a challenge: only windows of which the instants differ."""
 
     challenge: MovingOut
-    windows: Annotated[list[MoveOut], Field(description=f"those that open within {windows.FORESEEN.days} days")]
+    windows: Annotated[list[MoveOut], Field(description=f"those that open within {FORESEEN.days} days")]
 
     @classmethod
-    def of(cls, row: windows.Moves) -> Self:
+    def of(cls, row: Moves) -> Self:
         return cls.model_validate({"challenge": {"id": row.challenge_id, "title": row.title}, "windows": row.windows})
 
 
