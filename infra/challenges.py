@@ -23,8 +23,8 @@ class Challenges(Construct):
         Validations.of(secret).acknowledge(
             Acknowledgment(
                 id="AwsSolutions::AwsSolutions-SMG4",
-                reason="No person and no other system holds it, and what it signs is of use for a day. Who fears for it "
-                "puts another value; the one before stays good for the windows that are open.",
+                reason="No person and no other system holds it, and what it signs is of use for a day. Who fears for "
+                "it puts another value; the one before stays good for the windows that are open.",
             )
         )
         # Not the secret's Ref: see Identity.
