@@ -1,0 +1,195 @@
+"""Overlays: tokens that nobody can write, and that nobody is given before their window opens."""
+
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+from xml.etree import ElementTree as ET
+
+import boto3
+import pytest
+from aws_lambda_powertools.utilities import parameters
+
+from challenges import overlay, overlay_key
+from chally import clock, db
+from chally.errors import Unavailable
+from tests.api import Client
+from tests.challenges.crowd import Made
+from tests.conftest import challenge_body
+
+KEY, OTHER_KEY = b"the key of the system", b"a key of somebody else"
+ANA = UUID("01a1fa30-0000-7000-8000-00000000000a")
+DAY = date(2026, 11, 20)
+TOKEN = overlay.issue(KEY, ANA, DAY)
+
+
+def check(text: str, *keys: bytes, participant: UUID = ANA, day: date = DAY) -> overlay.Finding:
+    return overlay.check(text, keys or (KEY,), participant, day)
+
+
+class TestTokens:
+    def test_is_right_for_its_window_and_no_other(self) -> None:
+        assert check(TOKEN) == "right"
+        assert check(TOKEN, participant=uuid4()) == "of_another_participant"
+        assert check(TOKEN, day=DAY + timedelta(days=1)) == "of_another_window"
+        assert check(TOKEN, day=DAY - timedelta(days=1)) == "of_another_window"
+
+    @pytest.mark.parametrize("day", [date.min, DAY, date.max])
+    def test_fits_a_qr_code_of_the_dense_kind(self, day: date) -> None:
+        token = overlay.issue(KEY, ANA, day)
+        assert len(token) == 64
+        assert set(token) <= set("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:")
+        assert check(token, day=day) == "right"
+
+    def test_takes_the_key(self) -> None:
+        assert check(TOKEN, OTHER_KEY) == "forged"
+        assert check(overlay.issue(OTHER_KEY, ANA, DAY)) == "forged"
+        assert overlay.check(TOKEN, [], ANA, DAY) == "forged"
+
+    def test_one_of_several_keys_is_enough(self) -> None:
+        assert check(TOKEN, OTHER_KEY, KEY) == "right"
+
+    def test_a_secret_that_was_left_empty_signs_nothing(self) -> None:
+        with pytest.raises(ValueError, match="empty"):
+            overlay.issue(b"", ANA, DAY)
+
+    def test_no_other_spelling_is_right(self) -> None:
+        """Every character exchanged, left out, or doubled; and what a lenient reader might let pass."""
+        for place in range(len(TOKEN)):
+            for exchanged in "A7" if TOKEN[place] not in "A7" else "Z2":
+                assert check(TOKEN[:place] + exchanged + TOKEN[place + 1 :]) in ("forged", "foreign")
+            assert check(TOKEN[:place] + TOKEN[place + 1 :]) in ("forged", "foreign")
+            assert check(TOKEN[:place]) in ("forged", "foreign")
+            assert check(TOKEN[: place + 1] + TOKEN[place:]) in ("forged", "foreign")
+        for odd in (
+            TOKEN.lower(),
+            f" {TOKEN}",
+            f"{TOKEN}\n",
+            f"{TOKEN}========",
+            f"{TOKEN}=",
+            TOKEN.replace("A", "\uff21"),
+        ):
+            assert check(odd) in ("forged", "foreign"), odd
+
+    @pytest.mark.parametrize("text", ["", "CHALLY", "CHALLY2:AAAA", "https://chally.example/ABCDEFGH", "\0", "é"])
+    def test_what_is_none_of_ours_is_foreign(self, text: str) -> None:
+        assert check(text) == "foreign"
+
+    @pytest.mark.parametrize("rest", ["", "=", "A", "AAAAAAAA", "é" * 56, "A" * 4000])
+    def test_what_pretends_to_be_ours_is_forged(self, rest: str) -> None:
+        assert check(overlay.PREFIX + rest) == "forged"
+
+
+@pytest.fixture
+def shown(make: Callable[..., Made]) -> Made:
+    """A challenge whose photos must show an overlay."""
+    return make(rules=challenge_body(clock.now())["rules"] | {"anti_cheat": {"overlay": True}})
+
+
+def current(who: Client, challenge: dict[str, Any]) -> dict[str, Any]:
+    answer = who.get(f"/v1/challenges/{challenge['id']}/windows/current")
+    assert answer.status == 200, answer.text
+    return dict(answer.json)
+
+
+class TestHandedOut:
+    def test_while_the_window_is_open(self, owner: Client, shown: Made) -> None:
+        window = current(owner, shown)
+        given = window["overlay"]
+        key = overlay_key.current(secret())
+        participant = UUID(owner.get(f"/v1/challenges/{shown['id']}/participants").json["items"][0]["participant_id"])
+        assert check(given["token"], key, participant=participant, day=date.fromisoformat(window["local_date"])) == (
+            "right"
+        )
+        assert ET.fromstring(given["qr"]).tag == "{http://www.w3.org/2000/svg}svg"
+        assert current(owner, shown) == window
+
+    def test_not_before_it_opens(
+        self, owner: Client, make: Callable[..., Made], shown: Made, at: Callable[[datetime], None]
+    ) -> None:
+        starts_at = clock.now() + timedelta(hours=3)
+        early = make(rules=shown["rules"], starts_at=starts_at.isoformat())
+        window = current(owner, early)
+        assert (window["state"], window["overlay"]) == ("upcoming", None)
+        at(datetime.fromisoformat(window["opens_at"]) - timedelta(microseconds=1))
+        assert current(owner, early)["overlay"] is None
+        at(datetime.fromisoformat(window["opens_at"]))
+        assert current(owner, early)["overlay"]["token"].startswith("CHALLY1:")
+
+    def test_for_every_window_another(self, owner: Client, shown: Made, at: Callable[[datetime], None]) -> None:
+        today = current(owner, shown)["overlay"]
+        at(clock.now() + timedelta(days=1))
+        assert current(owner, shown)["overlay"]["token"] != today["token"]
+
+    def test_for_everybody_their_own(self, owner: Client, stranger: Client, shown: Made) -> None:
+        assert stranger.get(f"/v1/challenges/{shown['id']}/windows/current").status == 404
+        assert stranger.post(f"/v1/challenges/{shown['invite_code']}/join").status == 201
+        assert current(stranger, shown)["overlay"]["token"] != current(owner, shown)["overlay"]["token"]
+
+    def test_not_while_the_challenge_takes_no_proofs(self, owner: Client, shown: Made) -> None:
+        assert owner.post(f"/v1/challenges/{shown['id']}/transitions", {"to": "paused"}).status == 200
+        assert current(owner, shown)["overlay"] is None
+
+    def test_not_where_the_rules_do_not_ask_for_it(
+        self, owner: Client, challenge: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(overlay_key, "current")  # nobody waits for AWS in vain
+        assert current(owner, challenge)["overlay"] is None
+
+    def test_not_in_lists(self, owner: Client, shown: Made) -> None:
+        window = current(owner, shown)
+        dates = {"from": window["local_date"], "to": window["local_date"]}
+        (listed,) = owner.get(f"/v1/challenges/{shown['id']}/windows", **dates).json["items"]
+        assert "overlay" not in listed
+        assert listed == {name: value for name, value in window.items() if name != "overlay"}
+
+    def test_no_transaction_waits_for_the_key(
+        self, owner: Client, shown: Made, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[set[str]] = []
+
+        def watch(_: str) -> bytes:
+            seen.append(set(db._open))
+            return KEY
+
+        monkeypatch.setattr(overlay_key, "current", watch)
+        current(owner, shown)
+        assert seen == [set()]
+
+    def test_without_the_secret_it_says_so(self, owner: Client, shown: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object, **__: object) -> str:
+            raise parameters.exceptions.GetParameterError("no answer")
+
+        monkeypatch.setattr(parameters, "get_secret", fail)
+        answer = owner.get(f"/v1/challenges/{shown['id']}/windows/current")
+        assert (answer.status, answer.code) == (503, "unavailable")
+
+
+def secret() -> str:
+    return str(boto3.client("secretsmanager").describe_secret(SecretId="overlay")["ARN"])
+
+
+@pytest.mark.usefixtures("cloud")
+class TestKeys:
+    @pytest.fixture(autouse=True)
+    def _fresh(self) -> Iterator[None]:
+        parameters.clear_caches()  # type: ignore[no-untyped-call]
+        yield
+        parameters.clear_caches()  # type: ignore[no-untyped-call]
+
+    def test_read_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = overlay_key.current(secret())
+        boto3.client("secretsmanager").put_secret_value(SecretId="overlay", SecretString="the next one")
+        assert overlay_key.current(secret()) == first
+
+    def test_read_anew_with_the_one_before(self) -> None:
+        first = overlay_key.current(secret())
+        assert overlay_key.read_anew(secret()) == [first]
+        boto3.client("secretsmanager").put_secret_value(SecretId="overlay", SecretString="the next one")
+        assert overlay_key.read_anew(secret()) == [b"the next one", first]
+
+    def test_a_secret_that_is_missing_is_our_failure(self) -> None:
+        with pytest.raises(Unavailable):
+            overlay_key.current("arn:aws:secretsmanager:us-east-1:000000000000:secret:gone-abc")
+        with pytest.raises(boto3.client("secretsmanager").exceptions.ResourceNotFoundException):
+            overlay_key.read_anew("arn:aws:secretsmanager:us-east-1:000000000000:secret:gone-abc")

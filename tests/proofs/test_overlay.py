@@ -1,0 +1,304 @@
+"""Overlays in photos: found as people show them, and good for nobody else and on no other day."""
+
+import re
+from collections.abc import Callable
+from datetime import date, timedelta
+from uuid import UUID
+from xml.etree import ElementTree as ET
+
+import boto3
+import numpy as np
+import pytest
+from aws_lambda_powertools.utilities import parameters
+from numpy.typing import NDArray
+from PIL import Image
+
+from challenges import overlay as tokens
+from challenges import overlay_key
+from challenges.overlay import Finding
+from chally import clock, db
+from proofs import fingerprints, images, overlay, rules
+from tests.api import Client
+from tests.conftest import Database, Join, challenge_body
+from tests.factories import encoded
+from tests.proofs import scenes
+from tests.proofs.scenes import Shot
+from tests.proofs.test_jobs import BUCKET, Club, codes, decide
+
+TOKEN = tokens.issue(b"a key", UUID(int=7), date(2026, 11, 20))
+TAG = "https://club.example/a-poster-on-the-wall"
+
+SHOTS = {
+    "plain": (Shot(), 85),
+    "12 % of the width": (Shot(width=0.12), 60),
+    "8 % of the width": (Shot(width=0.08), 60),
+    "turned": (Shot(width=0.15, turned=37), 60),
+    "upside down": (Shot(width=0.15, turned=180), 60),
+    "from the side": (Shot(width=0.2, turned=15, tilt=0.4), 60),
+    "a little blurred": (Shot(width=0.12, blur=1.5, turned=5), 60),
+    "dark": (Shot(width=0.12, light=0.15), 60),
+    "flat light": (Shot(width=0.12, contrast=0.15), 60),
+    "in a mirror": (Shot(width=0.15, mirrored=True, turned=8), 60),
+    "on a dark screen": (Shot(width=0.15, inverted=True), 60),
+    "all at once": (Shot(width=0.15, turned=-20, tilt=0.2, blur=1.2, light=0.4, contrast=0.6), 60),
+}
+
+
+def found(data: bytes, declared_type: str = "image/jpeg") -> list[str]:
+    legible = images.read(data, declared_type, legible=True).legible
+    assert legible is not None
+    return overlay.find(legible)
+
+
+class TestFind:
+    @pytest.mark.parametrize(("shot", "quality"), SHOTS.values(), ids=list(SHOTS))
+    def test_as_people_show_it(self, shot: Shot, quality: int) -> None:
+        assert found(scenes.photo((TOKEN, shot), quality=quality)) == [TOKEN]
+
+    @pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
+    def test_other_formats(self, file_format: str) -> None:
+        data = encoded(scenes.taken((TOKEN, Shot(width=0.15))), file_format=file_format)
+        assert found(data, f"image/{file_format.lower()}") == [TOKEN]
+
+    def test_as_a_phone_stores_it(self) -> None:
+        """Lying on its side, which EXIF mends: a code reads either way."""
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        assert found(encoded(scenes.taken((TOKEN, Shot(width=0.15))), quality=60, exif=exif)) == [TOKEN]
+
+    def test_several(self) -> None:
+        left, right = Shot(width=0.2, at=(0.3, 0.5)), Shot(width=0.2, turned=20, at=(0.75, 0.5))
+        assert sorted(found(scenes.photo((TOKEN, left), (TAG, right)))) == sorted([TOKEN, TAG])
+
+    def test_no_code_no_text(self) -> None:
+        assert found(scenes.photo()) == []
+
+
+class TestLegible:
+    @pytest.mark.parametrize(
+        ("size", "shape"), [((4032, 3024), (1512, 2016)), ((3000, 500), (341, 2048)), ((640, 480), (480, 640))]
+    )
+    def test_large_enough_and_no_larger(self, size: tuple[int, int], shape: tuple[int, int]) -> None:
+        legible = images.read(encoded(Image.new("L", size, 200)), "image/jpeg", legible=True).legible
+        assert legible is not None
+        assert legible.shape == shape
+
+    def test_the_fingerprint_stays_the_same(self) -> None:
+        """To within Meta's tolerance: what is a copy must not depend on whether a code is asked for."""
+        data = encoded(scenes.landscape(7, scenes.SIZE))
+        asked, plain = (fingerprints.of(images.read(data, "image/jpeg", legible=each).luma) for each in (True, False))
+        assert asked.distance(plain) <= 10
+
+    def test_only_when_asked_for(self) -> None:
+        assert images.read(encoded(Image.new("L", (64, 64))), "image/jpeg").legible is None
+
+
+def tiled(pattern: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    return np.tile(pattern, (side // len(pattern) + 1, side // len(pattern[0]) + 1))[:side, :side]
+
+
+def finders(pixels: int, side: int = 1024) -> NDArray[np.uint8]:
+    """Nothing but the squares in the corners of QR codes, `pixels` a module."""
+    square = np.full((9, 9), 255, np.uint8)
+    square[1:8, 1:8], square[2:7, 2:7], square[3:6, 3:6] = 0, 255, 0
+    return tiled(np.kron(square, np.ones((pixels, pixels), np.uint8)), side)
+
+
+def hostile() -> dict[str, NDArray[np.uint8]]:
+    chance = np.random.default_rng(3)
+    grid = np.asarray(scenes.code(TOKEN))
+    torn = np.where(chance.random(grid.shape) < 0.2, 255 - grid, grid).astype(np.uint8)
+    return {
+        "noise": chance.integers(0, 256, (1024, 1024), np.uint8),
+        "black and white noise": (chance.integers(0, 2, (1024, 1024)) * 255).astype(np.uint8),
+        "one pixel": np.zeros((1, 1), np.uint8),
+        "one line": np.zeros((1, 2048), np.uint8),
+        "one column": np.zeros((2048, 1), np.uint8),
+        "stripes": tiled(np.array([[0, 255]], np.uint8), 1024),
+        "a chessboard": tiled(np.array([[0, 255], [255, 0]], np.uint8), 1024),
+        "squares of corners": finders(1),
+        "large squares of corners": finders(40),
+        "huge modules": np.kron(grid[::16, ::16], np.ones((60, 60), np.uint8))[300:1500, 300:1500],
+        "torn": torn,
+        "half a code": grid[:, : grid.shape[1] // 2],
+    }
+
+
+HOSTILE = hostile()
+
+
+class TestHostile:
+    @pytest.mark.parametrize("luma", HOSTILE.values(), ids=list(HOSTILE))
+    def test_pictures_that_no_camera_takes(self, luma: NDArray[np.uint8]) -> None:
+        assert overlay.find(np.ascontiguousarray(luma)) == []
+
+    @pytest.mark.parametrize(
+        "said", ["\0\0", "CHALLY1:", "CHALLY1:" + "A" * 2000, "çédille", "日本語", "\x1b[31m", "CHALLY1:é"]
+    )
+    def test_texts_of_every_kind(self, said: str) -> None:
+        (text,) = overlay.find(np.asarray(scenes.code(said)))
+        assert tokens.check(text, [b"a key"], UUID(int=7), date(2026, 11, 20)) in ("foreign", "forged")
+
+    def test_a_wall_of_codes(self) -> None:
+        small = np.asarray(Image.fromarray(np.asarray(scenes.code("A"))).resize((87, 87), Image.Resampling.NEAREST))
+        assert set(overlay.find(tiled(small, 1024))) == {"A"}
+
+
+class TestJudge:
+    @pytest.mark.parametrize("others", [set(), {"foreign"}, {"forged", "of_another_window", "of_another_participant"}])
+    def test_a_right_one_is_enough(self, others: set[Finding]) -> None:
+        assert rules.judge_overlay({"right", *others}) is None
+
+    @pytest.mark.parametrize("findings", [set(), {"foreign"}])
+    def test_none_of_ours(self, findings: set[Finding]) -> None:
+        reason = rules.judge_overlay(findings)
+        assert reason is not None
+        assert reason["code"] == "overlay_missing"
+
+    @pytest.mark.parametrize("finding", ["forged", "of_another_window", "of_another_participant"])
+    def test_a_wrong_one_says_what_to_do(self, finding: Finding) -> None:
+        reason = rules.judge_overlay({finding, "foreign"})
+        assert reason is not None
+        assert reason["code"] == "overlay_invalid"
+        assert "new photo" in reason["detail"]
+
+
+@pytest.fixture
+def there(person: Join, database: Database) -> Club:
+    """A challenge whose photos must show an overlay."""
+    boto3.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    owner, kari, miro = person("owner"), person("kari", "Europe/Oslo"), person("miro", "Europe/Oslo")
+    body = challenge_body(clock.now())
+    body["rules"]["anti_cheat"] = {"overlay": True}
+    challenge = owner.post("/v1/challenges", body).json
+    for who in (kari, miro):
+        assert who.post(f"/v1/challenges/{challenge['invite_code']}/join").status == 201
+    return Club(challenge["id"], owner, kari, miro, database)
+
+
+def token(there: Club, who: Client) -> str:
+    answer = who.get(f"/v1/challenges/{there.id}/windows/current")
+    assert answer.status == 200, answer.text
+    given: dict[str, str] = answer.json["overlay"]
+    assert overlay.find(drawn(given["qr"])) == [given["token"]]
+    return given["token"]
+
+
+def drawn(svg: str) -> NDArray[np.uint8]:
+    """What a screen shows of the SVG: segno draws every run of dark modules as a stroke, from a place to a place."""
+    size = int(str(ET.fromstring(svg).get("width"))) // 4
+    grid = np.full((size, size), 255, np.uint8)
+    x = y = 0
+    for command, first, second in re.findall(r"([Mmh])(-?\d+)(?: (-?[\d.]+))?", svg.rpartition(' d="')[2]):
+        if command == "h":
+            grid[y, x : x + int(first)] = 0
+            x += int(first)
+        else:
+            x, y = (int(first), int(float(second))) if command == "M" else (x + int(first), y + int(second))
+    return np.kron(grid, np.ones((4, 4), np.uint8))
+
+
+def shot(*texts: str, seed: int = 7) -> bytes:
+    places = [Shot(width=0.2, turned=10 * n, at=(0.2 + 0.3 * n, 0.5)) for n, _ in enumerate(texts)]
+    return scenes.photo(*zip(texts, places, strict=True), size=(1280, 960), quality=70, seed=seed)
+
+
+class TestVerdict:
+    def test_ones_own(self, there: Club) -> None:
+        assert codes(there.send(there.kari, shot(token(there, there.kari)))) == ("accepted", [])
+        assert there.accepted(there.kari) == 1
+
+    def test_none(self, there: Club) -> None:
+        assert codes(there.send(there.kari, shot())) == ("rejected", ["overlay_missing"])
+        assert codes(there.send(there.kari, shot(TAG))) == ("rejected", ["overlay_missing"])
+        assert there.accepted(there.kari) == 0
+
+    def test_lent_by_a_friend(self, there: Club) -> None:
+        proof = there.send(there.kari, shot(token(there, there.miro)))
+        assert codes(proof) == ("rejected", ["overlay_invalid"])
+        assert "somebody else" in proof["reasons"][0]["detail"]
+
+    def test_yesterdays(self, there: Club, at: Callable[..., None]) -> None:
+        yesterdays = token(there, there.kari)
+        at(clock.now() + timedelta(days=1))
+        assert codes(there.send(there.kari, shot(yesterdays))) == ("rejected", ["overlay_invalid"])
+        assert codes(there.send(there.kari, shot(token(there, there.kari)))) == ("accepted", [])
+
+    def test_tampered_and_cut(self, there: Club) -> None:
+        own = token(there, there.kari)
+        for wrong in (own[:-1] + ("A" if own[-1] != "A" else "B"), own[:-8], own[:8]):
+            assert codes(there.send(there.kari, shot(wrong))) == ("rejected", ["overlay_invalid"])
+
+    def test_one_right_among_others(self, there: Club) -> None:
+        photo = shot(token(there, there.miro), TAG, token(there, there.kari))
+        assert codes(there.send(there.kari, photo)) == ("accepted", [])
+
+    def test_every_reason_at_once(self, there: Club) -> None:
+        photo = shot(token(there, there.kari))
+        assert codes(there.send(there.kari, photo)) == ("accepted", [])
+        assert codes(there.send(there.miro, photo)) == ("rejected", ["overlay_invalid", "duplicate_image"])
+
+    def test_a_file_that_is_no_picture_has_one_reason(self, there: Club) -> None:
+        assert codes(there.send(there.kari, b"no picture")) == ("rejected", ["not_an_image"])
+
+    def test_where_the_rules_do_not_ask_for_it_nobody_looks(self, there: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+        elsewhere = there.miro.post("/v1/challenges", challenge_body(clock.now())).json["id"]
+        monkeypatch.delattr(overlay, "look")
+        proof_id = there.ask(there.miro, photo := shot(), challenge=elsewhere)
+        assert decide(there.put(proof_id, photo)) == []
+        assert codes(there.proof(proof_id, there.miro)) == ("accepted", [])
+
+
+class TestKeyIsReplaced:
+    """The one before stays good, and no function's memory stands in the way."""
+
+    @staticmethod
+    def replace(value: str) -> None:
+        boto3.client("secretsmanager").put_secret_value(SecretId="overlay", SecretString=value)
+
+    @staticmethod
+    def forget() -> None:
+        parameters.clear_caches()  # type: ignore[no-untyped-call]
+
+    def test_after_it_was_handed_out(self, there: Club) -> None:
+        photo = shot(token(there, there.kari))
+        self.replace("the next key")
+        self.forget()
+        assert codes(there.send(there.kari, photo)) == ("accepted", [])
+
+    def test_before_the_job_knows(self, there: Club) -> None:
+        token(there, there.kari)  # the job remembers the old key
+        self.replace("the next key")
+        proof = there.send(there.kari, b"no picture")
+        fresh = tokens.issue(b"the next key", UUID(proof["participant_id"]), date.fromisoformat(proof["local_date"]))
+        assert codes(there.send(there.kari, shot(fresh))) == ("accepted", [])
+
+    def test_one_that_was_replaced_twice_is_worth_nothing(self, there: Club) -> None:
+        photo = shot(token(there, there.kari))
+        self.replace("the next key")
+        self.replace("the key after that")
+        self.forget()
+        assert codes(there.send(there.kari, photo)) == ("rejected", ["overlay_invalid"])
+
+    def test_no_transaction_waits_for_it(self, there: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: list[set[str]] = []
+
+        def watch(_: str) -> list[bytes]:
+            seen.append(set(db._open))
+            return [b"a key"]
+
+        monkeypatch.setattr(overlay_key, "current", lambda arn: watch(arn)[0])
+        monkeypatch.setattr(overlay_key, "read_anew", watch)
+        there.send(there.kari, shot(TOKEN.replace("B", "C")))
+        assert seen == [set(), set()]
+
+    def test_without_it_there_is_no_verdict(self, there: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+        """That is our failure, so the event comes again."""
+        photo = shot(token(there, there.kari))
+        proof_id = there.ask(there.kari, photo)
+        event = there.put(proof_id, photo)
+        with monkeypatch.context() as patch:
+            patch.setattr(overlay_key, "current", lambda _: overlay_key.read_anew("gone")[0])
+            assert decide(event) == [0]
+        assert decide(event) == []
+        assert codes(there.proof(proof_id)) == ("accepted", [])
