@@ -4,6 +4,7 @@ and on 100,000.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from itertools import product
 from typing import Any
@@ -69,6 +70,9 @@ WINDOWS = """
 """
 
 
+Ask = Callable[[Tx], object]
+
+
 class Explained(Tx):
     """A transaction that keeps the plan of each statement it sends."""
 
@@ -93,34 +97,38 @@ class Explained(Tx):
 
 @dataclass
 class Table:
-    """A database of a size, and somebody who reads it."""
+    """A database of a size, somebody who reads it, and the jobs."""
 
-    database: Database
     reader: UUID
     crowded: UUID
+    place: UUID
+    """The reader's, in one of the challenges."""
     connection: psycopg.Connection[Any] = field(repr=False)
+    jobs: psycopg.Connection[Any] = field(repr=False)
 
-    def read(self, ask: Callable[[Tx], list[Any]]) -> "Read":
-        with acting(self.connection, self.reader) as acted:
-            tx = Explained(self.connection, acted.actor)
+    def read(self, ask: "Ask", *, by_job: bool = False) -> "Read":
+        connection = self.jobs if by_job else self.connection
+        with acting(connection, self.reader) as acted:
+            tx = Explained(connection, None if by_job else acted.actor)
             tx.plans = []
-            before = self._counters()
+            before = counters(connection)
             found = ask(tx)
-            after = self._counters()
+            after = counters(connection)
         touched = {table: (rows - before[table][0], scans - before[table][1]) for table, (rows, scans) in after.items()}
         return Read(
-            found=len(found),
+            found=len(found) if isinstance(found, list) else int(found is not None),
             indexes={name for plan in tx.plans for name in indexes(plan)},
             rows=sum(rows for rows, _ in touched.values()),
             scanned={table for table, (_, scans) in touched.items() if scans},
         )
 
-    def _counters(self) -> dict[str, tuple[int, int]]:
-        """By table: rows read, and how often all of it was."""
-        rows = self.connection.execute(
-            "select relname, seq_tup_read + coalesce(idx_tup_fetch, 0), seq_scan from pg_stat_xact_user_tables"
-        ).fetchall()
-        return {name: (read, scans) for name, read, scans in rows}
+
+def counters(connection: psycopg.Connection[Any]) -> dict[str, tuple[int, int]]:
+    """By table: rows read, and how often all of it was."""
+    rows = connection.execute(
+        "select relname, seq_tup_read + coalesce(idx_tup_fetch, 0), seq_scan from pg_stat_xact_user_tables"
+    ).fetchall()
+    return {name: (read, scans) for name, read, scans in rows}
 
 
 @dataclass
@@ -144,21 +152,28 @@ def indexes(plan: dict[str, Any]) -> Iterator[str]:
 def grow(database: Database) -> Iterator[Callable[[int, int], Table]]:
     people = sign_up(database, USERS)
     connection = connect(database)
+    system = psycopg.connect(database.system, autocommit=True, prepare_threshold=None)
 
     def grown(first: int, last: int) -> Table:
         values = {"first": first, "last": last, "now": clock.now()}
         with psycopg.connect(database.url, autocommit=True) as admin:
             admin.execute("set session_replication_role = replica")  # the triggers of 100,000 rows would only cost time
-            for statement in (GROW, TAKE_PART, CROWD):
+            for statement in (GROW, TAKE_PART, CROWD, WINDOWS):
                 admin.execute(statement.encode(), values)
-            for table in ("challenges.challenges", "challenges.participants", "identity.users"):
+            for table in ("challenges.challenges", "challenges.participants", "challenges.windows", "identity.users"):
                 admin.execute(f"vacuum analyze {table}".encode())
-            crowded = admin.execute("select id from challenges.challenges where invite_code = '1'").fetchone()
-        assert crowded is not None
-        return Table(database, people[7], crowded[0], connection)
+            found = admin.execute(
+                "select c.id, p.id from challenges.challenges c join challenges.participants p on p.challenge_id = c.id"
+                " where c.invite_code = '1' and p.user_id = %s",
+                [people[7]],
+            ).fetchone()
+        assert found is not None
+        crowded, place = found
+        return Table(people[7], crowded, place, connection, system)
 
     yield grown
     connection.close()
+    system.close()
 
 
 WORDS = (None, "run", "zebra", "run rain", "nowhere")
@@ -167,11 +182,11 @@ STATES: tuple[ListedState | None, ...] = (None, "upcoming", "started", "ended", 
 INDEX = {"mine": "challenges_mine", "joined": "participants_joined", "roster": "participants_present"}
 
 
-def lists(crowded: UUID) -> dict[str, Callable[[Tx], list[Any]]]:
+def lists(crowded: UUID) -> dict[str, Ask]:
     """The first page of each."""
     page: Any = {"offset": 0, "limit": PAGE}
     now = clock.now()
-    found: dict[str, Callable[[Tx], list[Any]]] = {
+    found: dict[str, Ask] = {
         "mine": partial(challenges.mine, before=None, **page),
         "joined": partial(challenges.joined, before=None, **page),
         "roster": partial(participants.roster, challenge_id=crowded, after=None, **page),
@@ -195,3 +210,39 @@ def test_they_use_their_indexes_and_cost_the_same_on_a_table_ten_times_as_large(
         # what finds less than a page reads more as it finds more, up to a page
         assert cost.rows <= max(1.2 * before[name].rows, 40 * PAGE), (name, cost, before[name])
     assert before["discover run None"].rows > 40 * PAGE  # a common word has its price: the look whether it is rare
+
+
+def of_windows(place: UUID) -> dict[str, Ask]:
+    """A participant's own, for their client."""
+    now = clock.now()
+    first, last = now.date() - timedelta(days=1), now.date() + timedelta(days=2)
+    return {
+        "between": lambda tx: windows.between(tx, place, first, last, now),
+        "current": lambda tx: windows.current(tx, place, now),
+    }
+
+
+# What the job of windows must find its way by; the batch makes its people's windows, too, a thousand at a time.
+INDEX_OF_JOBS = {"overdue": "windows_undecided", "batch": "participants_pkey"}
+
+
+def of_jobs() -> dict[str, Ask]:
+    now = clock.now()
+    return {
+        "overdue": lambda tx: windows.overdue(tx, now, 10),
+        "batch": lambda tx: windows.precompute_batch(tx, jobs.FIRST, jobs.BATCH, now),
+    }
+
+
+def test_windows_and_their_job_cost_the_same_on_a_table_ten_times_as_large(grow: Callable[[int, int], Table]) -> None:
+    few = grow(1, FEW)
+    before = {name: few.read(ask) for name, ask in of_windows(few.place).items()}
+    before |= {name: few.read(ask, by_job=True) for name, ask in of_jobs().items()}
+    many = grow(FEW + 1, MANY)
+    after = {name: many.read(ask) for name, ask in of_windows(many.place).items()}
+    after |= {name: many.read(ask, by_job=True) for name, ask in of_jobs().items()}
+    for name, cost in after.items():
+        assert cost.found, (name, cost)
+        assert cost.scanned == set(), (name, cost)
+        assert cost.rows <= 1.5 * before[name].rows, (name, cost, before[name])
+        assert {INDEX_OF_JOBS[name]} <= cost.indexes if name in INDEX_OF_JOBS else True, (name, cost)
