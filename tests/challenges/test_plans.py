@@ -13,6 +13,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from challenges import jobs, windows
 from challenges.queries import challenges, participants
 from challenges.rules import ListedState
 from chally import clock

@@ -7,7 +7,7 @@ every look at one's current window and at every join. An array is looked up by t
 from alembic import op
 
 revision = "0018"
-down_revision = "0011"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 

@@ -9,7 +9,7 @@ scope is part of the key, and so photos of other challenges and people cost a se
 from alembic import op
 
 revision = "0020"
-down_revision = "0017"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
