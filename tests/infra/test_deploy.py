@@ -182,7 +182,7 @@ class TestAssembly:
     def test_outputs_keep_their_names(self, template: Template) -> None:
         functions = (
             *("Identity", "IdentityKeys", "IdentityRoles", "IdentityExports", "IdentityNightly"),
-            *("Challenges", "ChallengeWindows", "ChallengeNightly", "Proofs", "ProofVerdicts"),
+            *("Challenges", "ChallengeWindows", "ChallengeNightly", "Proofs", "ProofVerdicts", "ProofRemovals"),
             *("Reminders", "ReminderNightly", "Outbox"),
             *("System", "Migrations"),
         )

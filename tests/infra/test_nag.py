@@ -49,8 +49,11 @@ def test_suppressions_are_narrow_and_explained(aws: Template) -> None:
         rule, reason, at = suppressed["ruleName"], suppressed["reason"], suppressed["acknowledgedAt"]
         construct = at.split("/", maxsplit=1)[1]  # none at the stack or the app: this would have nothing to split
         identity = ("Identity/Exports/Role", "Identity/Nightly/Role")
+        proofs = ("Proofs/Routes/Role", "Proofs/Verdicts/Role", "Proofs/Removals/Role")
         if "uploads/*" in rule:
-            assert construct in ("Proofs/Routes/Role", "Proofs/Verdicts/Role", "MalwareProtection/Role", *identity)
+            assert construct in (*proofs, "MalwareProtection/Role", *identity)
+        elif "pictures/*" in rule:
+            assert construct in (*proofs, *identity)
         elif "GuardDuty" in rule:
             assert construct == "MalwareProtection/Role"
         elif "exports/*" in rule:

@@ -106,8 +106,9 @@ def test_taking_due_ones_uses_their_index_and_costs_the_same_on_a_table_a_hundre
 
 def read(plan: dict[str, Any]) -> float:
     """Rows that were read from tables, whether or not they were of use."""
-    return sum(
+    rows: float = sum(
         (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
         for node in nodes(plan)
         if "Relation Name" in node and node["Node Type"] != "ModifyTable"
     )
+    return rows

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from chally import clock, db, zones
+from chally import clock, db, outbox, zones
 from notifications import jobs, reminders
 from notifications.jobs import reminders_handler
 from tests.api import Client, Context
@@ -250,7 +250,7 @@ class TestOnce:
         self, crowd: int, mails: Mails, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         left = [2]
-        add_all = jobs.outbox.add_all
+        add_all = outbox.add_all
 
         def die(*args: Any) -> None:
             left[0] -= 1
@@ -258,7 +258,7 @@ class TestOnce:
                 raise MemoryError
             add_all(*args)
 
-        monkeypatch.setattr(jobs.outbox, "add_all", die)
+        monkeypatch.setattr(outbox, "add_all", die)
         with pytest.warns(UserWarning, match="No application metrics"), pytest.raises(MemoryError):
             remind()
         assert len(mails()) == jobs.BATCH  # the first batch, whole, and nothing of the second
