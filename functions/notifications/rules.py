@@ -105,7 +105,11 @@ def judge(
     """
     if recorded is None:
         return "missing"
-    due_at, planned_at = recorded.due_at, recorded.planned_at
+    due_at, planned_at, sent_at = recorded.due_at, recorded.planned_at, recorded.sent_at
+    if sent_at is not None and quiet is not None and (quiet_since is None or quiet_since <= sent_at):
+        span = quiet.around(sent_at)
+        if span is not None and sent_at - span[0] > LATE:  # it may be due the moment they begin
+            return "in quiet hours"
     if due_at is not None and _settled(recorded, window, now) - due_at > LATE:
         return "late"
     if planned_at is None:
@@ -116,13 +120,7 @@ def judge(
         came = due_at is not None and due_at <= since
         over = recorded.cleared_at is not None or window.closes_at <= since
         return None if came or over else "not rescheduled"
-    if due_at != due(window, quiet, planned_at):
-        return "not as calculated"
-    if recorded.sent_at is not None and quiet is not None:
-        span = quiet.around(recorded.sent_at)
-        if span is not None and recorded.sent_at - span[0] > LATE:  # it may be due the moment they begin
-            return "in quiet hours"
-    return None
+    return None if due_at == due(window, quiet, planned_at) else "not as calculated"
 
 
 def _settled(recorded: Recorded, window: Window, now: datetime) -> datetime:

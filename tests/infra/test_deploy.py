@@ -144,9 +144,10 @@ class TestMonitoring:
         assert ("5xx", "Gateway/Api") in watched
         assert ("Latency", "Gateway/Api") in watched
         assert ("SigningKeyAgeDays", "identity") in watched
+        assert ("ReminderLateness", "notifications") in watched
         alarms = aws.properties("AWS::CloudWatch::Alarm").values()
         loud = [alarm["MetricName"] for alarm in alarms if alarm["TreatMissingData"] != "notBreaching"]
-        assert loud == ["SigningKeyAgeDays"]
+        assert loud == ["SigningKeyAgeDays", "ReminderLateness"]
         for metric in ("CPUUtilization", "DatabaseConnections", "FreeStorageSpace"):
             assert (metric, "Database/Instance") in watched
         assert ("DatabaseConnectionsCurrentlySessionPinned", "Database/Proxy") in watched
@@ -177,16 +178,8 @@ class TestAssembly:
     def test_outputs_keep_their_names(self, template: Template) -> None:
         functions = (
             *("Identity", "IdentityKeys", "IdentityRoles", "IdentityExports", "IdentityNightly"),
-            *(
-                "Challenges",
-                "ChallengeWindows",
-                "ChallengeNightly",
-                "Proofs",
-                "ProofVerdicts",
-                "Reminders",
-                "ReminderNightly",
-            ),
-            "Outbox",
+            *("Challenges", "ChallengeWindows", "ChallengeNightly", "Proofs", "ProofVerdicts"),
+            *("Reminders", "ReminderNightly", "Outbox"),
             *("System", "Migrations"),
         )
         others = {"ApiUrl", "UploadsBucket", "OutboxQueueUrl", "VerdictsQueueUrl"}

@@ -1,0 +1,331 @@
+"""Reminders from a person's side: at which hour a mail comes, that it comes once, and what is recorded of it."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from chally import clock, db, outbox, zones
+from notifications import jobs, reminders
+from notifications.jobs import reminders_handler
+from tests.api import Client, Context
+from tests.conftest import Database, Join, challenge_body
+
+At = Callable[[datetime], None]
+Mails = Callable[[], list[dict[str, Any]]]
+MINUTE = timedelta(minutes=1)
+NIGHT = {"from": "22:00", "to": "07:00"}
+
+
+@pytest.fixture
+def owner(person: Join) -> Client:
+    """In Berlin, with windows of whole days there: reminders are due at 23:00."""
+    client = person("owner", "Europe/Berlin")
+    assert client.post("/v1/challenges", challenge_body(clock.now())).status == 201
+    return client
+
+
+def hush(client: Client, hours: dict[str, str] | None) -> None:
+    answer = client.patch("/v1/me", {"notifications": {"quiet_hours": hours}})
+    assert answer.status == 200, answer.text
+
+
+def walls(database: Database, zone: str = "Europe/Berlin") -> set[str]:
+    """What clocks read when reminders that have not come due are due."""
+    rows = database.execute(
+        "select distinct to_char(due_at at time zone %(zone)s, 'HH24:MI') from notifications.reminders"
+        " where sent_at is null and cleared_at is null and skipped is null and nominal_at > planned_at",
+        zone=zone,
+    )
+    return {wall for (wall,) in rows}
+
+
+def pending(database: Database) -> datetime:
+    """When the reminder of a window that is still to open is due."""
+    [(due_at,)] = database.execute(
+        "select min(due_at) from notifications.reminders where nominal_at > planned_at + interval '2 minutes'"
+        " and sent_at is null"
+    )
+    assert isinstance(due_at, datetime)
+    return due_at
+
+
+def remind() -> dict[str, int]:
+    return dict(reminders_handler({}, Context()))
+
+
+class TestQuietHours:
+    def test_hold_at_once_for_what_is_planned_and_end_at_once(self, owner: Client, database: Database) -> None:
+        assert walls(database) == {"23:00"}
+        hush(owner, NIGHT)
+        assert walls(database) == {"22:00"}  # they end after the window's close, so it is when they begin
+        hush(owner, {"from": "22:30", "to": "23:30"})
+        assert walls(database) == {"23:30"}
+        hush(owner, None)
+        assert walls(database) == {"23:00"}
+        assert owner.get("/v1/me").json["notifications"] == {"reminders": True, "quiet_hours": None}
+
+    def test_stay_when_something_else_changes(self, owner: Client, database: Database) -> None:
+        hush(owner, NIGHT)
+        assert owner.patch("/v1/me", {"notifications": {"reminders": True}}).status == 200
+        assert owner.patch("/v1/me", {"notifications": None}).status == 200
+        assert owner.get("/v1/me").json["notifications"]["quiet_hours"] == NIGHT
+        assert walls(database) == {"22:00"}
+
+    def test_hold_for_windows_that_are_made_later(self, person: Join, database: Database) -> None:
+        kari = person("kari", "Europe/Berlin")
+        hush(kari, NIGHT)
+        kari.post("/v1/challenges", challenge_body(clock.now()))
+        assert walls(database) == {"22:00"}
+
+    def test_are_those_of_the_accounts_zone(self, person: Join, database: Database) -> None:
+        """In Kolkata 23:00 is 2:30 of the next day in Tokyo."""
+        kari = person("kari", "Asia/Kolkata")
+        assert kari.post("/v1/challenges", challenge_body(clock.now())).status == 201
+        hush(kari, NIGHT)
+        assert kari.patch("/v1/me", {"timezone": "Asia/Tokyo"}).status == 200
+        assert walls(database, "Asia/Tokyo") == {"22:00"}
+        hours = {"from": "01:00", "to": "02:45"}
+        assert kari.patch("/v1/me", {"timezone": "Asia/Kolkata", "notifications": {"quiet_hours": hours}}).status == 200
+        assert walls(database, "Asia/Kolkata") == {"23:00"}
+
+    def test_that_cover_a_window_leave_none_and_say_so(
+        self, person: Join, database: Database, at: At, mails: Mails
+    ) -> None:
+        kari = person("kari", "UTC")
+        body = challenge_body(clock.now())
+        body["rules"]["schedule"] |= {"opens": "12:00", "closes": "13:00"}
+        assert kari.post("/v1/challenges", body).status == 201
+        hush(kari, {"from": "11:00", "to": "12:56"})
+        rows = database.execute("select skipped, due_at from notifications.reminders where closes_at > now()")
+        assert set(rows) == {("quiet", None)}
+        before = len(mails())
+        at(clock.now() + timedelta(days=4))
+        assert remind() == {"taken": 0, "sent": 0}
+        hush(kari, None)  # the windows are over
+        assert remind() == {"taken": 0, "sent": 0}
+        assert len(mails()) == before
+
+    def test_hold_for_what_has_just_come_due(self, owner: Client, database: Database, at: At) -> None:
+        due = pending(database)
+        at(due + timedelta(seconds=30))
+        hush(owner, {"from": "23:00", "to": "23:40"})
+        assert remind()["sent"] == 0
+        at(due + 40 * MINUTE)
+        assert remind()["sent"] == 1
+
+    def test_are_kept_by_a_job_that_was_away(self, owner: Client, database: Database, at: At, mails: Mails) -> None:
+        """Due at 22:00, and nothing ran until 22:10: then it is quiet."""
+        hush(owner, NIGHT)
+        due = pending(database)
+        at(due + 10 * MINUTE)
+        before = [mail for mail in mails() if mail.get("template") == "reminder"]
+        remind()
+        assert [mail for mail in mails() if mail.get("template") == "reminder"] == before
+        rows = database.execute("select skipped from notifications.reminders where due_at = %(due)s", due=due)
+        assert set(rows) == {("quiet",)}
+
+    def test_a_job_that_was_away_waits_for_their_end(
+        self, owner: Client, database: Database, at: At, mails: Mails
+    ) -> None:
+        hush(owner, {"from": "23:05", "to": "23:30"})
+        due = pending(database)  # 23:00
+        at(due + 10 * MINUTE)
+        assert remind()["sent"] == 0
+        at(due + 30 * MINUTE)
+        assert remind()["sent"] == 1
+
+
+class TestRecord:
+    def test_says_when_each_was_due_and_sent(self, owner: Client, database: Database, at: At) -> None:
+        due = pending(database)
+        at(due)
+        remind()
+        rows = database.execute(
+            "select nominal_at, due_at, sent_at from notifications.reminders where due_at = %(due)s", due=due
+        )
+        assert rows == [(due, due, due)]
+
+    @pytest.mark.parametrize(
+        ("arrange", "reason"),
+        [
+            ("update challenges.challenges set status = 'paused'", "stopped"),
+            ("update identity.users set wants_reminders = false", "unwanted"),
+            ("update identity.users set deleted_at = now()", "left"),
+            ("update challenges.participants set left_at = now()", "left"),
+            ("update notifications.reminders set closes_at = due_at", "closed"),
+        ],
+    )
+    def test_says_why_one_was_not_sent(
+        self, owner: Client, database: Database, at: At, mails: Mails, arrange: str, reason: str
+    ) -> None:
+        due, before = pending(database), len(mails())
+        database.execute(arrange)
+        at(due)
+        remind()
+        rows = database.execute("select sent_at, skipped from notifications.reminders where due_at = %(due)s", due=due)
+        assert rows == [(None, reason)]
+        assert len(mails()) == before
+        assert remind() == {"taken": 0, "sent": 0}
+
+
+class TestOnce:
+    def test_when_the_window_moves_afterwards(self, owner: Client, database: Database, at: At, mails: Mails) -> None:
+        due = pending(database)
+        at(due)
+        assert remind()["sent"] >= 1
+        sent = len(mails())
+        [(participant,)] = database.execute("select id from challenges.participants")
+        with db.as_system("test") as tx:
+            for zone in ("Pacific/Honolulu", "Asia/Tokyo", "Europe/Berlin"):
+                tx.run(
+                    "select challenges.move(%(p)s, %(zone)s, %(now)s, %(tzdata)s)",
+                    {"p": participant, "zone": zone, "now": due, "tzdata": zones.tzdata_version()},
+                )
+                tx.run("select notifications.reschedule(%(u)s, %(now)s)", {"u": owner.user["id"], "now": due})
+        assert remind()["sent"] == 0
+        assert len(mails()) == sent
+
+    def test_when_they_leave_and_come_back(
+        self, owner: Client, person: Join, database: Database, at: At, mails: Mails
+    ) -> None:
+        [(challenge, code)] = database.execute("select id, invite_code from challenges.challenges")
+        member = person("member", "Europe/Berlin")
+        join = f"/v1/challenges/{code}/join"
+        assert member.post(join).status == 201
+        due = pending(database)
+        at(due)
+        assert remind()["sent"] >= 2
+        sent = len(mails())
+        at(due + MINUTE)
+        assert member.post(f"/v1/challenges/{challenge}/leave").status == 204
+        assert member.post(join).status == 201
+        assert remind()["sent"] == 0
+        assert len(mails()) == sent
+
+    def test_who_comes_back_late_is_reminded_then_and_nobody_was_late(
+        self, owner: Client, person: Join, database: Database, at: At
+    ) -> None:
+        [(challenge, code)] = database.execute("select id, invite_code from challenges.challenges")
+        member = person("member", "Europe/Berlin")
+        assert member.post(f"/v1/challenges/{code}/join").status == 201
+        due = pending(database)
+        at(due - 10 * MINUTE)
+        remind()
+        assert member.post(f"/v1/challenges/{challenge}/leave").status == 204
+        at(due)
+        assert remind()["sent"] == 1  # the owner's
+        at(due + 20 * MINUTE)
+        assert member.post(f"/v1/challenges/{code}/join").status == 201
+        with db.as_system("test") as tx:
+            batch = reminders.send_due(tx, clock.now(), 10)
+        assert (batch.sent, batch.lateness) == (1, timedelta())
+
+    def test_when_the_job_runs_many_times_at_once(self, crowd: int, database: Database, mails: Mails) -> None:
+        """Each with a connection of its own, as so many environments of the function would have."""
+        start = threading.Barrier(8)
+
+        def run() -> int:
+            taken = 0
+            with psycopg.connect(database.system, autocommit=True, prepare_threshold=None) as connection:
+                start.wait()
+                while True:
+                    with connection.transaction():
+                        batch = reminders.send_due(db.Tx(connection, None), clock.now(), 50)
+                    taken += batch.taken
+                    if not batch.taken:
+                        return taken
+
+        with ThreadPoolExecutor(8) as pool:
+            taken = [future.result() for future in [pool.submit(run) for _ in range(8)]]
+        assert sum(taken) == crowd
+        assert len(mails()) == crowd
+        assert database.execute("select count(*) from notifications.reminders where sent_at is null") == [(0,)]
+
+    def test_when_the_job_dies_between_batches_and_within_one(
+        self, crowd: int, mails: Mails, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        left = [2]
+        add_all = outbox.add_all
+
+        def die(*args: Any) -> None:
+            left[0] -= 1
+            if not left[0]:
+                raise MemoryError
+            add_all(*args)
+
+        monkeypatch.setattr(outbox, "add_all", die)
+        with pytest.warns(UserWarning, match="No application metrics"), pytest.raises(MemoryError):
+            remind()
+        assert len(mails()) == jobs.BATCH  # the first batch, whole, and nothing of the second
+        monkeypatch.undo()
+        assert remind() == {"taken": crowd - jobs.BATCH, "sent": crowd - jobs.BATCH}
+        assert len({mail["values"]["title"] for mail in mails()}) == len(mails()) == crowd
+
+
+@pytest.fixture
+def crowd(cloud: None, database: Database) -> int:
+    """5,000 reminders that come due in one minute, each of a window of its own, open for another hour."""
+    database.execute(
+        """
+        with person as (
+            insert into identity.users (email, username, password_hash, timezone, email_verified_at)
+            values ('kari@people.test', 'kari', '', 'UTC', now()) returning id
+        ), challenge as (
+            insert into challenges.challenges
+                (owner_id, title, status, invite_code, timezone, starts_at, ends_at, rules)
+            select id, 't', 'active', 'code', 'UTC', now() - interval '1 day', now() + interval '1 day', '{}'
+            from person returning id, owner_id
+        ), place as (
+            insert into challenges.participants (challenge_id, user_id, timezone, joined_at, timezone_since)
+            select id, owner_id, 'UTC', now(), now() from challenge returning id, user_id
+        )
+        insert into notifications.reminders (
+            participant_id, local_date, user_id, title, timezone, opens_at, closes_at, nominal_at, due_at, planned_at
+        )
+        select id, date '2026-01-01' + n, user_id, n, 'UTC', now() - interval '1 day', now() + interval '1 hour',
+            due, due, now() - interval '1 day'
+        from place, generate_series(1, 5000) n
+        cross join lateral (select now() - make_interval(secs => mod(n, 60)) as due) as x
+        """
+    )
+    return 5_000
+
+
+def test_five_thousand_in_a_minute_are_one_run(crowd: int, mails: Mails) -> None:
+    assert remind() == {"taken": crowd, "sent": crowd}
+    assert len(mails()) == crowd
+
+
+def test_lateness_is_measured_and_silence_is_not_the_same_as_none(
+    owner: Client, database: Database, at: At, capsys: pytest.CaptureFixture[str]
+) -> None:
+    due = pending(database)
+    at(due - MINUTE)
+    remind()
+    capsys.readouterr()
+    at(due + 200 * timedelta(seconds=1))
+    remind()
+    assert '"ReminderLateness":[200.0]' in capsys.readouterr().out.replace(" ", "")
+    remind()
+    assert '"ReminderLateness":[0.0]' in capsys.readouterr().out.replace(" ", "")
+
+
+def test_the_app_cannot_decide_when_anybody_is_reminded(database: Database) -> None:
+    rows = database.execute(
+        "select p.proname::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
+        " where n.nspname = 'notifications' and has_function_privilege('chally_app', p.oid, 'execute')"
+    )
+    assert rows == []
+
+
+def test_quiet_hours_are_for_who_is_signed_in_and_ones_own(nobody: Client, owner: Client, person: Join) -> None:
+    stranger = person("stranger")
+    body = {"notifications": {"quiet_hours": NIGHT}}
+    assert nobody.patch("/v1/me", body).code == "unauthenticated"
+    assert stranger.patch("/v1/me", body).status == 200
+    assert owner.get("/v1/me").json["notifications"]["quiet_hours"] is None
