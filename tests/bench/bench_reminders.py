@@ -17,11 +17,12 @@ from chally.db import Tx
 from infra.local.postgres import Postgres
 from infra.local.workspace import free_port
 from migrations.handler import migrate
-from notifications import queries
+from notifications import queries, reminders
 from notifications.rules import LATE
 from tests.bench.side_by_side import ratio
 
 FEW, MANY, DUE, BATCH = 1_000, 1_000_000, 100, 500
+ROUNDS = 51
 NOW = datetime(2026, 10, 24, 12, tzinfo=UTC)
 
 
@@ -105,16 +106,29 @@ def taking(connection: psycopg.Connection) -> Callable[[], None]:
         with connection.transaction(force_rollback=True):
             found = queries.take_due(Tx(connection, None), NOW, LATE, BATCH)
         assert len(found) == DUE
-        assert all(reminder.sent for reminder in found) or not found[0].skipped
 
     return take
 
 
+def sending(connection: psycopg.Connection) -> Callable[[], None]:
+    """All that the job does with them in a transaction: their mails are written, too."""
+
+    def send() -> None:
+        with connection.transaction(force_rollback=True):
+            batch = reminders.send_due(Tx(connection, None), NOW, BATCH)
+        assert batch.sent == DUE
+
+    return send
+
+
 def main() -> None:
     with tables() as made:
-        few, many = taking(made("few", FEW)), taking(made("many", MANY))
-        print(f"{DUE} due reminders taken; time of the first over time of the second")
-        print(f"{'of ' + str(MANY):<26} {'of ' + str(FEW) + ' (goal: at most 1.5)':<52} {ratio(many, few, rounds=51)}")
+        few, many = made("few", FEW), made("many", MANY)
+        print(f"{DUE} due of {MANY:,} reminders, beside {DUE} of {FEW:,}; time of the first over time of the second")
+        sent = ratio(sending(many), sending(few), rounds=ROUNDS)
+        taken = ratio(taking(many), taking(few), rounds=ROUNDS)
+        print(f"{'taken and written':<26} {'(goal: at most 1.5)':<52} {sent}")
+        print(f"{'the statement that takes':<26} {'':<52} {taken}")
 
 
 if __name__ == "__main__":

@@ -104,11 +104,10 @@ def test_taking_due_ones_uses_their_index_and_costs_the_same_on_a_table_a_hundre
     assert read(many) <= min(read(few), 6 * DUE), (read(many), read(few))
 
 
-def read(plan: dict[str, Any]) -> float:
+def read(plan: dict[str, Any]) -> int:
     """Rows that were read from tables, whether or not they were of use."""
-    rows: float = sum(
-        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+    return sum(
+        round(node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * int(node["Actual Loops"])
         for node in nodes(plan)
         if "Relation Name" in node and node["Node Type"] != "ModifyTable"
     )
-    return rows

@@ -13,7 +13,8 @@ depends_on = None
 INDEXES = {
     # what is neither sent, cleared nor given up: as small as what is to come
     "reminders_pending": "(due_at) where sent_at is null and cleared_at is null and skipped is null",
-    "reminders_person": "(user_id, closes_at)",
+    # partial, too: taking a reminder then writes to no index but the key's
+    "reminders_person": "(user_id, closes_at) where sent_at is null and cleared_at is null",
 }
 
 

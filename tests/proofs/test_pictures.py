@@ -1,0 +1,180 @@
+"""The cleaned picture that others see, what a person must look at, and what one may store."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+import pytest
+from PIL import Image
+
+from chally import clock
+from tests.api import Client
+from tests.conftest import Database, Join, challenge_body
+from tests.factories import encoded, picture
+from tests.proofs.test_jobs import BUCKET, OTHER_PHOTO, PHOTO, PICTURE, SIZE, Club, club, codes, decide
+
+__all__ = ["club"]
+
+Clubs = Callable[..., Club]
+
+
+def with_exif(**tags: str) -> bytes:
+    """A photo with a camera's name and a place in its EXIF."""
+    exif = Image.Exif()
+    exif[0x010F] = tags.get("make", "Chamonix")
+    exif[0x8825] = {1: "N", 2: (59.0, 54.0, 0.0), 3: "E", 4: (10.0, 45.0, 0.0)}
+    file = io.BytesIO()
+    picture(7, SIZE).save(file, "JPEG", exif=exif)
+    return file.getvalue()
+
+
+def stored(url: str) -> bytes:
+    key = urlsplit(url).path.lstrip("/")
+    body: bytes = boto3.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    return body
+
+
+class TestPicture:
+    def test_participants_see_it_cleaned(self, club: Clubs) -> None:
+        there = club()
+        data = with_exif()
+        assert b"Chamonix" in data
+        proof = there.send(there.kari, data)
+        assert proof["status"] == "accepted"
+        for who in (there.kari, there.miro, there.owner):
+            answer = who.get(f"/v1/proofs/{proof['id']}/image")
+            assert answer.status == 307, answer.text
+            url = urlsplit(answer.headers["location"])
+            query = parse_qs(url.query)
+            assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+            assert query["X-Amz-Expires"] == ["300"]
+            assert url.path.startswith("/pictures/")
+        seen = stored(answer.headers["location"])
+        assert b"Chamonix" not in seen
+        with Image.open(io.BytesIO(seen)) as image:
+            assert image.format == "JPEG"
+            assert not image.getexif()
+
+    def test_nobody_else(self, club: Clubs, person: Join, nobody: Client) -> None:
+        there = club()
+        proof = there.send(there.kari, PHOTO)
+        path = f"/v1/proofs/{proof['id']}/image"
+        assert nobody.get(path).status == 401
+        assert person("stranger").get(path).status == 404
+        there.miro.post(f"/v1/challenges/{there.id}/leave")
+        assert there.miro.get(path).status == 404
+
+    def test_that_of_a_rejected_proof_is_for_its_judges(self, club: Clubs) -> None:
+        there = club()
+        there.send(there.kari, PHOTO)
+        proof = there.send(there.miro, PHOTO)
+        assert codes(proof) == ("rejected", ["duplicate_image"])
+        path = f"/v1/proofs/{proof['id']}/image"
+        assert [who.get(path).status for who in (there.miro, there.owner, there.kari)] == [307, 307, 404]
+
+    def test_of_what_could_not_be_read_there_is_none(self, club: Clubs) -> None:
+        there = club()
+        proof = there.send(there.kari, b"no picture at all" * 10)
+        assert there.owner.get(f"/v1/proofs/{proof['id']}/image").status == 404
+        assert there.kari.post(f"/v1/proofs/{proof['id']}/appeal", {"message": "x"}).code == "not_appealable"
+
+    def test_of_what_has_not_come_there_is_none(self, club: Clubs) -> None:
+        there = club()
+        proof_id = there.ask(there.kari, PHOTO)
+        assert there.kari.get(f"/v1/proofs/{proof_id}/image").status == 404
+
+
+class TestDoubt:
+    """A photo much like another, 24 to 31 bits away."""
+
+    def near(self, there: Club, database: Database, bits: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        first = there.send(there.kari, PHOTO)
+        # as if the first had been another photo of the same thing
+        database.execute("update proofs.fingerprints set pdq = pdq # (repeat('0', 256 - %(bits)s)"
+                         " || repeat('1', %(bits)s))::bit(256), sha256 = sha256('another')", bits=bits)  # fmt: skip
+        return first, there.send(there.miro, PHOTO)
+
+    @pytest.mark.parametrize(
+        ("bits", "status"), [(23, "rejected"), (24, "needs_review"), (31, "needs_review"), (32, "accepted")]
+    )
+    def test_how_near_is_how_near(self, club: Clubs, database: Database, bits: int, status: str) -> None:
+        _, proof = self.near(club(), database, bits)
+        assert proof["status"] == status
+
+    def test_the_reviewer_sees_both_and_nobody_else_does(
+        self, club: Clubs, database: Database, mails: Callable[[], list[dict[str, Any]]]
+    ) -> None:
+        there = club()
+        first, proof = self.near(there, database, 27)
+        assert codes(proof) == ("needs_review", ["duplicate_image"])
+        assert proof["match"] == {"proof_id": first["id"], "distance": 27}  # as the owner sees it
+        assert there.proof(proof["id"], there.miro)["match"] is None
+        assert there.proof(proof["id"], there.kari)["match"] is None
+        for each in (first, proof):
+            assert there.owner.get(f"/v1/proofs/{each['id']}/image").status == 307
+        mail = mails()[-1]
+        assert (mail["template"], mail["user_id"]) == ("review_wanted", there.owner.user["id"])
+        assert there.accepted(there.miro) == 0
+        there.owner.post(f"/v1/proofs/{proof['id']}/review", {"decision": "accept", "reason": "Two people, one view."})
+        assert there.accepted(there.miro) == 1
+
+    def test_a_match_in_another_challenge_stays_there(self, club: Clubs, database: Database, person: Join) -> None:
+        """The owner of one is not shown what somebody proved in another."""
+        there = club()
+        elsewhere = there.kari.post("/v1/challenges", challenge_body(clock.now())).json
+        first = there.ask(there.kari, PHOTO, challenge=elsewhere["id"])
+        assert decide(there.put(first, PHOTO)) == []
+        assert there.proof(first, there.kari)["status"] == "accepted"
+        database.execute(
+            "update proofs.fingerprints set pdq = pdq # (repeat('0', 229) || repeat('1', 27))::bit(256),"
+            " sha256 = sha256('another')"
+        )
+        proof = there.send(there.kari, PHOTO)
+        assert proof["status"] == "needs_review"
+        assert proof["match"] is None
+
+    def test_what_waits_for_a_review_is_known_again(self, club: Clubs, database: Database) -> None:
+        there = club()
+        self.near(there, database, 27)
+        assert codes(there.send(there.owner, encoded(PICTURE, quality=70)))[0] == "rejected"
+
+
+class TestRoom:
+    def test_a_person_may_store_so_much(self, club: Clubs, database: Database) -> None:
+        there = club()
+        there.send(there.kari, PHOTO)
+        database.execute("update proofs.proofs set content_length = %(much)s", much=2**30 - 10)
+        body = {"content_type": "image/jpeg", "content_length": 11, "sha256": "0" * 64}
+        path = f"/v1/challenges/{there.id}/proofs"
+        database.execute("update proofs.proofs set status = 'rejected'")  # it takes storage all the same
+        assert there.kari.post(path, body).code == "storage_full"
+        assert there.kari.post(path, body | {"content_length": 10}).status == 201
+        assert there.miro.post(path, body).status == 201
+
+    def test_what_was_asked_for_and_never_sent_takes_none(self, club: Clubs, database: Database) -> None:
+        there = club()
+        there.ask(there.kari, PHOTO)
+        database.execute(
+            "update proofs.proofs set content_length = %(much)s, created_at = created_at - interval '16 minutes'",
+            much=2**30,
+        )
+        there.ask(there.kari, OTHER_PHOTO)
+
+    def test_tries_in_a_day_have_an_end(self, club: Clubs, database: Database) -> None:
+        there = club()
+        database.execute("update core.limits set quantity = 2 where name = 'proof'")
+        body = {"content_type": "image/jpeg", "content_length": 11, "sha256": "0" * 64}
+        answers = [there.kari.post(f"/v1/challenges/{there.id}/proofs", body) for _ in range(3)]
+        assert [answer.status for answer in answers] == [201, 201, 429]
+        assert int(answers[-1].headers["retry-after"]) > 3600
+
+
+class TestMails:
+    def test_why_a_photo_was_rejected(self, club: Clubs, mails: Callable[[], list[dict[str, Any]]]) -> None:
+        there = club()
+        there.send(there.kari, b"no picture at all" * 10)
+        (mail,) = [mail for mail in mails() if mail["template"] == "proof_rejected"]
+        assert mail["user_id"] == there.kari.user["id"]
+        assert mail["values"]["reasons"] == "- This file is not a JPEG, PNG or WebP picture."
