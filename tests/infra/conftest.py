@@ -1,11 +1,21 @@
 """Each stage, synthesised once: starting jsii is slow. No account, credentials, network or system Node is needed."""
 
+from pathlib import Path
+
 import pytest
 
 from infra.settings import Inputs, load
 from tests.infra.template import Template, synthesise
 
 STAGES = ("local", "staging", "prod")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process synthesises them, and runs all that look at them."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("infra"))
 
 
 @pytest.fixture(scope="session")
