@@ -97,10 +97,10 @@ COLUMNS = "(participant_id, local_date, opens_at, closes_at, timezone, tzdata)"
 Planned = tuple[UUID, date, datetime, datetime, str, str]
 
 
-def loop(connection: psycopg.Connection[Any]) -> Iterator[Planned]:
+def loop(people: list[Any]) -> Iterator[Planned]:
     """As one would without SQL: every participant, every date, by zoneinfo, to the same rules 1 to 5."""
     tzdata = tzdata_version()
-    for participant, own, joined_at, theirs, starts_at, ends_at, rules in connection.execute(READ):
+    for participant, own, joined_at, theirs, starts_at, ends_at, rules in people:
         schedule = rules["schedule"]
         name = own if schedule["scope"] == "participant_local" else theirs
         zone = ZoneInfo(name)
@@ -157,8 +157,9 @@ def main() -> None:
             """COPY cannot leave alone what is there already, so it goes by a table beside."""
             connection.execute(empty)
             connection.execute("create temp table planned (like challenges.windows)")
+            people = connection.execute(READ).fetchall()
             with connection.cursor().copy(f"copy planned {COLUMNS} from stdin") as copy:
-                for row in loop(connection):
+                for row in loop(people):
                     copy.write_row(row)
             connection.execute("insert into challenges.windows select * from planned on conflict do nothing")
             connection.execute("drop table planned")
@@ -176,7 +177,7 @@ def main() -> None:
 
         ours()
         stored = set(connection.execute(f"select {COLUMNS[1:-1]} from challenges.windows").fetchall())
-        assert stored == set(loop(connection))
+        assert stored == set(loop(connection.execute(READ).fetchall()))
         del stored
         print(f"{len(ids)} participants, four windows each; processor time of the first over that of the second")
         goals = {
