@@ -19,7 +19,7 @@ class TestCountsJob:
         self, make: Callable[..., Made], database: Database, logs: Callable[[], str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         made = [make(), make()]
-        assert nightly_handler({}, Context()) == {"counts": 2, "standings": 2, "wrong": 0}
+        assert nightly_handler({}, Context()) == {"counts": 2, "standings": 2, "wrong": 0, "zones_differ": 0}
         database.execute("update challenges.challenges set participant_count = 5 where id = %(id)s", id=made[1]["id"])
         with pytest.raises(RuntimeError, match="1 of 2 challenges"):
             nightly_handler({}, Context())
@@ -35,7 +35,7 @@ class TestCountsJob:
         for _ in range(5):
             make()
         monkeypatch.setattr("challenges.jobs.BATCH", 2)
-        assert nightly_handler({}, Context()) == {"counts": 5, "standings": 5, "wrong": 0}
+        assert nightly_handler({}, Context()) == {"counts": 5, "standings": 5, "wrong": 0, "zones_differ": 0}
 
 
 PROVE = """
@@ -64,7 +64,7 @@ class TestStandingsJob:
         return made
 
     def test_finds_nothing_where_all_is_right(self, run: Season) -> None:
-        assert nightly_handler({}, Context()) == {"counts": 1, "standings": 2, "wrong": 0}
+        assert nightly_handler({}, Context()) == {"counts": 1, "standings": 2, "wrong": 0, "zones_differ": 0}
 
     @pytest.mark.parametrize(
         "damage",
@@ -105,7 +105,7 @@ class TestStandingsJob:
 
     def test_goes_on_where_a_batch_ends(self, run: Season, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("challenges.jobs.BATCH", 1)
-        assert nightly_handler({}, Context()) == {"counts": 1, "standings": 2, "wrong": 0}
+        assert nightly_handler({}, Context()) == {"counts": 1, "standings": 2, "wrong": 0, "zones_differ": 0}
         for each in run.participants:
             database.execute("update challenges.standings set missed = 9 where participant_id = %(id)s", id=each)
         with pytest.raises(RuntimeError, match="2 of 2 standings"):

@@ -34,6 +34,7 @@ TABLE = {
     f"GET {CHALLENGE}/standings": THOSE_IN,
     f"GET {CHALLENGE}/windows": Row(THOSE_IN.by_code, THOSE_IN.public, query=DAYS),
     f"GET {CHALLENGE}/windows/current": THOSE_IN,
+    "POST /v1/me/timezone/preview": Row(ALL_SIGNED_IN, ALL_SIGNED_IN, {"timezone": "Asia/Tokyo"}),
 }
 
 

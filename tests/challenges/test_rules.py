@@ -120,12 +120,6 @@ class TestLanguage:
         assert Rules.model_validate(example).model_dump() == example
         assert Rules.model_validate({"schedule": example["schedule"]}).model_dump() == example  # the defaults
 
-    def test_a_check_that_is_not_enforced_cannot_be_asked_for(self) -> None:
-        with pytest.raises(ValueError, match="overlay"):
-            Rules.model_validate(
-                {"schedule": {"days": ["mon"], "opens": "05:00", "closes": "08:00"}, "anti_cheat": {"overlay": True}}
-            )
-
 
 class TestPeriod:
     def schedule(self, *days: str, opens: str = "05:00", closes: str = "08:00") -> Schedule:

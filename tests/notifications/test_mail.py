@@ -28,6 +28,14 @@ VALUES: dict[str, dict[str, str]] = {
     "deletion_requested": {"purged_on": "2026-12-20"},
     "deletion_cancelled": {},
     "export_ready": {"link": "https://api.test/v1/me/export"},
+    "proof_rejected": {
+        "title": "Run before eight",
+        "reasons": "- This file is not a JPEG, PNG or WebP picture.",
+        "closes": "08:00 on 2026-11-26",
+        "timezone": "Europe/Berlin",
+    },
+    "proof_reviewed": {"title": "Run before eight", "outcome": "accepted", "reason": "I saw you."},
+    "review_wanted": {"title": "Run before eight"},
     "reminder": {"title": "Run before eight", "closes": "08:00", "timezone": "Europe/Berlin"},
 }
 EACH = pytest.mark.parametrize("name", VALUES)

@@ -363,7 +363,8 @@ def test_nor_does_a_job_whatever_it_raises(
     monkeypatch.setattr(db, "_transaction", fail)
     monkeypatch.setattr(aws, "client", fail)
     name, _, attribute = entry_point.rpartition(".")
-    record = {"messageId": "1", "body": json.dumps({"detail": {"object": {"key": "uploads/x", "sequencer": "1"}}})}
+    uploaded = {"detail": {"object": {"key": "uploads/x", "sequencer": "1"}}, "time": "2026-11-26T00:00:00Z"}
+    record = {"messageId": "1", "body": json.dumps(uploaded)}
     event = {"email": address, "role": "admin", "Records": [record]}
     # a batch of events answers which of them failed, and raises nothing
     with nullcontext() if attribute == "verdicts_handler" else pytest.raises(Failed) as caught:

@@ -44,7 +44,7 @@ KEPT = {
     "core.audit": {"id", "at", "action", "session_id", "request_id", "detail"},
     "identity.users": {"created_at", "deleted_at", "purged_at"},
     "proofs.proofs": {
-        *("challenge_id", "participant_id", "local_date", "opens_at", "closes_at", "kind", "status", "reasons"),
+        *("challenge_id", "participant_id", "local_date", "opens_at", "closes_at", "status", "reasons"),
         *("content_type", "content_length", "stored_at", "decided_at", "created_at"),
         *("timezone", "tzdata", "matched_proof_id", "matched_distance", "appealed_at", "review", "reviewed_at"),
     },

@@ -103,7 +103,8 @@ REMIND = """
     end
 """
 
-# After a change of quiet hours or of the account's zone: everything of this person's that has not come due.
+# After a change of quiet hours or of the account's zone at this instant: everything of this person's that has not come
+# due. Where nothing changed, nothing is touched.
 RESCHEDULE = """
     create function notifications.reschedule(person uuid, at timestamptz) returns void
     language sql set search_path = ''
@@ -116,7 +117,8 @@ RESCHEDULE = """
             ) as due
         )
         from identity.users u
-        where u.id = reschedule.person and r.user_id = reschedule.person and r.closes_at > reschedule.at
+        where u.id = reschedule.person and u.quiet_since = reschedule.at
+          and r.user_id = reschedule.person and r.closes_at > reschedule.at
           and r.sent_at is null and r.cleared_at is null
           and (r.due_at is null or r.skipped is null and r.due_at > reschedule.at);
     end
