@@ -10,6 +10,7 @@ UPLOADS = "Storage/Uploads.Arn/uploads/*"
 PICTURES = "Storage/Uploads.Arn/pictures/*"
 EXPORTS = "Storage/Uploads.Arn/exports/*"
 SIGNING_SECRET = "Identity/SigningSecret.Id"
+RECEIPT_SECRET = "Identity/ReceiptSecret.Id"
 OVERLAY_SECRET = "Challenges/OverlaySecret.Id"
 CONSUME = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
@@ -22,6 +23,8 @@ MAY = {
         FAIL,
         ("secretsmanager:GetSecretValue", SIGNING_SECRET),
         ("secretsmanager:PutSecretValue", SIGNING_SECRET),
+        ("secretsmanager:GetSecretValue", RECEIPT_SECRET),
+        ("secretsmanager:PutSecretValue", RECEIPT_SECRET),
     },
     "identity-roles": set(),
     "identity-exports": {
@@ -42,7 +45,12 @@ MAY = {
     "challenges": {SEND, ("secretsmanager:GetSecretValue", OVERLAY_SECRET)},
     "challenge-windows": {FAIL},
     "challenge-nightly": {FAIL},
-    "proofs": {SEND, ("s3:PutObject", UPLOADS), ("s3:GetObject", PICTURES)},
+    "proofs": {
+        SEND,
+        ("s3:PutObject", UPLOADS),
+        ("s3:GetObject", PICTURES),
+        ("secretsmanager:GetSecretValue", RECEIPT_SECRET),
+    },
     "proof-removals": {
         FAIL,
         ("s3:DeleteObjectVersion", UPLOADS),

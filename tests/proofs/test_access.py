@@ -10,12 +10,20 @@ from tests.conftest import Database
 
 PROOFS = "/v1/challenges/{challenge_id}/proofs"
 PHOTO = {"content_type": "image/jpeg", "content_length": 7, "sha256": "0" * 64}
+REVIEW = {"decision": "accept", "reason": "I was there."}
+APPEAL = {"message": "Look again."}
 
 # nobody, stranger, moderator, removed, participant, owner; the proof is the participant's
 TABLE = {
     f"POST {PROOFS}": Row("401 404 404 404 201 201", "401 403 403 403 201 201", PHOTO),
     f"GET {PROOFS}": Row("401 404 404 404 200 200", "401 403 403 403 200 200"),
-    "GET /v1/proofs/{proof_id}": Row("401 404 404 404 200 200", "401 404 404 404 200 200"),
+    "GET /v1/proofs/{proof_id}": Row("401 404 200 404 200 200", "401 404 200 404 200 200"),
+    # there is neither a picture nor a verdict yet
+    "GET /v1/proofs/{proof_id}/image": Row("401 404 404 404 404 404", "401 404 404 404 404 404"),
+    "GET /v1/proofs/{proof_id}/receipt": Row("401 404 409 404 409 409", "401 404 409 404 409 409"),
+    "POST /v1/proofs/{proof_id}/review": Row("401 404 409 404 403 409", "401 404 409 404 403 409", REVIEW),
+    "POST /v1/proofs/{proof_id}/appeal": Row("401 404 404 404 409 404", "401 404 404 404 409 404", APPEAL),
+    "DELETE /v1/proofs/{proof_id}": Row("401 404 404 404 204 404", "401 404 404 404 204 404"),
 }
 
 
