@@ -199,21 +199,19 @@ def test_the_vectors_of_project_wycheproof() -> None:
     accepted, tried = set(), 0
     for group in json.loads(found[0].read_text())["testGroups"]:
         jwk = group.get("public") or group["private"]
-        if (jwk["kty"], jwk.get("crv")) != ("EC", "P-256"):
-            continue
+        keys = receipts._keys({"keys": [jwk]})
         for vector in group["tests"]:
             tried += 1
             with pytest.raises(Invalid):
                 receipts.verify(vector["jws"], {"keys": [jwk]})
             try:
                 signed = jws.Signed.read(vector["jws"], algorithm="ES256", max_length=10_000)
-                key = jwt.PyJWK({name: jwk[name] for name in ("kty", "crv", "x", "y")}, "ES256")
-            except (jws.Malformed, jwt.PyJWTError):
+            except jws.Malformed:
                 continue
-            if signed.is_signed_by(key):
-                accepted.add((vector["tcId"], vector["result"]))
-    assert tried > 0
-    assert {result for _, result in accepted} == {"valid"}
+            if any(signed.is_signed_by(key) for key in keys):
+                accepted.add(vector["tcId"])
+    assert tried == 401
+    assert accepted == {18, 378}  # the valid ones of ES256
 
 
 def test_nothing_private_is_told(receipt_key: ReceiptKey, logs: Callable[[], str], genuine: str) -> None:
