@@ -24,7 +24,7 @@ FILLER = "x;'{)Zf" + "4" * 25
 
 
 def arn() -> str:
-    return settings.load(settings.SigningKeysSettings).receipt_secret_arn
+    return str(settings.load(settings.SigningKeysSettings).receipt_secret_arn)
 
 
 def text() -> str:

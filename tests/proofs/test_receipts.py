@@ -70,11 +70,8 @@ class TestWhatItSays:
         prover, proof = send("J'ai couru à six heures")
         text = receipt(prover, proof)
         header = jwt.get_unverified_header(text)
-        assert (header.keys(), header["alg"], header["typ"]) == (
-            {"alg", "kid", "typ"},
-            "ES256",
-            "chally-receipt+jwt",
-        )
+        assert set(header) == {"alg", "kid", "typ"}
+        assert (header["alg"], header["typ"]) == ("ES256", "chally-receipt+jwt")
         said = claims(text)
         assert said.keys() == {"iss", "iat", "sub", "proof"}
         assert (said["iss"], said["sub"]) == (PUBLIC_URL, proof["id"])
