@@ -86,8 +86,16 @@ class Backend(Stack):
         outbox = notifications.outbox_queue
         identity = Identity(self, "Identity", house=house, gateway=gateway, outbox=outbox, uploads=storage.uploads)
         challenges = Challenges(self, "Challenges", house=house, outbox=outbox)
-        overlay = challenges.overlay_secret_arn
-        proofs = Proofs(self, "Proofs", house=house, outbox=outbox, uploads=storage.uploads, overlay_secret_arn=overlay)
+        overlay, receipts = challenges.overlay_secret_arn, identity.receipt_secret_arn
+        proofs = Proofs(
+            self,
+            "Proofs",
+            house=house,
+            outbox=outbox,
+            uploads=storage.uploads,
+            overlay_secret_arn=overlay,
+            receipt_secret_arn=receipts,
+        )
         verdicts = proofs.verdicts_queue
         system = System(self, "System", house=house, outbox=outbox, verdicts=verdicts)
 
@@ -124,9 +132,9 @@ class Backend(Stack):
             queue.worker.allow("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", on=[queue.arn])
             system.routes.allow("sqs:GetQueueAttributes", on=[queue.arn])
         identity.routes.allow("secretsmanager:GetSecretValue", on=[identity.signing_secret_arn])
-        identity.keys.allow(
-            "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue", on=[identity.signing_secret_arn]
-        )
+        proofs.routes.allow("secretsmanager:GetSecretValue", on=[receipts])
+        for secret in (identity.signing_secret_arn, receipts):
+            identity.keys.allow("secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue", on=[secret])
         for signer in (challenges.routes, proofs.verdicts):
             signer.allow("secretsmanager:GetSecretValue", on=[overlay])
         storage.admit(identity.routes, "s3:GetObject", under=EXPORTS)

@@ -1,4 +1,4 @@
-"""Identity: accounts and sessions, and the keys that sign their tokens."""
+"""Identity: accounts and sessions, the keys that sign their tokens, and the key of receipts."""
 
 from aws_cdk import Acknowledgment, Duration, Size, Stack, Validations, triggers
 from aws_cdk import aws_s3 as s3
@@ -11,7 +11,7 @@ from infra.queues import WorkQueue
 
 
 class Identity(Construct):
-    """`routes` answers HTTP; `keys` makes the first signing key when a deploy triggers it, and rotates; `exports`
+    """`routes` answers HTTP; `keys` makes the first signing keys when a deploy triggers it, and rotates; `exports`
     builds the ZIPs that people ask for; `nightly` forgets who left, and what is old.
     """
 
@@ -26,23 +26,13 @@ class Identity(Construct):
         uploads: s3.IBucket,
     ) -> None:
         super().__init__(scope, construct_id)
-        secret = secretsmanager.Secret(
-            self,
-            "SigningSecret",
-            description="The private key that signs access tokens; `identity-keys` puts it here.",
-            removal_policy=house.settings.removal_policy,
+        self.signing_secret_arn = self._secret(
+            house, "SigningSecret", "The private keys that sign access tokens; `identity-keys` puts them here."
         )
-        Validations.of(secret).acknowledge(
-            Acknowledgment(
-                id="AwsSolutions::AwsSolutions-SMG4",
-                reason="A rotation must publish the next key before it signs, and keep the last one for the tokens it "
-                "signed. That is work for identity-keys, not for the one-step rotation of Secrets Manager.",
-            )
+        # Of its own: proofs, which signs receipts, must not be able to sign anybody in.
+        self.receipt_secret_arn = self._secret(
+            house, "ReceiptSecret", "The private key that signs receipts of proofs; `identity-keys` puts it here."
         )
-        # The documented ARN of a secret. MiniStack gives that as well, while its Ref is the secret's name.
-        resource = secret.node.default_child
-        assert isinstance(resource, secretsmanager.CfnSecret)
-        self.signing_secret_arn = resource.attr_id
         self.routes = Function(
             self,
             "Routes",
@@ -66,7 +56,10 @@ class Identity(Construct):
             handler="identity.jobs.signing_keys_handler",
             timeout=Duration.minutes(1),
             memory=512,
-            environment={"CHALLY_SIGNING_SECRET_ARN": self.signing_secret_arn},
+            environment={
+                "CHALLY_SIGNING_SECRET_ARN": self.signing_secret_arn,
+                "CHALLY_RECEIPT_SECRET_ARN": self.receipt_secret_arn,
+            },
             snap_start=False,
         )
         self.keys.every(Duration.days(1))
@@ -106,3 +99,20 @@ class Identity(Construct):
         )
         self.nightly.every(Duration.days(1))
         self.keys_trigger = triggers.Trigger(self, "MakeKeys", handler=self.keys.function)
+
+    def _secret(self, house: House, construct_id: str, description: str) -> str:
+        """A secret that `keys` fills; its ARN."""
+        secret = secretsmanager.Secret(
+            self, construct_id, description=description, removal_policy=house.settings.removal_policy
+        )
+        Validations.of(secret).acknowledge(
+            Acknowledgment(
+                id="AwsSolutions::AwsSolutions-SMG4",
+                reason="A rotation must publish the next key before it signs, and keep the last one for what it "
+                "signed. That is work for identity-keys, not for the one-step rotation of Secrets Manager.",
+            )
+        )
+        # The documented ARN of a secret. MiniStack gives that as well, while its Ref is the secret's name.
+        resource = secret.node.default_child
+        assert isinstance(resource, secretsmanager.CfnSecret)
+        return resource.attr_id

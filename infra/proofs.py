@@ -25,6 +25,7 @@ class Proofs(Construct):
         outbox: WorkQueue,
         uploads: s3.IBucket,
         overlay_secret_arn: str,
+        receipt_secret_arn: str,
     ) -> None:
         super().__init__(scope, construct_id)
         environment = {"CHALLY_OUTBOX_QUEUE_URL": outbox.url, "CHALLY_UPLOADS_BUCKET": uploads.bucket_name}
@@ -39,7 +40,7 @@ class Proofs(Construct):
             name="proofs",
             handler="proofs.routes.handler",
             timeout=Duration.seconds(15),
-            environment=environment,
+            environment=environment | {"CHALLY_RECEIPT_SECRET_ARN": receipt_secret_arn},
         )
         self.removals = Function(
             self,

@@ -134,9 +134,16 @@ def keyring() -> Any:
     return Keyring.make(datetime.now(UTC) - timedelta(minutes=1))
 
 
+@pytest.fixture(scope="session")
+def receipt_key() -> Any:
+    from identity.receipt_key import ReceiptKey
+
+    return ReceiptKey.make(datetime.now(UTC) - timedelta(days=1))
+
+
 @pytest.fixture
-def cloud(database: Database, keyring: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What the functions ask of AWS: queues, the signing secret, the bucket, a mailer."""
+def cloud(database: Database, keyring: Any, receipt_key: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the functions ask of AWS: queues, the secrets, the bucket, a mailer."""
     from aws_lambda_powertools.utilities import parameters
 
     from chally import aws, db
@@ -148,14 +155,17 @@ def cloud(database: Database, keyring: Any, monkeypatch: pytest.MonkeyPatch) -> 
         sqs = boto3.client("sqs")
         secret = boto3.client("secretsmanager").create_secret(Name="signing", SecretString=keyring.dumps())
         overlay = boto3.client("secretsmanager").create_secret(Name="overlay", SecretString=secrets.token_hex(32))
+        receipt = boto3.client("secretsmanager").create_secret(Name="receipt", SecretString=receipt_key.dumps())
         boto3.client("s3").create_bucket(Bucket="uploads-test")
         boto3.client("sesv2").create_email_identity(EmailIdentity="club@chally.test")
         monkeypatch.setenv("CHALLY_OUTBOX_QUEUE_URL", sqs.create_queue(QueueName="outbox")["QueueUrl"])
         monkeypatch.setenv("CHALLY_VERDICTS_QUEUE_URL", sqs.create_queue(QueueName="verdicts")["QueueUrl"])
         monkeypatch.setenv("CHALLY_SIGNING_SECRET_ARN", secret["ARN"])
         monkeypatch.setenv("CHALLY_OVERLAY_SECRET_ARN", overlay["ARN"])
+        monkeypatch.setenv("CHALLY_RECEIPT_SECRET_ARN", receipt["ARN"])
         with db.as_system("tests") as tx:
-            keys.publish_key(tx, keyring.keys[0].kid, keyring.keys[0].public_jwk())
+            for key in (keyring.keys[0], receipt_key):
+                keys.publish_key(tx, key.kid, key.public_jwk())
         yield
         aws.forget()
 

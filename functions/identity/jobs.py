@@ -1,8 +1,9 @@
 """Jobs of identity: keys, made and rotated; roles; exports; every night, who left and what is old."""
 
 import tempfile
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -17,6 +18,10 @@ from identity.keyring import Keyring
 from identity.queries import keys as queries
 from identity.queries import people, users
 from identity.queries.exports import Export
+from identity.receipt_key import ReceiptKey
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 ATTEMPTS = 3
 # No run lasts so long: a key that was published before then and is in no secret will never be in one.
@@ -33,23 +38,37 @@ EXPORT_RESERVE = 600_000
 def signing_keys_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
     """At every deploy and every day: see that there are keys, that all are published, and that none grows old.
 
-    `{"rotate": true}` makes the next key now. Safe to repeat, to cut off anywhere, and to run twice at once.
+    `{"rotate": true}` makes the next key of access tokens now, `{"rotate_receipts": true}` that of receipts. Safe to
+    repeat, to cut off anywhere, and to run twice at once.
     """
-    for _ in range(ATTEMPTS):
-        keyring = _turn_keys(load(SigningKeysSettings).signing_secret_arn, by_hand=event.get("rotate") is True)
-        if keyring is not None:
-            break
-    else:
-        raise RuntimeError(
-            "the signing secret has a version already that follows the current one: other runs store theirs, or an old"
-            " version was made current; in that case put its value anew"
-        )
+    settings = load(SigningKeysSettings)
+    keyring = _insist(lambda: _turn_keys(settings.signing_secret_arn, by_hand=event.get("rotate") is True))
     now = clock.now()
     signing, newest = keyring.signing(now), keyring.keys[-1]
     metrics.add_metric("SigningKeyAgeDays", MetricUnit.Count, rotation.age_days(keyring, now))
     metrics.flush_metrics()
-    logger.info("signing keys", signing=signing.kid, newest=newest.kid)
-    return {"signing": signing.kid, "newest": newest.kid, "newest_signs_from": rotation.begins(newest).isoformat()}
+    receipts = _insist(
+        lambda: _turn_receipt_key(settings.receipt_secret_arn, by_hand=event.get("rotate_receipts") is True)
+    )
+    logger.info("signing keys", signing=signing.kid, newest=newest.kid, receipts=receipts.kid)
+    return {
+        "signing": signing.kid,
+        "newest": newest.kid,
+        "newest_signs_from": rotation.begins(newest).isoformat(),
+        "receipts": receipts.kid,
+    }
+
+
+def _insist[T](turn: Callable[[], T | None]) -> T:
+    """What a turn answers, tried again where another run stored something since it read."""
+    for _ in range(ATTEMPTS):
+        turned = turn()
+        if turned is not None:
+            return turned
+    raise RuntimeError(
+        "the signing secret has a version already that follows the current one: other runs store theirs, or an old"
+        " version was made current; in that case put its value anew"
+    )
 
 
 def _turn_keys(secret_arn: str, *, by_hand: bool) -> Keyring | None:
@@ -72,18 +91,35 @@ def _turn_keys(secret_arn: str, *, by_hand: bool) -> Keyring | None:
         )
     if keyring.dumps() == secret["SecretString"]:
         return keyring
-    try:
-        # The version after this one has one name only: of two runs that read the same, one is refused.
-        client.put_secret_value(
-            SecretId=secret_arn,
-            SecretString=keyring.dumps(),
-            ClientRequestToken=str(uuid5(NAMESPACE_OID, secret["VersionId"])),
-        )
-    except client.exceptions.ResourceExistsException:
+    if not _store(client, secret_arn, keyring.dumps(), after=secret["VersionId"]):
         return None
     with db.as_system("say until when signing keys verify") as tx:
         _set_ends(tx, keyring)
     return keyring
+
+
+def _turn_receipt_key(secret_arn: str, *, by_hand: bool) -> ReceiptKey | None:
+    """The same for receipts. One that was published and never stored stays published: nobody has its private half."""
+    client = aws.client("secretsmanager")
+    secret = client.get_secret_value(SecretId=secret_arn)
+    stored = rotation.read_receipt_key(secret["SecretString"])
+    key = rotation.plan_receipt_key(stored, clock.now(), by_hand=by_hand)
+    with db.as_system("publish the key of receipts") as tx:
+        queries.publish_key(tx, key.kid, key.public_jwk())
+        queries.set_end(tx, key.kid, None)  # older code, that a deploy was rolled back to, took it for a stray one
+    return key if key == stored or _store(client, secret_arn, key.dumps(), after=secret["VersionId"]) else None
+
+
+def _store(client: "SecretsManagerClient", secret_arn: str, text: str, *, after: str) -> bool:
+    """Put a secret's value that follows a version of it; False when another run has put one."""
+    try:
+        # The version after this one has one name only: of two runs that read the same, one is refused.
+        client.put_secret_value(
+            SecretId=secret_arn, SecretString=text, ClientRequestToken=str(uuid5(NAMESPACE_OID, after))
+        )
+    except client.exceptions.ResourceExistsException:
+        return False
+    return True
 
 
 def _set_ends(tx: Tx, keyring: Keyring) -> None:

@@ -2,7 +2,8 @@
 
 Pure. The order in which `identity.jobs` does what is said here keeps every token verifiable, wherever a run may end and
 however many run at once: publish, then store the secret, and only then say until when the older keys verify.
-`refresh_key` and `sealing_key` stay: second factors are sealed with them.
+`refresh_key` and `sealing_key` stay: second factors are sealed with them. The key of receipts is another one, and
+changes by order only.
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import Any
 import jwt
 
 from identity.keyring import SECRET_LIVES, Keyring, SigningKey
+from identity.receipt_key import ReceiptKey
 from identity.rules import ACCESS_LIFE
 
 ROTATE_AFTER = timedelta(days=90)
@@ -26,6 +28,8 @@ LEEWAY = timedelta(minutes=5)  # for clocks that differ
 VERIFIES_ON = SIGNERS_KNOW_AFTER + ACCESS_LIFE + LEEWAY
 # Characters of the random filler that Secrets Manager makes for a deploy; MiniStack leaves the secret empty.
 FILLERS = (0, 32)
+# An order for a key of receipts that comes again, or finds that another run was first, makes no further one.
+ORDERED_ONCE = timedelta(minutes=15)
 
 
 class SecretUnreadable(Exception):
@@ -72,6 +76,23 @@ def verify_until(keyring: Keyring) -> dict[str, datetime | None]:
 def age_days(keyring: Keyring, now: datetime) -> float:
     """Of the newest key; 0 while it waits for its time."""
     return max(timedelta(0), now - begins(keyring.keys[-1])) / timedelta(days=1)
+
+
+def read_receipt_key(text: str) -> ReceiptKey | None:
+    """As `read`, of the secret with the key of receipts."""
+    try:
+        return ReceiptKey.loads(text)
+    except (ValueError, TypeError, jwt.PyJWTError):
+        if len(text) in FILLERS:
+            return None
+        raise SecretUnreadable("the receipt secret holds no key of ours: bring its last version back") from None
+
+
+def plan_receipt_key(stored: ReceiptKey | None, now: datetime, *, by_hand: bool = False) -> ReceiptKey:
+    """What that secret is to hold from now on. A new key signs at once: who does not know it yet looks again."""
+    if stored is None or (by_hand and now - datetime.fromtimestamp(stored.made_at, UTC) >= ORDERED_ONCE):
+        return ReceiptKey.make(now)
+    return stored
 
 
 def begins(key: SigningKey) -> datetime:

@@ -62,6 +62,12 @@ class WindowClosed(AppError):
     detail = "No window of yours is open in this challenge now."
 
 
+class NotDecided(AppError):
+    status = 409
+    code = "not_decided"
+    detail = "There is no verdict on this proof yet."
+
+
 class WindowFull(AppError):
     status = 409
     code = "window_full"
@@ -266,6 +272,13 @@ def shown_status(status: Status, created_at: datetime, now: datetime) -> ShownSt
     if status == "awaiting_upload" and now >= created_at + EXPIRES_AFTER:
         return "expired"
     return status
+
+
+def check_decided(status: Status, created_at: datetime, now: datetime) -> None:
+    """Raise `NotDecided` while there is no verdict, or will never be one. That it needs a review is one."""
+    if status in ("awaiting_upload", "processing"):
+        shown = shown_status(status, created_at, now).replace("_", " ")
+        raise NotDecided(f"There is no verdict on this proof: it is {shown}.")
 
 
 def too_large(max_bytes: int) -> Reason:

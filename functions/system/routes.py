@@ -75,7 +75,7 @@ async def version() -> VersionOut:
 
 @router.get("/.well-known/jwks.json")
 async def jwks(response: Response) -> KeysOut:
-    """The public keys that our tokens verify with."""
+    """The public keys that our tokens (RS256) and receipts (ES256) verify with."""
     response.headers["cache-control"] = f"public, max-age={int(actor.KEYS_LIVE)}"
     return KeysOut(keys=[key.jwk for key in actor.public_keys()])
 

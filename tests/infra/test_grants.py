@@ -10,6 +10,7 @@ UPLOADS = "Storage/Uploads.Arn/uploads/*"
 PICTURES = "Storage/Uploads.Arn/pictures/*"
 EXPORTS = "Storage/Uploads.Arn/exports/*"
 SIGNING_SECRET = "Identity/SigningSecret.Id"
+RECEIPT_SECRET = "Identity/ReceiptSecret.Id"
 OVERLAY_SECRET = "Challenges/OverlaySecret.Id"
 CONSUME = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
@@ -22,6 +23,8 @@ MAY = {
         FAIL,
         ("secretsmanager:GetSecretValue", SIGNING_SECRET),
         ("secretsmanager:PutSecretValue", SIGNING_SECRET),
+        ("secretsmanager:GetSecretValue", RECEIPT_SECRET),
+        ("secretsmanager:PutSecretValue", RECEIPT_SECRET),
     },
     "identity-roles": set(),
     "identity-exports": {
@@ -42,7 +45,12 @@ MAY = {
     "challenges": {SEND, ("secretsmanager:GetSecretValue", OVERLAY_SECRET)},
     "challenge-windows": {FAIL},
     "challenge-nightly": {FAIL},
-    "proofs": {SEND, ("s3:PutObject", UPLOADS), ("s3:GetObject", PICTURES)},
+    "proofs": {
+        SEND,
+        ("s3:PutObject", UPLOADS),
+        ("s3:GetObject", PICTURES),
+        ("secretsmanager:GetSecretValue", RECEIPT_SECRET),
+    },
     "proof-removals": {
         FAIL,
         ("s3:DeleteObjectVersion", UPLOADS),
@@ -160,7 +168,6 @@ class TestEverybodyElse:
         assert aws.allowed(role) == {
             ("s3:GetObject", UPLOADS),
             ("s3:GetObjectVersion", UPLOADS),
-            ("s3:PutObject", PICTURES),
             ("s3:PutObject", f"{bucket}/malware-protection-resource-validation-object"),
             *((f"s3:{action}", bucket) for action in ("ListBucket", "GetBucketNotification", "PutBucketNotification")),
             *((f"events:{action}Rule", rules) for action in ("Put", "Delete", "Describe")),
@@ -178,6 +185,7 @@ class TestEverybodyElse:
             ("lambda:InvokeFunction", "Challenges/Nightly/Live"),
             ("lambda:InvokeFunction", "Identity/Exports/Live"),
             ("lambda:InvokeFunction", "Identity/Nightly/Live"),
+            ("lambda:InvokeFunction", "Proofs/Removals/Live"),
             ("lambda:InvokeFunction", "Notifications/Outbox/Live"),
             ("lambda:InvokeFunction", "Notifications/Reminders/Live"),
             ("lambda:InvokeFunction", "Notifications/Nightly/Live"),
@@ -185,9 +193,14 @@ class TestEverybodyElse:
         }
 
     def test_who_deletes_looks_nowhere_else(self, template: Template) -> None:
-        statements = template.statements(template.role("identity-nightly"))
-        (listing,) = [s for s in statements if many(s["Action"]) == ["s3:ListBucketVersions"]]
-        assert listing["Condition"] == {"StringLike": {"s3:prefix": ["uploads/*", "exports/*"]}}
+        looks = {
+            "identity-nightly": ["uploads/*", "pictures/*", "exports/*"],
+            "proof-removals": ["uploads/*", "pictures/*"],
+        }
+        for suffix, prefixes in looks.items():
+            statements = template.statements(template.role(suffix))
+            (listing,) = [s for s in statements if many(s["Action"]) == ["s3:ListBucketVersions"]]
+            assert listing["Condition"] == {"StringLike": {"s3:prefix": prefixes}}
 
     def test_nobody_is_allowed_a_wildcard_of_actions(self, template: Template) -> None:
         documents = [p["PolicyDocument"] for p in template.properties("AWS::IAM::Policy").values()]

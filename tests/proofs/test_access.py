@@ -11,6 +11,8 @@ from tests.conftest import Database
 PROOFS = "/v1/challenges/{challenge_id}/proofs"
 REJECT = {"decision": "reject", "reason": "It is not you."}
 PHOTO = {"content_type": "image/jpeg", "content_length": 7, "sha256": "0" * 64}
+REVIEW = {"decision": "accept", "reason": "I was there."}
+APPEAL = {"message": "Look again."}
 
 # nobody, stranger, moderator, removed, participant, owner; the proof is the participant's
 TABLE = {
@@ -18,6 +20,7 @@ TABLE = {
     f"GET {PROOFS}": Row("401 404 404 404 200 200", "401 403 403 403 200 200"),
     "GET /v1/proofs/{proof_id}": Row("401 404 200 404 200 200", "401 404 200 404 200 200"),
     "GET /v1/proofs/{proof_id}/image": Row("401 404 307 404 307 307", "401 404 307 404 307 307"),
+    "GET /v1/proofs/{proof_id}/receipt": Row("401 404 200 404 200 200", "401 404 200 404 200 200"),
     "POST /v1/proofs/{proof_id}/review": Row("401 404 200 404 403 200", "401 404 200 404 403 200", REJECT),
     # it is accepted
     "POST /v1/proofs/{proof_id}/appeal": Row("401 404 404 404 409 404", "401 404 404 404 409 404", {"message": "!"}),

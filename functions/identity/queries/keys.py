@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from chally.actor import ALGORITHM
 from chally.db import Tx
 
 
@@ -26,11 +27,19 @@ def set_end(tx: Tx, kid: str, verifies_until: datetime | None) -> None:
 
 
 def end_strays(tx: Tx, known: Collection[str], *, published_before: datetime, verifies_until: datetime) -> int:
-    """Keys that were published and are in no secret: of runs that ended between the two. Answers how many."""
+    """Keys of access tokens that were published and are in no secret: of runs that ended between the two. Answers how
+    many. Those of receipts have no end: what they have signed is kept.
+    """
     return tx.run(
         """
         update core.signing_keys set verifies_until = %(until)s
         where verifies_until is null and created_at < %(published_before)s and kid <> all(%(known)s)
+          and jwk ->> 'alg' = %(algorithm)s
         """,
-        {"known": list(known), "published_before": published_before, "until": verifies_until},
+        {
+            "known": list(known),
+            "published_before": published_before,
+            "until": verifies_until,
+            "algorithm": ALGORITHM,
+        },
     )

@@ -1,10 +1,10 @@
 """HTTP of proofs, a noun a file; all under one handler."""
 
 from chally import http
-from proofs.routes import ask, decisions, read
+from proofs.routes import ask, decisions, read, receipts
 
 router = http.router("proofs")
-for part in (ask, read, decisions):
+for part in (ask, read, receipts, decisions):
     router.include_router(part.router)
 
 handler = http.lambda_handler(router)

@@ -1,18 +1,14 @@
 """Who is asking: the person behind a verified access token (RFC 9068, RS256), and the session they speak through."""
 
-import base64
-import binascii
-import json
-import re
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, Self
+from typing import Any, Literal
 from uuid import UUID
 
 import jwt
 
-from chally import db
+from chally import db, jws
 from chally.errors import AppError, Forbidden, Unauthenticated
 
 AUDIENCE = "chally"
@@ -22,8 +18,6 @@ TYPE = "at+jwt"
 KEYS_LIVE = 300.0
 KEYS_LOOK_AGAIN = 5.0
 MAX_TOKEN_LENGTH = 4096
-COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]+)")
-PARAMETERS = {"alg", "kid", "typ"}
 CLAIMS = {"iss", "aud", "sub", "sid", "iat", "exp", "jti"}
 MAX_LIFE = 3600  # seconds; ours live for a quarter of that
 SKEW = 5.0  # seconds: two machines' clocks
@@ -105,7 +99,9 @@ class _Keys:
 
 
 def _verifies(jwk: dict[str, Any]) -> bool:
-    """Whether a key is for verifying RS256 and nothing else (RFC 7517, 4.2 to 4.4; RFC 8725, 3.1)."""
+    """Whether a key is for verifying RS256 and nothing else (RFC 7517, 4.2 to 4.4; RFC 8725, 3.1). The key of receipts,
+    which other functions hold, is not.
+    """
     return (
         jwk.get("kty") == "RSA"
         and jwk.get("alg") == ALGORITHM
@@ -118,7 +114,7 @@ keys = _Keys()
 
 
 def public_keys() -> list[SigningKey]:
-    """The keys that tokens may be verified with now, as public JWKs (RFC 7517)."""
+    """The keys that tokens and receipts may be verified with now, as public JWKs (RFC 7517)."""
     with db.as_anonymous(read_only=True) as tx:
         return tx.all(
             "select kid, jwk from core.signing_keys"
@@ -128,46 +124,19 @@ def public_keys() -> list[SigningKey]:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """A compact JWS (RFC 7515, 7.1) whose form is ours. Its payload says nothing before `is_signed_by` does."""
-
-    kid: str
-    typ: object
-    payload: bytes
-    _input: bytes
-    _signature: bytes
-
-    @classmethod
-    def read(cls, token: str) -> Self:
-        """Raises `Unauthenticated` for whatever is none of ours by its form: another algorithm, a parameter that we do
-        not use (so nothing chooses a key by URL or value, and nothing is critical), a second spelling of a token.
-        """
-        found = COMPACT.fullmatch(token) if len(token) <= MAX_TOKEN_LENGTH else None
-        if found is None:
-            raise Unauthenticated
-        header, payload, signature = (_decode(part) for part in found.groups())
-        parameters = _members(header)
-        kid = parameters.get("kid")
-        if parameters.keys() - PARAMETERS or parameters.get("alg") != ALGORITHM or not isinstance(kid, str):
-            raise Unauthenticated
-        return cls(kid, parameters.get("typ"), payload, token.rpartition(".")[0].encode(), signature)
-
-    def is_signed_by(self, key: jwt.PyJWK) -> bool:
-        """Whether the signature is the key's, by RS256."""
-        return key.Algorithm.verify(self._input, key.key, self._signature)
-
-
 def authenticate(token: str, *, issuer: str) -> Actor:
     """The person an access token speaks for. Everything is pinned: algorithm, type, issuer, audience, known kid.
 
     Raises `Unauthenticated` for anything else.
     """
-    signed = Signed.read(token)
-    key = keys.find(signed.kid) if signed.typ == TYPE else None
-    if key is None or not signed.is_signed_by(key):
-        raise Unauthenticated
-    claims = _members(signed.payload)
+    try:
+        signed = jws.Signed.read(token, algorithm=ALGORITHM, max_length=MAX_TOKEN_LENGTH)
+        key = keys.find(signed.kid) if signed.typ == TYPE else None
+        if key is None or not signed.is_signed_by(key):
+            raise Unauthenticated
+        claims = jws.members(signed.payload)
+    except jws.Malformed:
+        raise Unauthenticated from None
     csrf = claims.pop("csrf", None)  # only in one for cookies
     if claims.keys() != CLAIMS or (claims["iss"], claims["aud"]) != (issuer, AUDIENCE):
         raise Unauthenticated
@@ -182,30 +151,3 @@ def authenticate(token: str, *, issuer: str) -> Actor:
         return Actor(UUID(claims["sub"]), UUID(claims["sid"]), csrf)
     except (ValueError, TypeError, AttributeError):
         raise Unauthenticated from None
-
-
-def _members(part: bytes) -> dict[str, Any]:
-    """A JSON object, of which no member comes twice (RFC 7515, 4; RFC 7519, 4)."""
-    try:
-        parsed = json.loads(part.decode(), object_pairs_hook=_unique)
-    except (ValueError, RecursionError):
-        raise Unauthenticated from None
-    if not isinstance(parsed, dict):
-        raise Unauthenticated
-    return parsed
-
-
-def _decode(part: str) -> bytes:
-    try:
-        decoded = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-    except binascii.Error:
-        raise Unauthenticated from None
-    if base64.urlsafe_b64encode(decoded).decode().rstrip("=") != part:
-        raise Unauthenticated  # stray bits at the end: another spelling of the same bytes
-    return decoded
-
-
-def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({name for name, _ in members}) < len(members):
-        raise Unauthenticated
-    return dict(members)

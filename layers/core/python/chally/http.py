@@ -328,7 +328,7 @@ def lambda_handler(router: APIRouter, constraints: Constraints | None = None) ->
     """The Lambda entry point of a context. `constraints` maps names of database constraints to errors."""
     _event_loop()
     app = application(router, constraints or {})
-    texts = ["text/", "application/json", problems.MEDIA_TYPE, "image/svg+xml"]
+    texts = ["text/", "application/json", "application/jose", problems.MEDIA_TYPE, "image/svg+xml"]
     answer = Mangum(app, lifespan="off", text_mime_types=texts)
 
     @metrics.log_metrics

@@ -59,6 +59,7 @@ class IdentitySettings(HttpSettings):
 
 class SigningKeysSettings(DatabaseSettings):
     signing_secret_arn: str
+    receipt_secret_arn: str
 
 
 class RolesSettings(DatabaseSettings):
@@ -84,6 +85,7 @@ class WindowsSettings(DatabaseSettings):
 
 class ProofsSettings(HttpSettings):
     uploads_bucket: str
+    receipt_secret_arn: str
     # set by the local AWS only; real S3 is addressed by bucket and region
     endpoint_url: str | None = Field(default=None, validation_alias="AWS_ENDPOINT_URL")
 
@@ -95,6 +97,7 @@ class VerdictsSettings(OutboxWriterSettings):
     """`clamd_url` is tcp://host:port or unix:///path, where clamd is the scanner."""
 
     uploads_bucket: str
+    overlay_secret_arn: str
     malware_scanner: Scanner
     clamd_url: str | None = Field(default=None, pattern=r"^(tcp://[^/:]+:\d+|unix:///.+)$")
 
@@ -107,7 +110,6 @@ class VerdictsSettings(OutboxWriterSettings):
 
 class RemovalsSettings(DatabaseSettings):
     uploads_bucket: str
-    overlay_secret_arn: str
 
 
 class RemindersSettings(OutboxWriterSettings):

@@ -1,0 +1,73 @@
+"""The key that signs receipts of proofs: ES256, in a secret of its own. Who may sign a receipt can sign nobody in.
+
+`identity-keys` makes it when the secret has none, and another one by order only: receipts are kept for years, so what
+is published of a key stays published, and what it has signed verifies for good. See `identity.rotation`.
+"""
+
+import json
+import secrets
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from chally.errors import Unavailable
+
+ALGORITHM = "ES256"
+KEY_LIVES = 300  # seconds that a function trusts the key it has read
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptKey:
+    """A P-256 key: its id, its private half (PEM), and when it was made (seconds since the epoch)."""
+
+    kid: str
+    private_key: str = field(repr=False)
+    made_at: float
+
+    @classmethod
+    def make(cls, now: datetime) -> Self:
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        return cls(f"receipt-{secrets.token_hex(8)}", pem, now.timestamp())
+
+    @classmethod
+    def loads(cls, text: str) -> Self:
+        """Read a secret. ValueError, TypeError or jwt's InvalidKeyError for what is none of ours."""
+        key = cls(**json.loads(text))
+        if not (isinstance(key.kid, str) and isinstance(key.made_at, float)):
+            raise ValueError
+        key.public_jwk()
+        return key
+
+    def dumps(self) -> str:
+        return json.dumps(asdict(self))
+
+    def public_jwk(self) -> dict[str, Any]:
+        """The public half, as it is published (RFC 7517)."""
+        algorithm = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256)
+        public = algorithm.prepare_key(self.private_key).public_key()  # type: ignore[union-attr]
+        jwk: dict[str, Any] = algorithm.to_jwk(public, as_dict=True)
+        members = {name: jwk[name] for name in ("kty", "crv", "x", "y")}
+        return members | {"kid": self.kid, "use": "sig", "alg": ALGORITHM}
+
+    def sign(self, payload: bytes, *, typ: str) -> str:
+        """A compact JWS."""
+        headers = {"kid": self.kid, "typ": typ}
+        return jwt.api_jws.encode(payload, self.private_key, ALGORITHM, headers)
+
+
+def load(secret_arn: str) -> ReceiptKey:
+    """The key in force, as of the last minutes. Asks Secrets Manager: never call it inside a transaction. Raises
+    `Unavailable`.
+    """
+    from aws_lambda_powertools.utilities import parameters
+
+    try:
+        text = parameters.get_secret(secret_arn, max_age=KEY_LIVES)
+    except parameters.exceptions.GetParameterError as error:
+        raise Unavailable(headers={"Retry-After": "1"}) from error
+    return ReceiptKey.loads(text)
