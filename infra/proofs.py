@@ -50,6 +50,7 @@ class Proofs(Construct):
             handler="proofs.jobs.removals_handler",
             timeout=Duration.minutes(2),
             snap_start=False,
+            layers=["imaging"],  # its entry point stands beside that of the verdicts
             environment={"CHALLY_UPLOADS_BUCKET": uploads.bucket_name},
         )
         self.removals.every(Duration.hours(1))

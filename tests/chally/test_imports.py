@@ -40,5 +40,5 @@ def test_jobs_load_no_web_framework(handler: str) -> None:
 
 def test_every_entry_point_has_its_settings() -> None:
     assert len(HTTP) == 4
-    assert len(JOBS) == 9
+    assert len(JOBS) == 11
     assert len(BY_HANDLER) == len(HTTP) + len(JOBS) + 1

@@ -30,6 +30,7 @@ class TestDatabase:
         assert "MasterUserPassword" not in instance
         assert aws.resources("AWS::SecretsManager::Secret").keys() == {
             "Identity/SigningSecret",
+            "Identity/ReceiptSecret",
             "Challenges/OverlaySecret",
         }
 

@@ -33,6 +33,7 @@ HANDLERS = {
 # Of these nobody waits for a cold start: a deploy runs them, or a schedule once a day, or a person by hand.
 # And AWS takes no snapshot of a function with a larger disk.
 NO_SNAPSHOT = {
+    "proof-removals",
     "identity-keys",
     "identity-roles",
     "identity-exports",
@@ -104,7 +105,11 @@ class TestFunctions:
         assert function["Timeout"] < EXPORT_LEASE.total_seconds()
 
     def test_layers_are_those_they_need(self, template: Template) -> None:
-        more = {"proof-verdicts": ["ImagingLayer"], "migrations": ["MigrationsLayer"]}
+        more = {
+            "proof-verdicts": ["ImagingLayer"],
+            "proof-removals": ["ImagingLayer"],
+            "migrations": ["MigrationsLayer"],
+        }
         for suffix, function in template.functions().items():
             layers = {template.text(layer) for layer in function["Layers"]}
             assert layers == {"CoreLayer", "VendorLayer", *more.get(suffix, [])}
@@ -236,8 +241,9 @@ class TestBuckets:
         assert uploads["VersioningConfiguration"] == {"Status": "Enabled"}
         assert uploads["NotificationConfiguration"]["EventBridgeConfiguration"]["EventBridgeEnabled"] is True
         assert set(uploads["PublicAccessBlockConfiguration"].values()) == {True}
-        temporary, exports, leftovers = uploads["LifecycleConfiguration"]["Rules"]
+        temporary, pictures, exports, leftovers = uploads["LifecycleConfiguration"]["Rules"]
         assert (temporary["Prefix"], temporary["ExpirationInDays"]) == ("uploads/", 30)
+        assert (pictures["Prefix"], pictures["ExpirationInDays"]) == ("pictures/", 400)
         assert (exports["Prefix"], exports["ExpirationInDays"]) == ("exports/", EXPORT_LIFE.days)
         assert exports["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
         assert leftovers["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}

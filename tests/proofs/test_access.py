@@ -11,8 +11,6 @@ from tests.conftest import Database
 PROOFS = "/v1/challenges/{challenge_id}/proofs"
 REJECT = {"decision": "reject", "reason": "It is not you."}
 PHOTO = {"content_type": "image/jpeg", "content_length": 7, "sha256": "0" * 64}
-REVIEW = {"decision": "accept", "reason": "I was there."}
-APPEAL = {"message": "Look again."}
 
 # nobody, stranger, moderator, removed, participant, owner; the proof is the participant's
 TABLE = {
