@@ -95,6 +95,7 @@ class VerdictsSettings(OutboxWriterSettings):
     """`clamd_url` is tcp://host:port or unix:///path, where clamd is the scanner."""
 
     uploads_bucket: str
+    overlay_secret_arn: str
     malware_scanner: Scanner
     clamd_url: str | None = Field(default=None, pattern=r"^(tcp://[^/:]+:\d+|unix:///.+)$")
 
@@ -107,7 +108,6 @@ class VerdictsSettings(OutboxWriterSettings):
 
 class RemovalsSettings(DatabaseSettings):
     uploads_bucket: str
-    overlay_secret_arn: str
 
 
 class RemindersSettings(OutboxWriterSettings):
