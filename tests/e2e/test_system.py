@@ -16,18 +16,10 @@ from botocore.exceptions import ClientError
 from infra.local import aws, database, story
 from infra.local.photo import Photo
 from tests.conftest import challenge_body
-from tests.e2e.conftest import Eventually, Person, System, infra_local
+from tests.e2e.conftest import Eventually, Person, System, infra_local, verdict
 from tests.factories import photo
 
 pytestmark = pytest.mark.e2e
-
-
-def verdict(person: Person, proof_id: str, eventually: Eventually) -> dict[str, Any]:
-    def decided() -> dict[str, Any] | None:
-        proof: dict[str, Any] = person.call("GET", f"/v1/proofs/{proof_id}").json()
-        return proof if proof["status"] not in ("awaiting_upload", "processing") else None
-
-    return dict(eventually(decided, "the verdict"))
 
 
 def test_the_demos_story(system: System, capsys: pytest.CaptureFixture[str]) -> None:
