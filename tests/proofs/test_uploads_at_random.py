@@ -58,7 +58,7 @@ def scene(number: int) -> Image.Image:
     return picture(number, (160, 120))
 
 
-def photo(number: int, **options: object) -> bytes:
+def photo(number: int, **options: Any) -> bytes:
     return encoded(scene(number), **options)
 
 
