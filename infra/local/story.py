@@ -4,6 +4,7 @@ Every call is made for real against the running system, and printed in short. Wh
 ends the story with a LocalError.
 """
 
+import io
 import re
 import secrets
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import httpx
+from PIL import Image
 
 from infra.local import photo as photos
 from infra.local.photo import Photo
@@ -86,6 +88,9 @@ def play(outputs: Mapping[str, Any], *, photo: Photo) -> None:
             proof = prove(told, kenji, challenge, photo)
         _check(photo, proof, "accepted")
         told.call(kenji, "GET", f"/v1/challenges/{challenge['id']}/standings", 200, show=_standings)
+
+        told.chapter("Ana looks at it: a copy that does not tell where it was taken, by a link for five minutes")
+        told.picture(ana, proof["id"])
 
         told.chapter("Ana sends the same photo")
         _check(photo, prove(told, ana, challenge, photo), "rejected", "duplicate_image")
@@ -199,6 +204,19 @@ class Telling:
         self._line(upload["method"], path, response.status_code, time.monotonic() - started)
         if not response.is_success:
             raise LocalError(f"S3 refused the upload: {response.status_code} {response.text[:500]}")
+
+    def picture(self, person: Person, proof_id: str) -> None:
+        """The picture that others see, by its link."""
+        path = f"/v1/proofs/{proof_id}/image"
+        started = time.monotonic()
+        linked = self._send(person, "GET", path, None)
+        if not linked.has_redirect_location:
+            raise LocalError(f"GET {path} answered {linked.status_code}, and no link: {linked.text[:300]}")
+        self._line("GET", path, linked.status_code, time.monotonic() - started)
+        found = self._http.get(linked.headers["location"]).raise_for_status()
+        with Image.open(io.BytesIO(found.content)) as shown:
+            size = f"{shown.width} by {shown.height} pixels, {len(found.content) // 1024} KB"
+            self._detail(f"{shown.format}, {size}, {len(shown.getexif()) or 'no'} EXIF tags")
 
     def mailed_token(self, address: str) -> str:
         """Waits for the mail to an address; returns the token in its link."""

@@ -112,7 +112,17 @@ class Person:
         return str(asked.json()["proof"]["id"])
 
 
-@pytest.fixture
+def verdict(person: Person, proof_id: str, eventually: Eventually) -> dict[str, Any]:
+    """The proof as it is once it is decided on."""
+
+    def decided() -> dict[str, Any] | None:
+        proof: dict[str, Any] = person.call("GET", f"/v1/proofs/{proof_id}").json()
+        return proof if proof["status"] not in ("awaiting_upload", "processing") else None
+
+    return dict(eventually(decided, "the verdict"))
+
+
+@pytest.fixture(scope="session")
 def person(system: System, eventually: Eventually) -> Callable[[str], Person]:
     def sign_up(timezone: str) -> Person:
         username = f"u{uuid4().hex[:12]}"

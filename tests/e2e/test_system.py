@@ -16,18 +16,10 @@ from botocore.exceptions import ClientError
 from infra.local import aws, database, story
 from infra.local.photo import Photo
 from tests.conftest import challenge_body
-from tests.e2e.conftest import Eventually, Person, System, infra_local
+from tests.e2e.conftest import Eventually, Person, System, infra_local, verdict
 from tests.factories import photo
 
 pytestmark = pytest.mark.e2e
-
-
-def verdict(person: Person, proof_id: str, eventually: Eventually) -> dict[str, Any]:
-    def decided() -> dict[str, Any] | None:
-        proof: dict[str, Any] = person.call("GET", f"/v1/proofs/{proof_id}").json()
-        return proof if proof["status"] not in ("awaiting_upload", "processing") else None
-
-    return dict(eventually(decided, "the verdict"))
 
 
 def test_the_demos_story(system: System, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,7 +96,7 @@ def test_the_schedules_run_at_their_rates(system: System) -> None:
         scheduler.get_schedule(Name=schedule["Name"])["ScheduleExpression"]
         for schedule in scheduler.list_schedules()["Schedules"]
     )
-    assert rates == [*["rate(1 day)"] * 3, *["rate(1 minute)"] * 3, "rate(15 minutes)"]
+    assert rates == [*["rate(1 day)"] * 4, "rate(1 hour)", *["rate(1 minute)"] * 3, "rate(15 minutes)"]
 
 
 def test_windows_can_be_precomputed_by_hand(system: System) -> None:
@@ -146,7 +138,7 @@ def test_a_browser_of_a_named_origin_may_call_and_no_other(system: System) -> No
 
 
 def test_each_function_may_do_only_its_own(system: System) -> None:
-    """IAM is enforced here: the role of the API's challenges function can read neither secrets nor photos."""
+    """IAM is enforced here: the role of the API's challenges function reads neither the key of tokens nor photos."""
     iam, sts = aws.client(system.workspace, "iam"), aws.client(system.workspace, "sts")
     function = aws.client(system.workspace, "lambda").get_function_configuration(FunctionName="chally-local-challenges")
     role = function["Role"]
@@ -162,7 +154,8 @@ def test_each_function_may_do_only_its_own(system: System) -> None:
         return boto3.client(service, region_name="us-east-1", endpoint_url=system.outputs["aws_url"], **stolen)  # type: ignore[call-overload]
 
     bucket = system.outputs["stack"]["UploadsBucket"]
-    secret = aws.client(system.workspace, "secretsmanager").list_secrets()["SecretList"][0]["ARN"]
+    identity = aws.client(system.workspace, "lambda").get_function_configuration(FunctionName="chally-local-identity")
+    secret = identity["Environment"]["Variables"]["CHALLY_SIGNING_SECRET_ARN"]
     refused: tuple[Callable[[], object], ...] = (
         lambda: client("secretsmanager").get_secret_value(SecretId=secret),
         lambda: client("s3").put_object(Bucket=bucket, Key="uploads/x", Body=b""),

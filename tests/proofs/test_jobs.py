@@ -424,6 +424,15 @@ class TestReplaced:
         assert [there.proof(proof_id)["status"] for proof_id in asked] == ["replaced", "replaced", "accepted"]
         assert there.accepted(there.kari) == 1
 
+    def test_what_fits_beside_a_better_one_stays(self, club: Callable[..., Club]) -> None:
+        """Asked for while there was room, a second photo of one scene takes that one's place and no other's."""
+        there = club(proof={"kind": "photo", "max_per_window": 2})
+        photos = [OTHER_PHOTO, PHOTO, encoded(PICTURE, quality=60)]
+        asked = [there.ask(there.kari, photo) for photo in photos]
+        for proof_id, photo in zip(asked, photos, strict=True):
+            assert decide(there.put(proof_id, photo)) == []
+        assert [there.proof(proof_id)["status"] for proof_id in asked] == ["accepted", "replaced", "accepted"]
+
     def test_a_replaced_photo_stays_known(self, club: Callable[..., Club]) -> None:
         there = club(proof={"kind": "photo", "max_per_window": 2})
         there.send(there.kari, PHOTO)

@@ -102,24 +102,26 @@ def keep_fingerprint(tx: Tx, arrival: Arrival, sha256: bytes, *, pdq: str, quali
 
 
 def replace_former(tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[str], *, max_per_window: int) -> None:
-    """An accepted proof replaces those of its window that show the same picture, and the oldest of too many."""
+    """An accepted proof replaces those of its window that show the same picture, and of the others the oldest that are
+    too many.
+    """
     tx.run(
         f"""
-        update proofs.proofs p set status = 'replaced'
-        where p.participant_id = %(participant_id)s and p.local_date = %(local_date)s and p.id <> %(id)s
-          and p.status = 'accepted'
-          and (
-            exists (
+        with others as (
+            select p.id, p.decided_at, exists (
                 select from proofs.fingerprints f
                 where f.proof_id = p.id and (f.sha256 = %(sha256)s or {_SAME_PICTURE})
-            )
-            or p.id in (
-                select q.id from proofs.proofs q
-                where q.participant_id = %(participant_id)s and q.local_date = %(local_date)s and q.id <> %(id)s
-                  and q.status = 'accepted'
-                order by q.decided_at desc, q.id desc offset %(others)s
-            )
-          )
+            ) as is_same
+            from proofs.proofs p
+            where p.participant_id = %(participant_id)s and p.local_date = %(local_date)s and p.id <> %(id)s
+              and p.status = 'accepted'
+        )
+        update proofs.proofs p set status = 'replaced'
+        where p.status = 'accepted' and p.id in (  -- still: a review may have come in between
+            select id from others where is_same
+            union all
+            (select id from others where not is_same order by decided_at desc, id desc offset %(others)s)
+        )
         """,
         {
             "id": arrival.id,

@@ -1,0 +1,34 @@
+"""An environment of the verdicts' function, as a process of its own: `python environment.py BATCHES OBJECTS`.
+
+BATCHES is a file of events to be handled one after the other. Storage is a directory: each version of an object is a
+file with its id for a name. The last line printed are the answers.
+"""
+
+import json
+import sys
+from pathlib import Path
+from unittest.mock import patch
+
+import boto3
+from moto import mock_aws
+
+from proofs import jobs, storage
+from tests.api import Context
+
+
+def main(batches: Path, objects: Path) -> None:
+    def read(_bucket: str, _key: str, version_id: str | None, *, max_bytes: int) -> bytes | None:
+        file = objects / str(version_id)
+        return file.read_bytes()[: max_bytes + 1] if file.exists() else None
+
+    def keep_picture(_bucket: str, object_key: str, sequencer: str, _jpeg: bytes) -> str:
+        return f"pictures/{object_key}-{sequencer}.jpg"
+
+    with mock_aws(), patch.multiple(storage, read=read, keep_picture=keep_picture):
+        boto3.client("sqs").create_queue(QueueName="outbox")
+        answers = [jobs.verdicts_handler(batch, Context()) for batch in json.loads(batches.read_text())]
+    print(json.dumps(answers))
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

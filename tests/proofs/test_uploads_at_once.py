@@ -1,0 +1,117 @@
+"""The same uploads in two environments at the same time: still one verdict on each."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import batched
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from challenges import standings
+from chally import db
+from tests.conftest import Database
+from tests.factories import encoded, picture
+from tests.proofs import environment, test_jobs
+from tests.proofs.test_jobs import TEXT, Club, batch, created
+
+club = test_jobs.club
+UPLOADS = 40
+
+
+@dataclass
+class Sent:
+    """An upload, oldest version first: whether each is a picture, and its sequencer."""
+
+    proof_id: str
+    versions: list[tuple[bool, str]] = field(default_factory=list)
+
+
+def test_each_is_decided_once(
+    club: Callable[..., Club], database: Database, mails: Callable[[], list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    """Both are let go at the same lock, and then walk through the same uploads side by side: each in an order of its
+    own where a file was overwritten, with some events twice.
+    """
+    there = club(proof={"kind": "photo", "max_per_window": 10}, anti_cheat={"phash_check": False})
+    chance = random.Random(7)
+    uploads: list[Sent] = []
+    halves: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
+    for number in range(UPLOADS):
+        upload = Sent(there.ask((there.kari, there.miro)[number % 2], TEXT))
+        uploads.append(upload)
+        events = []
+        for version in range(chance.choice((1, 1, 2, 3))):
+            is_picture, name = chance.random() < 0.5, f"{number}-{version}"
+            data = encoded(picture(number, (160, 120)), comment=name) if is_picture else f"no picture {name}".encode()
+            (tmp_path / name).write_bytes(data)
+            upload.versions.append((is_picture, f"{version + 1:018X}"))
+            events.append(created(there.keys[upload.proof_id], sequencer=upload.versions[-1][1], version_id=name))
+        for half in halves:
+            half += chance.sample(events * 2, len(events) + 1)
+            half += events
+    verdicts = _in_two_environments(there, database, halves, tmp_path)
+    told = Counter(mail["user_id"] for mail in mails() if mail.get("template") == "proof_rejected")
+    rejections = Counter(proof_id for proof_id, status in verdicts if status == "rejected")
+    assert told.total() == rejections.total()
+
+    for upload in uploads:
+        status, sequencer = database.execute(
+            "select status, sequencer from proofs.proofs where id = %(id)s", id=upload.proof_id
+        )[0]
+        assert [each for each in verdicts if each == (upload.proof_id, "accepted")] == (
+            [(upload.proof_id, "accepted")] if status in ("accepted", "replaced") else []
+        )
+        assert rejections[upload.proof_id] <= sum(not is_picture for is_picture, _ in upload.versions)
+        if status == "rejected":
+            # every version was judged or overtaken, and none was a picture
+            assert (False, sequencer) == upload.versions[-1]
+        else:
+            assert (True, sequencer) in upload.versions
+        if len(upload.versions) == 1:
+            assert len([proof_id for proof_id, _ in verdicts if proof_id == upload.proof_id]) == 1
+    with db.as_system("test", read_only=True) as tx:
+        checked, _ = standings.check(tx, UUID(int=0), 1_000)
+    assert all(each.is_right for each in checked)
+    assert there.accepted(there.kari) == there.accepted(there.miro) == 1
+
+
+def _in_two_environments(
+    there: Club, database: Database, halves: tuple[list[dict[str, Any]], ...], place: Path
+) -> list[tuple[str, str]]:
+    """The verdicts that either logged: a proof's id, and what became of it. None may have to come again."""
+    workers = []
+    with psycopg.connect(database.url) as gate:
+        gate.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [f"proofs of {there.id}"])
+        for number, half in enumerate(halves):
+            batches = place / f"batches-{number}"
+            batches.write_text(json.dumps([batch(*events) for events in batched(half, 10, strict=False)]))
+            arguments = [sys.executable, environment.__file__, str(batches), str(place)]
+            workers.append(
+                subprocess.Popen(
+                    arguments,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                )
+            )
+        deadline = datetime.now(UTC) + timedelta(seconds=60)
+        waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+        while database.execute(waiting) != [(2,)]:
+            assert datetime.now(UTC) < deadline
+    verdicts = []
+    for worker in workers:
+        printed, _ = worker.communicate(timeout=300)
+        *lines, answers = printed.splitlines()
+        assert all(answer == {"batchItemFailures": []} for answer in json.loads(answers)), printed
+        said = [json.loads(line) for line in lines if '"message":"verdict"' in line]
+        verdicts += [(line["proof_id"], line["status"]) for line in said]
+    return verdicts
