@@ -126,8 +126,6 @@ def upgrade() -> None:
             add constraint proofs_review_known check (review in ('accept', 'reject')) not valid,
             add constraint proofs_review_reason_length check (length(review_reason) <= 500) not valid
     """)
-    for name in ("appeal_length", "review_known", "review_reason_length"):
-        op.execute(f"alter table proofs.proofs validate constraint proofs_{name}")
     op.execute(f"alter policy proofs_visible on proofs.proofs using ({VISIBLE})")
 
     # Objects that nobody needs any more, until a job has deleted them from storage.

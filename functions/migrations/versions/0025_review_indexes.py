@@ -1,4 +1,7 @@
-"""Indexes of proofs: what waits for a review, and what a person has in storage. Built without blocking writes."""
+"""Indexes of proofs: what waits for a review, and what a person has in storage; constraints that all rows keep.
+
+Built without blocking writes, and so outside a transaction.
+"""
 
 from alembic import op
 
@@ -14,8 +17,13 @@ INDEXES = {
 }
 
 
+CONSTRAINTS = ("of_their_kind", "appeal_length", "review_known", "review_reason_length")
+
+
 def upgrade() -> None:
     with op.get_context().autocommit_block():
         for name, what in INDEXES.items():
             op.execute(f"drop index concurrently if exists proofs.{name}")
             op.execute(f"create index concurrently if not exists {name} {what}")
+    for name in CONSTRAINTS:
+        op.execute(f"alter table proofs.proofs validate constraint proofs_{name}")
