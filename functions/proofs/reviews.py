@@ -28,6 +28,8 @@ def review(tx: Tx, proof_id: UUID, decision: Decision, reason: str, now: datetim
     proof = _seen(tx, proof_id)
     reviewer = _reviewer(tx, proof)
     rules.check_review(proof.status, proof.reasons, can_be_seen=proof.can_be_seen)
+    if decision == "reject":
+        rules.check_second_look(reviewer, proof.reviewed_by, appealed=proof.appealed_at is not None)
     status = OUTCOME[decision]
     if proof.status == status:
         return
@@ -60,7 +62,8 @@ def appeal(tx: Tx, proof_id: UUID, message: str, now: datetime) -> None:
     )
     reviews.set_appeal(tx, proof.id, message, now)
     audit.record(tx, "proof_appealed", now, user_id=proof.user_id, proof_id=str(proof.id))
-    ask_owner(tx, proof.owner_id, proof.user_id, proof.title)
+    if proof.reviewed_by != proof.owner_id:  # who decided it already is not asked again: a moderator is
+        ask_owner(tx, proof.owner_id, proof.user_id, proof.title)
 
 
 def remove(tx: Tx, proof_id: UUID, now: datetime) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol, TypedDict
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from challenges.language import NumberProof, PhotoProof, TextProof
@@ -90,6 +91,12 @@ class NotReviewer(AppError):
     status = 403
     code = "not_reviewer"
     detail = "Only the owner of the challenge, or a moderator, may review its proofs."
+
+
+class OwnDecision(AppError):
+    status = 403
+    code = "own_decision"
+    detail = "This is an appeal against your own decision. You can accept the proof; only a moderator can reject it."
 
 
 class NotAppealable(AppError):
@@ -232,6 +239,12 @@ def check_review(status: Status, reasons: Collection[Reason], *, can_be_seen: bo
         raise NotReviewable("A virus was found in this file. Nobody can accept it.")
     if not can_be_seen:
         raise NotReviewable("There is no picture to look at: this file could not be read.")
+
+
+def check_second_look(reviewer: UUID, reviewed_by: UUID | None, *, appealed: bool) -> None:
+    """Raise `OwnDecision` when who rejected a proof would reject the appeal against that as well."""
+    if appealed and reviewer == reviewed_by:
+        raise OwnDecision
 
 
 def check_appeal(

@@ -74,6 +74,10 @@ def leave_traces(person: Join, database: Database, username: str = "kari") -> Tr
         "insert into identity.passkey_challenges values (%(hash)s, %(id)s, now() + interval '1 hour')",
         "insert into identity.exports (user_id, requested_at, built_at, object_key, size, expires_at)"
         " values (%(id)s, now(), now(), 'exports/of kari.zip', 7, now() + interval '7 days')",
+        "update proofs.proofs set review = 'accept', review_reason = 'kari saw it', reviewed_by = %(id)s,"
+        " reviewed_at = now(), appeal = 'kari asks again', appealed_at = now() where user_id = %(id)s",
+        "insert into proofs.scans (proof_id, version_id, sequencer, stored_at, infected)"
+        " select id, 'v1', '1', now(), false from proofs.proofs where user_id = %(id)s",
         "insert into core.outbox (topic, payload) values ('mail', %(mail)s)",
     ):
         mail = {"template": "deletion_requested", "to": email.upper(), "values": {"token": "a token of a mail"}}
@@ -103,6 +107,8 @@ def leave_traces(person: Join, database: Database, username: str = "kari") -> Tr
         hashlib.sha256(email.encode()).hexdigest(),
         b"credential".hex(),
         "kari-key-1",
+        "kari saw it",
+        "kari asks again",
         "2026-11-20T06:00:00",
         "10110" * 51 + "1",
     ]

@@ -38,7 +38,7 @@ class Club:
     def path(self) -> str:
         return f"/v1/proofs/{self.proof['id']}"
 
-    def send(self, value: str = "I ran", who: Client | None = None) -> dict[str, Any]:
+    def send(self, value: str | float = "I ran", who: Client | None = None) -> dict[str, Any]:
         answer = (who or self.member).post(f"/v1/challenges/{self.id}/proofs", {"value": value})
         assert answer.status == 201, answer.text
         proof: dict[str, Any] = answer.json["proof"]
@@ -61,7 +61,7 @@ class Club:
 
 @pytest.fixture
 def club(person: Join, nobody: Client, database: Database) -> Callable[..., Club]:
-    def make(proof: dict[str, Any] | None = None, **changes: Any) -> Club:
+    def make(proof: dict[str, Any] | None = None, *, first: str | float = "I ran", **changes: Any) -> Club:
         owner, member, friend, stranger = (person(name) for name in ("owner", "member", "friend", "stranger"))
         moderator = person("moderator")
         database.execute(
@@ -77,7 +77,7 @@ def club(person: Join, nobody: Client, database: Database) -> Callable[..., Club
         for who in (member, friend):
             assert who.post(f"/v1/challenges/{created.json['invite_code']}/join").status == 201
         there = Club(created.json["id"], owner, member, friend, stranger, nobody, moderator, database)
-        there.proof = there.send()
+        there.proof = there.send(first)
         return there
 
     return make
@@ -236,10 +236,40 @@ class TestAppeal:
         answer = there.member.post(f"{there.path}/appeal", {"message": "It is me, with a hat."})
         assert answer.status == 200, answer.text
         assert (answer.json["status"], answer.json["appeal"]) == ("needs_review", "It is me, with a hat.")
-        mail = mails()[-1]
-        assert (mail["template"], mail["user_id"]) == ("review_wanted", there.owner.user["id"])
+        assert mails()[-1]["template"] == "proof_reviewed"  # the owner has decided, and is not asked again
         assert there.review(there.owner, ACCEPT).json["status"] == "accepted"
         assert there.standing() == (10, 1, 0)
+
+    def test_against_a_verdict_the_owner_decides(
+        self, club: Callable[..., Club], mails: Callable[[], list[dict[str, Any]]]
+    ) -> None:
+        there = club({"kind": "number", "target": 5}, first=3)
+        assert there.member.post(f"{there.path}/appeal", {"message": "Five, by another watch."}).status == 200
+        mail = mails()[-1]
+        assert (mail["template"], mail["user_id"]) == ("review_wanted", there.owner.user["id"])
+        assert there.review(there.owner, REJECT).json["status"] == "rejected"
+
+    def test_against_the_owners_decision_a_moderator_decides(self, club: Callable[..., Club]) -> None:
+        """Owners take part themselves: they do not judge twice."""
+        there = club()
+        there.review(there.owner, REJECT)
+        there.member.post(f"{there.path}/appeal", {"message": "Please."})
+        assert there.review(there.owner, REJECT).code == "own_decision"
+        assert there.member.get(there.path).json["status"] == "needs_review"
+        assert there.review(there.moderator, REJECT).json["status"] == "rejected"
+
+    def test_what_was_said_is_for_the_two_of_them(self, club: Callable[..., Club]) -> None:
+        there = club()
+        there.review(there.owner, REJECT)
+        there.member.post(f"{there.path}/appeal", {"message": "Please."})
+        for who, appeal, reason in (
+            (there.member, "Please.", REJECT["reason"]),
+            (there.owner, "Please.", REJECT["reason"]),
+            (there.moderator, "Please.", REJECT["reason"]),
+            (there.friend, None, None),
+        ):
+            proof = who.get(there.path).json
+            assert (proof["appeal"], proof["review"]["reason"]) == (appeal, reason)
 
     def test_not_twice(self, club: Callable[..., Club]) -> None:
         there = club()
@@ -247,7 +277,7 @@ class TestAppeal:
         body = {"message": "Please."}
         there.member.post(f"{there.path}/appeal", body)
         assert there.member.post(f"{there.path}/appeal", body).code == "appealed_already"
-        there.review(there.owner, REJECT)
+        there.review(there.moderator, REJECT)
         assert there.member.post(f"{there.path}/appeal", body).code == "appealed_already"
 
     def test_only_what_was_rejected(self, club: Callable[..., Club]) -> None:

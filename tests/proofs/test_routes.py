@@ -82,6 +82,10 @@ class TestAsk:
             "created_at": proof["created_at"],
             "stored_at": None,
             "decided_at": None,
+            "appeal": None,
+            "appealed_at": None,
+            "review": None,
+            "match": None,
         }
         assert [each["id"] for each in window["proofs"]] == [proof["id"]]
         assert upload["method"] == "PUT"

@@ -77,7 +77,7 @@ async def verify_email_page() -> HTMLResponse:
     return pages.confirm_address()
 
 
-@router.post("/v1/auth/verify-email", response_model_exclude_none=True)
+@router.post("/v1/auth/verify-email", response_model_exclude_unset=True)
 async def verify_email(body: VerifyIn, client: Client, response: Response) -> SessionOut:
     """Confirm the address with the token of the mail, once, and sign in."""
     now = clock.now()
@@ -88,7 +88,7 @@ async def verify_email(body: VerifyIn, client: Client, response: Response) -> Se
     return complete(outcome, client, response)
 
 
-@router.post("/v1/auth/login", response_model_exclude_none=True)
+@router.post("/v1/auth/login", response_model_exclude_unset=True)
 async def login(body: LoginIn, client: Client, response: Response) -> SessionOut:
     """Sign in with a mail address or username, and a password."""
     now = clock.now()
@@ -127,7 +127,7 @@ async def login(body: LoginIn, client: Client, response: Response) -> SessionOut
     return complete(outcome, client, response)
 
 
-@router.post("/v1/auth/refresh", response_model_exclude_none=True)
+@router.post("/v1/auth/refresh", response_model_exclude_unset=True)
 async def refresh(
     request: Request, arrived: Arrived, client: Client, response: Response, body: RefreshIn | None = None
 ) -> SessionOut:

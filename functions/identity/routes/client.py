@@ -110,7 +110,12 @@ Client = Annotated[sessions.Client, Depends(_client)]
 
 def hand_over(session: Session, client: sessions.Client, response: Response) -> SessionOut:
     """The session as its client asked for it."""
-    out = SessionOut(expires_in=int(rules.ACCESS_LIFE.total_seconds()), user=UserOut.of(session.user))
+    # what is not set is left out of the answer: the tokens are in the body or in cookies
+    out = SessionOut(
+        token_type="Bearer",  # noqa: S106 - a scheme, no password
+        expires_in=int(rules.ACCESS_LIFE.total_seconds()),
+        user=UserOut.of(session.user),
+    )
     if session.csrf_token is None:
         return out.model_copy(update={"access_token": session.access_token, "refresh_token": session.refresh_token})
     cookies.put(response, cookies.ACCESS, session.access_token, rules.ACCESS_LIFE)

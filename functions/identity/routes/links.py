@@ -69,7 +69,7 @@ async def follow_magic_link_page() -> HTMLResponse:
     return pages.sign_in()
 
 
-@router.post("/v1/auth/magic-link/verify", response_model_exclude_none=True)
+@router.post("/v1/auth/magic-link/verify", response_model_exclude_unset=True)
 async def follow_magic_link(body: TokenIn, client: Client, response: Response) -> SessionOut:
     """Sign in with the token of the mail, once. It ends a wait that wrong passwords brought about, too."""
     now = clock.now()

@@ -145,7 +145,7 @@ async def passkey_sign_in_options(request: Request, relying_party: RelyingParty)
         return passkeys.sign_in_options(tx, relying_party=relying_party, now=now)
 
 
-@router.post("/v1/auth/passkey", response_model_exclude_none=True)
+@router.post("/v1/auth/passkey", response_model_exclude_unset=True)
 async def passkey_sign_in(
     body: AssertionIn, client: Client, relying_party: RelyingParty, response: Response
 ) -> SessionOut:

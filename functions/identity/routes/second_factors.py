@@ -103,7 +103,7 @@ def _exactly_one[T: Body](body: T, *names: str) -> T:
     return body
 
 
-@router.post("/v1/auth/mfa", response_model_exclude_none=True)
+@router.post("/v1/auth/mfa", response_model_exclude_unset=True)
 async def mfa(body: MfaIn, client: Client, relying_party: RelyingParty, response: Response) -> SessionOut:
     """Finish a sign-in that waits for its second factor. Only success uses the mfa_token up."""
     now = clock.now()

@@ -64,7 +64,10 @@ def nearest(tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[str]) ->
         )
         select p.id as proof_id, found.kind, found.distance, p.participant_id, p.user_id,
                p.challenge_id = %(challenge_id)s as same_challenge
-        from found join proofs.proofs p on p.id = found.proof_id
+        from found cross join lateral (
+            -- by its key, one by one: the planner cannot know how few there are
+            select * from proofs.proofs where id = found.proof_id offset 0
+        ) as p
         where (p.participant_id, p.local_date) <> (%(participant_id)s, %(local_date)s)
           and p.status in ('accepted', 'needs_review', 'replaced')
         order by found.kind, found.distance, p.id limit 1

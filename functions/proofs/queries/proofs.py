@@ -76,12 +76,16 @@ class Arrival:
     rules: dict[str, Any]
 
 
-_COLUMNS = """
+# Who sent it, and who may review it: the owner of the challenge, moderators. Why it was rejected, with what it says of
+# when a photo was taken, and what was said about it are theirs; the other participants see what became of it.
+_JUDGES = "(p.user_id = core.actor() or c.id is not null or core.moderates())"
+_COLUMNS = f"""
     p.id, p.challenge_id, p.participant_id, p.user_id, u.username, p.local_date, p.opens_at, p.closes_at, p.kind,
-    p.status, p.reasons, p.note, coalesce(to_jsonb(p.value_text), to_jsonb(p.value_number)) as value, p.captured_at,
-    p.content_type, p.content_length, p.sha256, p.stored_at, p.decided_at, p.created_at, p.appeal, p.appealed_at,
-    p.review, p.review_reason, p.reviewed_at, m.id as match_id,
-    case when m.id is not null then p.matched_distance end as match_distance
+    p.status, case when {_JUDGES} then p.reasons else '[]' end as reasons, p.note,
+    coalesce(to_jsonb(p.value_text), to_jsonb(p.value_number)) as value, p.captured_at, p.content_type,
+    p.content_length, p.sha256, p.stored_at, p.decided_at, p.created_at, p.appealed_at, p.review, p.reviewed_at,
+    case when {_JUDGES} then p.appeal end as appeal, case when {_JUDGES} then p.review_reason end as review_reason,
+    m.id as match_id, case when m.id is not null then p.matched_distance end as match_distance
 """
 # The proof that it is much like is for who reviews it: the owner, where it is of the same challenge, and moderators.
 _NAMED = """

@@ -27,6 +27,7 @@ class Judged:
     picture_key: str | None
     decided_at: datetime | None
     appealed_at: datetime | None
+    reviewed_by: UUID | None
     max_per_window: int
 
 
@@ -39,7 +40,7 @@ def hold(tx: Tx, proof_id: UUID) -> Judged | None:
         """
         select p.id, p.challenge_id, c.title, p.participant_id, p.user_id, c.owner_id, p.local_date, p.closes_at,
                p.status, p.reasons, p.kind <> 'photo' or p.picture_key is not null as can_be_seen, p.object_key,
-               p.picture_key, p.decided_at, p.appealed_at,
+               p.picture_key, p.decided_at, p.appealed_at, p.reviewed_by,
                coalesce((c.rules #>> '{proof,max_per_window}')::integer, 1) as max_per_window
         from proofs.proofs p join challenges.challenges c on c.id = p.challenge_id
         where p.id = %(id)s

@@ -27,7 +27,7 @@ class ReasonOut(BaseModel):
 
 
 class ReviewOut(BaseModel):
-    """What a person decided about it, and why."""
+    """What a person decided about it; `reason` is for who sent the proof and who may review it."""
 
     decision: rules.Decision
     reason: str | None
@@ -53,7 +53,7 @@ class ProofOut(BaseModel):
     closes_at: datetime
     kind: rules.Kind
     status: rules.ShownStatus
-    reasons: list[ReasonOut]
+    reasons: Annotated[list[ReasonOut], Field(description="for who sent it and who may review it")]
     note: str | None
     value: Annotated[str | float | None, Field(description="the text, or the number")]
     captured_at: datetime | None
@@ -63,7 +63,9 @@ class ProofOut(BaseModel):
     created_at: datetime
     stored_at: Annotated[datetime | None, Field(description="when the upload reached storage")]
     decided_at: datetime | None
-    appeal: Annotated[str | None, Field(description="what its participant said against a rejection")]
+    appeal: Annotated[
+        str | None, Field(description="what its participant said against a rejection; for them and who may review it")
+    ]
     appealed_at: datetime | None
     review: ReviewOut | None
     match: Annotated[MatchOut | None, Field(description="while it needs a review, for who may review it")]
