@@ -91,6 +91,17 @@ def precompute_batch(tx: Tx, after: UUID, limit: int, now: datetime) -> UUID | N
     )
     if not people:
         return None
+    # who edits a schedule waits, or is waited for: windows of the former one would stay. Before the plan, whose
+    # statement then sees what was edited.
+    tx.run(
+        """
+        select pg_advisory_xact_lock_shared(hashtextextended('schedule of ' || id, 0)) from (
+            select distinct c.id from challenges.participants p join challenges.challenges c on c.id = p.challenge_id
+            where p.id = any (%(people)s) and c.starts_at > %(now)s order by c.id
+        ) as editable
+        """,
+        {"people": people, "now": now},
+    )
     _plan(tx, people, now)
     return people[-1]
 
@@ -218,8 +229,9 @@ def decide(tx: Tx, decisions: Sequence[Decision]) -> list[Decided]:
     )
 
 
-# An archived challenge ran until it ended, and its windows closed by then.
-_RUNS = "c.status in ('active', 'archived')"
+# An archived challenge ran until it ended, and its windows closed by then. What closed while it was paused did not run,
+# although it runs again.
+_RUNS = "c.status in ('active', 'archived') and w.closes_at > c.runs_since"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +247,7 @@ def hold(tx: Tx, participant_id: UUID, local_date: date) -> Held | None:
     """Hold a window until the end of the transaction: no verdict on it and no closing comes in between."""
     return tx.maybe(
         f"""
-        select w.closes_at, w.outcome, {_RUNS} as runs
+        select w.closes_at, w.outcome, ({_RUNS}) as runs
         from challenges.windows w
         join challenges.participants p on p.id = w.participant_id
         join challenges.challenges c on c.id = p.challenge_id
@@ -270,7 +282,7 @@ def overdue(tx: Tx, closed_before: datetime, limit: int) -> list[Overdue]:
     """Undecided windows that closed before an instant, the oldest first, held by this transaction alone."""
     return tx.all(
         f"""
-        select w.participant_id, w.local_date, {_RUNS} as runs
+        select w.participant_id, w.local_date, ({_RUNS}) as runs
         from challenges.windows w
         join challenges.participants p on p.id = w.participant_id
         join challenges.challenges c on c.id = p.challenge_id

@@ -75,17 +75,24 @@ def clear(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None
     )
 
 
+def restore(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None:
+    tx.run(
+        "select notifications.restore(%(participant_id)s, %(local_date)s, %(now)s)",
+        {"participant_id": participant_id, "local_date": local_date, "now": now},
+    )
+
+
 def take_due(tx: Tx, now: datetime, late: timedelta, limit: int) -> list[Taken]:
     """Due reminders, taken by this transaction alone, each with its fate written down.
 
-    What came due after its window closed is never sent. When one is late, or was planned while its person changed
-    their preferences, it is asked once more when to remind: it may have become quiet meanwhile.
+    What came due after its window closed is never sent. When one is late, or was planned by other preferences than its
+    person has now, it is asked once more when to remind: it may have become quiet meanwhile.
     """
     return tx.all(
         """
         with due as (
             select r.participant_id, r.local_date, case
-                    when r.due_at >= %(now)s - %(late)s and r.planned_at >= coalesce(who.quiet_since, '-infinity')
+                    when r.due_at >= %(now)s - %(late)s and r.planned_by is not distinct from who.quiet_since
                     then r.due_at
                     else notifications.due(
                         r.nominal_at, r.opens_at, r.closes_at, who.timezone, who.quiet_from, who.quiet_to, %(now)s

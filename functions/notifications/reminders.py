@@ -13,7 +13,7 @@ from chally.db import Tx
 from notifications import queries
 from notifications.rules import LATE
 
-__all__ = ["Batch", "clear", "send_due"]
+__all__ = ["Batch", "clear", "restore", "send_due"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,11 @@ class Batch:
 def clear(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None:
     """This window needs no reminder any more."""
     queries.clear(tx, participant_id, local_date, now)
+
+
+def restore(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None:
+    """This window is to be proved again: what cleared its reminder is taken back."""
+    queries.restore(tx, participant_id, local_date, now)
 
 
 def send_due(tx: Tx, now: datetime, limit: int) -> Batch:

@@ -10,10 +10,10 @@ from aws_lambda_powertools.utilities.data_classes import S3EventBridgeNotificati
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from chally import db, storage
+from chally import clock, db, storage
 from chally.log import job, logger, metrics
 from chally.settings import RemovalsSettings, load
-from proofs import malware, verdicts
+from proofs import malware, rules, verdicts
 from proofs.queries import reviews, scans
 from proofs.queries.scans import Stored
 
@@ -75,13 +75,16 @@ def _scanned(result: malware.Result) -> None:
 @logger.inject_lambda_context(clear_state=True)
 @job
 def removals_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Every hour: delete from storage what belonged to proofs that were taken back. Safe to repeat."""
+    """Every hour: delete from storage what belonged to proofs that were taken back. Safe to repeat.
+
+    Not before the URL of its upload is dead, and what was being decided on is: either might put something there anew.
+    """
     bucket = load(RemovalsSettings).uploads_bucket
     removed = 0
     keys = [""] * REMOVALS
     while len(keys) == REMOVALS and context.get_remaining_time_in_millis() > RESERVE:
         with db.as_system("find objects to delete", read_only=True) as tx:
-            keys = reviews.removals(tx, REMOVALS)
+            keys = reviews.removals(tx, clock.now() - rules.EXPIRES_AFTER, REMOVALS)
         for key in keys:
             storage.erase(bucket, key)
             with db.as_system("an object is deleted") as tx:

@@ -1,8 +1,10 @@
 """After the verdict: who looks at a proof again, who asks for that, and who takes theirs back.
 
-Always in this order, here as in the verdict: the proof is held, then its window, then the standing.
+Always in this order, here as in the verdict: the challenge's proofs take turns, the proof is held, then its window, and
+then the standing.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -28,19 +30,24 @@ def review(tx: Tx, proof_id: UUID, decision: Decision, reason: str, now: datetim
     proof = _seen(tx, proof_id)
     reviewer = _reviewer(tx, proof)
     rules.check_review(proof.status, proof.reasons, can_be_seen=proof.can_be_seen)
-    if decision == "reject":
-        rules.check_second_look(reviewer, proof.reviewed_by, appealed=proof.appealed_at is not None)
     status = OUTCOME[decision]
     if proof.status == status:
         return
+    rules.check_second_look(
+        decision,
+        reviewer=reviewer,
+        owner=proof.owner_id,
+        reviewed_by=proof.reviewed_by,
+        appealed=proof.appealed_at is not None,
+    )
     windows.hold(tx, proof.participant_id, proof.local_date)
     others = reviews.others(tx, proof)
     if decision == "accept":
         rules.check_room([each for each in others if each == "accepted"], proof.max_per_window)
         standings.record(tx, proof.participant_id, proof.local_date, "accepted")
         reminders.clear(tx, proof.participant_id, proof.local_date, now)
-    elif proof.status == "accepted" and "accepted" not in others:
-        standings.retract(tx, proof.participant_id, proof.local_date, now)
+    else:
+        _withdraw(tx, proof, others, now)
     reviews.set_review(tx, proof.id, status, decision, reason, reviewer=reviewer, now=now)
     audit.record(
         tx, "proof_reviewed", now, user_id=proof.user_id, proof_id=str(proof.id), former=proof.status, decision=decision
@@ -62,8 +69,10 @@ def appeal(tx: Tx, proof_id: UUID, message: str, now: datetime) -> None:
     )
     reviews.set_appeal(tx, proof.id, message, now)
     audit.record(tx, "proof_appealed", now, user_id=proof.user_id, proof_id=str(proof.id))
-    if proof.reviewed_by != proof.owner_id:  # who decided it already is not asked again: a moderator is
-        ask_owner(tx, proof.owner_id, proof.user_id, proof.title)
+    if proof.reviewed_by is None:
+        ask_for_review(tx, proof.id, proof.owner_id, proof.user_id, proof.title)
+    else:  # who has decided is not asked again
+        _ask_moderators(tx, proof.id, proof.title)
 
 
 def remove(tx: Tx, proof_id: UUID, now: datetime) -> None:
@@ -71,20 +80,36 @@ def remove(tx: Tx, proof_id: UUID, now: datetime) -> None:
     proof = _own(tx, proof_id)
     rules.check_removal(proof.closes_at, now)
     windows.hold(tx, proof.participant_id, proof.local_date)
-    if proof.status == "accepted" and "accepted" not in reviews.others(tx, proof):
-        standings.retract(tx, proof.participant_id, proof.local_date, now)
+    _withdraw(tx, proof, reviews.others(tx, proof), now)
     reviews.remove(tx, proof, now)
     audit.record(tx, "proof_removed", now, user_id=proof.user_id, proof_id=str(proof.id), former=proof.status)
 
 
-def ask_owner(tx: Tx, owner_id: UUID, prover_id: UUID, title: str) -> None:
-    """A mail to who may review it: the owner of the challenge, but for their own proof, which is a moderator's."""
-    if owner_id != prover_id:
-        values = {"title": title}
-        outbox.add(tx, "mail", {"template": "review_wanted", "user_id": str(owner_id), "values": values})
+def _withdraw(tx: Tx, proof: Judged, others: Collection[Status], now: datetime) -> None:
+    """A proof counts no more: its window loses its outcome, and is reminded of again, where no other stands for it."""
+    if proof.status == "accepted" and "accepted" not in others:
+        standings.retract(tx, proof.participant_id, proof.local_date, now)
+    if not set(others) & set(rules.COUNTED):
+        reminders.restore(tx, proof.participant_id, proof.local_date, now)
+
+
+def ask_for_review(tx: Tx, proof_id: UUID, owner_id: UUID, prover_id: UUID, title: str) -> None:
+    """A mail to who may review it: the owner of the challenge, but for their own proof, which is the moderators'."""
+    if owner_id == prover_id:
+        _ask_moderators(tx, proof_id, title)
+        return
+    values = {"title": title, "proof_id": str(proof_id)}
+    outbox.add(tx, "mail", {"template": "review_wanted", "user_id": str(owner_id), "values": values})
+
+
+def _ask_moderators(tx: Tx, proof_id: UUID, title: str) -> None:
+    values = {"title": title, "proof_id": str(proof_id)}
+    for moderator in reviews.moderators(tx):
+        outbox.add(tx, "mail", {"template": "moderation_wanted", "user_id": str(moderator), "values": values})
 
 
 def _seen(tx: Tx, proof_id: UUID) -> Judged:
+    reviews.serialise(tx, proof_id)
     proof = reviews.hold(tx, proof_id)
     if proof is None:
         raise NotFound

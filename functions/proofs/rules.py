@@ -53,6 +53,8 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 ZONE_TOLERANCE = timedelta(hours=3)
 # EXIF's times are of whole seconds, and a photo may be of that second's end.
 EXIF_RESOLUTION = timedelta(seconds=1)
+# Versions of one upload that are decided on.
+MAX_VERSIONS = 5
 # Proofs that take a place in their window.
 COUNTED: Collection[Status] = ("processing", "accepted", "needs_review")
 
@@ -97,6 +99,12 @@ class OwnDecision(AppError):
     status = 403
     code = "own_decision"
     detail = "This is an appeal against your own decision. You can accept the proof; only a moderator can reject it."
+
+
+class ModeratorDecided(AppError):
+    status = 403
+    code = "moderator_decided"
+    detail = "A moderator has decided on this proof. Only a moderator can decide otherwise."
 
 
 class NotAppealable(AppError):
@@ -241,9 +249,15 @@ def check_review(status: Status, reasons: Collection[Reason], *, can_be_seen: bo
         raise NotReviewable("There is no picture to look at: this file could not be read.")
 
 
-def check_second_look(reviewer: UUID, reviewed_by: UUID | None, *, appealed: bool) -> None:
-    """Raise `OwnDecision` when who rejected a proof would reject the appeal against that as well."""
-    if appealed and reviewer == reviewed_by:
+def check_second_look(
+    decision: Decision, *, reviewer: UUID, owner: UUID, reviewed_by: UUID | None, appealed: bool
+) -> None:
+    """Owners take part themselves. Raise `ModeratorDecided` when one would overrule a moderator, and `OwnDecision` when
+    one who rejected a proof would reject the appeal against that as well.
+    """
+    if reviewer == owner and reviewed_by not in (None, owner):
+        raise ModeratorDecided
+    if decision == "reject" and appealed and reviewer == owner == reviewed_by:
         raise OwnDecision
 
 
@@ -270,8 +284,8 @@ def check_appeal(
 
 
 def shows_picture(status: Status, *, is_judge: bool) -> bool:
-    """Whether the picture of a proof is shown to somebody who sees the proof: a rejected one only to its judges."""
-    return is_judge or status in ("accepted", "needs_review", "replaced")
+    """Whether the picture of a proof is shown to somebody who sees the proof: what counts; all else to its judges."""
+    return is_judge or status in ("accepted", "replaced")
 
 
 def check_removal(closes_at: datetime, now: datetime) -> None:

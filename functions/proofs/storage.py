@@ -96,7 +96,7 @@ def keep_picture(bucket: str, object_key: str, sequencer: str, jpeg: bytes) -> s
 
     Of the same version of an upload it is the same object: an event that comes twice writes it twice.
     """
-    key = f"{PICTURES}{object_key.removeprefix(PREFIX)}-{sequencer}.jpg"
+    key = f"{PICTURES}{object_key.removeprefix(PREFIX)}/{sequencer}.jpg"
     aws.client("s3").put_object(Bucket=bucket, Key=key, Body=jpeg, ContentType="image/jpeg")
     return key
 

@@ -26,8 +26,9 @@ from proofs.rules import Reason, Unsure, Verdict
 def upload(stored: Stored) -> None:
     """Decide on a version of an upload, as far as that can be done now. Raises `malware.Unavailable`."""
     with db.as_system("an upload arrived") as tx:
+        # the proof is held before its scan refers to it: who takes it back holds it as well
+        arrival = proofs.take(tx, stored)
         finding = scans.arrived(tx, stored)
-        arrival = proofs.take(tx, stored.key, stored.sequencer)
     if isinstance(finding, Infected):
         _infected(arrival, stored, finding)
     elif arrival is None:
@@ -60,7 +61,7 @@ def _scan(stored: Stored, data: bytes) -> Finding | None:
         raise
     if finding is not None:
         with db.as_system("an upload was scanned") as tx:
-            scans.found(tx, stored.key, stored.version_id or stored.sequencer, finding)
+            scans.found(tx, stored.key, stored.version, finding)
     return finding
 
 
@@ -75,11 +76,18 @@ def _read(arrival: Arrival, stored: Stored, finding: Finding | None) -> None:
         with db.as_system("an upload is gone") as tx:
             proofs.put_back(tx, arrival.id)
         return
-    finding = finding or _scan(stored, data)
-    if isinstance(finding, Infected):
-        _infected(arrival, stored, finding)
-        return
-    looked = _look(data, arrival, photo, terms.anti_cheat)
+    try:
+        finding = finding or _scan(stored, data)
+    except malware.Unavailable:
+        # what is no picture is never shown, so it need not wait: a scanner may have no word for it at all
+        looked = _look(data, arrival, photo, terms.anti_cheat)
+        if looked.variants:
+            raise
+    else:
+        if isinstance(finding, Infected):
+            _infected(arrival, stored, finding)
+            return
+        looked = _look(data, arrival, photo, terms.anti_cheat)
     picture_key = None
     if looked.picture is not None:
         picture_key = storage.keep_picture(bucket, stored.key, stored.sequencer, looked.picture)
@@ -162,7 +170,7 @@ def _decide(
 def _notify(tx: Tx, arrival: Arrival, verdict: Verdict) -> None:
     """Mails: why a photo was rejected, to its participant; that one waits for a review, to the owner."""
     if verdict.status == "needs_review":
-        reviews.ask_owner(tx, arrival.owner_id, arrival.user_id, arrival.title)
+        reviews.ask_for_review(tx, arrival.id, arrival.owner_id, arrival.user_id, arrival.title)
     elif verdict.status == "rejected":
         closes = arrival.closes_at.astimezone(ZoneInfo(arrival.timezone))
         values = {

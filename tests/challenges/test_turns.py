@@ -64,7 +64,7 @@ def two(database: Database) -> Iterator[Two]:
 def pausing(made: Made) -> Callable[[Tx], str]:
     def pause(tx: Tx) -> str:
         assert challenges.lock(tx, UUID(made["id"]))
-        challenges.set_status(tx, UUID(made["id"]), "paused")
+        challenges.set_status(tx, UUID(made["id"]), "paused", clock.now())
         return "paused"
 
     return pause

@@ -35,7 +35,8 @@ VALUES: dict[str, dict[str, str]] = {
         "timezone": "Europe/Berlin",
     },
     "proof_reviewed": {"title": "Run before eight", "outcome": "accepted", "reason": "I saw you."},
-    "review_wanted": {"title": "Run before eight"},
+    "review_wanted": {"title": "Run before eight", "proof_id": "01a215db-d0e0-7f00-92fb-00f6b5845bfb"},
+    "moderation_wanted": {"title": "Run before eight", "proof_id": "01a215db-d0e0-7f00-92fb-00f6b5845bfb"},
     "reminder": {"title": "Run before eight", "closes": "08:00", "timezone": "Europe/Berlin"},
 }
 EACH = pytest.mark.parametrize("name", VALUES)

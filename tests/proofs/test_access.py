@@ -15,7 +15,7 @@ PHOTO = {"content_type": "image/jpeg", "content_length": 7, "sha256": "0" * 64}
 # nobody, stranger, moderator, removed, participant, owner; the proof is the participant's
 TABLE = {
     f"POST {PROOFS}": Row("401 404 404 404 201 201", "401 403 403 403 201 201", PHOTO),
-    f"GET {PROOFS}": Row("401 404 404 404 200 200", "401 403 403 403 200 200"),
+    f"GET {PROOFS}": Row("401 404 200 404 200 200", "401 403 200 403 200 200"),
     "GET /v1/proofs/{proof_id}": Row("401 404 200 404 200 200", "401 404 200 404 200 200"),
     "GET /v1/proofs/{proof_id}/image": Row("401 404 307 404 307 307", "401 404 307 404 307 307"),
     "GET /v1/proofs/{proof_id}/receipt": Row("401 404 200 404 200 200", "401 404 200 404 200 200"),

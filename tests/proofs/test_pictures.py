@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,7 +11,8 @@ import pytest
 from PIL import Image
 
 from chally import clock
-from tests.api import Client
+from proofs.jobs import removals_handler
+from tests.api import Client, Context
 from tests.conftest import Database, Join, challenge_body
 from tests.factories import encoded, picture
 from tests.proofs.test_jobs import BUCKET, OTHER_PHOTO, PHOTO, PICTURE, SIZE, Club, club, codes, decide
@@ -84,6 +86,30 @@ class TestPicture:
         there = club()
         proof_id = there.ask(there.kari, PHOTO)
         assert there.kari.get(f"/v1/proofs/{proof_id}/image").status == 404
+
+    def test_while_it_waits_for_a_review_it_is_for_its_judges(self, club: Clubs) -> None:
+        """An appeal must not show everybody what the owner took down."""
+        there = club()
+        proof = there.send(there.kari, PHOTO)
+        path = f"/v1/proofs/{proof['id']}"
+        there.owner.post(f"{path}/review", {"decision": "reject", "reason": "Not here."})
+        there.kari.post(f"{path}/appeal", {"message": "Why not?"})
+        assert [who.get(f"{path}/image").status for who in (there.kari, there.owner, there.miro)] == [307, 307, 404]
+
+    def test_pictures_of_every_version_go_with_the_proof(
+        self, club: Clubs, database: Database, at: Callable[[datetime], None]
+    ) -> None:
+        there = club()
+        there.send(there.miro, PHOTO)
+        proof_id = there.ask(there.kari, PHOTO)
+        for _ in range(3):
+            assert decide(there.put(proof_id, PHOTO)) == []
+        assert there.kari.delete(f"/v1/proofs/{proof_id}").status == 204
+        at(clock.now() + timedelta(minutes=16))
+        removals_handler({}, Context())
+        name = there.keys[proof_id].removeprefix("uploads/")
+        left = boto3.client("s3").list_object_versions(Bucket=BUCKET).get("Versions", [])
+        assert [version["Key"] for version in left if name in version["Key"]] == []
 
 
 class TestDoubt:
@@ -169,6 +195,24 @@ class TestRoom:
         answers = [there.kari.post(f"/v1/challenges/{there.id}/proofs", body) for _ in range(3)]
         assert [answer.status for answer in answers] == [201, 201, 429]
         assert int(answers[-1].headers["retry-after"]) > 3600
+
+    def test_an_upload_is_looked_at_so_many_times(
+        self, club: Clubs, mails: Callable[[], list[dict[str, Any]]], database: Database
+    ) -> None:
+        """Its URL is good for ten minutes: who sends the same again and again costs room, and gets no more mails."""
+        there = club()
+        there.send(there.miro, PHOTO)
+        proof_id = there.ask(there.kari, PHOTO)
+        for _ in range(7):
+            assert decide(there.put(proof_id, PHOTO)) == []
+        assert len([mail for mail in mails() if mail["template"] == "proof_rejected"]) == 5
+        body = {"content_type": "image/jpeg", "content_length": 2**30 - 5 * len(PHOTO), "sha256": "0" * 64}
+        database.execute("update core.limits set quantity = 1000 where name like 'proof%%'")
+        terms = f"/v1/challenges/{there.id}/proofs"
+        assert there.kari.post(terms, body | {"content_length": 2**30}).status == 422  # more than any photo may have
+        database.execute("update proofs.proofs set content_length = %(much)s where id = %(id)s",
+                         much=2**30 // 4, id=proof_id)  # fmt: skip
+        assert there.kari.post(terms, body | {"content_length": 10}).code == "storage_full"
 
 
 class TestMails:

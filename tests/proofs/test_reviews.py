@@ -236,7 +236,8 @@ class TestAppeal:
         answer = there.member.post(f"{there.path}/appeal", {"message": "It is me, with a hat."})
         assert answer.status == 200, answer.text
         assert (answer.json["status"], answer.json["appeal"]) == ("needs_review", "It is me, with a hat.")
-        assert mails()[-1]["template"] == "proof_reviewed"  # the owner has decided, and is not asked again
+        mail = mails()[-1]  # the owner has decided, and is not asked again
+        assert (mail["template"], mail["user_id"]) == ("moderation_wanted", there.moderator.user["id"])
         assert there.review(there.owner, ACCEPT).json["status"] == "accepted"
         assert there.standing() == (10, 1, 0)
 
@@ -257,6 +258,24 @@ class TestAppeal:
         assert there.review(there.owner, REJECT).code == "own_decision"
         assert there.member.get(there.path).json["status"] == "needs_review"
         assert there.review(there.moderator, REJECT).json["status"] == "rejected"
+
+    def test_what_a_moderator_decided_the_owner_does_not_undo(self, club: Callable[..., Club]) -> None:
+        there = club()
+        there.review(there.owner, REJECT)
+        there.member.post(f"{there.path}/appeal", {"message": "Please."})
+        there.review(there.moderator, ACCEPT)
+        assert there.review(there.owner, REJECT).code == "moderator_decided"
+        assert there.standing() == (10, 1, 0)
+        there.review(there.moderator, REJECT)
+        assert there.review(there.owner, ACCEPT).code == "moderator_decided"
+        assert there.standing() == (0, 0, 0)
+
+    def test_a_moderator_finds_what_waits(self, club: Callable[..., Club]) -> None:
+        there = club()
+        there.review(there.owner, REJECT)
+        there.member.post(f"{there.path}/appeal", {"message": "Please."})
+        found = there.moderator.get(f"/v1/challenges/{there.id}/proofs").json["items"]
+        assert [(proof["id"], proof["status"]) for proof in found] == [(there.proof["id"], "needs_review")]
 
     def test_what_was_said_is_for_the_two_of_them(self, club: Callable[..., Club]) -> None:
         there = club()
@@ -337,17 +356,22 @@ class TestTakingBack:
             assert who.delete(there.path).status == status
         assert there.standing() == (10, 1, 0)
 
-    def test_its_objects_are_deleted_from_storage(self, club: Callable[..., Club], database: Database) -> None:
+    def test_its_objects_are_deleted_from_storage(
+        self, club: Callable[..., Club], database: Database, at: Callable[[datetime], None]
+    ) -> None:
         s3 = boto3.client("s3")
         s3.put_bucket_versioning(Bucket="uploads-test", VersioningConfiguration={"Status": "Enabled"})
         there = club()
-        for key in ("uploads/a", "pictures/a-1.jpg", "uploads/ab"):
+        for key in ("uploads/a", "pictures/a/1.jpg", "uploads/ab"):
             s3.put_object(Bucket="uploads-test", Key=key, Body=b"x")
         database.execute(
             "update proofs.proofs set kind = 'photo', value_text = null, content_type = 'image/jpeg',"
-            " content_length = 1, sha256 = sha256(''), object_key = 'uploads/a', picture_key = 'pictures/a-1.jpg'"
+            " content_length = 1, sha256 = sha256(''), object_key = 'uploads/a', picture_key = 'pictures/a/1.jpg'"
         )
         assert there.member.delete(there.path).status == 204
+        assert removals_handler({}, Context()) == {"removed": 0}  # its upload may be under way
+        s3.put_object(Bucket="uploads-test", Key="pictures/a/2.jpg", Body=b"x")
+        at(clock.now() + timedelta(minutes=16))
         assert removals_handler({}, Context()) == {"removed": 2}
         assert removals_handler({}, Context()) == {"removed": 0}
         left = s3.list_object_versions(Bucket="uploads-test")

@@ -223,9 +223,15 @@ class TestGuardDuty:
         assert sent.verdict == ("accepted", [])
 
     def test_an_older_version_that_was_clean_vouches_for_no_newer_one(self, sent: Sent) -> None:
-        bad = sent.there.put(sent.id, TEXT)
-        assert decide(sent.scanned("NO_THREATS_FOUND"), bad) == [1]
+        other = sent.there.put(sent.id, OTHER_PHOTO)
+        assert decide(sent.scanned("NO_THREATS_FOUND"), other) == [1]
         assert sent.verdict == ("processing", [])
+
+    def test_what_is_no_picture_need_not_wait(self, sent: Sent) -> None:
+        """GuardDuty has no word for some files, such as archives with a password: they would be dead letters."""
+        bad = sent.there.put(sent.id, TEXT)
+        assert decide(bad) == []
+        assert sent.verdict == ("rejected", ["not_an_image"])
 
     def test_threats_after_it_was_clean(self, sent: Sent) -> None:
         """Before the verdict they decide it. After it, it stays: people were ranked by it. The file goes either way."""

@@ -92,7 +92,7 @@ class TestText:
         ]
         assert there.send("x" * 20).status == 201
 
-    @pytest.mark.parametrize("value", ["", " \n", "x" * 2001, "a\x00b", True, {}, ["x"], 5, None])
+    @pytest.mark.parametrize("value", ["", " \n", "x" * 2001, "a\x00b", "\ud800", True, {}, ["x"], 5, None])
     def test_what_is_no_text(self, club: Callable[..., Club], value: Any) -> None:
         there = club(TEXT)
         answer = there.send(value)
@@ -280,3 +280,12 @@ def test_what_was_typed_is_forgotten_with_its_person(club: Callable[..., Club], 
     assert "a very private text" in str(database.execute("select proofs.export_person(%(id)s)", id=member))
     database.execute("select proofs.forget_person(%(id)s)", id=member)
     assert database.execute("select value_text, status from proofs.proofs") == [("", "accepted")]
+
+
+def test_nor_do_reasons_quote_it_any_more(club: Callable[..., Club], database: Database) -> None:
+    there = club(NUMBER)
+    there.send(3)
+    database.execute("select proofs.forget_person(%(id)s)", id=there.member.user["id"])
+    assert database.execute("select value_number, reasons from proofs.proofs") == [
+        (0, [{"code": "below_target", "detail": ""}])
+    ]

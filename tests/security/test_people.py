@@ -21,7 +21,7 @@ NOBODYS = {
 WITHHELD = {
     "core.idempotency_keys": {"fingerprint", "headers", "body"},
     "core.outbox": {"traceparent", "last_error"},
-    "challenges.challenges": {"invite_code_number"},
+    "challenges.challenges": {"invite_code_number", "runs_since"},
     "challenges.standings": {"grace_spent", "last_decided", "present"},
     "identity.users": {"password_hash"},
     "identity.refresh_tokens": {"hash", "generation"},
@@ -44,9 +44,9 @@ KEPT = {
     "core.audit": {"id", "at", "action", "session_id", "request_id", "detail"},
     "identity.users": {"created_at", "deleted_at", "purged_at"},
     "proofs.proofs": {
-        *("challenge_id", "participant_id", "local_date", "opens_at", "closes_at", "status", "reasons"),
+        *("challenge_id", "participant_id", "local_date", "opens_at", "closes_at", "status"),
         *("content_type", "content_length", "stored_at", "decided_at", "created_at"),
-        *("timezone", "tzdata", "matched_proof_id", "matched_distance", "appealed_at", "review", "reviewed_at"),
+        *("tzdata", "matched_proof_id", "matched_distance", "appealed_at", "review", "reviewed_at"),
     },
 }
 # Of these nothing is forgotten at all: a challenge is its participants' as well, and the rest is what they did.

@@ -200,10 +200,14 @@ def _parameters(terms: Terms) -> dict[str, object]:
     }
 
 
-def set_status(tx: Tx, challenge_id: UUID, status: Status) -> None:
+def set_status(tx: Tx, challenge_id: UUID, status: Status, now: datetime) -> None:
     tx.run(
-        "update challenges.challenges set status = %(status)s where id = %(id)s",
-        {"id": challenge_id, "status": status},
+        """
+        update challenges.challenges set status = %(status)s,
+            runs_since = case when %(status)s = 'active' then %(now)s else runs_since end
+        where id = %(id)s
+        """,
+        {"id": challenge_id, "status": status, "now": now},
     )
 
 

@@ -141,7 +141,7 @@ async def transition(challenge_id: UUID, body: TransitionIn, actor: CurrentActor
     now = clock.now()
     challenge = shown.owned(tx, challenge_id)
     rules.check_transition(shown.state(challenge, now), body.to, is_over=now >= challenge.ends_at)
-    challenges.set_status(tx, challenge_id, body.to)
+    challenges.set_status(tx, challenge_id, body.to, now)
     if body.to == "active" and challenge.participant_id is not None:
         windows.precompute(tx, challenge.participant_id, now)
     if body.to in ("canceled", "deleted"):

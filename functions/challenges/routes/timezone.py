@@ -4,13 +4,14 @@ from datetime import date, datetime
 from typing import Annotated, Self
 from uuid import UUID
 
+from fastapi import Depends
 from pydantic import BaseModel, Field
 
 from challenges import windows
 from challenges.windows import FORESEEN, Moves
-from chally import clock, db, http
+from chally import clock, db, http, ratelimit
 from chally.body import Body
-from chally.http import CurrentActor
+from chally.http import CurrentActor, LiveActor
 from chally.paging import Page, PageAsked
 from chally.zones import Zone
 
@@ -51,7 +52,12 @@ class MovesOut(BaseModel):
         return cls.model_validate({"challenge": {"id": row.challenge_id, "title": row.title}, "windows": row.windows})
 
 
-@router.post("/v1/me/timezone/preview")
+async def _limit_previews(actor: LiveActor) -> None:
+    """Each looks at years of windows."""
+    ratelimit.take(clock.now(), timezone_preview=str(actor.user_id))
+
+
+@router.post("/v1/me/timezone/preview", dependencies=[Depends(_limit_previews)])
 async def preview(body: TimezoneIn, actor: CurrentActor, asked: PageAsked) -> Page[MovesOut]:
     """What PATCH /v1/me with this `timezone` would move, if it came now. It changes nothing.
 

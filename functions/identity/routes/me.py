@@ -113,6 +113,8 @@ async def change_me(body: MeIn, actor: CurrentActor) -> UserOut:
     if body.username is not None and renamed:
         rules.check_username(body.username)
         ratelimit.take(now, username_change=str(actor.user_id))
+    if body.timezone is not None and (former is None or body.timezone != former.timezone):
+        ratelimit.take(now, timezone_change=str(actor.user_id))
     with db.as_account(actor, "PATCH /v1/me") as tx:
         if body.timezone is not None:
             people.move(tx, actor.user_id, body.timezone, now)

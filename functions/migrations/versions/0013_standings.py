@@ -89,7 +89,9 @@ def upgrade() -> None:
     for function in (MARK_PRESENT, FORGET_LAST_DECIDED, RANKING):
         op.execute(function)
     op.execute("""
-        create trigger participants_present after update of left_at on challenges.participants
+        -- last, as everywhere: who comes back may move their windows first, and windows are held before standings
+        create constraint trigger participants_present after update of left_at on challenges.participants
+        deferrable initially deferred
         for each row when ((old.left_at is null) <> (new.left_at is null)) execute function challenges.mark_present()
     """)
     op.execute("""

@@ -79,11 +79,12 @@ REMIND = """
     begin atomic
         insert into notifications.reminders as r (
             participant_id, local_date, user_id, title, timezone, opens_at, closes_at, nominal_at, due_at, skipped,
-            planned_at
+            planned_at, planned_by
         )
         select w.participant_id, w.local_date, w.user_id, w.title, w.timezone, w.opens_at, w.closes_at,
                nominal.at, due.at,
-               case when w.closes_at <= remind.at then 'closed' when due.at is null then 'quiet' end, remind.at
+               case when w.closes_at <= remind.at then 'closed' when due.at is null then 'quiet' end, remind.at,
+               u.quiet_since
         from unnest(remind.windows) as w
         join identity.users u on u.id = w.user_id and u.purged_at is null
         cross join lateral (
@@ -97,7 +98,7 @@ REMIND = """
         on conflict on constraint reminders_pkey do update set
             title = excluded.title, timezone = excluded.timezone, opens_at = excluded.opens_at,
             closes_at = excluded.closes_at, nominal_at = excluded.nominal_at, due_at = excluded.due_at,
-            skipped = excluded.skipped, planned_at = excluded.planned_at
+            skipped = excluded.skipped, planned_at = excluded.planned_at, planned_by = excluded.planned_by
         where r.sent_at is null
           and (r.cleared_at is not null or r.due_at is null or r.skipped is null and r.due_at > excluded.planned_at);
     end
@@ -110,10 +111,11 @@ RESCHEDULE = """
     language sql set search_path = ''
     begin atomic
         update notifications.reminders r
-        set (due_at, skipped, planned_at) = (
-            select due, case when due is null then 'quiet' end, reschedule.at
+        set (due_at, skipped, planned_at, planned_by) = (
+            select due, case when due is null then 'quiet' end, reschedule.at, u.quiet_since
             from notifications.due(
-                r.nominal_at, r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, reschedule.at
+                coalesce(r.nominal_at, r.due_at),
+                r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, reschedule.at
             ) as due
         )
         from identity.users u
@@ -130,8 +132,8 @@ RESUME = """
     language sql set search_path = ''
     begin atomic
         update notifications.reminders r
-        set cleared_at = null, (due_at, skipped, planned_at) = (
-            select due, case when due is null then 'quiet' end, p.returned_at
+        set cleared_at = null, (due_at, skipped, planned_at, planned_by) = (
+            select due, case when due is null then 'quiet' end, p.returned_at, u.quiet_since
             from notifications.due(
                 r.nominal_at, r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, p.returned_at
             ) as due
@@ -139,7 +141,30 @@ RESUME = """
         from challenges.participants p join identity.users u on u.id = p.user_id
         where p.id = resume.participant and r.participant_id = resume.participant
           and r.cleared_at = resume.silenced_at and r.sent_at is null and r.closes_at > p.returned_at
-          and (r.due_at is null or r.skipped is null);
+          and (r.due_at is null or r.skipped is null)
+          -- what was proved while they were away needs none
+          and not exists (
+              select from challenges.windows w
+              where w.participant_id = r.participant_id and w.local_date = r.local_date and w.outcome is not null
+          );
+    end
+"""
+
+# A window is to be proved again: what cleared its reminder is taken back.
+RESTORE = """
+    create function notifications.restore(participant uuid, date date, at timestamptz) returns void
+    language sql set search_path = ''
+    begin atomic
+        update notifications.reminders r
+        set cleared_at = null, (due_at, skipped, planned_at, planned_by) = (
+            select due, case when due is null then 'quiet' end, restore.at, u.quiet_since
+            from notifications.due(
+                r.nominal_at, r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, restore.at
+            ) as due
+        )
+        from identity.users u
+        where u.id = r.user_id and r.participant_id = restore.participant and r.local_date = restore.date
+          and r.cleared_at is not null and r.sent_at is null and r.closes_at > restore.at;
     end
 """
 
@@ -183,7 +208,7 @@ EXPORT_REMINDERS = """
             select coalesce(jsonb_agg(to_jsonb(x) order by x.nominal_at, x.closes_at), '[]')
             from (
                 select r.participant_id, r.local_date, r.title, r.timezone, r.opens_at, r.closes_at, r.nominal_at,
-                    r.planned_at, r.due_at, r.sent_at, r.cleared_at, r.skipped
+                    r.planned_at, r.planned_by, r.due_at, r.sent_at, r.cleared_at, r.skipped
                 from notifications.reminders r where r.user_id = person
             ) x
         )
@@ -334,6 +359,8 @@ def upgrade() -> None:
             add column nominal_at timestamptz,
             -- when `due_at` was decided, from the preferences of then
             add column planned_at timestamptz,
+            -- which preferences it was decided by: their `quiet_since`
+            add column planned_by timestamptz,
             -- why no mail was written; its due_at is null where that was clear when it was planned
             add column skipped text,
             -- those who read it before take what is due by it, and that is never null
@@ -348,29 +375,23 @@ def upgrade() -> None:
             add constraint reminders_due_or_skipped check (due_at is not null or skipped is not null) not valid
     """)
     op.execute("""
-        update notifications.reminders r
-        set opens_at = w.opens_at, nominal_at = r.due_at, planned_at = least(r.due_at, now())
-        from challenges.windows w
-        where w.participant_id = r.participant_id and w.local_date = r.local_date
-          and r.sent_at is null and r.closes_at > now()
-    """)
-    op.execute("""
         create type notifications.window as (
             participant_id uuid, local_date date, user_id uuid, title text, timezone text, opens_at timestamptz,
             closes_at timestamptz, before_close_minutes integer
         )
     """)
-    for function in (QUIET, DUE, REMIND, RESCHEDULE, RESUME, PLAN):
+    for function in (QUIET, DUE, REMIND, RESCHEDULE, RESUME, RESTORE, PLAN):
         op.execute(function)
     for function in (EXPORT_REMINDERS, EXPORT_ACCOUNT, FORGET_ACCOUNT):
         op.execute(function)
     op.execute("""
         revoke execute on function
-            notifications.quiet, notifications.due, notifications.remind, notifications.reschedule
+            notifications.quiet, notifications.due, notifications.remind, notifications.reschedule,
+            notifications.restore
         from public
     """)
     op.execute("""
         grant execute on function
-            notifications.quiet, notifications.due, notifications.reschedule
+            notifications.quiet, notifications.due, notifications.reschedule, notifications.restore
         to chally_system
     """)

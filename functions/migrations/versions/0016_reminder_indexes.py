@@ -1,4 +1,5 @@
-"""Indexes of reminders, and what their tables hold checked: without blocking anybody, and so outside a transaction.
+"""Indexes of reminders, what their rows were derived from, and what their tables hold checked: without blocking
+anybody, and so outside a transaction.
 
 Each index is dropped first: a build that was interrupted leaves an index that is not valid.
 """
@@ -20,6 +21,13 @@ INDEXES = {
 
 def upgrade() -> None:
     with op.get_context().autocommit_block():
+        op.execute("""
+            update notifications.reminders r
+            set opens_at = w.opens_at, nominal_at = r.due_at, planned_at = least(r.due_at, now())
+            from challenges.windows w
+            where w.participant_id = r.participant_id and w.local_date = r.local_date
+              and r.sent_at is null and r.closes_at > now() and r.nominal_at is null
+        """)
         for name, what in INDEXES.items():
             op.execute(f"drop index concurrently if exists notifications.{name}")
             op.execute(f"create index concurrently if not exists {name} on notifications.reminders {what}")

@@ -54,15 +54,21 @@ MOVE = """
         join challenges.challenges c on c.id = p.challenge_id
         cross join lateral challenges.schedule(c.rules) as schedule
         where p.id = move.participant and p.timezone <> move.zone
+          and c.ends_at > move.at -- what is over stays as it was
           and (session_user <> 'chally_app' or p.user_id = core.actor())
         for no key update of p;
         if moves is null then
-            return;  -- it is their zone already, or the place is not theirs
+            return;  -- it is their zone already, it is over, or the place is not theirs
         end if;
         if moves then
             insert into challenges.windows as w (participant_id, local_date, opens_at, closes_at, timezone, tzdata)
             select move.participant, m.local_date, m.opens_at, m.closes_at, m.timezone, move.tzdata
             from challenges.moved(move.participant, move.zone, move.at) as m
+            -- what stays and is stored is not even held: it may be decided just now, and standings wait for windows
+            where not m.stays or not exists (
+                select from challenges.windows s
+                where s.participant_id = move.participant and s.local_date = m.local_date
+            )
             on conflict on constraint windows_pkey do update set
                 opens_at = excluded.opens_at, closes_at = excluded.closes_at, timezone = excluded.timezone,
                 tzdata = excluded.tzdata
@@ -118,6 +124,17 @@ REMIND = """
 
 
 def upgrade() -> None:
+    op.execute("""
+        alter table challenges.challenges
+            -- since when it is active without a break: what closed before, while it was paused, nobody could prove
+            add column runs_since timestamptz not null default '-infinity'
+    """)
+    op.execute("grant update (runs_since) on challenges.challenges to chally_app")
+    op.execute("""
+        insert into core.limits (name, quantity, period, per, counts) values
+            ('timezone_change', 20, '1 day', 'account', 'changes of the zone of an account, which move its windows'),
+            ('timezone_preview', 60, '1 hour', 'account', 'previews of such a change')
+    """)
     for function in (FOLLOWING, REMIND, MOVE, PERSON_MOVED):
         op.execute(function)
     op.execute(

@@ -70,7 +70,12 @@ FORGET = """
         delete from proofs.scans
         where proof_id in (select p.id from proofs.proofs p where p.user_id = person);
         update proofs.proofs set
-            note = null, captured_at = null,
+            note = null, captured_at = null, timezone = null,
+            -- their sentences quote what was sent, and when a photo was taken
+            reasons = (
+                select coalesce(jsonb_agg(jsonb_build_object('code', reason ->> 'code', 'detail', '')), '[]')
+                from jsonb_array_elements(reasons) as reason
+            ),
             sha256 = case kind when 'photo' then decode(repeat('00', 32), 'hex') end,
             object_key = case kind when 'photo' then 'forgotten/' || id end,
             value_text = case kind when 'text' then '' end,
@@ -80,6 +85,13 @@ FORGET = """
         where user_id = person;
         update proofs.proofs set reviewed_by = null, review_reason = null where reviewed_by = person;
     end
+"""
+
+# Where the cleaned pictures of all versions of an upload lie: see proofs.storage.keep_picture.
+PICTURES_OF = """
+    create function proofs.pictures_of(object_key text) returns text
+    language sql immutable strict parallel safe
+    return 'pictures/' || substring(object_key from length('uploads/') + 1) || '/'
 """
 
 OBJECTS = """
@@ -94,7 +106,11 @@ OBJECTS = """
         where p.user_id = person and p.kind = 'photo' and p.object_key not like 'forgotten/%'
         union all
         select p.picture_key, 'pictures/' || p.local_date || '_' || p.id || '.jpg'
-        from proofs.proofs p where p.user_id = person and p.picture_key is not null;
+        from proofs.proofs p where p.user_id = person and p.picture_key is not null
+        union all
+        select proofs.pictures_of(p.object_key), null
+        from proofs.proofs p
+        where p.user_id = person and p.kind = 'photo' and p.object_key not like 'forgotten/%';
     end
 """
 
@@ -140,5 +156,7 @@ def upgrade() -> None:
     op.execute("create policy removals_owner on proofs.removals to chally_owner using (true)")
     op.execute("create policy removals_system on proofs.removals to chally_system using (true)")
     op.execute("grant select, insert, delete on proofs.removals to chally_system")
-    for function in (EXPORT, FORGET, OBJECTS):
+    for function in (EXPORT, FORGET, PICTURES_OF, OBJECTS):
         op.execute(function)
+    op.execute("revoke execute on function proofs.pictures_of from public")
+    op.execute("grant execute on function proofs.pictures_of to chally_system")

@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 
 from chally.db import Tx
 from proofs.queries.scans import Stored
-from proofs.rules import Decision, Kind, Reason, Status, Verdict
+from proofs.rules import MAX_VERSIONS, Decision, Kind, Reason, Status, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +77,18 @@ class Arrival:
 
 
 # Who sent it, and who may review it: the owner of the challenge, moderators. Why it was rejected, with what it says of
-# when a photo was taken, and what was said about it are theirs; the other participants see what became of it.
+# when a photo was taken, and what was said about it are theirs; the other participants see what became of it, and what
+# was accepted.
 _JUDGES = "(p.user_id = core.actor() or c.id is not null or core.moderates())"
+_SHOWN = f"({_JUDGES} or p.status in ('accepted', 'replaced'))"
 _COLUMNS = f"""
     p.id, p.challenge_id, p.participant_id, p.user_id, u.username, p.local_date, p.opens_at, p.closes_at, p.kind,
-    p.status, case when {_JUDGES} then p.reasons else '[]' end as reasons, p.note,
-    coalesce(to_jsonb(p.value_text), to_jsonb(p.value_number)) as value, p.captured_at, p.content_type,
-    p.content_length, p.sha256, p.stored_at, p.decided_at, p.created_at, p.appealed_at, p.review, p.reviewed_at,
+    p.status, case when {_JUDGES} then p.reasons else '[]' end as reasons,
+    case when {_SHOWN} then p.note end as note,
+    case when {_SHOWN} then coalesce(to_jsonb(p.value_text), to_jsonb(p.value_number)) end as value,
+    case when {_JUDGES} then p.captured_at end as captured_at, p.content_type, p.content_length,
+    case when {_JUDGES} then p.sha256 end as sha256, p.stored_at, p.decided_at, p.created_at, p.appealed_at, p.review,
+    p.reviewed_at,
     case when {_JUDGES} then p.appeal end as appeal, case when {_JUDGES} then p.review_reason end as review_reason,
     m.id as match_id, case when m.id is not null then p.matched_distance end as match_distance
 """
@@ -269,7 +274,8 @@ def stored(tx: Tx, since: datetime, now: datetime) -> int:
     """How many bytes of photos the actor has in storage, and has asked to send since a quarter of an hour."""
     bytes_: int = tx.value(
         """
-        select coalesce(sum(p.content_length), 0)::bigint from proofs.proofs p
+        select coalesce(sum(p.content_length * greatest(1, versions.number)), 0)::bigint from proofs.proofs p
+        cross join lateral (select count(*) as number from proofs.scans s where s.proof_id = p.id) as versions
         where p.user_id = core.actor() and p.kind = 'photo' and p.created_at > %(since)s
           and (p.status <> 'awaiting_upload' or p.created_at > %(now)s - interval '15 minutes')
         """,
@@ -291,14 +297,19 @@ def proofs(tx: Tx, challenge_id: UUID, *, before: UUID | None, offset: int, limi
     )
 
 
-def take(tx: Tx, object_key: str, sequencer: str) -> Arrival | None:
-    """Mark the object's proof as arrived; None if it is none of ours, or what this event tells has been decided."""
+def take(tx: Tx, stored: Stored) -> Arrival | None:
+    """Mark the object's proof as arrived; None if it is none of ours, what this event tells has been decided, or it has
+    been sent `MAX_VERSIONS` times before: its URL is good for ten minutes, and each time costs us a look.
+    """
     return tx.maybe(
         f"""
         update proofs.proofs p
         set status = case p.status when 'awaiting_upload' then 'processing' else p.status end
         from challenges.challenges c, challenges.participants a
         where p.object_key = %(object_key)s and c.id = p.challenge_id and a.id = p.participant_id and {_UNDECIDED}
+          and %(versions)s > (
+              select count(*) from proofs.scans s where s.proof_id = p.id and s.version_id <> %(version)s
+          )
         returning p.id, p.challenge_id, c.title, c.owner_id, p.participant_id, p.user_id, p.local_date, p.opens_at,
             p.closes_at, p.content_type, c.rules,
             -- who changes their zone keeps the old one for windows that had opened, and has them stored; a window by
@@ -309,7 +320,12 @@ def take(tx: Tx, object_key: str, sequencer: str) -> Arrival | None:
                   and c.rules #>> '{{schedule,scope}}' is distinct from 'challenge_tz'
             ), a.timezone) as timezone
         """,
-        {"object_key": object_key, "sequencer": sequencer},
+        {
+            "object_key": stored.key,
+            "sequencer": stored.sequencer,
+            "version": stored.version,
+            "versions": MAX_VERSIONS,
+        },
         row=Arrival,
     )
 

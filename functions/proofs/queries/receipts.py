@@ -35,7 +35,7 @@ class Known:
 
 
 def known(tx: Tx, proof_id: UUID) -> Known | None:
-    """What is known of a proof, if the reader may see it."""
+    """What is known of a proof, for who sent it and who may review it: it says why, and by which clocks."""
     return tx.maybe(
         """
         select p.id, p.challenge_id, p.participant_id, p.kind, p.local_date, p.opens_at, p.closes_at, p.timezone,
@@ -50,6 +50,11 @@ def known(tx: Tx, proof_id: UUID) -> Known | None:
             from identity.profiles f where f.id = p.user_id
         ) u on true
         where p.id = %(id)s
+          and (
+            p.user_id = core.actor() or core.moderates() or exists (
+                select from challenges.challenges c where c.id = p.challenge_id and c.owner_id = core.actor()
+            )
+          )
         """,
         {"id": proof_id},
         row=Known,

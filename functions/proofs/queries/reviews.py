@@ -31,6 +31,32 @@ class Judged:
     max_per_window: int
 
 
+def serialise(tx: Tx, proof_id: UUID) -> None:
+    """One at a time with the verdicts of its challenge (`duplicates.serialise`): each counts what a window has."""
+    tx.run(
+        """
+        select pg_advisory_xact_lock(hashtextextended('proofs of ' || p.challenge_id, 0))
+        from proofs.proofs p where p.id = %(id)s
+        """,
+        {"id": proof_id},
+    )
+
+
+def moderators(tx: Tx) -> list[UUID]:
+    """Who looks after the club, at most twenty of them."""
+    return list(
+        tx.value(
+            """
+            select coalesce(array_agg(id), '{}') from (
+                select u.id from identity.users u
+                where u.role in ('moderator', 'admin') and u.deleted_at is null order by u.id limit 20
+            ) as them
+            """,
+            {},
+        )
+    )
+
+
 def hold(tx: Tx, proof_id: UUID) -> Judged | None:
     """The proof, if the actor may see it, held until the end of the transaction.
 
@@ -102,9 +128,11 @@ def remove(tx: Tx, proof: Judged, now: datetime) -> None:
     """Forget the proof; a job deletes its objects from storage."""
     tx.run(
         """
-        with gone as (delete from proofs.proofs where id = %(id)s returning object_key, picture_key)
+        with gone as (delete from proofs.proofs where id = %(id)s returning object_key)
         insert into proofs.removals (key, added_at)
-        select key, %(now)s from gone cross join lateral (values (object_key), (picture_key)) as named (key)
+        -- each of its versions may have a picture
+        select key, %(now)s
+        from gone cross join lateral (values (object_key), (proofs.pictures_of(object_key))) as named (key)
         where key is not null
         on conflict do nothing
         """,
@@ -112,15 +140,17 @@ def remove(tx: Tx, proof: Judged, now: datetime) -> None:
     )
 
 
-def removals(tx: Tx, limit: int) -> list[str]:
-    """Objects to be deleted from storage, the oldest first."""
+def removals(tx: Tx, before: datetime, limit: int) -> list[str]:
+    """Objects to be deleted from storage that were named before an instant, the oldest first."""
     return list(
         tx.value(
             """
             select coalesce(array_agg(key), '{}')
-            from (select key from proofs.removals order by added_at limit %(limit)s) as oldest
+            from (
+                select key from proofs.removals where added_at <= %(before)s order by added_at limit %(limit)s
+            ) as oldest
             """,
-            {"limit": limit},
+            {"before": before, "limit": limit},
         )
     )
 

@@ -20,6 +20,11 @@ class Stored:
     sequencer: str
     stored_at: datetime
 
+    @property
+    def version(self) -> str:
+        """What tells it from the other versions of its object."""
+        return self.version_id or self.sequencer
+
 
 @dataclass(frozen=True, slots=True)
 class _Scan:
@@ -41,7 +46,7 @@ def arrived(tx: Tx, stored: Stored) -> Finding | None:
         """,
         {
             "key": stored.key,
-            "version_id": stored.version_id or stored.sequencer,
+            "version_id": stored.version,
             "sequencer": stored.sequencer,
             "stored_at": stored.stored_at,
         },

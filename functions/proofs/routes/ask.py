@@ -13,7 +13,7 @@ from challenges.language import PhotoProof, Rules
 from chally import aws, clock, http, ratelimit
 from chally.body import Body
 from chally.db import Tx
-from chally.http import CurrentActor, TrustedTx
+from chally.http import LiveActor, TrustedTx
 from chally.settings import ProofsSettings, load
 from proofs import rules, storage, values
 from proofs.queries import proofs
@@ -42,6 +42,8 @@ def _text_or_number(value: object) -> str | float | None:
     if isinstance(value, str):
         if not value.strip():
             raise ValueError("It must not be blank.")
+        if not _is_text(value):
+            raise ValueError("It must be a text of Unicode characters.")
         if len(value) > 2000:
             raise ValueError("It must have at most 2000 characters.")
         return value
@@ -50,6 +52,15 @@ def _text_or_number(value: object) -> str | float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < rules.MAX_NUMBER:
         raise ValueError("It must be a text, or a number of less than 10^12.")
     return float(value)
+
+
+def _is_text(value: str) -> bool:
+    """JSON can write half of a character (a lone surrogate), which no text has."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 Value = Annotated[
@@ -90,7 +101,7 @@ class ProofRequestedOut(BaseModel):
     upload: UploadOut | None
 
 
-async def _limit_proofs(actor: CurrentActor, challenge_id: UUID) -> None:
+async def _limit_proofs(actor: LiveActor, challenge_id: UUID) -> None:
     """Whatever comes of them: who tries what passes runs out of tries."""
     ratelimit.take(clock.now(), proof=str(actor.user_id), proof_challenge=f"{actor.user_id} {challenge_id}")
 

@@ -7,6 +7,7 @@ from fastapi import Response
 
 from challenges.rules import NotParticipant
 from chally import aws, clock, http
+from chally.actor import moderates
 from chally.errors import NotFound
 from chally.http import UserTx
 from chally.paging import Page, PageAsked
@@ -24,9 +25,10 @@ PICTURE_LINK_LIFE = timedelta(minutes=5)
 @router.get("/v1/challenges/{challenge_id}/proofs")
 async def list_proofs(challenge_id: UUID, tx: UserTx, asked: PageAsked) -> Page[ProofOut]:
     """The proofs of a challenge that I may see, newest first."""
-    challenge = shown.challenge(tx, challenge_id)
-    if challenge.participant_id is None and not challenge.is_owner:
-        raise NotParticipant
+    if not moderates(tx.session):  # who does finds what waits for them here
+        challenge = shown.challenge(tx, challenge_id)
+        if challenge.participant_id is None and not challenge.is_owner:
+            raise NotParticipant
     now = clock.now()
     rows = proofs.proofs(tx, challenge_id, before=asked.after, offset=asked.offset, limit=asked.fetch)
     return asked.page(rows, [ProofOut.of(row, now) for row in rows], [str(row.id) for row in rows])

@@ -22,9 +22,10 @@ class Jose(Response):
 
 @router.get("/v1/proofs/{proof_id}/receipt", response_class=Jose)
 async def read_receipt(proof_id: UUID, actor: CurrentActor) -> Response:
-    """What is known of a proof that I may see, as of now: a compact JWS (ES256) that anybody can check with the keys at
-    `/.well-known/jwks.json`. It tells the bounds of its window, the tzdata they were computed with, the SHA-256 of what
-    was sent, when that was stored, and the verdict with its reasons; 409 `not_decided` while there is none.
+    """What is known of a proof that I sent, or may review, as of now: a compact JWS (ES256) that anybody can check with
+    the keys at `/.well-known/jwks.json`. It tells the bounds of its window, the tzdata they were computed with, the
+    SHA-256 of what was sent, when that was stored, and the verdict with its reasons; 409 `not_decided` while there is
+    none.
     """
     settings, now = load(ProofsSettings), clock.now()
     with db.as_user(actor, read_only=True) as tx:  # its own: the key may come by network

@@ -73,6 +73,11 @@ def check_role(session: Session, *roles: Role) -> None:
         raise SecondFactorRequired
 
 
+def moderates(session: Session) -> bool:
+    """Whether they look after the club, and signed in with a second factor: as core.moderates() has it for policies."""
+    return session.role in ("moderator", "admin") and session.second_factor
+
+
 @dataclass(frozen=True, slots=True)
 class SigningKey:
     kid: str
