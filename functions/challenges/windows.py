@@ -96,8 +96,13 @@ def precompute_batch(tx: Tx, after: UUID, limit: int, now: datetime) -> UUID | N
     tx.run(
         """
         select pg_advisory_xact_lock_shared(hashtextextended('schedule of ' || id, 0)) from (
-            select distinct c.id from challenges.participants p join challenges.challenges c on c.id = p.challenge_id
-            where p.id = any (%(people)s) and c.starts_at > %(now)s order by c.id
+            select distinct c.id from unnest(%(people)s::uuid[]) as person (id)
+            -- by their keys, one by one
+            cross join lateral (select * from challenges.participants where id = person.id offset 0) as p
+            cross join lateral (
+                select * from challenges.challenges where id = p.challenge_id and starts_at > %(now)s offset 0
+            ) as c
+            order by c.id
         ) as editable
         """,
         {"people": people, "now": now},

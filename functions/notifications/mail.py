@@ -115,13 +115,13 @@ _TEMPLATES = {
     "review_wanted": Mail(
         "A proof in {title} waits for you",
         "Hello {username},\n\na proof in your challenge \u201c{title}\u201d waits for you to look at it: we could not "
-        "be sure of it, or its participant appeals our verdict. Accept or reject it in the app, or here:\n\n"
-        "{public_url}/v1/proofs/{proof_id}\n",
+        "be sure of it, or its participant appeals our verdict. Accept or reject it in the app. It is the proof"
+        " {proof_id}.\n",
     ),
     "moderation_wanted": Mail(
         "A proof in {title} waits for a moderator",
         "Hello {username},\n\na proof in \u201c{title}\u201d waits for a moderator: it is the owner's own, or an appeal"
-        " against what the owner decided. Accept or reject it here:\n\n{public_url}/v1/proofs/{proof_id}\n",
+        " against what the owner decided. Accept or reject it in the app. It is the proof {proof_id}.\n",
     ),
     "reminder": Mail(
         "Still open: {title}",
