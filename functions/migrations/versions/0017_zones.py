@@ -127,7 +127,7 @@ def upgrade() -> None:
     op.execute("""
         alter table challenges.challenges
             -- since when it is active without a break: what closed before, while it was paused, nobody could prove
-            add column runs_since timestamptz not null default '-infinity'
+            add column runs_since timestamptz not null default 'epoch'
     """)
     op.execute("grant update (runs_since) on challenges.challenges to chally_app")
     op.execute("""
