@@ -96,45 +96,6 @@ PERSON = """
     $$
 """
 
-EXPORT = """
-    create or replace function proofs.export_person(person uuid) returns jsonb
-    language sql stable set search_path = ''
-    return jsonb_build_object(
-        'proofs', (
-            select coalesce(jsonb_agg(to_jsonb(x) order by x.id), '[]')
-            from (
-                select p.id, p.challenge_id, p.participant_id, p.local_date, p.opens_at, p.closes_at, p.kind,
-                    p.status, p.reasons, p.note, p.captured_at, p.content_type, p.content_length,
-                    encode(p.sha256, 'hex') as sha256, p.value_text, p.value_number, p.stored_at, p.decided_at,
-                    p.created_at
-                from proofs.proofs p where p.user_id = person
-            ) x
-        ),
-        'fingerprints', (
-            select coalesce(jsonb_agg(to_jsonb(x) order by x.proof_id), '[]')
-            from (
-                select f.proof_id, f.challenge_id, encode(f.sha256, 'hex') as sha256, f.pdq::text as pdq, f.quality
-                from proofs.fingerprints f where f.user_id = person
-            ) x
-        )
-    )
-"""
-FORGET = """
-    create or replace function proofs.forget_person(person uuid) returns void
-    language sql set search_path = ''
-    begin atomic
-        delete from proofs.fingerprints where user_id = person;
-        update proofs.proofs set
-            note = null, captured_at = null,
-            sha256 = case kind when 'photo' then decode(repeat('00', 32), 'hex') end,
-            object_key = case kind when 'photo' then 'forgotten/' || id end,
-            value_text = case kind when 'text' then '' end,
-            value_number = case kind when 'number' then 0 end,
-            sequencer = null
-        where user_id = person;
-    end
-"""
-
 
 def upgrade() -> None:
     op.execute("alter table proofs.fingerprints add column user_id uuid")
@@ -151,7 +112,7 @@ def upgrade() -> None:
         alter table proofs.fingerprints
             add constraint fingerprints_user_known check (user_id is not null) not valid
     """)
-    for statement in (BAND_KEYS, FINGERPRINT_KEYS, HAS_MANY, NEAR, EXPORT, FORGET):
+    for statement in (BAND_KEYS, FINGERPRINT_KEYS, HAS_MANY, NEAR):
         op.execute(statement)
     functions = (
         "proofs.band_keys, proofs.fingerprint_keys, proofs.has_many_fingerprints, proofs.near,"
