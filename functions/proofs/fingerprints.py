@@ -140,12 +140,9 @@ def _transform(reduced: _Floats) -> _Floats:
 
 
 def _product(left: _Floats, right: _Floats) -> _Floats:
-    """The matrix product, summed in order of the inner index."""
-    product = np.zeros((len(left), right.shape[1]), np.float32)
-    term = np.empty_like(product)
-    for column, row in zip(left.T[:, :, np.newaxis], right, strict=True):
-        np.multiply(column, row, term)
-        product += term
+    """The matrix product, summed in order of the inner index: outermost among the terms, it is added one by one."""
+    terms = np.multiply(left.T[:, :, np.newaxis], right[:, np.newaxis, :], order="C")
+    product: _Floats = np.add.reduce(terms, axis=0)
     return product
 
 
