@@ -158,9 +158,9 @@ class TestClosing:
                 self.sent += 1
                 return super().all(sql, params, row=row)
 
-            def run(self, sql: str, params: Params) -> int:
+            def run(self, sql: str, params: Params) -> None:
                 self.sent += 1
-                return super().run(sql, params)
+                super().run(sql, params)
 
         def statements(act: Callable[[Tx], object]) -> int:
             with psycopg.connect(database.system) as connection:

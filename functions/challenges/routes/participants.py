@@ -35,7 +35,7 @@ class ParticipantOut(BaseModel):
 
 async def _limit_joins(actor: CurrentActor) -> None:
     """Whatever comes of them: who guesses codes runs out of guesses."""
-    ratelimit.take(clock.now(), join=str(actor.user_id))
+    ratelimit.take(clock.now(), actor, join=str(actor.user_id))
 
 
 @router.post(

@@ -11,7 +11,7 @@ from challenges import windows
 from challenges.windows import FORESEEN, Moves
 from chally import clock, db, http, ratelimit
 from chally.body import Body
-from chally.http import CurrentActor, LiveActor
+from chally.http import CurrentActor
 from chally.paging import Page, PageAsked
 from chally.zones import Zone
 
@@ -52,9 +52,9 @@ class MovesOut(BaseModel):
         return cls.model_validate({"challenge": {"id": row.challenge_id, "title": row.title}, "windows": row.windows})
 
 
-async def _limit_previews(actor: LiveActor) -> None:
+async def _limit_previews(actor: CurrentActor) -> None:
     """Each looks at years of windows."""
-    ratelimit.take(clock.now(), timezone_preview=str(actor.user_id))
+    ratelimit.take(clock.now(), actor, timezone_preview=str(actor.user_id))
 
 
 @router.post("/v1/me/timezone/preview", dependencies=[Depends(_limit_previews)])

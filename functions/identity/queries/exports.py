@@ -67,7 +67,7 @@ def claim(tx: Tx, now: datetime, *, leased_until: datetime, attempts: int) -> Ex
 
 def finish(tx: Tx, export_id: UUID, *, object_key: str, size: int, now: datetime, expires_at: datetime) -> bool:
     """Record what was built; False when another run was quicker, or the person left."""
-    finished = tx.run(
+    finished = tx.count(
         """
         update identity.exports
         set built_at = %(now)s, object_key = %(object_key)s, size = %(size)s, expires_at = %(expires_at)s
@@ -84,6 +84,6 @@ def drop_unbuilt(tx: Tx, user_id: UUID) -> None:
 
 def drop_old(tx: Tx, before: datetime) -> int:
     """What expired before an instant, or was asked for before it and never built: one may ask again."""
-    return tx.run(
+    return tx.count(
         "delete from identity.exports where coalesce(expires_at, requested_at) <= %(before)s", {"before": before}
     )

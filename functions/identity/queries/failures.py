@@ -45,4 +45,4 @@ def clear(tx: Tx, login_hashes: Sequence[bytes]) -> None:
 
 
 def drop_old(tx: Tx, since: datetime) -> int:
-    return tx.run("delete from identity.login_failures where failed_at <= %(since)s", {"since": since})
+    return tx.count("delete from identity.login_failures where failed_at <= %(since)s", {"since": since})

@@ -30,7 +30,7 @@ def end_strays(tx: Tx, known: Collection[str], *, published_before: datetime, ve
     """Keys of access tokens that were published and are in no secret: of runs that ended between the two. Answers how
     many. Those of receipts have no end: what they have signed is kept.
     """
-    return tx.run(
+    return tx.count(
         """
         update core.signing_keys set verifies_until = %(until)s
         where verifies_until is null and created_at < %(published_before)s and kid <> all(%(known)s)

@@ -69,4 +69,4 @@ def drop(tx: Tx, user_id: UUID) -> None:
 
 
 def drop_expired(tx: Tx, now: datetime) -> int:
-    return tx.run("delete from identity.mail_links where expires_at <= %(now)s", {"now": now})
+    return tx.count("delete from identity.mail_links where expires_at <= %(now)s", {"now": now})

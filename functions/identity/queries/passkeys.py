@@ -54,7 +54,7 @@ def take_challenge(tx: Tx, challenge: bytes, *, user_id: UUID | None) -> Challen
 
 
 def drop_expired_challenges(tx: Tx, now: datetime) -> int:
-    return tx.run("delete from identity.passkey_challenges where expires_at <= %(now)s", {"now": now})
+    return tx.count("delete from identity.passkey_challenges where expires_at <= %(now)s", {"now": now})
 
 
 def lock_owner(tx: Tx, user_id: UUID) -> None:

@@ -104,7 +104,7 @@ def drop_registrations(tx: Tx, email: str, now: datetime) -> None:
 
 
 def drop_lapsed(tx: Tx, now: datetime) -> int:
-    return tx.run("delete from identity.registrations where expires_at <= %(now)s", {"now": now})
+    return tx.count("delete from identity.registrations where expires_at <= %(now)s", {"now": now})
 
 
 def has_rival(tx: Tx, registration: Registration, now: datetime) -> bool:

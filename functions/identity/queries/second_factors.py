@@ -81,7 +81,7 @@ def drop_pending_of(tx: Tx, user_id: UUID) -> None:
 
 
 def drop_expired_pending(tx: Tx, now: datetime) -> int:
-    return tx.run("delete from identity.pending_sign_ins where expires_at <= %(now)s", {"now": now})
+    return tx.count("delete from identity.pending_sign_ins where expires_at <= %(now)s", {"now": now})
 
 
 def lock_pending(tx: Tx, token_hash: bytes, now: datetime) -> UUID | None:
@@ -104,7 +104,7 @@ def totp(tx: Tx, user_id: UUID) -> Totp | None:
 
 def put_totp(tx: Tx, user_id: UUID, sealed_secret: bytes, now: datetime) -> bool:
     """Write a secret that waits for its confirmation, in place of another that waits. False: one is confirmed."""
-    touched = tx.run(
+    touched = tx.count(
         """
         insert into identity.totp (user_id, sealed_secret, created_at) values (%(user_id)s, %(sealed_secret)s, %(now)s)
         on conflict (user_id) do update set
@@ -118,7 +118,7 @@ def put_totp(tx: Tx, user_id: UUID, sealed_secret: bytes, now: datetime) -> bool
 
 def confirm_totp(tx: Tx, user_id: UUID, sealed_secret: bytes, step: int, now: datetime) -> bool:
     """Turn on what a code of `step` was right for. False: it was replaced or turned on meanwhile."""
-    touched = tx.run(
+    touched = tx.count(
         """
         update identity.totp set confirmed_at = %(now)s, last_step = %(step)s
         where user_id = %(user_id)s and sealed_secret = %(sealed_secret)s and confirmed_at is null
@@ -130,7 +130,7 @@ def confirm_totp(tx: Tx, user_id: UUID, sealed_secret: bytes, step: int, now: da
 
 def advance_totp(tx: Tx, user_id: UUID, step: int) -> bool:
     """Take a time step, for good. False: a code of it, or of a later one, was accepted before."""
-    touched = tx.run(
+    touched = tx.count(
         """
         update identity.totp set last_step = %(step)s
         where user_id = %(user_id)s and confirmed_at is not null and last_step < %(step)s
@@ -142,7 +142,7 @@ def advance_totp(tx: Tx, user_id: UUID, step: int) -> bool:
 
 def drop_totp(tx: Tx, user_id: UUID) -> bool:
     """Whether one was on."""
-    touched = tx.run(
+    touched = tx.count(
         "delete from identity.totp where user_id = %(user_id)s and confirmed_at is not null", {"user_id": user_id}
     )
     return touched == 1
@@ -160,7 +160,7 @@ def add_backup_codes(tx: Tx, user_id: UUID, code_hashes: Sequence[bytes]) -> Non
 
 def use_backup_code(tx: Tx, user_id: UUID, code_hash: bytes, now: datetime) -> bool:
     """Use a code up. False: there is none, or it was used before."""
-    touched = tx.run(
+    touched = tx.count(
         """
         update identity.backup_codes set used_at = %(now)s
         where user_id = %(user_id)s and code_hash = %(code_hash)s and used_at is null

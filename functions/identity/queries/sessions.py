@@ -70,7 +70,7 @@ def advance_session(tx: Tx, session_id: UUID, generation: int, now: datetime) ->
 
 def end_session(tx: Tx, session_id: UUID, reason: str, now: datetime) -> bool:
     """End a session; False when it had ended before."""
-    ended = tx.run(
+    ended = tx.count(
         """
         update identity.sessions set ended_at = %(now)s, ended_reason = %(reason)s
         where id = %(id)s and ended_at is null
@@ -94,7 +94,7 @@ def session_of_token(tx: Tx, token_hash: bytes) -> RefreshToken | None:
 
 def end_sessions(tx: Tx, user_id: UUID, reason: str, now: datetime, *, keep: UUID | None = None) -> int:
     """End all of a person's sessions, but for the one to keep; answers how many."""
-    return tx.run(
+    return tx.count(
         """
         update identity.sessions set ended_at = %(now)s, ended_reason = %(reason)s
         where user_id = %(user_id)s and ended_at is null and id is distinct from %(keep)s
@@ -168,7 +168,7 @@ def is_known_network(tx: Tx, user_id: UUID | None, network: str, since: datetime
 
 def drop_expired_tokens(tx: Tx, now: datetime, limit: int) -> int:
     """Refresh tokens that are good for nothing any more; the newest of a session says when it was over."""
-    return tx.run(
+    return tx.count(
         """
         delete from identity.refresh_tokens where hash in (
             select t.hash from identity.refresh_tokens t join identity.sessions s on s.id = t.session_id
@@ -181,7 +181,7 @@ def drop_expired_tokens(tx: Tx, now: datetime, limit: int) -> int:
 
 def drop_over(tx: Tx, before: datetime, *, life: timedelta, limit: int) -> int:
     """Sessions that were over before an instant, with their tokens. One that is not used for its `life` is over."""
-    return tx.run(
+    return tx.count(
         """
         delete from identity.sessions where id in (
             select id from identity.sessions

@@ -155,7 +155,7 @@ def change(
 
 def set_deleted(tx: Tx, user_id: UUID, deleted_at: datetime | None) -> bool:
     """Write down, or take back, that somebody left; False when they are forgotten already."""
-    changed = tx.run(
+    changed = tx.count(
         "update identity.users set deleted_at = %(deleted_at)s where id = %(id)s and purged_at is null",
         {"id": user_id, "deleted_at": deleted_at},
     )

@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse, Response
 
 from chally import audit, clock, db, http, ratelimit
 from chally.body import Body
-from chally.http import LiveActor
+from chally.http import CurrentActor
 from chally.ratelimit import network
 from identity import credentials, links, lockout, pages, rules, sign_in
 from identity.routes.auth import Address, Password, Token
@@ -146,10 +146,10 @@ async def unlock(body: TokenIn, ip: Ip) -> None:
 
 
 @router.post("/v1/me/password", status_code=204)
-async def change_password(body: PasswordIn, actor: LiveActor) -> None:
+async def change_password(body: PasswordIn, actor: CurrentActor) -> None:
     """Set another password. Every other session ends."""
     now = clock.now()
-    ratelimit.take(now, password_check=str(actor.user_id))
+    ratelimit.take(now, actor, password_check=str(actor.user_id))
     with db.as_account(actor, "change password") as tx:  # its own: a wrong one is written down, and the answer an error
         credentials.check_factor(tx, actor.user_id)
         account = credentials.prove(tx, actor.user_id, body.current_password, now)
@@ -160,13 +160,13 @@ async def change_password(body: PasswordIn, actor: LiveActor) -> None:
 
 
 @router.post("/v1/me/email", status_code=204)
-async def change_email(body: EmailIn, actor: LiveActor) -> None:
+async def change_email(body: EmailIn, actor: CurrentActor) -> None:
     """Ask for another address: it becomes the account's when the link in the mail to it is followed.
 
     The answer is the same whether or not another account has the address.
     """
     now = clock.now()
-    ratelimit.take(now, password_check=str(actor.user_id), email_change=str(actor.user_id))
+    ratelimit.take(now, actor, password_check=str(actor.user_id), email_change=str(actor.user_id))
     with db.as_account(actor, "change email") as tx:  # its own, as above
         credentials.check_factor(tx, actor.user_id)
         account = credentials.prove(tx, actor.user_id, body.current_password, now)

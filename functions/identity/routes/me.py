@@ -10,7 +10,7 @@ from starlette.responses import Response
 from chally import audit, aws, clock, cookies, db, http, ratelimit
 from chally.body import Body
 from chally.errors import NotFound, Unauthenticated
-from chally.http import AccountTx, CurrentActor, LiveActor, UserTx
+from chally.http import AccountTx, CurrentActor, UserTx
 from chally.paging import Page, PageAsked, bad_cursor
 from chally.settings import IdentitySettings, load
 from chally.zones import Zone
@@ -112,9 +112,9 @@ async def change_me(body: MeIn, actor: CurrentActor) -> UserOut:
     renamed = body.username is not None and (former is None or body.username != former.username)
     if body.username is not None and renamed:
         rules.check_username(body.username)
-        ratelimit.take(now, username_change=str(actor.user_id))
+        ratelimit.take(now, actor, username_change=str(actor.user_id))
     if body.timezone is not None and (former is None or body.timezone != former.timezone):
-        ratelimit.take(now, timezone_change=str(actor.user_id))
+        ratelimit.take(now, actor, timezone_change=str(actor.user_id))
     with db.as_account(actor, "PATCH /v1/me") as tx:
         if body.timezone is not None:
             people.move(tx, actor.user_id, body.timezone, now)
@@ -165,7 +165,7 @@ async def request_export(actor: CurrentActor) -> ExportOut:
     with db.as_account(actor, "look for an export", read_only=True) as tx:
         found = exports.latest(tx, actor.user_id, now)
     if found is None or found.built_at is not None:
-        ratelimit.take(now, export=str(actor.user_id))
+        ratelimit.take(now, actor, export=str(actor.user_id))
         with db.as_account(actor, "POST /v1/me/export") as tx:
             found = export.request(tx, actor.user_id, now)
     # None: another request of mine was quicker, in this very moment
@@ -197,7 +197,7 @@ async def read_export(actor: CurrentActor) -> ExportOut:
 
 
 @router.delete("/v1/me", status_code=202)
-async def leave(actor: LiveActor, response: Response, body: LeaveIn | None = None) -> LeftOut:
+async def leave(actor: CurrentActor, response: Response, body: LeaveIn | None = None) -> LeftOut:
     """Delete my account: signed out and hidden at once, everything forgotten after 30 days. Signing in before that
     takes it back.
 
@@ -207,7 +207,7 @@ async def leave(actor: LiveActor, response: Response, body: LeaveIn | None = Non
     now = clock.now()
     password = body.password if body else None
     if password is not None:
-        ratelimit.take(now, password_check=str(actor.user_id))
+        ratelimit.take(now, actor, password_check=str(actor.user_id))
     with db.as_account(actor, "DELETE /v1/me") as tx:  # its own: a wrong password is written down, though refused
         purged_on = deletion.request(tx, actor.user_id, password, now)
     if purged_on is None:

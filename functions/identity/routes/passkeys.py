@@ -12,7 +12,7 @@ from chally import clock, db, http, ratelimit
 from chally.actor import check_fresh
 from chally.body import Body
 from chally.errors import AppError, NotFound, Unauthenticated
-from chally.http import AccountTx, CurrentActor, LiveActor
+from chally.http import AccountTx, CurrentActor
 from chally.paging import Page, PageAsked
 from chally.ratelimit import network
 from chally.settings import IdentitySettings, load
@@ -75,12 +75,12 @@ class AssertionIn(Body):
 
 
 @router.post("/v1/me/passkeys/options")
-async def passkey_options(request: Request, actor: LiveActor, relying_party: RelyingParty) -> dict[str, Any]:
+async def passkey_options(request: Request, actor: CurrentActor, relying_party: RelyingParty) -> dict[str, Any]:
     """What to register a passkey with: give it to PublicKeyCredential.parseCreationOptionsFromJSON(). Good once, for
     five minutes. Takes a sign-in not older than ten minutes.
     """
     now = clock.now()
-    ratelimit.take(now, passkey_account=str(actor.user_id), passkey_ip=_network(request))
+    ratelimit.take(now, actor, passkey_account=str(actor.user_id), passkey_ip=_network(request))
     with db.as_account(actor, "passkey options") as tx:
         check_fresh(tx.session, now)
         credentials.check_factor(tx, actor.user_id)

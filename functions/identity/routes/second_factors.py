@@ -12,7 +12,7 @@ from chally.actor import StepUpRequired, check_fresh
 from chally.body import Body
 from chally.db import Tx
 from chally.errors import AppError, Unauthenticated
-from chally.http import AccountTx, CurrentActor, LiveActor
+from chally.http import AccountTx, CurrentActor
 from chally.ratelimit import network
 from identity import backup_codes, credentials, rules, second_factors, sign_in, tokens, totp
 from identity.queries import second_factors as queries
@@ -129,16 +129,16 @@ async def mfa(body: MfaIn, client: Client, relying_party: RelyingParty, response
 
 
 @router.post("/v1/me/step-up", status_code=204)
-async def step_up(body: StepUpIn, actor: LiveActor, client: Client, relying_party: RelyingParty) -> None:
+async def step_up(body: StepUpIn, actor: CurrentActor, client: Client, relying_party: RelyingParty) -> None:
     """Confirm that it is you. For ten minutes this allows what asks for it (403 `step_up_required`).
 
     An account with an authenticator app takes a second factor; any other its password, or a passkey.
     """
     now = clock.now()
     if body.password is not None:
-        ratelimit.take(now, password_check=str(actor.user_id))
+        ratelimit.take(now, actor, password_check=str(actor.user_id))
     else:
-        ratelimit.take(now, factor_check=str(actor.user_id))
+        ratelimit.take(now, actor, factor_check=str(actor.user_id))
     refused: AppError | None
     with db.as_account(actor, "step up") as tx:  # its own: a failure is written down, although the answer is an error
         if body.password is not None:
@@ -176,7 +176,7 @@ async def read_totp(actor: CurrentActor, tx: AccountTx) -> TotpStateOut:
 
 
 @router.post("/v1/me/totp")
-async def begin_totp(actor: LiveActor, client: Client) -> TotpOut:
+async def begin_totp(actor: CurrentActor, client: Client) -> TotpOut:
     """Set up an authenticator app. It is on once POST /v1/me/totp/confirm has a code of it; until then this may be
     called again, and answers another secret. Takes a fresh sign-in.
     """
@@ -192,10 +192,10 @@ async def begin_totp(actor: LiveActor, client: Client) -> TotpOut:
 
 
 @router.post("/v1/me/totp/confirm")
-async def confirm_totp(body: CodeIn, actor: LiveActor, client: Client) -> BackupCodesOut:
+async def confirm_totp(body: CodeIn, actor: CurrentActor, client: Client) -> BackupCodesOut:
     """Turn the authenticator app on, with a code that it shows. From now on signing in by password takes a code."""
     now = clock.now()
-    ratelimit.take(now, factor_check=str(actor.user_id))
+    ratelimit.take(now, actor, factor_check=str(actor.user_id))
     with db.as_account(actor, "confirm totp") as tx:
         codes = totp.confirm(tx, actor.user_id, body.code, client.keyring, now)
         sessions.authenticate_session(tx, actor.session_id, second_factor=True, now=now)
@@ -204,7 +204,7 @@ async def confirm_totp(body: CodeIn, actor: LiveActor, client: Client) -> Backup
 
 @router.delete("/v1/me/totp", status_code=204)
 async def turn_totp_off(
-    actor: LiveActor, client: Client, relying_party: RelyingParty, body: TotpOffIn | None = None
+    actor: CurrentActor, client: Client, relying_party: RelyingParty, body: TotpOffIn | None = None
 ) -> None:
     """Turn the authenticator app off, and its backup codes with it.
 
@@ -213,7 +213,7 @@ async def turn_totp_off(
     now = clock.now()
     given = body.given() if body and body.model_fields_set else None
     if given is not None:
-        ratelimit.take(now, factor_check=str(actor.user_id))
+        ratelimit.take(now, actor, factor_check=str(actor.user_id))
     with db.as_account(actor, "turn totp off") as tx:
         if not queries.methods(tx, actor.user_id):
             raise rules.TotpOff
@@ -234,11 +234,11 @@ async def turn_totp_off(
 
 @router.post("/v1/me/backup-codes")
 async def replace_backup_codes(
-    body: CodeIn, actor: LiveActor, client: Client, relying_party: RelyingParty
+    body: CodeIn, actor: CurrentActor, client: Client, relying_party: RelyingParty
 ) -> BackupCodesOut:
     """Ten new backup codes. The old ones are void."""
     now = clock.now()
-    ratelimit.take(now, factor_check=str(actor.user_id))
+    ratelimit.take(now, actor, factor_check=str(actor.user_id))
     with db.as_account(actor, "replace backup codes") as tx:
         if not queries.methods(tx, actor.user_id):
             raise rules.TotpOff

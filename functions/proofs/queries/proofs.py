@@ -350,7 +350,7 @@ def decide(
     now: datetime,
 ) -> bool:
     """Write the verdict; False if meanwhile another event brought a final or a newer one."""
-    decided = tx.run(
+    decided = tx.count(
         f"""
         update proofs.proofs p set status = %(status)s, reasons = %(reasons)s, sequencer = %(sequencer)s,
             stored_at = %(stored_at)s, decided_at = %(now)s, picture_key = %(picture_key)s,

@@ -13,7 +13,7 @@ from challenges.language import PhotoProof, Rules
 from chally import aws, clock, http, ratelimit
 from chally.body import Body
 from chally.db import Tx
-from chally.http import LiveActor, TrustedTx
+from chally.http import CurrentActor, TrustedTx
 from chally.settings import ProofsSettings, load
 from proofs import rules, storage, values
 from proofs.queries import proofs
@@ -101,9 +101,9 @@ class ProofRequestedOut(BaseModel):
     upload: UploadOut | None
 
 
-async def _limit_proofs(actor: LiveActor, challenge_id: UUID) -> None:
+async def _limit_proofs(actor: CurrentActor, challenge_id: UUID) -> None:
     """Whatever comes of them: who tries what passes runs out of tries."""
-    ratelimit.take(clock.now(), proof=str(actor.user_id), proof_challenge=f"{actor.user_id} {challenge_id}")
+    ratelimit.take(clock.now(), actor, proof=str(actor.user_id), proof_challenge=f"{actor.user_id} {challenge_id}")
 
 
 @router.post("/v1/challenges/{challenge_id}/proofs", status_code=201, dependencies=[Depends(_limit_proofs)])

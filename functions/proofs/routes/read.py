@@ -25,8 +25,10 @@ PICTURE_LINK_LIFE = timedelta(minutes=5)
 @router.get("/v1/challenges/{challenge_id}/proofs")
 async def list_proofs(challenge_id: UUID, tx: UserTx, asked: PageAsked) -> Page[ProofOut]:
     """The proofs of a challenge that I may see, newest first."""
+    challenge = proofs.challenge(tx, challenge_id)
     if not moderates(tx.session):  # who does finds what waits for them here
-        challenge = shown.challenge(tx, challenge_id)
+        if challenge is None:
+            raise NotFound
         if challenge.participant_id is None and not challenge.is_owner:
             raise NotParticipant
     now = clock.now()

@@ -3,14 +3,19 @@
 A Lambda environment serves one event at a time, so psycopg is used synchronously. The connection is opened after a
 SnapStart restore, because it is opened when first needed. `prepare_threshold=None` and transaction-local settings
 keep RDS Proxy from pinning.
+
+A transaction is sent as a pipeline: a statement travels when the result of one is asked for. So BEGIN, who is asking
+and the first statement share a round trip, and what nobody waits for goes with whatever comes next, or with COMMIT.
+When a statement fails, the server skips all that was sent behind it, COMMIT too.
 """
 
 import select
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, scalar_row
 
 from chally.errors import SessionEnded, Unavailable
@@ -24,12 +29,22 @@ Role = Literal["chally_app", "chally_system"]
 Params = Mapping[str, object]
 
 
+SESSION_ENDED = "ZC401"  # see core.identify()
+
+
 class Tx:
     """One open transaction. `queries` send their SQL through it and get typed rows."""
 
-    def __init__(self, connection: psycopg.Connection[Any], actor: "Actor | None") -> None:
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        actor: "Actor | None",
+        pipeline: psycopg.Pipeline | None = None,
+    ) -> None:
         self._connection = connection
+        self._pipeline = pipeline
         self.actor = actor
+        self._identity: psycopg.Cursor[Any] | None = None
         self._session: Session | None = None
         self.wrote_outbox = False
 
@@ -37,39 +52,28 @@ class Tx:
     def session(self) -> "Session":
         """The actor's session, as it is now. LookupError in a transaction that has no actor."""
         if self._session is None:
-            raise LookupError("nobody is signed in here")
+            row = self._identity.fetchone() if self._identity else None
+            if row is None:
+                raise LookupError("nobody is signed in here")
+            from chally.actor import Session
+
+            self._session = Session(*row)
         return self._session
 
     def identify(self, *, read_only: bool, reason: str) -> None:
-        """Say who is asking, in the round trip that asks for their session. Raises `SessionEnded` when it is over."""
+        """Say who is asking. Where their session is over this fails, and with it all that follows."""
         actor = self.actor
-        with self._connection.cursor() as cursor:
-            row = cursor.execute(
-                "select set_config('chally.actor', %(actor)s, true), set_config('chally.reason', %(reason)s, true),"
-                " set_config('chally.traceparent', %(traceparent)s, true),"
-                " set_config('transaction_read_only', %(read_only)s, true),"
-                # policies ask: see core.moderates()
-                " set_config('chally.moderates', case when s.role in ('moderator', 'admin') and s.second_factor"
-                " then 'on' else '' end, true), s.role, s.authenticated_at, s.second_factor"
-                " from (select) as always left join core.session(%(session)s, %(user)s) s on true",
-                {
-                    "actor": str(actor.user_id) if actor else "",
-                    "reason": reason,
-                    "traceparent": traceparent,
-                    "read_only": "on" if read_only else "off",
-                    "session": actor.session_id if actor else None,
-                    "user": actor.user_id if actor else None,
-                },
-            ).fetchone()
-        if actor is None:
-            return
-        from chally.actor import Session
-
-        assert row is not None
-        role, authenticated_at, second_factor = row[-3:]
-        if role is None:
-            raise SessionEnded
-        self._session = Session(role, authenticated_at, second_factor)
+        self._identity = self._connection.execute(
+            "select role, authenticated_at, second_factor"
+            " from core.identify(%(actor)s, %(session)s, %(reason)s, %(traceparent)s, %(read_only)s)",
+            {
+                "actor": actor.user_id if actor else None,
+                "session": actor.session_id if actor else None,
+                "reason": reason,
+                "traceparent": traceparent,
+                "read_only": read_only,
+            },
+        )
 
     def all[T](self, sql: str, params: Params, *, row: type[T]) -> list[T]:
         """Every row, as `row` (a dataclass with the columns' names)."""
@@ -93,9 +97,16 @@ class Tx:
         with self._connection.cursor(row_factory=scalar_row) as cursor:
             return cursor.execute(sql.encode(), params).fetchone()
 
-    def run(self, sql: str, params: Params) -> int:
+    def count(self, sql: str, params: Params) -> int:
         """Execute; answers the number of rows touched."""
-        return self._connection.execute(sql.encode(), params).rowcount
+        cursor = self._connection.execute(sql.encode(), params)
+        if self._pipeline is not None:
+            self._pipeline.sync()
+        return cursor.rowcount
+
+    def run(self, sql: str, params: Params) -> None:
+        """Execute what has no answer. If it fails, the next statement that has one fails with its error, or COMMIT."""
+        self._connection.execute(sql.encode(), params)
 
 
 @contextmanager
@@ -141,11 +152,13 @@ def _transaction(role: Role, *, actor: "Actor | None", read_only: bool, reason: 
     _open.add(role)
     try:
         connection = _ready(role)
-        tx = Tx(connection, actor)
-        with connection.transaction():
+        with _begun(connection) as pipeline:
+            tx = Tx(connection, actor, pipeline)
             tx.identify(read_only=read_only, reason=reason)
             yield tx
     except psycopg.Error as error:
+        if error.sqlstate == SESSION_ENDED:
+            raise SessionEnded from None
         if error.diag.message_primary is not None:
             # the detail of an error holds the row it failed on: addresses, hashes; whoever logs it logs those
             error.args = (error.diag.message_primary,)
@@ -159,6 +172,30 @@ def _transaction(role: Role, *, actor: "Actor | None", read_only: bool, reason: 
         _open.discard(role)
     if tx.wrote_outbox:
         _nudge()
+
+
+@contextmanager
+def _begun(connection: psycopg.Connection[Any]) -> Iterator[psycopg.Pipeline]:
+    """A transaction that is committed at the end, or else rolled back; a connection that can do neither is closed."""
+    try:
+        with connection.pipeline() as pipeline:
+            connection.execute("begin")
+            try:
+                yield pipeline
+            except BaseException:
+                try:
+                    pipeline.sync()
+                except psycopg.Error as error:  # of a statement that nobody has asked about
+                    if error.sqlstate == SESSION_ENDED:
+                        raise
+                raise
+            connection.execute("commit")
+    finally:
+        if connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+            with suppress(psycopg.Error):
+                connection.rollback()
+        if connection.info.transaction_status != TransactionStatus.IDLE:
+            connection.close()
 
 
 def _ready(role: Role) -> psycopg.Connection[Any]:

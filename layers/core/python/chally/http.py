@@ -79,15 +79,6 @@ async def _actor(request: Request, credentials: Bearer) -> Actor:
 CurrentActor = Annotated[Actor, Depends(_actor)]
 
 
-async def _live_actor(actor: CurrentActor) -> Actor:
-    with db.as_user(actor, read_only=True):
-        return actor
-
-
-# Where a limit is counted by the account: a token whose session has ended must not use its owner's limits up.
-LiveActor = Annotated[Actor, Depends(_live_actor)]
-
-
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
 
 

@@ -23,9 +23,12 @@ class InProgress(AppError):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An answer as it was given: status, headers, body; and what was asked."""
+    """An answer as it was given: status, headers, body; and what was asked. None of it, of a key that is new;
+    `claimed` is False while another transaction holds the key.
+    """
 
-    fingerprint: bytes
+    claimed: bool
+    fingerprint: bytes | None
     status: int
     headers: dict[str, str]
     body: bytes
@@ -54,18 +57,13 @@ def begin(tx: Tx, key: str, *, method: str, target: str, body: bytes) -> Recordi
     Raises `Replay` when it was answered before, `KeyReused` when that was another request, `InProgress` while the
     first one runs. A transaction-level advisory lock says which: a unique index would make the second wait instead.
     """
-    assert tx.actor is not None
     fingerprint = hashlib.sha256(f"{method} {target}\n".encode() + body).digest()
-    lock = {"lock": f"{tx.actor.user_id} {key}"}
-    if not tx.value("select pg_try_advisory_xact_lock(hashtextextended(%(lock)s, 0))", lock):
-        raise InProgress(headers={"Retry-After": "1"})
-    stored = tx.maybe(
-        "select fingerprint, status, headers, body from core.idempotency_keys"
-        " where user_id = core.actor() and key = %(key)s and created_at > now() - interval '24 hours'",
-        {"key": key},
-        row=Stored,
+    stored = tx.one(
+        "select claimed, fingerprint, status, headers, body from core.claim_key(%(key)s)", {"key": key}, row=Stored
     )
-    if stored is None:
+    if not stored.claimed:
+        raise InProgress(headers={"Retry-After": "1"})
+    if stored.fingerprint is None:
         return Recording(tx, key, fingerprint)
     if stored.fingerprint != fingerprint:
         raise KeyReused
@@ -94,4 +92,4 @@ def record(recording: Recording, *, status: int, headers: dict[str, str], body: 
 
 def forget_old(tx: Tx) -> int:
     """Delete the answers that nobody may ask for again; answers how many."""
-    return tx.run("delete from core.idempotency_keys where created_at <= now() - interval '24 hours'", {})
+    return tx.count("delete from core.idempotency_keys where created_at <= now() - interval '24 hours'", {})

@@ -105,4 +105,4 @@ def dead(tx: Tx) -> int:
 
 def forget_delivered(tx: Tx) -> int:
     """Delete what was delivered more than a week ago; answers how many."""
-    return tx.run("delete from core.outbox where delivered_at < now() - interval '7 days'", {})
+    return tx.count("delete from core.outbox where delivered_at < now() - interval '7 days'", {})

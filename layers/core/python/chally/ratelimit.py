@@ -8,17 +8,19 @@ import ipaddress
 from datetime import datetime, timedelta
 
 from chally import db
+from chally.actor import Actor
 from chally.errors import RateLimited
 from chally.settings import Settings, load
 
 
-def take(now: datetime, **subjects: str) -> None:
+def take(now: datetime, by: Actor | None = None, /, **subjects: str) -> None:
     """Count one attempt against each limit, `name=subject`. Raises `RateLimited` when any is used up.
 
-    What any of them refuses counts against none. Subjects (addresses, ids) are stored hashed.
+    What any of them refuses counts against none. Subjects (addresses, ids) are stored hashed. `by`: whose account it
+    counts for. A token whose session has ended must not use its owner's limits up: it raises `SessionEnded`.
     """
     lifted = ["ip"] if load(Settings).stage == "local" else []  # there every client is 127.0.0.1
-    with db.as_anonymous() as tx:
+    with db.as_user(by) if by else db.as_anonymous() as tx:
         wait: timedelta | None = tx.value(
             "select max(retry_after) from core.take(%(names)s, %(subjects)s, %(lifted)s, %(now)s)",
             {
@@ -48,4 +50,4 @@ def network(ip: str | None) -> str:
 
 def forget_old(tx: db.Tx, now: datetime) -> int:
     """Delete what has no say any more; answers how many rows."""
-    return tx.run("delete from core.rate_limits where full_at < %(now)s", {"now": now})
+    return tx.count("delete from core.rate_limits where full_at < %(now)s", {"now": now})
