@@ -4,7 +4,7 @@ LOCAL = .venv/bin/python -m infra.local
 PLACE = $(if $(DIRECTORY),--directory "$(DIRECTORY)") $(if $(PORT),--port $(PORT)) $(if $(POSTGRES_PORT),--postgres-port $(POSTGRES_PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up demo down reset logs doctor windows rotate-keys admin test check openapi synth deploy bench
+.PHONY: help bootstrap up demo down reset logs doctor windows rotate-keys admin redrive test check openapi synth deploy bench
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ rotate-keys: bootstrap ## Make the next signing key now; it signs in 15 minutes 
 
 admin: bootstrap ## Give somebody a role (EMAIL=kari@example.com ROLE=admin STAGE=local)
 	@$(LOCAL) role '$(EMAIL)' $(or $(ROLE),admin) --stage $(or $(STAGE),local) $(PLACE)
+
+redrive: bootstrap ## Send a queue's dead letters again, once what failed is mended (QUEUE=verdicts STAGE=local)
+	@$(LOCAL) redrive $(or $(QUEUE),verdicts) --stage $(or $(STAGE),local) $(PLACE)
 
 test: bootstrap ## Run the tests (ARGS="-k windows")
 	@$(LOCAL) test -- $(ARGS)

@@ -41,10 +41,20 @@ class Relay:
 def relayed(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
     """The functions connect by a relay."""
     relay = Relay(urlsplit(database.app).port or 0)
-    for role, url in (("APP", database.app), ("SYSTEM", database.system)):
-        by = url.replace(f":{relay.port}/", f":{relay.own_port}/") + "?sslmode=disable"
-        monkeypatch.setenv(f"CHALLY_DATABASE_{role}_URL", by)
+    with connecting_by(relay.own_port, database, monkeypatch):
+        yield relay
+
+
+@contextlib.contextmanager
+def connecting_by(port: int, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """The functions connect to another port of this machine; the database as it is there."""
+    former = urlsplit(database.app).port
+    there = Database(
+        database.url, *(url.replace(f":{former}/", f":{port}/") for url in (database.app, database.system))
+    )
+    monkeypatch.setenv("CHALLY_DATABASE_APP_URL", f"{there.app}?sslmode=disable")
+    monkeypatch.setenv("CHALLY_DATABASE_SYSTEM_URL", f"{there.system}?sslmode=disable")
     settings.load.cache_clear()
     db.close()
-    yield relay
+    yield there
     db.close()

@@ -9,7 +9,7 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 
 from proofs import images
-from proofs.rules import Captured
+from proofs.capture import Captured
 
 # When the shutter opened, and its clock's offset; and the same of when the picture became a file, which for a camera is
 # one moment. Not DateTime: that is when the file was last changed, and every editor writes it anew.

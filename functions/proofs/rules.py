@@ -2,10 +2,9 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal, Protocol, TypedDict
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from challenges.language import NumberProof, PhotoProof, TextProof
 from challenges.overlay import Finding
@@ -46,13 +45,6 @@ STORAGE_QUOTA = 2**30
 STORED_FOR = timedelta(days=30)
 # How long after its verdict a proof may be appealed.
 APPEALS_FOR = timedelta(days=7)
-# A camera that is not a phone keeps its own time and is set by hand: a few minutes off is honest.
-CLOCK_TOLERANCE = timedelta(minutes=5)
-# Where a photo does not tell its zone, who sent it may have travelled, or not have set the camera's clock since summer:
-# so near to the window a person had better look.
-ZONE_TOLERANCE = timedelta(hours=3)
-# EXIF's times are of whole seconds, and a photo may be of that second's end.
-EXIF_RESOLUTION = timedelta(seconds=1)
 # Versions of one upload that are decided on.
 MAX_VERSIONS = 5
 # Proofs that take a place in their window.
@@ -139,14 +131,6 @@ class Reason(TypedDict):
 
     code: ReasonCode
     detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Captured:
-    """When a photo was taken, by its own telling: the camera's wall clock (naive), and its offset where it tells."""
-
-    wall: datetime
-    offset: timedelta | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,50 +329,6 @@ _WRONG_OVERLAYS: dict[Finding, str] = {
     "new photo with the one that this challenge shows to you.",
     "forged": "The QR code in this photo is not as we made it. Load your window's, and take a new photo with that.",
 }
-
-
-def check_capture(
-    captured: Captured | None, opens_at: datetime, closes_at: datetime, zone: ZoneInfo
-) -> Reason | Unsure | None:
-    """Whether a photo was taken in the window [opens_at, closes_at); None: it was.
-
-    - It tells its offset: it must lie in the window, or within `CLOCK_TOLERANCE` of it.
-    - It does not: its time is read in the participant's zone; where clocks were set back and it came twice, or was left
-      out, both ways. In the window is in. Outside by up to `ZONE_TOLERANCE`, as another zone would explain: unsure.
-    """
-    if captured is None:
-        detail = (
-            "This photo does not say when it was taken. Messengers and apps that edit or re-encode pictures remove"
-            " that: send the original, as your camera stored it."
-        )
-        return Reason(code="exif_missing", detail=detail)
-    readings = _readings(captured, zone)
-    found = min(readings, key=lambda instant: _outside(instant, opens_at, closes_at))
-    outside = _outside(found, opens_at, closes_at)
-    if outside == timedelta(0) or (captured.offset is not None and outside <= CLOCK_TOLERANCE):
-        return None
-    detail = (
-        f"This photo says that it was taken at {_clock_face(found, zone)}, but your window was from"
-        f" {_clock_face(opens_at, zone)} to {_clock_face(closes_at, zone)} ({zone.key})."
-    )
-    mismatch = Reason(code="exif_time_mismatch", detail=detail)
-    return Unsure(mismatch) if captured.offset is None and outside <= ZONE_TOLERANCE else mismatch
-
-
-def _readings(captured: Captured, zone: ZoneInfo) -> list[datetime]:
-    """The instants (UTC) that a photo's time may mean."""
-    if captured.offset is not None:
-        return [(captured.wall - captured.offset).replace(tzinfo=UTC)]
-    return [captured.wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
-
-
-def _outside(instant: datetime, opens_at: datetime, closes_at: datetime) -> timedelta:
-    """How far from the window [opens_at, closes_at) the photo is; zero inside."""
-    return max(opens_at - instant, instant + EXIF_RESOLUTION - closes_at, timedelta(0))
-
-
-def _clock_face(instant: datetime, zone: ZoneInfo) -> str:
-    return f"{instant.astimezone(zone):%H:%M on %Y-%m-%d}"
 
 
 def check_duplicate(used_before: UsedBefore | None, distance: int) -> Reason | Unsure | None:

@@ -14,11 +14,11 @@ from chally.db import Tx
 from chally.log import logger, metrics
 from chally.settings import VerdictsSettings, load
 from notifications import reminders
-from proofs import derivatives, fingerprints, images, malware, metadata, overlay, reviews, rules, storage
+from proofs import capture, derivatives, fingerprints, images, malware, metadata, overlay, reviews, rules, storage
 from proofs.fingerprints import Fingerprint
 from proofs.malware import Finding, Infected
-from proofs.queries import duplicates, proofs, scans
-from proofs.queries.proofs import Arrival
+from proofs.queries import arrivals, duplicates, scans
+from proofs.queries.arrivals import Arrival
 from proofs.queries.scans import Stored
 from proofs.rules import Reason, Unsure, Verdict
 
@@ -27,7 +27,7 @@ def upload(stored: Stored) -> None:
     """Decide on a version of an upload, as far as that can be done now. Raises `malware.Unavailable`."""
     with db.as_system("an upload arrived") as tx:
         # the proof is held before its scan refers to it: who takes it back holds it as well
-        arrival = proofs.take(tx, stored)
+        arrival = arrivals.take(tx, stored)
         finding = scans.arrived(tx, stored)
     if isinstance(finding, Infected):
         _infected(arrival, stored, finding)
@@ -46,7 +46,7 @@ def _infected(arrival: Arrival | None, stored: Stored, finding: Infected) -> Non
         return
     verdict = rules.infected(finding.signature)
     with db.as_system("decide on a proof") as tx:
-        if not proofs.decide(tx, arrival.id, verdict, stored, now=clock.now()):
+        if not arrivals.decide(tx, arrival.id, verdict, stored, now=clock.now()):
             return
         _notify(tx, arrival, verdict)
     _tell(arrival, verdict)
@@ -74,7 +74,7 @@ def _read(arrival: Arrival, stored: Stored, finding: Finding | None) -> None:
     if data is None:
         logger.info("the upload is gone", proof_id=str(arrival.id))
         with db.as_system("an upload is gone") as tx:
-            proofs.put_back(tx, arrival.id)
+            arrivals.put_back(tx, arrival.id)
         return
     try:
         finding = finding or _scan(stored, data)
@@ -123,7 +123,7 @@ def _look(data: bytes, arrival: Arrival, terms: PhotoProof, checks: AntiCheat) -
         if checks.exif_required:
             captured = metadata.captured(data, declared_type)
             zone = ZoneInfo(arrival.timezone)
-            found.append(rules.check_capture(captured, arrival.opens_at, arrival.closes_at, zone))
+            found.append(capture.check(captured, arrival.opens_at, arrival.closes_at, zone))
     except images.Unreadable as error:
         return Looked(sha256, [Reason(code=error.code, detail=error.detail)])
     return Looked(sha256, found, variants, picture)
@@ -144,7 +144,7 @@ def _decide(
         verdict = rules.decide(
             closes_at=arrival.closes_at, stored_at=stored.stored_at, found=[*looked.found, duplicate]
         )
-        if not proofs.decide(
+        if not arrivals.decide(
             tx,
             arrival.id,
             verdict,

@@ -85,6 +85,12 @@ def _role(arguments: argparse.Namespace) -> None:
     invocation.set_role(_place(arguments), arguments.email, arguments.role)
 
 
+def _redrive(arguments: argparse.Namespace) -> None:
+    from infra.local import redrive
+
+    redrive.redrive(_place(arguments), arguments.queue)
+
+
 def _synth(arguments: argparse.Namespace) -> None:
     from infra.local import deployment
 
@@ -172,6 +178,11 @@ def _parser() -> argparse.ArgumentParser:
     role.add_argument("role", choices=("user", "moderator", "admin"))
     role.add_argument("--stage", default="local", help="where: local, or a stage in AWS")
     role.set_defaults(run=_role)
+
+    redrive = commands.add_parser("redrive", parents=[place], help="send a queue's dead letters again")
+    redrive.add_argument("queue", choices=("verdicts", "outbox"))
+    redrive.add_argument("--stage", default="local", help="where: local, or a stage in AWS")
+    redrive.set_defaults(run=_redrive)
 
     synth = commands.add_parser("synth", help="synthesise stages into cdk.out/<stage>")
     synth.add_argument("stage", nargs="*", help="default: all")

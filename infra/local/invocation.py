@@ -38,26 +38,27 @@ def run(place: Place, function: str, payload: dict[str, Any]) -> tuple[Any, bool
 
     stage = place if isinstance(place, str) else "local"
     name = names.function(stage, function)
-    client = _cloud_client(place) if isinstance(place, str) else _local_client(place, function)
+    lambda_ = client(place, "lambda")
+    if not isinstance(place, str):
+        deployment.check_function(place, function)
     try:
-        got = client.invoke(FunctionName=f"{name}:live", Payload=json.dumps(payload).encode())
+        got = lambda_.invoke(FunctionName=f"{name}:live", Payload=json.dumps(payload).encode())
     except (BotoCoreError, ClientError) as error:
         fix = f"`make deploy STAGE={stage}` brings it; whoever runs it needs lambda:InvokeFunction on it."
         raise LocalError(f"{name} was not run: {error}", fix) from error
     return json.loads(got["Payload"].read() or b"null"), bool(got.get("FunctionError"))
 
 
-def _local_client(workspace: Workspace, function: str) -> Any:
-    if not aws.alive(workspace):
-        raise LocalError("The local AWS does not run.", "`make up` starts it.")
-    deployment.check_function(workspace, function)
-    return aws.client(workspace, "lambda")
-
-
-def _cloud_client(stage: str) -> Any:
+def client(place: Place, service: str) -> Any:
+    """A client of the local AWS, or of the deployer's own account. LocalError where there is none."""
+    if not isinstance(place, str):
+        if not aws.alive(place):
+            raise LocalError("The local AWS does not run.", "`make up` starts it.")
+        return aws.client(place, service)
     import boto3
 
-    deployment.check_cloud_stage(stage)
+    deployment.check_cloud_stage(place)
     account, region = deployment.aws_identity()
-    print(f"Asking {stage} in account {account}, {region}", file=sys.stderr)
-    return boto3.client("lambda", region_name=region)
+    print(f"Asking {place} in account {account}, {region}", file=sys.stderr)
+    connect: Any = boto3.client  # its types know services by literal names only
+    return connect(service, region_name=region)

@@ -10,7 +10,7 @@ from challenges.jobs import windows_handler
 from chally import clock, db
 from notifications.jobs import reminders_handler
 from proofs.queries import duplicates
-from proofs.queries.proofs import Arrival
+from proofs.queries.arrivals import Arrival
 from tests.api import Client, Context
 from tests.conftest import Database
 

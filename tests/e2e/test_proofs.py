@@ -96,13 +96,17 @@ def accepted(who: Person, challenge: dict[str, Any]) -> dict[str, int]:
     return {item["username"]: item["accepted"] for item in items}
 
 
-def dead_letters(system: System) -> int:
-    """How many events nobody could decide on."""
+def dead_letters_url(system: System) -> str:
+    """Where events are that nobody could decide on."""
     sqs, url = aws.client(system.workspace, "sqs"), system.outputs["stack"]["VerdictsQueueUrl"]
     policy = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]["RedrivePolicy"]
     name = json.loads(policy)["deadLetterTargetArn"].rsplit(":", 1)[1]
-    dead = sqs.get_queue_attributes(
-        QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"], AttributeNames=["ApproximateNumberOfMessages"]
+    return str(sqs.get_queue_url(QueueName=name)["QueueUrl"])
+
+
+def dead_letters(system: System) -> int:
+    dead = aws.client(system.workspace, "sqs").get_queue_attributes(
+        QueueUrl=dead_letters_url(system), AttributeNames=["ApproximateNumberOfMessages"]
     )
     return int(dead["Attributes"]["ApproximateNumberOfMessages"])
 
@@ -223,3 +227,26 @@ def test_the_windows_code_must_be_in_the_picture(owner: Person, member: Person, 
         ("rejected", ["overlay_invalid"]),
         ("accepted", []),
     ]
+
+
+def test_a_dead_letter_is_decided_on_when_it_is_sent_again(
+    system: System, member: Person, challenge: Open, send: Send, eventually: Eventually
+) -> None:
+    (proof,) = send(member, challenge(), [photo(81)])
+    with psycopg.connect(database.urls(system.workspace).owner, autocommit=True) as connection:
+        # as if its event had failed until it was one
+        key, sequencer = connection.execute(
+            "update proofs.proofs p set status = 'processing', decided_at = null, sequencer = null, reasons = '[]'"
+            " from proofs.proofs former where former.id = p.id and p.id = %s"
+            " returning p.object_key, former.sequencer", [proof["id"]],
+        ).fetchone() or (None, None)  # fmt: skip
+    event = {
+        "source": "aws.s3", "detail-type": "Object Created", "time": proof["stored_at"],
+        "detail": {"object": {"key": key, "sequencer": sequencer}},
+    }  # fmt: skip
+    sqs = aws.client(system.workspace, "sqs")
+    sqs.send_message(QueueUrl=dead_letters_url(system), MessageBody=json.dumps(event))
+    assert member.call("GET", f"/v1/proofs/{proof['id']}").json()["status"] == "processing"
+    infra_local("redrive", "verdicts", "--directory", str(system.workspace.directory))
+    assert codes(verdict(member, proof["id"], eventually)) == ("accepted", [])
+    assert dead_letters(system) == 0

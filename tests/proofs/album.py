@@ -12,7 +12,7 @@ import psycopg
 from numpy.typing import NDArray
 
 from chally.db import Tx
-from proofs.queries.proofs import Arrival
+from proofs.queries.arrivals import Arrival
 from tests.conftest import Database
 
 BITS = 256

@@ -13,8 +13,8 @@ import pytest
 from chally.db import Tx
 from proofs import rules
 from proofs.queries import duplicates
+from proofs.queries.arrivals import Arrival
 from proofs.queries.duplicates import Match
-from proofs.queries.proofs import Arrival
 from tests.conftest import Database
 from tests.proofs import album
 from tests.proofs.album import Hash, Hashes, Sent, as_system, keep, near, neighbour, somebody, text

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import GPS, IFD, Base
 
 from proofs import derivatives, images, metadata
-from proofs.rules import Captured
+from proofs.capture import Captured
 from tests import corpora
 from tests.factories import encoded, picture
 from tests.proofs.mutants import mutant

@@ -8,7 +8,7 @@ from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
 from proofs import metadata
-from proofs.rules import Captured
+from proofs.capture import Captured
 from tests import corpora
 from tests.factories import encoded, picture
 

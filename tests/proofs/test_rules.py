@@ -6,8 +6,9 @@ import pytest
 
 from challenges.language import PhotoProof
 from chally.errors import Invalid
-from proofs import rules
-from proofs.rules import Captured, Reason, Unsure
+from proofs import capture, rules
+from proofs.capture import Captured
+from proofs.rules import Reason, Unsure
 
 OPENS = datetime(2026, 11, 20, 5, 0, tzinfo=UTC)
 CLOSES = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
@@ -198,7 +199,7 @@ class TestCheckCapture:
 
     @staticmethod
     def check(captured: Captured | None, zone: ZoneInfo = OSLO) -> str | None:
-        found = rules.check_capture(captured, OPENS, CLOSES, zone)
+        found = capture.check(captured, OPENS, CLOSES, zone)
         if isinstance(found, Unsure):
             assert found.reason["code"] == "exif_time_mismatch"
             return "unsure"
@@ -266,7 +267,7 @@ class TestCheckCapture:
     def test_a_time_that_came_twice_may_be_either(self, opens: datetime) -> None:
         """In Oslo 2:40 came at 0:40 and at 1:40 UTC."""
         closes = opens + timedelta(minutes=20)
-        assert rules.check_capture(taken("2026-10-25T02:40:00"), opens, closes, OSLO) is None
+        assert capture.check(taken("2026-10-25T02:40:00"), opens, closes, OSLO) is None
 
     @pytest.mark.parametrize(
         "opens", [datetime(2026, 3, 29, 0, 30, tzinfo=UTC), datetime(2026, 3, 29, 1, 30, tzinfo=UTC)]
@@ -274,10 +275,10 @@ class TestCheckCapture:
     def test_a_time_that_never_was_is_of_a_clock_not_yet_changed(self, opens: datetime) -> None:
         """In Oslo clocks went from 2 to 3: 2:40 by a clock of winter is 1:40 UTC, by one of summer 0:40."""
         closes = opens + timedelta(minutes=20)
-        assert rules.check_capture(taken("2026-03-29T02:40:00"), opens, closes, OSLO) is None
+        assert capture.check(taken("2026-03-29T02:40:00"), opens, closes, OSLO) is None
 
     def test_says_both_times_by_the_persons_clock(self) -> None:
-        reason = rules.check_capture(taken("2026-11-19T23:30:00", -9), OPENS, CLOSES, OSLO)
+        reason = capture.check(taken("2026-11-19T23:30:00", -9), OPENS, CLOSES, OSLO)
         assert isinstance(reason, dict)
         assert reason["detail"] == (
             "This photo says that it was taken at 09:30 on 2026-11-20, but your window was from 06:00 on 2026-11-20"

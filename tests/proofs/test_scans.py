@@ -143,7 +143,7 @@ class TestClamd:
         there = club()
         proof_id = there.ask(there.kari, EICAR)
         event = there.put(proof_id, EICAR)
-        for where in ("proofs.verdicts.storage.delete", "proofs.verdicts.proofs.decide"):
+        for where in ("proofs.verdicts.storage.delete", "proofs.verdicts.arrivals.decide"):
             with monkeypatch.context() as patch:
                 patch.setattr(where, fail)
                 assert decide(event) == [0]

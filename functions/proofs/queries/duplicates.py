@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from chally.db import Tx
-from proofs.queries.proofs import Arrival
+from proofs.queries.arrivals import Arrival
 from proofs.rules import DISCARDED_QUALITY, DUPLICATE_DISTANCE, UsedBefore
 
 

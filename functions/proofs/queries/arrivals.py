@@ -1,0 +1,117 @@
+"""SQL of uploads that arrived: which proof an object is of, and what was decided on it."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from chally.db import Tx
+from proofs.queries.scans import Stored
+from proofs.rules import MAX_VERSIONS, Verdict
+
+# Not final yet, and the event is of a newer version of the object than the one decided last. Sequencers are
+# hexadecimal; the shorter of two is padded on the right
+# (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html).
+_UNDECIDED = """
+    p.status in ('awaiting_upload', 'processing', 'rejected') and p.appealed_at is null and p.reviewed_at is null and (
+        p.sequencer is null or rpad(p.sequencer, 64, '0') collate "C" < rpad(%(sequencer)s, 64, '0') collate "C"
+    )
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A proof whose upload is in storage and waits for its verdict, with its challenge's rules.
+
+    `timezone`: the one that its participant's clocks show.
+    """
+
+    id: UUID
+    challenge_id: UUID
+    title: str
+    owner_id: UUID
+    participant_id: UUID
+    user_id: UUID
+    local_date: date
+    opens_at: datetime
+    closes_at: datetime
+    timezone: str
+    content_type: str
+    rules: dict[str, Any]
+
+
+def take(tx: Tx, stored: Stored) -> Arrival | None:
+    """Mark the object's proof as arrived; None if it is none of ours, what this event tells has been decided, or it has
+    been sent `MAX_VERSIONS` times before: its URL is good for ten minutes, and each time costs us a look.
+    """
+    return tx.maybe(
+        f"""
+        update proofs.proofs p
+        set status = case p.status when 'awaiting_upload' then 'processing' else p.status end
+        from challenges.challenges c, challenges.participants a
+        where p.object_key = %(object_key)s and c.id = p.challenge_id and a.id = p.participant_id and {_UNDECIDED}
+          and %(versions)s > (
+              select count(*) from proofs.scans s where s.proof_id = p.id and s.version_id <> %(version)s
+          )
+        returning p.id, p.challenge_id, c.title, c.owner_id, p.participant_id, p.user_id, p.local_date, p.opens_at,
+            p.closes_at, p.content_type, c.rules,
+            -- who changes their zone keeps the old one for windows that had opened, and has them stored; a window by
+            -- the challenge's clocks does not tell the participant's
+            coalesce((
+                select w.timezone from challenges.windows w
+                where w.participant_id = p.participant_id and w.local_date = p.local_date
+                  and c.rules #>> '{{schedule,scope}}' is distinct from 'challenge_tz'
+            ), a.timezone) as timezone
+        """,
+        {
+            "object_key": stored.key,
+            "sequencer": stored.sequencer,
+            "version": stored.version,
+            "versions": MAX_VERSIONS,
+        },
+        row=Arrival,
+    )
+
+
+def put_back(tx: Tx, proof_id: UUID) -> None:
+    """The upload is gone: its proof waits for another one, until it expires."""
+    tx.run(
+        "update proofs.proofs set status = 'awaiting_upload' where id = %(id)s and status = 'processing'",
+        {"id": proof_id},
+    )
+
+
+def decide(
+    tx: Tx,
+    proof_id: UUID,
+    verdict: Verdict,
+    stored: Stored,
+    *,
+    picture_key: str | None = None,
+    match_id: UUID | None = None,
+    match_distance: int | None = None,
+    now: datetime,
+) -> bool:
+    """Write the verdict; False if meanwhile another event brought a final or a newer one."""
+    decided = tx.count(
+        f"""
+        update proofs.proofs p set status = %(status)s, reasons = %(reasons)s, sequencer = %(sequencer)s,
+            stored_at = %(stored_at)s, decided_at = %(now)s, picture_key = %(picture_key)s,
+            matched_proof_id = %(match_id)s, matched_distance = %(match_distance)s
+        where p.id = %(id)s and {_UNDECIDED}
+        """,
+        {
+            "id": proof_id,
+            "status": verdict.status,
+            "reasons": Jsonb(verdict.reasons),
+            "sequencer": stored.sequencer,
+            "stored_at": stored.stored_at,
+            "picture_key": picture_key,
+            "match_id": match_id,
+            "match_distance": match_distance,
+            "now": now,
+        },
+    )
+    return decided > 0

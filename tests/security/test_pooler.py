@@ -1,0 +1,112 @@
+"""Through a pooler, where the next transaction on a connection is anybody's: nothing of one is left to another."""
+
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from chally import db
+from chally.actor import Actor
+from chally.db import Tx
+from chally.errors import SessionEnded
+from identity.keyring import Keyring
+from infra.local.postgres import Postgres
+from tests import access
+from tests.challenges import test_routes_access as of_challenges
+from tests.conftest import Database
+from tests.proofs import test_access as of_proofs
+from tests.relay import connecting_by
+from tests.security.pgbouncer import PGBOUNCER, PgBouncer
+
+WHO = "select core.actor()"
+
+
+@pytest.fixture(scope="module")
+def pooler(postgres: Postgres) -> Iterator[PgBouncer]:
+    if not PGBOUNCER.exists():
+        pytest.skip(f"{PGBOUNCER} is not there: apt-get install pgbouncer")
+    with tempfile.TemporaryDirectory() as directory:
+        pooler = PgBouncer(Path(directory), postgres.port)
+        yield pooler
+        pooler.kill()
+
+
+@pytest.fixture
+def pooled(pooler: PgBouncer, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    with connecting_by(pooler.port, database, monkeypatch) as there:
+        yield there
+
+
+@pytest.mark.usefixtures("cloud")
+def test_everybody_reads_what_they_may_and_no_more(pooled: Database, keyring: Keyring) -> None:
+    table = of_challenges.TABLE | of_proofs.TABLE
+    club = access.open_club(pooled, keyring, "code")
+    asked = club.call("participant", f"POST {of_proofs.PROOFS}", table[f"POST {of_proofs.PROOFS}"])
+    club.values["proof_id"] = asked.json["proof"]["id"]
+    pooled.execute("update proofs.proofs set status = 'accepted', picture_key = 'pictures/a.jpg', decided_at = now()")
+    reads = [route for route in table if route.startswith("GET")]
+    assert len(reads) > 10
+    for route in reads:
+        assert club.statuses(route, table[route]) == table[route].by_code, route
+
+
+def test_people_at_once_on_one_connection_are_themselves(pooled: Database, keyring: Keyring) -> None:
+    actors = _people(pooled, keyring, 8)
+
+    def ask(actor: Actor) -> set[object]:
+        with psycopg.connect(pooled.app, autocommit=True, prepare_threshold=None) as connection:
+            return {_act(connection, actor) for _ in range(50)}
+
+    with ThreadPoolExecutor(len(actors)) as pool:
+        assert list(pool.map(ask, actors)) == [{actor.user_id} for actor in actors]
+
+
+def test_after_every_end_of_a_transaction_the_next_is_nobodys(pooled: Database, keyring: Keyring) -> None:
+    (actor,) = _people(pooled, keyring, 1)
+    pooled.execute("update identity.users set role = 'admin'")
+    pooled.execute("update identity.sessions set second_factor = true")
+    with psycopg.connect(pooled.app, autocommit=True, prepare_threshold=None) as other:
+
+        def is_nobodys() -> bool:
+            row = other.execute("select core.actor(), core.moderates(), pg_backend_pid()").fetchone()
+            assert row is not None
+            return (*row[:2], row[2] in pids) == (None, False, True)
+
+        pids = set()
+        with db.as_user(actor) as tx:
+            assert tx.value("select core.moderates()", {})
+            pids.add(tx.value("select pg_backend_pid()", {}))
+        assert is_nobodys()
+        with pytest.raises(psycopg.errors.DivisionByZero), db.as_user(actor) as tx:
+            tx.run("select 1 / 0", {})
+        assert is_nobodys()
+        with pytest.raises(LookupError), db.as_user(actor):
+            raise LookupError
+        assert is_nobodys()
+        with pytest.raises(SessionEnded), db.as_user(Actor(actor.user_id, uuid4())):
+            pass
+        assert is_nobodys()
+        with db.as_user(actor) as tx:
+            assert tx.value(WHO, {}) == actor.user_id
+
+
+def _people(database: Database, keyring: Keyring, number: int) -> list[Actor]:
+    people = access.signed_in(database, keyring, [str(n) for n in range(number)])
+    sessions = dict(database.execute("select user_id, id from identity.sessions"))
+    ids = [UUID(client.user["id"]) for client in people.values()]
+    return [Actor(user_id, sessions[user_id]) for user_id in ids]
+
+
+def _act(connection: psycopg.Connection, actor: Actor) -> object:
+    """Who the database says is asking, in a transaction of the actor's on another connection than `db` keeps."""
+    with connection.pipeline() as pipeline:
+        connection.execute("begin")
+        tx = Tx(connection, actor, pipeline)
+        tx.identify(read_only=True, reason="tests")
+        found = tx.value(WHO, {})
+        connection.execute("commit")
+    return found
