@@ -23,8 +23,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from challenges import membership
+from chally import db
 from chally.actor import Actor
-from chally.db import Tx
 from infra.local.postgres import Postgres
 from infra.local.workspace import free_port
 from migrations.handler import migrate
@@ -56,9 +56,7 @@ ALTERNATIVES = """
 
 def join(connection: psycopg.Connection[Any], person: Person, challenge: UUID) -> None:
     """As `chally.db` and the route do it."""
-    tx = Tx(connection, Actor(*person))
-    with connection.transaction():
-        tx.identify(read_only=False, reason="")
+    with db.begun(connection, Actor(*person)) as tx:
         membership.join(tx, CODE, None, NOW)
 
 
@@ -95,10 +93,8 @@ def five(connection: psycopg.Connection[Any], person: Person, challenge: UUID) -
 
 def whole(connection: psycopg.Connection[Any], person: Person, challenge: UUID) -> None:
     """All that our join does, by the same functions, with the challenge's row locked first, as in `five`."""
-    tx = Tx(connection, Actor(*person))
-    with connection.transaction():
-        tx.identify(read_only=False, reason="")
-        connection.execute("select bench.lock(%s)", [challenge])
+    with db.begun(connection, Actor(*person)) as tx:
+        tx.run("select bench.lock(%(challenge)s)", {"challenge": challenge})
         membership.join(tx, CODE, None, NOW)
 
 

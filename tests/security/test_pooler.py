@@ -11,7 +11,6 @@ import pytest
 
 from chally import db
 from chally.actor import Actor
-from chally.db import Tx
 from chally.errors import SessionEnded
 from identity.keyring import Keyring
 from infra.local.postgres import Postgres
@@ -59,7 +58,7 @@ def test_people_at_once_on_one_connection_are_themselves(pooled: Database, keyri
 
     def ask(actor: Actor) -> set[object]:
         with psycopg.connect(pooled.app, autocommit=True, prepare_threshold=None) as connection:
-            return {_act(connection, actor) for _ in range(50)}
+            return {_who(connection, actor) for _ in range(50)}
 
     with ThreadPoolExecutor(len(actors)) as pool:
         assert list(pool.map(ask, actors)) == [{actor.user_id} for actor in actors]
@@ -101,12 +100,7 @@ def _people(database: Database, keyring: Keyring, number: int) -> list[Actor]:
     return [Actor(user_id, sessions[user_id]) for user_id in ids]
 
 
-def _act(connection: psycopg.Connection, actor: Actor) -> object:
+def _who(connection: psycopg.Connection, actor: Actor) -> object:
     """Who the database says is asking, in a transaction of the actor's on another connection than `db` keeps."""
-    with connection.pipeline() as pipeline:
-        connection.execute("begin")
-        tx = Tx(connection, actor, pipeline)
-        tx.identify(read_only=True, reason="tests")
-        found = tx.value(WHO, {})
-        connection.execute("commit")
-    return found
+    with db.begun(connection, actor) as tx:
+        return tx.value(WHO, {})

@@ -152,9 +152,7 @@ def _transaction(role: Role, *, actor: "Actor | None", read_only: bool, reason: 
     _open.add(role)
     try:
         connection = _ready(role)
-        with _begun(connection) as pipeline:
-            tx = Tx(connection, actor, pipeline)
-            tx.identify(read_only=read_only, reason=reason)
+        with begun(connection, actor, read_only=read_only, reason=reason) as tx:
             yield tx
     except psycopg.Error as error:
         if error.sqlstate == SESSION_ENDED:
@@ -175,13 +173,17 @@ def _transaction(role: Role, *, actor: "Actor | None", read_only: bool, reason: 
 
 
 @contextmanager
-def _begun(connection: psycopg.Connection[Any]) -> Iterator[psycopg.Pipeline]:
-    """A transaction that is committed at the end, or else rolled back; a connection that can do neither is closed."""
+def begun(
+    connection: psycopg.Connection[Any], actor: "Actor | None", *, read_only: bool = False, reason: str = ""
+) -> Iterator[Tx]:
+    """A transaction on this connection, committed at the end or else rolled back. One that can do neither is closed."""
     try:
         with connection.pipeline() as pipeline:
             connection.execute("begin")
+            tx = Tx(connection, actor, pipeline)
+            tx.identify(read_only=read_only, reason=reason)
             try:
-                yield pipeline
+                yield tx
             except BaseException:
                 try:
                     pipeline.sync()
