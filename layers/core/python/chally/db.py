@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 Role = Literal["chally_app", "chally_system"]
 Params = Mapping[str, object]
 
-
 SESSION_ENDED = "ZC401"  # see core.identify()
 
 
