@@ -11,6 +11,9 @@ import pytest
 from chally import db, settings
 from tests.conftest import Database
 
+# What psycopg sends behind the Sync that ends a pipeline. It asks for nothing.
+FLUSH = b"H\0\0\0\4"
+
 
 class Relay:
     """Passes bytes on between the functions and Postgres; `trips` are the turns that the functions took."""
@@ -32,8 +35,9 @@ class Relay:
     def _pass_on(self, source: socket.socket, sink: socket.socket, asks: bool) -> None:
         with contextlib.suppress(OSError), sink:  # who hangs up first closes both
             while data := source.recv(65536):
-                self.trips += asks and self._heard
-                self._heard = not asks
+                if data != FLUSH:
+                    self.trips += asks and self._heard
+                    self._heard = not asks
                 sink.sendall(data)
 
 

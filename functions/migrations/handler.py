@@ -75,7 +75,9 @@ def _prepare(connection: Connection) -> None:
             connection.execute(text(f"create role {role} {login}"))
     # A function that was killed must not hold a challenge's row for ever, nor one slow statement everybody's.
     connection.execute(text("alter role chally_app set statement_timeout = '10s'"))
+    connection.execute(text("alter role chally_app set transaction_timeout = '30s'"))
     connection.execute(text("alter role chally_system set statement_timeout = '2min'"))
+    connection.execute(text("alter role chally_system set transaction_timeout = '5min'"))
     for role in ("chally_app", "chally_system"):
         connection.execute(text(f"alter role {role} set lock_timeout = '5s'"))
         connection.execute(text(f"alter role {role} set idle_in_transaction_session_timeout = '30s'"))

@@ -19,13 +19,13 @@ def redrive(place: Place, queue: str) -> None:
     from botocore.exceptions import BotoCoreError, ClientError
 
     stage = place if isinstance(place, str) else "local"
+    moved = 0
     try:
         sqs = client(place, "sqs")
         url = _outputs(client(place, "cloudformation"), stage)[QUEUES[queue]]
         dead_url = _dead_letters(sqs, url)
-        moved = 0
         # no more than there are now: what fails again at once comes back here
-        for _ in range(_number(sqs, dead_url)):
+        for _ in range(_number(sqs, dead_url, "ApproximateNumberOfMessages")):
             for letter in sqs.receive_message(
                 QueueUrl=dead_url, MaxNumberOfMessages=1, WaitTimeSeconds=1, MessageAttributeNames=["All"]
             ).get("Messages", ()):
@@ -33,10 +33,14 @@ def redrive(place: Place, queue: str) -> None:
                 sqs.send_message(QueueUrl=url, MessageBody=letter["Body"], MessageAttributes=attributes)
                 sqs.delete_message(QueueUrl=dead_url, ReceiptHandle=letter["ReceiptHandle"])
                 moved += 1
+        held = _number(sqs, dead_url, "ApproximateNumberOfMessagesNotVisible")
     except (BotoCoreError, ClientError, KeyError) as error:
         fix = "Deploy the stage first; whoever runs this needs sqs:* on its queues and cloudformation:DescribeStacks."
-        raise LocalError(f"The dead letters of {queue} in {stage} were not sent again: {error}", fix) from error
-    print(f"{moved} dead letters of {queue} were sent again.")
+        raise LocalError(f"Not all dead letters of {queue} in {stage} were sent again: {error}", fix) from error
+    finally:
+        print(f"{moved} dead letters of {queue} were sent again.")
+    if held:
+        print(f"{held} more were taken by somebody a moment ago. Where that was interrupted, run it again in a minute.")
 
 
 def _outputs(cloudformation: Any, stage: str) -> dict[str, str]:
@@ -50,6 +54,5 @@ def _dead_letters(sqs: Any, url: str) -> str:
     return str(sqs.get_queue_url(QueueName=name)["QueueUrl"])
 
 
-def _number(sqs: Any, url: str) -> int:
-    name = "ApproximateNumberOfMessages"
+def _number(sqs: Any, url: str, name: str) -> int:
     return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])

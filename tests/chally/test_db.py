@@ -1,6 +1,8 @@
 """Transactions as pipelines: what travels together, and what becomes of it when something fails."""
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from uuid import uuid4
 
 import psycopg
@@ -124,6 +126,16 @@ class TestFailing:
         assert add("b") == first
         assert names(things) == {"a", "b"}
 
+    def test_who_goes_on_after_it_is_not_told_of_success(self, somebody: Actor, things: Database) -> None:
+        def act(tx: Tx) -> None:
+            tx.run(INSERT, {"name": "a"})
+            with suppress(psycopg.Error):
+                tx.count(FAILING, {"name": "b"})
+
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            as_user(somebody, act)
+        assert names(things) == set()
+
     def test_its_error_says_nothing_of_its_row(self, somebody: Actor) -> None:
         with pytest.raises(psycopg.errors.CheckViolation) as caught:
             as_user(somebody, lambda tx: tx.run(FAILING, {"name": SECRET}))
@@ -166,6 +178,44 @@ class TestLost:
             as_user(somebody, act)
         as_user(somebody, lambda tx: tx.run(INSERT, {"name": "c"}))
         assert names(things) == {"c"}
+
+    def test_who_stands_still_holds_nothing_for_ever(self, somebody: Actor, things: Database) -> None:
+        """A function that is frozen, or whose network is gone, in the middle of a transaction."""
+
+        def stand_still(tx: Tx) -> None:
+            tx.value(INSERT + " returning name", {"name": "a"})
+            until = time.monotonic() + 60
+            while things.execute(
+                "select from pg_stat_activity where usename = 'chally_app' and datname = current_database()"
+            ):
+                assert time.monotonic() < until, "it still holds what it holds"
+
+        things.execute("alter role chally_app set idle_in_transaction_session_timeout = '1ms'")
+        db.close()  # for the next connection
+        try:
+            with pytest.raises(Unavailable):
+                as_user(somebody, stand_still)
+        finally:
+            things.execute("alter role chally_app set idle_in_transaction_session_timeout = '30s'")
+            db.close()
+        assert names(things) == set()
+
+    def test_an_interruption_of_the_end_leaves_nothing_to_the_next(
+        self, somebody: Actor, things: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refused(tx: Tx) -> None:
+            tx.run(INSERT, {"name": "a"})
+            raise LookupError
+
+        def interrupted(_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(psycopg.Connection, "rollback", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                as_user(somebody, refused)
+        as_user(somebody, lambda tx: tx.run(INSERT, {"name": "b"}))
+        assert names(things) == {"b"}
 
 
 def as_user(actor: Actor, act: Callable[[Tx], object]) -> None:

@@ -148,7 +148,7 @@ class TestTransaction:
 
     def test_a_connection_that_died_while_idle_is_replaced(self, token: str, database: Database) -> None:
         assert call("POST", "/counted", token).status == 201
-        kill = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'chally_app'"
+        kill = "select pg_terminate_backend(pid, 60000) from pg_stat_activity where usename = 'chally_app'"
         database.execute(kill)
         assert call("POST", "/counted", token).status == 201
 
@@ -158,7 +158,9 @@ class TestTransaction:
         real = db.Tx.value
 
         def killed(self: db.Tx, sql: str, params: db.Params) -> Any:
-            database.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'chally_app'")
+            database.execute(
+                "select pg_terminate_backend(pid, 60000) from pg_stat_activity where usename = 'chally_app'"
+            )
             return real(self, sql, params)
 
         monkeypatch.setattr(db.Tx, "value", killed)

@@ -17,15 +17,21 @@ depends_on = None
 
 BANDS = 16
 WIDTH = 16  # bits
-BAND = [f"substring(%s, {1 + band * WIDTH}, {WIDTH})" for band in range(BANDS)]
+# One value for challenge and band: of two columns the planner would use the first alone where challenges are small, and
+# read all of a large one for every variant and band. Hashes of this kind are stable: partitions on disk rest on them.
+KEYS = [
+    f"(uuid_hash_extended({{challenge}}, 0) << {WIDTH} | substring({{pdq}}, {1 + band * WIDTH}, {WIDTH})::integer)"
+    for band in range(BANDS)
+]
 
 WITHIN_ONE_BIT = f"""
-    create or replace function proofs.within_one_bit(band bit({WIDTH})) returns bit[]
+    create or replace function proofs.within_one_bit(key bigint) returns bigint[]
     language sql immutable strict parallel safe set search_path = ''
-    return array[band, {", ".join(f"band # {1 << bit}::bit({WIDTH})" for bit in range(WIDTH))}]
+    return array[key, {", ".join(f"key # {1 << bit}" for bit in range(WIDTH))}]
 """
 # Why bands find all that is at most 31 bits apart: 0020. The planner expects too much behind every key, and would read
 # the table, or compile its plan; and while a page is new it would rather sort what a band finds than read the index.
+# `is not distinct from`: `=` would offer it the index of all of a challenge.
 NEAR = f"""
     create or replace function proofs.near(scope uuid, variants text[], distance integer)
     returns table (proof_id uuid, bits integer)
@@ -50,10 +56,11 @@ NEAR = f"""
     " union all ".join(
         f'''
                 select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
-                where f.challenge_id = scope and f.quality > 49
-                  and {band % "f.pdq"} = any (proofs.within_one_bit({band % "variant"}))
+                where {key.format(challenge="f.challenge_id", pdq="f.pdq")}
+                      = any (proofs.within_one_bit({key.format(challenge="scope", pdq="variant")}))
+                  and f.challenge_id is not distinct from scope and f.quality > 49
                   and bit_count(f.pdq # variant) <= distance'''
-        for band in BAND
+        for key in KEYS
     )
 }
             ) as found
@@ -66,12 +73,13 @@ NEAR = f"""
 
 def upgrade() -> None:
     with op.get_context().autocommit_block():
-        for number, band in enumerate(BAND):
-            name = f"fingerprints_band_{number:02}"
+        for band, key in enumerate(KEYS):
+            name = f"fingerprints_band_{band:02}"
             op.execute(f"drop index concurrently if exists proofs.{name}")
             op.execute(f"""
                 create index concurrently if not exists {name}
-                on proofs.fingerprints (challenge_id, ({band % "pdq"})) include (pdq, proof_id) where quality > 49
+                on proofs.fingerprints ({key.format(challenge="challenge_id", pdq="pdq")})
+                include (challenge_id, pdq, proof_id) where quality > 49
             """)
     op.execute(WITHIN_ONE_BIT)
     op.execute("revoke execute on function proofs.within_one_bit from public")

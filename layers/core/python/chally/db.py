@@ -4,9 +4,9 @@ A Lambda environment serves one event at a time, so psycopg is used synchronousl
 SnapStart restore, because it is opened when first needed. `prepare_threshold=None` and transaction-local settings
 keep RDS Proxy from pinning.
 
-A transaction is sent as a pipeline: a statement travels when the result of one is asked for. So BEGIN, who is asking
-and the first statement share a round trip, and what nobody waits for goes with whatever comes next, or with COMMIT.
-When a statement fails, the server skips all that was sent behind it, COMMIT too.
+A transaction is a pipeline: nobody waits before the result of a statement is asked for. So BEGIN, who is asking and the
+first statement share a round trip, and a statement without an answer shares that of whatever comes next, or of COMMIT.
+When one fails, the server skips all that was sent behind it, COMMIT too.
 """
 
 import select
@@ -51,7 +51,7 @@ class Tx:
     def session(self) -> "Session":
         """The actor's session, as it is now. LookupError in a transaction that has no actor."""
         if self._session is None:
-            row = self._identity.fetchone() if self._identity else None
+            row = self._answered(self._identity).fetchone() if self._identity else None
             if row is None:
                 raise LookupError("nobody is signed in here")
             from chally.actor import Session
@@ -77,12 +77,12 @@ class Tx:
     def all[T](self, sql: str, params: Params, *, row: type[T]) -> list[T]:
         """Every row, as `row` (a dataclass with the columns' names)."""
         with self._connection.cursor(row_factory=class_row(row)) as cursor:
-            return cursor.execute(sql.encode(), params).fetchall()
+            return self._answered(cursor.execute(sql.encode(), params)).fetchall()
 
     def maybe[T](self, sql: str, params: Params, *, row: type[T]) -> T | None:
         """The first row, or None."""
         with self._connection.cursor(row_factory=class_row(row)) as cursor:
-            return cursor.execute(sql.encode(), params).fetchone()
+            return self._answered(cursor.execute(sql.encode(), params)).fetchone()
 
     def one[T](self, sql: str, params: Params, *, row: type[T]) -> T:
         """The row that must be there; LookupError if it is not."""
@@ -94,18 +94,23 @@ class Tx:
     def value(self, sql: str, params: Params) -> Any:
         """The first column of the first row, or None."""
         with self._connection.cursor(row_factory=scalar_row) as cursor:
-            return cursor.execute(sql.encode(), params).fetchone()
+            return self._answered(cursor.execute(sql.encode(), params)).fetchone()
 
     def count(self, sql: str, params: Params) -> int:
         """Execute; answers the number of rows touched."""
-        cursor = self._connection.execute(sql.encode(), params)
-        if self._pipeline is not None:
-            self._pipeline.sync()
-        return cursor.rowcount
+        return self._answered(self._connection.execute(sql.encode(), params)).rowcount
 
     def run(self, sql: str, params: Params) -> None:
         """Execute what has no answer. If it fails, the next statement that has one fails with its error, or COMMIT."""
         self._connection.execute(sql.encode(), params)
+
+    def _answered[Row](self, cursor: psycopg.Cursor[Row]) -> psycopg.Cursor[Row]:
+        """Wait for the result. By a Sync: fetching alone would flush, and the server would go on waiting for the rest
+        of its message, which no limit ends; behind a Sync it is idle in a transaction, which one does.
+        """
+        if self._pipeline is not None and cursor.pgresult is None:
+            self._pipeline.sync()
+        return cursor
 
 
 @contextmanager
@@ -190,11 +195,20 @@ def begun(
                     if error.sqlstate == SESSION_ENDED:
                         raise
                 raise
-            connection.execute("commit")
+            ended = connection.execute("commit")
+        if ended.statusmessage != "COMMIT":  # what failed was answered, and somebody went on
+            raise psycopg.errors.InFailedSqlTransaction("the transaction was rolled back")
     finally:
+        _settle(connection)
+
+
+def _settle(connection: psycopg.Connection[Any]) -> None:
+    """Nothing of a transaction may be left to the next, whatever happens here."""
+    try:
         if connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             with suppress(psycopg.Error):
                 connection.rollback()
+    finally:
         if connection.info.transaction_status != TransactionStatus.IDLE:
             connection.close()
 
