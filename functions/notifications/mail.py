@@ -105,12 +105,12 @@ _TEMPLATES = {
     "proof_rejected": Mail(
         "Not accepted: your proof for {title}",
         "Hello {username},\n\nyour photo for \u201c{title}\u201d was not accepted:\n\n{reasons}\n\n"
-        "While your window is open you can send another one; it closes at {closes} ({timezone}). If this is a"
-        " mistake, appeal it in the app within 7 days, and a person will look at it.\n",
+        "While your window is open you can send another one; it closes at {closes} ({timezone}).\n{appeal}",
     ),
     "proof_reviewed": Mail(
         "Your proof for {title} was {outcome}",
-        "Hello {username},\n\nsomebody looked at your proof for \u201c{title}\u201d. It was {outcome}:\n\n{reason}\n",
+        "Hello {username},\n\nsomebody looked at your proof for \u201c{title}\u201d. It was {outcome}:\n\n{reason}\n"
+        "{appeal}",
     ),
     "review_wanted": Mail(
         "A proof in {title} waits for you",
@@ -120,8 +120,9 @@ _TEMPLATES = {
     ),
     "moderation_wanted": Mail(
         "A proof in {title} waits for a moderator",
-        "Hello {username},\n\na proof in \u201c{title}\u201d waits for a moderator: it is the owner's own, or an appeal"
-        " against what the owner decided. Accept or reject it in the app. It is the proof {proof_id}.\n",
+        "Hello {username},\n\na proof in \u201c{title}\u201d waits for a moderator: it is the owner's own, or much like"
+        " a photo of another challenge, or an appeal against what the owner decided. Accept or reject it in the app."
+        " It is the proof {proof_id}.\n",
     ),
     "reminder": Mail(
         "Still open: {title}",
@@ -134,7 +135,8 @@ _TEMPLATES = {
 def compose(template: str, values: dict[str, Any], *, public_url: str) -> Mail:
     """The mail of a template. KeyError for an unknown template or a missing value."""
     mail = _TEMPLATES[template]
-    known = values | {"public_url": public_url}
+    # a message of the release before this one has no `appeal`
+    known = {"appeal": ""} | values | {"public_url": public_url}
     # a title is people's text: a line break in it must not become a header
     subject = " ".join(mail.subject.format_map(known).split())
     return Mail(subject, mail.text.format_map(known))

@@ -23,12 +23,17 @@ class Captured:
     offset: timedelta | None
 
 
-def check(captured: Captured | None, opens_at: datetime, closes_at: datetime, zone: ZoneInfo) -> Reason | Unsure | None:
-    """Whether a photo was taken in the window [opens_at, closes_at); None: it was.
+def check(
+    captured: Captured | None, opens_at: datetime, closes_at: datetime, stored_at: datetime, zone: ZoneInfo
+) -> Reason | Unsure | None:
+    """Whether a photo that reached storage at `stored_at` was taken in the window [opens_at, closes_at); None: it was.
 
     - It tells its offset: it must lie in the window, or within `CLOCK_TOLERANCE` of it.
     - It does not: its time is read in the participant's zone; where clocks were set back and it came twice, or was left
       out, both ways. In the window is in. Outside by up to `ZONE_TOLERANCE`, as another zone would explain: unsure.
+
+    Nothing was taken after it was stored, but by a clock that is fast: for that the window ends with `CLOCK_TOLERANCE`
+    after it.
     """
     if captured is None:
         detail = (
@@ -36,17 +41,22 @@ def check(captured: Captured | None, opens_at: datetime, closes_at: datetime, zo
             " that: send the original, as your camera stored it."
         )
         return Reason(code="exif_missing", detail=detail)
+    latest = min(closes_at, stored_at + CLOCK_TOLERANCE)
     readings = _readings(captured, zone)
-    found = min(readings, key=lambda instant: _outside(instant, opens_at, closes_at))
-    outside = _outside(found, opens_at, closes_at)
+    found = min(readings, key=lambda instant: _outside(instant, opens_at, latest))
+    outside = _outside(found, opens_at, latest)
     if outside == timedelta(0) or (captured.offset is not None and outside <= CLOCK_TOLERANCE):
         return None
-    detail = (
-        f"This photo says that it was taken at {_clock_face(found, zone)}, but your window was from"
-        f" {_clock_face(opens_at, zone)} to {_clock_face(closes_at, zone)} ({zone.key})."
-    )
-    mismatch = Reason(code="exif_time_mismatch", detail=detail)
-    return Unsure(mismatch) if captured.offset is None and outside <= ZONE_TOLERANCE else mismatch
+    detail = f"This photo says that it was taken at {_clock_face(found, zone)}, but "
+    if opens_at <= found < closes_at:
+        detail += f"it was sent before that, at {_clock_face(stored_at, zone)} ({zone.key})."
+    else:
+        detail += f"your window was from {_clock_face(opens_at, zone)} to {_clock_face(closes_at, zone)} ({zone.key})."
+    if captured.offset is None and outside <= ZONE_TOLERANCE:
+        detail += " It does not say in which time zone: a person has to decide."
+        return Unsure(Reason(code="exif_time_mismatch", detail=detail))
+    detail += " Set your camera's clock and time zone, and send a photo that was taken in the window."
+    return Reason(code="exif_time_mismatch", detail=detail)
 
 
 def _readings(captured: Captured, zone: ZoneInfo) -> list[datetime]:

@@ -135,7 +135,8 @@ def upright(image: Image.Image) -> Image.Transpose | None:
 def _check(image: Image.Image, scans: int, declared_type: str) -> None:
     content_type = CONTENT_TYPES[str(image.format)]
     if content_type != declared_type:
-        raise Unreadable("type_mismatch", f"This file is {content_type}, but {declared_type} was announced.")
+        detail = f"This file is {content_type}, but {declared_type} was announced. Announce it as what it is."
+        raise Unreadable("type_mismatch", detail)
     if image.width * image.height > MAX_PIXELS[content_type]:
         raise _too_large(content_type)
     if content_type == "image/jpeg":

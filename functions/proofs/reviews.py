@@ -20,6 +20,8 @@ from proofs.queries.reviews import Judged
 from proofs.rules import Decision, Status
 
 OUTCOME: dict[Decision, Status] = {"accept": "accepted", "reject": "rejected"}
+# In mails.
+MAY_APPEAL = "\nIf this is a mistake, appeal it in the app within 7 days, and a person will look at it.\n"
 
 
 def review(tx: Tx, proof_id: UUID, decision: Decision, reason: str, now: datetime) -> None:
@@ -52,7 +54,8 @@ def review(tx: Tx, proof_id: UUID, decision: Decision, reason: str, now: datetim
     audit.record(
         tx, "proof_reviewed", now, user_id=proof.user_id, proof_id=str(proof.id), former=proof.status, decision=decision
     )
-    values = {"title": proof.title, "outcome": status, "reason": reason}
+    appeal = MAY_APPEAL if status == "rejected" and proof.can_be_seen and proof.appealed_at is None else ""
+    values = {"title": proof.title, "outcome": status, "reason": reason, "appeal": appeal}
     outbox.add(tx, "mail", {"template": "proof_reviewed", "user_id": str(proof.user_id), "values": values})
 
 
@@ -70,7 +73,8 @@ def appeal(tx: Tx, proof_id: UUID, message: str, now: datetime) -> None:
     reviews.set_appeal(tx, proof.id, message, now)
     audit.record(tx, "proof_appealed", now, user_id=proof.user_id, proof_id=str(proof.id))
     if proof.reviewed_by is None:
-        ask_for_review(tx, proof.id, proof.owner_id, proof.user_id, proof.title)
+        elsewhere = proof.matched_elsewhere
+        ask_for_review(tx, proof.id, proof.owner_id, proof.user_id, proof.title, elsewhere=elsewhere)
     else:  # who has decided is not asked again
         _ask_moderators(tx, proof.id, proof.title)
 
@@ -93,19 +97,27 @@ def _withdraw(tx: Tx, proof: Judged, others: Collection[Status], now: datetime) 
         reminders.restore(tx, proof.participant_id, proof.local_date, now)
 
 
-def ask_for_review(tx: Tx, proof_id: UUID, owner_id: UUID, prover_id: UUID, title: str) -> None:
-    """A mail to who may review it: the owner of the challenge, but for their own proof, which is the moderators'."""
-    if owner_id == prover_id:
-        _ask_moderators(tx, proof_id, title)
-        return
+def ask_for_review(
+    tx: Tx, proof_id: UUID, owner_id: UUID, prover_id: UUID, title: str, *, elsewhere: bool = False
+) -> None:
+    """A mail to who may review it: the owner of the challenge, but for their own proof. That is the moderators', and so
+    is one that is like a photo of another challenge (`elsewhere`), which no owner may see; where there are any.
+    """
+    if owner_id == prover_id or elsewhere:
+        asked = _ask_moderators(tx, proof_id, title)
+        if asked or owner_id == prover_id:
+            return
     values = {"title": title, "proof_id": str(proof_id)}
     outbox.add(tx, "mail", {"template": "review_wanted", "user_id": str(owner_id), "values": values})
 
 
-def _ask_moderators(tx: Tx, proof_id: UUID, title: str) -> None:
+def _ask_moderators(tx: Tx, proof_id: UUID, title: str) -> int:
+    """How many were asked."""
     values = {"title": title, "proof_id": str(proof_id)}
-    for moderator in reviews.moderators(tx):
+    moderators = reviews.moderators(tx)
+    for moderator in moderators:
         outbox.add(tx, "mail", {"template": "moderation_wanted", "user_id": str(moderator), "values": values})
+    return len(moderators)
 
 
 def _seen(tx: Tx, proof_id: UUID) -> Judged:

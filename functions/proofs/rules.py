@@ -78,7 +78,7 @@ class NotReviewable(AppError):
 class OwnProof(AppError):
     status = 403
     code = "own_proof"
-    detail = "Nobody reviews their own proof. A moderator can."
+    detail = "Nobody reviews their own proof: the owner of the challenge does, or a moderator."
 
 
 class NotReviewer(AppError):
@@ -114,7 +114,10 @@ class AppealedAlready(AppError):
 class StorageFull(AppError):
     status = 409
     code = "storage_full"
-    detail = "Your photos of the last 30 days fill the 1 GiB that you have. Send a smaller one, or wait some days."
+    detail = (
+        "Your photos of the last 30 days, with those announced in the last 15 minutes, fill the 1 GiB that you have."
+        " Send a smaller one, or wait: what was never sent is free again in 15 minutes, the oldest photos day by day."
+    )
 
 
 class Window(Protocol):
@@ -163,7 +166,8 @@ def check_room(proofs: Collection[Status], max_per_window: int) -> None:
     """Raise `WindowFull` when the window has its proofs. One that was never uploaded, or rejected, takes no place."""
     if sum(status in COUNTED for status in proofs) >= max_per_window:
         raise WindowFull(
-            f"This window takes {max_per_window} and has {'it' if max_per_window == 1 else 'them'} already."
+            f"This window takes {max_per_window} and has {'it' if max_per_window == 1 else 'them'} already. To send"
+            " another, take one back first (DELETE /v1/proofs/{id})."
         )
 
 
@@ -226,7 +230,7 @@ def check_storage(stored: int, content_length: int) -> None:
 def check_review(status: Status, reasons: Collection[Reason], *, can_be_seen: bool) -> None:
     """Raise `NotReviewable` for what is not decided yet, was replaced, or cannot be looked at."""
     if status not in ("accepted", "rejected", "needs_review"):
-        raise NotReviewable(f"This proof is {status}: there is nothing to review.")
+        raise NotReviewable(f"This proof is {status.replace('_', ' ')}: there is nothing to review.")
     if any(reason["code"] == "malware" for reason in reasons):
         raise NotReviewable("A virus was found in this file. Nobody can accept it.")
     if not can_be_seen:
@@ -331,17 +335,22 @@ _WRONG_OVERLAYS: dict[Finding, str] = {
 }
 
 
-def check_duplicate(used_before: UsedBefore | None, distance: int) -> Reason | Unsure | None:
-    """What a former proof with the same file, or a picture `distance` bits away, makes of a new one."""
+def check_duplicate(used_before: UsedBefore | None, distance: int, *, rejected: bool = False) -> Reason | Unsure | None:
+    """What a former proof with the same file, or a picture `distance` bits away, makes of a new one. `rejected`: a
+    person has rejected that.
+    """
     if used_before is None:
         return None
+    if rejected and distance <= CERTAIN_DISTANCE:
+        detail = "Somebody looked at this photo before, and rejected it. Take a new one, or appeal that decision."
+        return Reason(code="duplicate_image", detail=detail)
     if used_before == "file":
         detail = "This very file has been a proof before. Take a new photo."
         return Reason(code="duplicate_image", detail=detail)
     if distance <= CERTAIN_DISTANCE:
         detail = "This photo shows the same picture as a proof before it. Take a new one."
         return Reason(code="duplicate_image", detail=detail)
-    detail = "This photo is much like a proof before it. A person will look at both."
+    detail = "This photo is much like a proof before it. Whether it is another one is for a person to say."
     return Unsure(Reason(code="duplicate_image", detail=detail))
 
 

@@ -48,7 +48,7 @@ def _infected(arrival: Arrival | None, stored: Stored, finding: Infected) -> Non
     with db.as_system("decide on a proof") as tx:
         if not arrivals.decide(tx, arrival.id, verdict, stored, now=clock.now()):
             return
-        _notify(tx, arrival, verdict)
+        _notify(tx, arrival, verdict, can_be_seen=False)
     _tell(arrival, verdict)
 
 
@@ -80,14 +80,14 @@ def _read(arrival: Arrival, stored: Stored, finding: Finding | None) -> None:
         finding = finding or _scan(stored, data)
     except malware.Unavailable:
         # what is no picture is never shown, so it need not wait: a scanner may have no word for it at all
-        looked = _look(data, arrival, photo, terms.anti_cheat)
+        looked = _look(data, arrival, stored, photo, terms.anti_cheat)
         if looked.variants:
             raise
     else:
         if isinstance(finding, Infected):
             _infected(arrival, stored, finding)
             return
-        looked = _look(data, arrival, photo, terms.anti_cheat)
+        looked = _look(data, arrival, stored, photo, terms.anti_cheat)
     picture_key = None
     if looked.picture is not None:
         picture_key = storage.keep_picture(bucket, stored.key, stored.sequencer, looked.picture)
@@ -106,7 +106,7 @@ class Looked:
     picture: bytes | None = field(default=None, repr=False)
 
 
-def _look(data: bytes, arrival: Arrival, terms: PhotoProof, checks: AntiCheat) -> Looked:
+def _look(data: bytes, arrival: Arrival, stored: Stored, terms: PhotoProof, checks: AntiCheat) -> Looked:
     sha256 = hashlib.sha256(data).digest()
     if len(data) > terms.max_bytes:
         return Looked(sha256, [rules.too_large(terms.max_bytes)])
@@ -123,7 +123,7 @@ def _look(data: bytes, arrival: Arrival, terms: PhotoProof, checks: AntiCheat) -
         if checks.exif_required:
             captured = metadata.captured(data, declared_type)
             zone = ZoneInfo(arrival.timezone)
-            found.append(capture.check(captured, arrival.opens_at, arrival.closes_at, zone))
+            found.append(capture.check(captured, arrival.opens_at, arrival.closes_at, stored.stored_at, zone))
     except images.Unreadable as error:
         return Looked(sha256, [Reason(code=error.code, detail=error.detail)])
     return Looked(sha256, found, variants, picture)
@@ -134,13 +134,14 @@ def _decide(
 ) -> None:
     """Verdict, fingerprint, standing, reminder and mails, in one transaction."""
     now = clock.now()
-    compared = [variant.bits for variant in looked.variants if rules.comparable(variant.quality)]
-    if not terms.anti_cheat.phash_check:
-        compared = []
+    compares = terms.anti_cheat.phash_check
+    compared = [variant.bits for variant in looked.variants if compares and rules.comparable(variant.quality)]
     with db.as_system("decide on a proof") as tx:
         duplicates.serialise(tx, arrival, looked.sha256)
-        match = duplicates.nearest(tx, arrival, looked.sha256, compared) if looked.variants else None
-        duplicate = rules.check_duplicate(match.kind, match.distance) if match else None
+        match = None
+        if looked.variants:
+            match = duplicates.nearest(tx, arrival, looked.sha256, compared, only_rejected=not compares)
+        duplicate = rules.check_duplicate(match.kind, match.distance, rejected=match.rejected) if match else None
         verdict = rules.decide(
             closes_at=arrival.closes_at, stored_at=stored.stored_at, found=[*looked.found, duplicate]
         )
@@ -163,14 +164,19 @@ def _decide(
             standings.record(tx, arrival.participant_id, arrival.local_date, "accepted")
         if verdict.status != "rejected":
             reminders.clear(tx, arrival.participant_id, arrival.local_date, now)
-        _notify(tx, arrival, verdict)
+        elsewhere = match is not None and not match.same_challenge
+        _notify(tx, arrival, verdict, can_be_seen=picture_key is not None, elsewhere=elsewhere)
     _tell(arrival, verdict)
 
 
-def _notify(tx: Tx, arrival: Arrival, verdict: Verdict) -> None:
-    """Mails: why a photo was rejected, to its participant; that one waits for a review, to the owner."""
+def _notify(tx: Tx, arrival: Arrival, verdict: Verdict, *, can_be_seen: bool, elsewhere: bool = False) -> None:
+    """Mails: why a photo was rejected, to its participant; that one waits for a review, to who may see what that takes.
+
+    `can_be_seen`: there is a picture to look at, without which nobody appeals; `elsewhere`: it is like one of another
+    challenge.
+    """
     if verdict.status == "needs_review":
-        reviews.ask_for_review(tx, arrival.id, arrival.owner_id, arrival.user_id, arrival.title)
+        reviews.ask_for_review(tx, arrival.id, arrival.owner_id, arrival.user_id, arrival.title, elsewhere=elsewhere)
     elif verdict.status == "rejected":
         closes = arrival.closes_at.astimezone(ZoneInfo(arrival.timezone))
         values = {
@@ -178,6 +184,7 @@ def _notify(tx: Tx, arrival: Arrival, verdict: Verdict) -> None:
             "reasons": "\n".join(f"- {reason['detail']}" for reason in verdict.reasons),
             "closes": f"{closes:%H:%M on %Y-%m-%d}",
             "timezone": arrival.timezone,
+            "appeal": reviews.MAY_APPEAL if can_be_seen else "",
         }
         outbox.add(tx, "mail", {"template": "proof_rejected", "user_id": str(arrival.user_id), "values": values})
 

@@ -107,12 +107,12 @@ class TestScope:
         mine = somebody(user_id=me.user_id)
         (elsewhere,) = keep(database, [mine], close)
         assert search(database, me, *new) == Match(
-            elsewhere, "picture", 20, mine.participant_id, me.user_id, same_challenge=False
+            elsewhere, "picture", 20, mine.participant_id, me.user_id, same_challenge=False, rejected=False
         )
         theirs = somebody(me.challenge_id)
         (here,) = keep(database, [theirs], neighbour(chance, new[0], 19)[np.newaxis])
         assert search(database, me, *new) == Match(
-            here, "picture", 19, theirs.participant_id, theirs.user_id, same_challenge=True
+            here, "picture", 19, theirs.participant_id, theirs.user_id, same_challenge=True, rejected=False
         )
 
     def test_the_very_same_file_is_found_anywhere_and_first(self, database: Database) -> None:
@@ -121,7 +121,9 @@ class TestScope:
         me, stranger = somebody(), somebody()
         keep(database, [somebody(me.challenge_id)], new[:1])
         (same,) = keep(database, [stranger], eight(chance)[:1], files=[FILE])
-        expected = Match(same, "file", 0, stranger.participant_id, stranger.user_id, same_challenge=False)
+        expected = Match(
+            same, "file", 0, stranger.participant_id, stranger.user_id, same_challenge=False, rejected=False
+        )
         assert search(database, me, *new) == expected
         assert search(database, me) == expected  # also where pictures are not compared
         assert search(database, me, file=b"g" * 32) is None

@@ -302,11 +302,36 @@ class TestDuplicates:
         assert codes(there.send(there.miro, encoded(Image.new("RGB", SIZE, "maroon")))) == ("accepted", [])
         assert codes(there.send(there.owner, encoded(FLAT))) == ("rejected", ["duplicate_image"])
 
-    def test_where_the_rules_do_not_ask_for_it_only_files_are_compared(self, club: Callable[..., Club]) -> None:
+    def test_where_the_rules_do_not_ask_for_it_nothing_is_compared(self, club: Callable[..., Club]) -> None:
         there = club(anti_cheat={"phash_check": False})
         there.send(there.kari, PHOTO)
+        assert codes(there.send(there.miro, PHOTO)) == ("accepted", [])
+        assert codes(there.send(there.owner, self.COPIES["re-encoded"])) == ("accepted", [])
+
+    @pytest.mark.parametrize("phash_check", [True, False])
+    def test_what_a_person_rejected_does_not_pass_when_it_is_sent_again(
+        self, club: Callable[..., Club], phash_check: bool
+    ) -> None:
+        """In the same window too, by anybody, and where files alone are known."""
+        there = club(anti_cheat={"phash_check": phash_check})
+        first = there.send(there.kari, PHOTO)
+        review = {"decision": "reject", "reason": "This is a picture of a film."}
+        assert there.owner.post(f"/v1/proofs/{first['id']}/review", review).status == 200
+        again = there.send(there.kari, PHOTO)
+        assert codes(again) == ("rejected", ["duplicate_image"])
+        assert "rejected it" in again["reasons"][0]["detail"]
         assert codes(there.send(there.miro, PHOTO)) == ("rejected", ["duplicate_image"])
-        assert codes(there.send(there.miro, self.COPIES["re-encoded"])) == ("accepted", [])
+        expected = ("rejected", ["duplicate_image"]) if phash_check else ("accepted", [])
+        assert codes(there.send(there.kari, self.COPIES["re-encoded"])) == expected
+
+    def test_and_passes_once_a_person_has_accepted_it(self, club: Callable[..., Club]) -> None:
+        there = club(proof={"max_per_window": 3})
+        first = there.send(there.kari, PHOTO)
+        for decision in ("reject", "accept"):
+            review = {"decision": decision, "reason": "I looked again."}
+            assert there.owner.post(f"/v1/proofs/{first['id']}/review", review).status == 200
+        assert codes(there.send(there.kari, self.COPIES["re-encoded"])) == ("accepted", [])
+        assert there.proof(first["id"])["status"] == "replaced"
 
 
 def taken(when: datetime, seed: int = 1, *, zone: str | None = None) -> bytes:

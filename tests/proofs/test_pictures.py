@@ -143,12 +143,39 @@ class TestDoubt:
         mail = mails()[-1]
         assert (mail["template"], mail["user_id"]) == ("review_wanted", there.owner.user["id"])
         assert there.accepted(there.miro) == 0
+        path = f"/v1/challenges/{there.id}/proofs"
+        for status, ids in (("needs_review", [proof["id"]]), ("accepted", [first["id"]]), ("expired", [])):
+            listed = there.owner.get(path, status=status).json["items"]
+            assert [item["id"] for item in listed] == ids
+        assert there.owner.get(path, status="undecided").status == 422
         there.owner.post(f"/v1/proofs/{proof['id']}/review", {"decision": "accept", "reason": "Two people, one view."})
         assert there.accepted(there.miro) == 1
+        assert codes(there.proof(proof["id"])) == ("accepted", [])  # the doubt is gone with it
 
-    def test_a_match_in_another_challenge_stays_there(self, club: Clubs, database: Database, person: Join) -> None:
-        """The owner of one is not shown what somebody proved in another."""
+    def test_the_owner_does_not_see_what_their_own_is_like(self, club: Clubs, database: Database) -> None:
         there = club()
+        there.send(there.kari, PHOTO)
+        database.execute(
+            "update proofs.fingerprints set pdq = pdq # (repeat('0', 229) || repeat('1', 27))::bit(256),"
+            " sha256 = sha256('another')"
+        )
+        proof = there.send(there.owner, PHOTO)
+        assert (proof["status"], proof["match"]) == ("needs_review", None)
+
+    @pytest.mark.parametrize("is_looked_after", [True, False])
+    def test_a_match_in_another_challenge_stays_there(
+        self,
+        club: Clubs,
+        database: Database,
+        mails: Callable[[], list[dict[str, Any]]],
+        person: Join,
+        is_looked_after: bool,
+    ) -> None:
+        """The owner of one is not shown what somebody proved in another: moderators are asked, where there are any."""
+        there = club()
+        moderator = person("moderator")
+        if is_looked_after:
+            database.execute("update identity.users set role = 'moderator' where username = 'moderator'")
         elsewhere = there.kari.post("/v1/challenges", challenge_body(clock.now())).json
         first = there.ask(there.kari, PHOTO, challenge=elsewhere["id"])
         assert decide(there.put(first, PHOTO)) == []
@@ -160,6 +187,8 @@ class TestDoubt:
         proof = there.send(there.kari, PHOTO)
         assert proof["status"] == "needs_review"
         assert proof["match"] is None
+        asked = moderator if is_looked_after else there.owner
+        assert mails()[-1]["user_id"] == asked.user["id"]
 
     def test_what_waits_for_a_review_is_known_again(self, club: Clubs, database: Database) -> None:
         there = club()
@@ -221,4 +250,22 @@ class TestMails:
         there.send(there.kari, b"no picture at all" * 10)
         (mail,) = [mail for mail in mails() if mail["template"] == "proof_rejected"]
         assert mail["user_id"] == there.kari.user["id"]
+        assert mail["values"]["appeal"] == ""  # which would be refused: there is nothing to look at
         assert mail["values"]["reasons"] == "- This file is not a JPEG, PNG or WebP picture."
+
+    def test_an_appeal_is_offered_where_there_is_one(
+        self, club: Clubs, mails: Callable[[], list[dict[str, Any]]]
+    ) -> None:
+        there = club()
+        there.send(there.miro, PHOTO)
+        proof = there.send(there.kari, PHOTO)
+        offered = mails()[-1]
+        review = f"/v1/proofs/{proof['id']}/review"
+        there.owner.post(review, {"decision": "accept", "reason": "Twins."})
+        accepted = mails()[-1]
+        there.owner.post(review, {"decision": "reject", "reason": "No twins."})
+        rejected = mails()[-1]
+        there.kari.post(f"/v1/proofs/{proof['id']}/appeal", {"message": "Twins!"})
+        there.owner.post(review, {"decision": "accept", "reason": "So be it."})
+        told = [(mail["template"], "appeal" in mail["values"]["appeal"]) for mail in (offered, accepted, rejected)]
+        assert told == [("proof_rejected", True), ("proof_reviewed", False), ("proof_reviewed", True)]

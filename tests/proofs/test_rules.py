@@ -160,7 +160,7 @@ class TestReview:
 
     @pytest.mark.parametrize("status", ["awaiting_upload", "processing", "replaced"])
     def test_what_cannot(self, status: rules.Status) -> None:
-        with pytest.raises(rules.NotReviewable, match=status):
+        with pytest.raises(rules.NotReviewable, match=status.replace("_", " ")):
             rules.check_review(status, [], can_be_seen=True)
 
     def test_what_nobody_can_look_at(self) -> None:
@@ -199,7 +199,7 @@ class TestCheckCapture:
 
     @staticmethod
     def check(captured: Captured | None, zone: ZoneInfo = OSLO) -> str | None:
-        found = capture.check(captured, OPENS, CLOSES, zone)
+        found = capture.check(captured, OPENS, CLOSES, CLOSES, zone)
         if isinstance(found, Unsure):
             assert found.reason["code"] == "exif_time_mismatch"
             return "unsure"
@@ -267,7 +267,7 @@ class TestCheckCapture:
     def test_a_time_that_came_twice_may_be_either(self, opens: datetime) -> None:
         """In Oslo 2:40 came at 0:40 and at 1:40 UTC."""
         closes = opens + timedelta(minutes=20)
-        assert capture.check(taken("2026-10-25T02:40:00"), opens, closes, OSLO) is None
+        assert capture.check(taken("2026-10-25T02:40:00"), opens, closes, closes, OSLO) is None
 
     @pytest.mark.parametrize(
         "opens", [datetime(2026, 3, 29, 0, 30, tzinfo=UTC), datetime(2026, 3, 29, 1, 30, tzinfo=UTC)]
@@ -275,12 +275,33 @@ class TestCheckCapture:
     def test_a_time_that_never_was_is_of_a_clock_not_yet_changed(self, opens: datetime) -> None:
         """In Oslo clocks went from 2 to 3: 2:40 by a clock of winter is 1:40 UTC, by one of summer 0:40."""
         closes = opens + timedelta(minutes=20)
-        assert capture.check(taken("2026-03-29T02:40:00"), opens, closes, OSLO) is None
+        assert capture.check(taken("2026-03-29T02:40:00"), opens, closes, closes, OSLO) is None
 
     def test_says_both_times_by_the_persons_clock(self) -> None:
-        reason = capture.check(taken("2026-11-19T23:30:00", -9), OPENS, CLOSES, OSLO)
+        reason = capture.check(taken("2026-11-19T23:30:00", -9), OPENS, CLOSES, CLOSES, OSLO)
         assert isinstance(reason, dict)
         assert reason["detail"] == (
             "This photo says that it was taken at 09:30 on 2026-11-20, but your window was from 06:00 on 2026-11-20"
-            " to 09:00 on 2026-11-20 (Europe/Oslo)."
+            " to 09:00 on 2026-11-20 (Europe/Oslo). Set your camera's clock and time zone, and send a photo that was"
+            " taken in the window."
         )
+
+    @pytest.mark.parametrize(
+        ("wall", "offset", "expected"),
+        [
+            ("2026-11-20T07:00:00", 1, None),
+            ("2026-11-20T07:05:00", 1, None),  # a clock that is fast
+            ("2026-11-20T07:04:59", None, None),
+            ("2026-11-20T07:11:00", 1, "exif_time_mismatch"),
+            ("2026-11-20T08:59:00", 1, "exif_time_mismatch"),
+            ("2026-11-20T08:59:00", None, "unsure"),  # by the clock of a zone in the east
+        ],
+    )
+    def test_nothing_is_taken_after_it_was_stored(self, wall: str, offset: float | None, expected: str | None) -> None:
+        """At 7:00 by the clocks of Oslo."""
+        stored_at = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
+        found = capture.check(taken(wall, offset), OPENS, CLOSES, stored_at, OSLO)
+        reason = found.reason if isinstance(found, Unsure) else found
+        assert ("unsure" if isinstance(found, Unsure) else reason and reason["code"]) == expected
+        if reason is not None:
+            assert "sent before that, at 07:00 on 2026-11-20" in reason["detail"]

@@ -107,6 +107,7 @@ class Club:
             participant_id=proof["participant_id"],
             user_id=who.user["id"],
             local_date=proof["local_date"],
+            opens_at=datetime.fromisoformat(proof["opens_at"]),
             closes_at=datetime.fromisoformat(proof["closes_at"]),
             timezone=PEOPLE[who.user["username"]],
             named=self.chance.random() < 0.85,
@@ -222,8 +223,9 @@ class Club:
 
 
 def _taken(upload: Upload, *, near: bool) -> Image.Exif:
-    """An hour before the window closes; or an hour after, by a camera that does not tell its zone."""
-    wall = (upload.closes_at + (HOUR if near else -HOUR)).astimezone(ZoneInfo(upload.timezone))
+    """As the window opens; or an hour before, by a camera that does not tell its zone."""
+    when = upload.opens_at - HOUR if near else upload.opens_at
+    wall = when.astimezone(ZoneInfo(upload.timezone))
     exif = Image.Exif()
     offset = {} if near else {Base.OffsetTimeOriginal: f"{wall:%:z}"}
     exif[IFD.Exif] = {Base.DateTimeOriginal: f"{wall:%Y:%m:%d %H:%M:%S}"} | offset

@@ -51,6 +51,7 @@ class Upload:
     participant_id: str
     user_id: str
     local_date: str
+    opens_at: datetime
     closes_at: datetime
     timezone: str
     named: bool = True
@@ -137,8 +138,8 @@ class Model:
         if other.file is None or other.status not in FINAL or other.place == upload.place:
             return False
         near = other.challenge_id == upload.challenge_id or other.user_id == upload.user_id
-        return other.file.data == file.data or (
-            near and upload.rules.phash_check and other.file.picture == file.picture
+        return upload.rules.phash_check and (
+            other.file.data == file.data or (near and other.file.picture == file.picture)
         )
 
     def _replace(self, upload: Upload) -> None:

@@ -11,7 +11,9 @@ from proofs.rules import DISCARDED_QUALITY, DUPLICATE_DISTANCE, UsedBefore
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A former proof that is the very same file, or shows the same picture `distance` of 256 bits away."""
+    """A former proof that is the very same file, or shows the same picture `distance` of 256 bits away. `rejected`: by
+    a person; what machines reject may be sent again where it is what is asked for.
+    """
 
     proof_id: UUID
     kind: UsedBefore
@@ -19,6 +21,7 @@ class Match:
     participant_id: UUID
     user_id: UUID
     same_challenge: bool
+    rejected: bool
 
 
 # Fingerprint f and any variant of another picture are at most `distance` bits apart, and that means something.
@@ -45,12 +48,15 @@ def serialise(tx: Tx, arrival: Arrival, sha256: bytes) -> None:
     )
 
 
-def nearest(tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[str]) -> Match | None:
-    """The nearest accepted photo: this very file, anywhere; or else the picture with the fewest bits between it and one
-    of the variants, in this challenge by anybody or in any by this person. Of several as near, the first that was sent.
+def nearest(
+    tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[str], *, only_rejected: bool = False
+) -> Match | None:
+    """The nearest photo that counts, or that a person has rejected: this very file, anywhere; or else the picture with
+    the fewest bits between it and one of the variants, in this challenge by anybody or in any by this person. Of
+    several as near, the first that was sent.
 
-    What this participant sent for the same window does not count. `variants` are texts of 256 binary digits; without
-    any, only files are compared.
+    What this participant sent for the same window does not count, but for what a person has rejected. `variants` are
+    texts of 256 binary digits; without any, only files are compared.
     """
     return tx.maybe(
         """
@@ -63,12 +69,14 @@ def nearest(tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[str]) ->
             cross join lateral proofs.near(scope, %(variants)s, %(distance)s) as near
         )
         select p.id as proof_id, found.kind, found.distance, p.participant_id, p.user_id,
-               p.challenge_id = %(challenge_id)s as same_challenge
+               p.challenge_id = %(challenge_id)s as same_challenge, p.rejected
         from found cross join lateral (
             -- by its key, one by one: the planner cannot know how few there are
-            select * from proofs.proofs where id = found.proof_id offset 0
+            select *, status = 'rejected' and review is not null as rejected
+            from proofs.proofs where id = found.proof_id offset 0
         ) as p
-        where (p.participant_id, p.local_date) <> (%(participant_id)s, %(local_date)s)
+        where p.rejected or not %(only_rejected)s
+          and (p.participant_id, p.local_date) <> (%(participant_id)s, %(local_date)s)
           and p.status in ('accepted', 'needs_review', 'replaced')
         order by found.kind, found.distance, p.id limit 1
         """,
@@ -80,6 +88,7 @@ def nearest(tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[str]) ->
             "sha256": sha256,
             "variants": list(variants),
             "distance": DUPLICATE_DISTANCE,
+            "only_rejected": only_rejected,
         },
         row=Match,
     )

@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from chally.db import Tx
-from proofs.rules import Decision, Kind, Reason, Status, Verdict
+from proofs.rules import EXPIRES_AFTER, Decision, Kind, Reason, ShownStatus, Status, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,13 @@ _COLUMNS = f"""
     case when {_JUDGES} then p.appeal end as appeal, case when {_JUDGES} then p.review_reason end as review_reason,
     m.id as match_id, case when m.id is not null then p.matched_distance end as match_distance
 """
-# The proof that it is much like is for who reviews it: the owner, where it is of the same challenge, and moderators.
+# The proof that it is much like is for who reviews it: the owner, where it is of the same challenge, and moderators;
+# nobody reviews their own.
 _NAMED = """
     join identity.profiles u on u.id = p.user_id
     left join challenges.challenges c on c.id = p.challenge_id and c.owner_id = core.actor()
     left join proofs.proofs m on m.id = p.matched_proof_id and p.status = 'needs_review'
-        and (core.moderates() or c.id = m.challenge_id)
+        and (core.moderates() or c.id = m.challenge_id) and p.user_id <> core.actor()
 """
 
 
@@ -254,14 +255,32 @@ def stored(tx: Tx, since: datetime, now: datetime) -> int:
     return bytes_
 
 
-def proofs(tx: Tx, challenge_id: UUID, *, before: UUID | None, offset: int, limit: int) -> list[Proof]:
-    """Newest first: ids are made in time order."""
+def proofs(
+    tx: Tx,
+    challenge_id: UUID,
+    *,
+    status: ShownStatus | None,
+    now: datetime,
+    before: UUID | None,
+    offset: int,
+    limit: int,
+) -> list[Proof]:
+    """Newest first: ids are made in time order. `status`: only those that are shown with it."""
     return tx.all(
         f"""
         select {_COLUMNS} from proofs.proofs p {_NAMED}
         where p.challenge_id = %(challenge_id)s and (%(before)s::uuid is null or p.id < %(before)s)
+          and (%(status)s::text is null or %(status)s = case
+              when p.status = 'awaiting_upload' and p.created_at <= %(expired)s then 'expired' else p.status end)
         order by p.id desc offset %(offset)s limit %(limit)s
         """,
-        {"challenge_id": challenge_id, "before": before, "offset": offset, "limit": limit},
+        {
+            "challenge_id": challenge_id,
+            "status": status,
+            "expired": now - EXPIRES_AFTER,
+            "before": before,
+            "offset": offset,
+            "limit": limit,
+        },
         row=Proof,
     )

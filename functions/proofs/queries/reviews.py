@@ -28,6 +28,7 @@ class Judged:
     decided_at: datetime | None
     appealed_at: datetime | None
     reviewed_by: UUID | None
+    matched_elsewhere: bool
     max_per_window: int
 
 
@@ -67,6 +68,9 @@ def hold(tx: Tx, proof_id: UUID) -> Judged | None:
         select p.id, p.challenge_id, c.title, p.participant_id, p.user_id, c.owner_id, p.local_date, p.closes_at,
                p.status, p.reasons, p.kind <> 'photo' or p.picture_key is not null as can_be_seen, p.object_key,
                p.picture_key, p.decided_at, p.appealed_at, p.reviewed_by,
+               exists (
+                   select from proofs.proofs m where m.id = p.matched_proof_id and m.challenge_id <> p.challenge_id
+               ) as matched_elsewhere,
                coalesce((c.rules #>> '{proof,max_per_window}')::integer, 1) as max_per_window
         from proofs.proofs p join challenges.challenges c on c.id = p.challenge_id
         where p.id = %(id)s
@@ -100,7 +104,9 @@ def set_review(
     tx.run(
         """
         update proofs.proofs set status = %(status)s, review = %(decision)s, review_reason = %(reason)s,
-            reviewed_by = %(reviewer)s, reviewed_at = %(now)s, decided_at = %(now)s
+            reviewed_by = %(reviewer)s, reviewed_at = %(now)s, decided_at = %(now)s,
+            -- what spoke against it was answered
+            reasons = case when %(decision)s = 'accept' then '[]' else reasons end
         where id = %(id)s
         """,
         {

@@ -1,9 +1,10 @@
 """HTTP of proofs that are there: the list of a challenge's, and one of them."""
 
 from datetime import timedelta
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import Response
+from fastapi import Query, Response
 
 from challenges.rules import NotParticipant
 from chally import aws, clock, http
@@ -23,7 +24,12 @@ PICTURE_LINK_LIFE = timedelta(minutes=5)
 
 
 @router.get("/v1/challenges/{challenge_id}/proofs")
-async def list_proofs(challenge_id: UUID, tx: UserTx, asked: PageAsked) -> Page[ProofOut]:
+async def list_proofs(
+    challenge_id: UUID,
+    tx: UserTx,
+    asked: PageAsked,
+    status: Annotated[rules.ShownStatus | None, Query(description="only these, as `needs_review`")] = None,
+) -> Page[ProofOut]:
     """The proofs of a challenge that I may see, newest first."""
     challenge = proofs.challenge(tx, challenge_id)
     if not moderates(tx.session):  # who does finds what waits for them here
@@ -32,7 +38,9 @@ async def list_proofs(challenge_id: UUID, tx: UserTx, asked: PageAsked) -> Page[
         if challenge.participant_id is None and not challenge.is_owner:
             raise NotParticipant
     now = clock.now()
-    rows = proofs.proofs(tx, challenge_id, before=asked.after, offset=asked.offset, limit=asked.fetch)
+    rows = proofs.proofs(
+        tx, challenge_id, status=status, now=now, before=asked.after, offset=asked.offset, limit=asked.fetch
+    )
     return asked.page(rows, [ProofOut.of(row, now) for row in rows], [str(row.id) for row in rows])
 
 
