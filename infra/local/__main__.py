@@ -37,8 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _up(arguments: argparse.Namespace) -> None:
     steps = Steps()
-    outputs = system.up(_workspace(arguments), steps)
-    _print_urls(outputs, steps)
+    workspace = _workspace(arguments)
+    outputs = system.up(workspace, steps)
+    _print_urls(workspace, outputs, steps)
 
 
 def _demo(arguments: argparse.Namespace) -> None:
@@ -46,11 +47,12 @@ def _demo(arguments: argparse.Namespace) -> None:
 
     photo = story.read_photo(arguments.photo)
     steps = Steps()
-    outputs = system.up(_workspace(arguments), steps)
+    workspace = _workspace(arguments)
+    outputs = system.up(workspace, steps)
     started = time.monotonic()
     story.play(outputs, photo=photo)
     steps.say(f"\nThe story took {time.monotonic() - started:.1f} s.")
-    _print_urls(outputs, steps)
+    _print_urls(workspace, outputs, steps)
 
 
 def _down(arguments: argparse.Namespace) -> None:
@@ -139,10 +141,10 @@ def _place(arguments: argparse.Namespace) -> Workspace | str:
     return _workspace(arguments) if arguments.stage == "local" else str(arguments.stage)
 
 
-def _print_urls(outputs: dict[str, str], steps: Steps) -> None:
+def _print_urls(workspace: Workspace, outputs: dict[str, str], steps: Steps) -> None:
     bold = Palette(sys.stdout)
     names = {"api_url": "API", "docs_url": "Docs", "mailbox_url": "Mailbox", "aws_url": "Local AWS"}
-    steps.say(f"\nUp in {steps.total():.1f} s. It goes on running; `make down` stops it.\n")
+    steps.say(f"\nUp in {steps.total():.1f} s. It goes on running; {workspace.make('down')} stops it.\n")
     for key, name in names.items():
         steps.say(f"  {name:<10} {bold.paint(1, outputs[key])}")
 

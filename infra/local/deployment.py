@@ -29,7 +29,7 @@ def fingerprint(workspace: Workspace) -> str:
             if path.is_file() and "__pycache__" not in path.parts:
                 digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
     digest.update(assets.fingerprint(assets.HOST).encode())
-    digest.update(json.dumps(_inputs(workspace), sort_keys=True).encode())
+    digest.update(json.dumps(inputs(workspace), sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -212,7 +212,8 @@ def aws_identity() -> tuple[str, str]:
         raise LocalError(f"AWS did not say whose account this is: {error}", fix) from error
 
 
-def _inputs(workspace: Workspace) -> dict[str, str]:
+def inputs(workspace: Workspace) -> dict[str, str]:
+    """What the local stage is told: where its database is, its public URL, its scanner."""
     urls = database.urls(workspace)
     return {
         "CHALLY_PUBLIC_URL": aws.api_url(workspace),
@@ -220,8 +221,19 @@ def _inputs(workspace: Workspace) -> dict[str, str]:
         "CHALLY_DATABASE_APP_URL": urls.app,
         "CHALLY_DATABASE_SYSTEM_URL": urls.system,
         # of those that a person may set, the one whose coming and going needs a deploy
-        "CHALLY_CLAMD_URL": os.environ.get("CHALLY_CLAMD_URL", ""),
+        "CHALLY_CLAMD_URL": _clamd_url(workspace),
     }
+
+
+def _clamd_url(workspace: Workspace) -> str:
+    """The scanner of this workspace, as it was given last. An `up` that does not name it must not turn it off: what
+    waits for it would pass. Naming none (`CHALLY_CLAMD_URL=`) does.
+    """
+    remembered = workspace.directory / "clamd-url"
+    given = os.environ.get("CHALLY_CLAMD_URL")
+    if given is not None:
+        remembered.write_text(given)
+    return remembered.read_text() if remembered.exists() else ""
 
 
 _LOCAL_EXAMPLE = {
@@ -239,7 +251,7 @@ def _stamp(workspace: Workspace) -> Path:
 
 
 def _cdk(workspace: Workspace, *arguments: str, cwd: Path = ROOT, lock: int | None = None) -> None:
-    env = environment() | aws.environment(workspace) | _inputs(workspace)
+    env = environment() | aws.environment(workspace) | inputs(workspace)
     env["PATH"] = environment()["PATH"]
     run(
         _command(*arguments),

@@ -53,7 +53,7 @@ def client(place: Place, service: str) -> Any:
     """A client of the local AWS, or of the deployer's own account. LocalError where there is none."""
     if not isinstance(place, str):
         if not aws.alive(place):
-            raise LocalError("The local AWS does not run.", "`make up` starts it.")
+            raise LocalError("The local AWS does not run.", f"{place.make('up')} starts it.")
         return aws.client(place, service)
     import boto3
 

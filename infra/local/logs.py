@@ -25,7 +25,8 @@ def show(workspace: Workspace, *, function: str | None, follow: bool, minutes: f
     seen: set[str] = set()
     if not aws.alive(workspace):
         _servers(workspace)
-        raise LocalError("The local AWS does not run, so there are no function logs.", "`make up` starts it.")
+        fix = f"{workspace.make('up')} starts it."
+        raise LocalError("The local AWS does not run, so there are no function logs.", fix)
     if function:
         deployment.check_function(workspace, function)
     _print(_events(workspace, function, since, seen))

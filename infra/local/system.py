@@ -75,7 +75,7 @@ def read_outputs(workspace: Workspace) -> dict[str, Any]:
     try:
         return dict(json.loads(workspace.outputs.read_text()))
     except (FileNotFoundError, ValueError) as error:
-        raise LocalError("The local system is not up.", "`make up` starts it.") from error
+        raise LocalError("The local system is not up.", f"{workspace.make('up')} starts it.") from error
 
 
 def _start_postgres(workspace: Workspace) -> tuple[Workspace, str]:

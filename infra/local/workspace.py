@@ -58,6 +58,11 @@ class Workspace:
         workspace._remember_ports()
         return workspace
 
+    def make(self, target: str) -> str:
+        """What a person types to have `make` do something to this workspace."""
+        where = "" if self.directory == (ROOT / ".local").resolve() else f" DIRECTORY={self.directory}"
+        return f"`make {target}{where}`"
+
     @property
     def postgres_directory(self) -> Path:
         """The embedded Postgres: data and server log."""

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from infra import bootstrap
-from infra.local import aws, database, doctor, photo, workspace
+from infra.local import aws, database, deployment, doctor, photo, workspace
 from infra.local.ministack import MiniStack
 from infra.local.postgres import Postgres
 from infra.local.progress import ChildFailed, LocalError, Palette, Steps, run
@@ -347,3 +347,28 @@ class TestPhoto:
 
 def _process(server: MiniStack) -> psutil.Process:
     return psutil.Process(int((server.directory / "ministack.pid").read_text().split()[0]))
+
+
+class TestScanner:
+    """What a directory was told of its virus scanner."""
+
+    def test_an_up_that_does_not_name_it_does_not_turn_it_off(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place = Workspace.open(tmp_path, aws_port=0)
+
+        def known(**given: str) -> str:
+            monkeypatch.delenv("CHALLY_CLAMD_URL", raising=False)
+            for name, value in given.items():
+                monkeypatch.setenv(name, value)
+            return deployment.inputs(place)["CHALLY_CLAMD_URL"]
+
+        assert known() == ""
+        assert known(CHALLY_CLAMD_URL="tcp://127.0.0.1:3310") == "tcp://127.0.0.1:3310"
+        assert known() == "tcp://127.0.0.1:3310"
+        assert known(CHALLY_CLAMD_URL="") == ""
+        assert known() == ""
+
+
+def test_a_command_is_told_as_it_must_be_typed(tmp_path: Path) -> None:
+    assert Workspace.open(tmp_path, aws_port=0).make("down") == f"`make down DIRECTORY={tmp_path.resolve()}`"
