@@ -75,6 +75,7 @@ def deploy(workspace: Workspace, lock: int) -> None:
             f"{failed.fix}\nMend it and run again; `make reset` starts from nothing.",
         ) from failed
     _apply_cors(workspace)
+    _scanner(workspace).write_text(inputs(workspace)["CHALLY_CLAMD_URL"])
     stamp.write_text(json.dumps({"fingerprint": deployed, "endpoint": aws.endpoint(workspace)}))
 
 
@@ -226,14 +227,19 @@ def inputs(workspace: Workspace) -> dict[str, str]:
 
 
 def _clamd_url(workspace: Workspace) -> str:
-    """The scanner of this workspace, as it was given last. An `up` that does not name it must not turn it off: what
-    waits for it would pass. Naming none (`CHALLY_CLAMD_URL=`) does.
+    """The scanner of this workspace: as given now, or else as it was deployed last. An `up` that does not name it must
+    not turn it off: what waits for it would pass. Naming none (`CHALLY_CLAMD_URL=`) does.
     """
-    remembered = workspace.directory / "clamd-url"
     given = os.environ.get("CHALLY_CLAMD_URL")
     if given is not None:
-        remembered.write_text(given)
+        return given
+    remembered = _scanner(workspace)
     return remembered.read_text() if remembered.exists() else ""
+
+
+def _scanner(workspace: Workspace) -> Path:
+    # Not inside of what a lost local AWS takes with it.
+    return workspace.directory / "clamd-url"
 
 
 _LOCAL_EXAMPLE = {

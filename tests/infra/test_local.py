@@ -364,10 +364,11 @@ class TestScanner:
             return deployment.inputs(place)["CHALLY_CLAMD_URL"]
 
         assert known() == ""
-        assert known(CHALLY_CLAMD_URL="tcp://127.0.0.1:3310") == "tcp://127.0.0.1:3310"
+        assert known(CHALLY_CLAMD_URL="nonsense") == "nonsense"
+        assert known() == ""  # which no deploy took
+        (place.directory / "clamd-url").write_text("tcp://127.0.0.1:3310")  # as a deploy does
         assert known() == "tcp://127.0.0.1:3310"
         assert known(CHALLY_CLAMD_URL="") == ""
-        assert known() == ""
 
 
 def test_a_command_is_told_as_it_must_be_typed(tmp_path: Path) -> None:
