@@ -12,7 +12,7 @@ import pytest
 
 from chally.db import Tx
 from proofs import rules
-from proofs.queries import duplicates
+from proofs.queries import duplicates, proofs
 from proofs.queries.arrivals import Arrival
 from proofs.queries.duplicates import Match
 from tests.conftest import Database
@@ -168,6 +168,22 @@ class TestScope:
         found = search(database, me, *new)
         assert found is not None
         assert found.proof_id == worth
+
+
+class TestReviewers:
+    def test_what_waits_for_them_is_found_without_reading_the_rest(self, database: Database) -> None:
+        me = somebody()
+        first, *_, last = keep(database, [me] * 3000, album.random_hashes(np.random.default_rng(53), 3000))
+        database.execute("update proofs.proofs set status = 'needs_review' where id = any(%(ids)s)", ids=[first, last])
+        with as_system(database) as tx:
+            tx.run("select set_config('chally.actor', %(owner)s, true)", {"owner": str(me.user_id)})
+            # its people are not in this database: of the rows, only how many are read is looked at
+            proofs.proofs(tx, me.challenge_id, to_review=True, before=None, offset=0, limit=26)
+            read = tx.value(
+                "select sum(coalesce(idx_tup_fetch, 0) + seq_tup_read) from pg_stat_xact_user_tables"
+                " where schemaname = 'proofs' and relname = 'proofs'", {},
+            )  # fmt: skip
+        assert 2 <= read <= 10
 
 
 class TestCost:

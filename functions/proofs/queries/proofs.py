@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from chally.db import Tx
-from proofs.rules import EXPIRES_AFTER, Decision, Kind, Reason, ShownStatus, Status, Verdict
+from proofs.rules import Decision, Kind, Reason, Status, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,25 +259,22 @@ def proofs(
     tx: Tx,
     challenge_id: UUID,
     *,
-    status: ShownStatus | None,
-    now: datetime,
+    to_review: bool = False,
     before: UUID | None,
     offset: int,
     limit: int,
 ) -> list[Proof]:
-    """Newest first: ids are made in time order. `status`: only those that are shown with it."""
+    """Newest first: ids are made in time order. `to_review`: only those that wait for a person."""
     return tx.all(
         f"""
         select {_COLUMNS} from proofs.proofs p {_NAMED}
         where p.challenge_id = %(challenge_id)s and (%(before)s::uuid is null or p.id < %(before)s)
-          and (%(status)s::text is null or %(status)s = case
-              when p.status = 'awaiting_upload' and p.created_at <= %(expired)s then 'expired' else p.status end)
+          and (not %(to_review)s or p.status = 'needs_review')
         order by p.id desc offset %(offset)s limit %(limit)s
         """,
         {
             "challenge_id": challenge_id,
-            "status": status,
-            "expired": now - EXPIRES_AFTER,
+            "to_review": to_review,
             "before": before,
             "offset": offset,
             "limit": limit,

@@ -1,7 +1,7 @@
 """HTTP of proofs that are there: the list of a challenge's, and one of them."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Query, Response
@@ -28,7 +28,7 @@ async def list_proofs(
     challenge_id: UUID,
     tx: UserTx,
     asked: PageAsked,
-    status: Annotated[rules.ShownStatus | None, Query(description="only these, as `needs_review`")] = None,
+    status: Annotated[Literal["needs_review"] | None, Query(description="only what waits for a review")] = None,
 ) -> Page[ProofOut]:
     """The proofs of a challenge that I may see, newest first."""
     challenge = proofs.challenge(tx, challenge_id)
@@ -39,7 +39,7 @@ async def list_proofs(
             raise NotParticipant
     now = clock.now()
     rows = proofs.proofs(
-        tx, challenge_id, status=status, now=now, before=asked.after, offset=asked.offset, limit=asked.fetch
+        tx, challenge_id, to_review=status is not None, before=asked.after, offset=asked.offset, limit=asked.fetch
     )
     return asked.page(rows, [ProofOut.of(row, now) for row in rows], [str(row.id) for row in rows])
 
