@@ -1,5 +1,6 @@
 """Finding overlays in pictures: the QR codes that one shows, and whether any is the token of its window."""
 
+from collections.abc import Collection
 from datetime import date
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from challenges import overlay, overlay_key
 from challenges.overlay import Finding
+from proofs.rules import Reason
 
 FORMATS = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCodeModel2)  # no Micro QR, which segno makes none of
 
@@ -30,3 +32,26 @@ def look(luma: NDArray[np.uint8], secret_arn: str, participant_id: UUID, local_d
     if "forged" in findings and "right" not in findings:  # unless the key was replaced meanwhile
         findings = check(*overlay_key.read_anew(secret_arn))
     return findings
+
+
+def judge(findings: Collection[Finding]) -> Reason | None:
+    """What is wrong with the codes in a photo that must show its window's; None where one is right."""
+    if "right" in findings:
+        return None
+    for finding, detail in _WRONG_OVERLAYS.items():
+        if finding in findings:
+            return Reason(code="overlay_invalid", detail=detail)
+    detail = (
+        "We cannot read your window's QR code in this photo. Take a new one with the code in it: whole, sharp, not too "
+        "small, and without a reflection on it."
+    )
+    return Reason(code="overlay_missing", detail=detail)
+
+
+# The nearest to a right one first.
+_WRONG_OVERLAYS: dict[Finding, str] = {
+    "of_another_window": "The QR code in this photo is of another day. Load today's, and take a new photo with that.",
+    "of_another_participant": "The QR code in this photo was made for somebody else, or for another challenge. Take a "
+    "new photo with the one that this challenge shows to you.",
+    "forged": "The QR code in this photo is not as we made it. Load your window's, and take a new photo with that.",
+}

@@ -21,7 +21,10 @@ from proofs.rules import Decision, Status
 
 OUTCOME: dict[Decision, Status] = {"accept": "accepted", "reject": "rejected"}
 # In mails.
-MAY_APPEAL = "\nIf this is a mistake, appeal it in the app within 7 days, and a person will look at it.\n"
+MAY_APPEAL = (
+    f"\nIf this is a mistake, appeal it in the app within {rules.APPEALS_FOR.days} days,"
+    " and a person will look at it.\n"
+)
 
 
 def review(tx: Tx, proof_id: UUID, decision: Decision, reason: str, now: datetime) -> None:
@@ -45,7 +48,7 @@ def review(tx: Tx, proof_id: UUID, decision: Decision, reason: str, now: datetim
     windows.hold(tx, proof.participant_id, proof.local_date)
     others = reviews.others(tx, proof)
     if decision == "accept":
-        rules.check_room([each for each in others if each == "accepted"], proof.max_per_window)
+        rules.check_room_to_accept(others, proof.max_per_window)
         standings.record(tx, proof.participant_id, proof.local_date, "accepted")
         reminders.clear(tx, proof.participant_id, proof.local_date, now)
     else:

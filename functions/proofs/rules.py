@@ -7,7 +7,6 @@ from typing import Literal, Protocol, TypedDict
 from uuid import UUID
 
 from challenges.language import NumberProof, PhotoProof, TextProof
-from challenges.overlay import Finding
 from chally.errors import AppError, FieldError, Invalid
 
 Status = Literal["awaiting_upload", "processing", "accepted", "rejected", "needs_review", "replaced"]
@@ -163,12 +162,20 @@ def check_window[W: Window](window: W | None, challenge_status: str, now: dateti
 
 
 def check_room(proofs: Collection[Status], max_per_window: int) -> None:
-    """Raise `WindowFull` when the window has its proofs. One that was never uploaded, or rejected, takes no place."""
+    """Raise `WindowFull` when no other may be sent for a window. One never uploaded, or rejected, takes no place."""
     if sum(status in COUNTED for status in proofs) >= max_per_window:
-        raise WindowFull(
-            f"This window takes {max_per_window} and has {'it' if max_per_window == 1 else 'them'} already. To send"
-            " another, take one back first (DELETE /v1/proofs/{id})."
-        )
+        raise _full(max_per_window, "To send another, take one back first (DELETE /v1/proofs/{id}).")
+
+
+def check_room_to_accept(proofs: Collection[Status], max_per_window: int) -> None:
+    """Raise `WindowFull` when the others of a window that were accepted leave no place for one more."""
+    if list(proofs).count("accepted") >= max_per_window:
+        raise _full(max_per_window, "To accept this one, reject another of them first.")
+
+
+def _full(max_per_window: int, advice: str) -> WindowFull:
+    them = "it" if max_per_window == 1 else "them"
+    return WindowFull(f"This window takes {max_per_window} and has {them} already. {advice}")
 
 
 def check_fields(sent: Collection[str], rules: PhotoProof | TextProof | NumberProof) -> None:
@@ -310,29 +317,6 @@ def infected(signature: str) -> Verdict:
 def comparable(quality: int) -> bool:
     """Whether a fingerprint of this quality tells its picture from others."""
     return quality > DISCARDED_QUALITY
-
-
-def judge_overlay(findings: Collection[Finding]) -> Reason | None:
-    """What is wrong with the codes in a photo that must show its window's; None where one is right."""
-    if "right" in findings:
-        return None
-    for finding, detail in _WRONG_OVERLAYS.items():
-        if finding in findings:
-            return Reason(code="overlay_invalid", detail=detail)
-    detail = (
-        "We cannot read your window's QR code in this photo. Take a new one with the code in it: whole, sharp, not too "
-        "small, and without a reflection on it."
-    )
-    return Reason(code="overlay_missing", detail=detail)
-
-
-# The nearest to a right one first.
-_WRONG_OVERLAYS: dict[Finding, str] = {
-    "of_another_window": "The QR code in this photo is of another day. Load today's, and take a new photo with that.",
-    "of_another_participant": "The QR code in this photo was made for somebody else, or for another challenge. Take a "
-    "new photo with the one that this challenge shows to you.",
-    "forged": "The QR code in this photo is not as we made it. Load your window's, and take a new photo with that.",
-}
 
 
 def check_duplicate(used_before: UsedBefore | None, distance: int, *, rejected: bool = False) -> Reason | Unsure | None:

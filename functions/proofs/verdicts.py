@@ -118,7 +118,7 @@ def _look(data: bytes, arrival: Arrival, stored: Stored, terms: PhotoProof, chec
         if photo.legible is not None:
             key = load(VerdictsSettings).overlay_secret_arn
             codes = overlay.look(photo.legible, key, arrival.participant_id, arrival.local_date)
-            found.append(rules.judge_overlay(codes))
+            found.append(overlay.judge(codes))
         picture = derivatives.derivative(data, declared_type, strip_exif=checks.strip_exif)
         if checks.exif_required:
             captured = metadata.captured(data, declared_type)

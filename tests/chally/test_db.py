@@ -1,7 +1,7 @@
 """Transactions as pipelines: what travels together, and what becomes of it when something fails."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from uuid import uuid4
 
@@ -14,7 +14,7 @@ from chally.db import Tx
 from chally.errors import SessionEnded, Unavailable
 from chally.settings import HttpSettings, load
 from tests.conftest import Database, Join
-from tests.relay import relayed
+from tests.relay import Relay, relayed
 
 SECRET = "secret@people.test"
 INSERT = "insert into public.things (name) values (%(name)s)"
@@ -39,29 +39,26 @@ def names(database: Database) -> set[str]:
 
 
 class TestRoundTrips:
-    def test_begin_and_who_is_asking_travel_with_the_first_statement(
-        self, somebody: Actor, things: Database, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.fixture
+    def relay(self, somebody: Actor, things: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+        """Connected by it."""
         with relayed(things, monkeypatch) as relay:
             with db.as_user(somebody):
-                pass  # connects
+                pass
             relay.trips = 0
-            with db.as_user(somebody, read_only=True) as tx:
-                assert tx.value("select 1", {}) == 1
-                assert tx.session.role == "user"
-            assert relay.trips == 2
+            yield relay
 
-    def test_what_nobody_waits_for_travels_with_commit(
-        self, somebody: Actor, things: Database, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        with relayed(things, monkeypatch) as relay:
-            with db.as_user(somebody):
-                pass  # connects
-            relay.trips = 0
-            with db.as_user(somebody) as tx:
-                for name in "abc":
-                    tx.run(INSERT, {"name": name})
-            assert relay.trips == 1
+    def test_begin_and_who_is_asking_travel_with_the_first_statement(self, somebody: Actor, relay: Relay) -> None:
+        with db.as_user(somebody, read_only=True) as tx:
+            assert tx.value("select 1", {}) == 1
+            assert tx.session.role == "user"
+        assert relay.trips == 2
+
+    def test_what_nobody_waits_for_travels_with_commit(self, somebody: Actor, things: Database, relay: Relay) -> None:
+        with db.as_user(somebody) as tx:
+            for name in "abc":
+                tx.run(INSERT, {"name": name})
+        assert relay.trips == 1
         assert names(things) == {"a", "b", "c"}
 
 

@@ -17,13 +17,13 @@ from challenges import overlay as tokens
 from challenges import overlay_key
 from challenges.overlay import Finding
 from chally import clock, db
-from proofs import fingerprints, images, overlay, rules
+from proofs import fingerprints, images, overlay
 from tests.api import Client
 from tests.conftest import Database, Join, challenge_body
 from tests.factories import encoded
 from tests.proofs import scenes
 from tests.proofs.scenes import Shot
-from tests.proofs.test_jobs import BUCKET, Club, codes, decide
+from tests.proofs.sending import BUCKET, Club, codes, decide
 
 TOKEN = tokens.issue(b"a key", UUID(int=7), date(2026, 11, 20))
 TAG = "https://club.example/a-poster-on-the-wall"
@@ -147,17 +147,17 @@ class TestHostile:
 class TestJudge:
     @pytest.mark.parametrize("others", [set(), {"foreign"}, {"forged", "of_another_window", "of_another_participant"}])
     def test_a_right_one_is_enough(self, others: set[Finding]) -> None:
-        assert rules.judge_overlay({"right", *others}) is None
+        assert overlay.judge({"right", *others}) is None
 
     @pytest.mark.parametrize("findings", [set(), {"foreign"}])
     def test_none_of_ours(self, findings: set[Finding]) -> None:
-        reason = rules.judge_overlay(findings)
+        reason = overlay.judge(findings)
         assert reason is not None
         assert reason["code"] == "overlay_missing"
 
     @pytest.mark.parametrize("finding", ["forged", "of_another_window", "of_another_participant"])
     def test_a_wrong_one_says_what_to_do(self, finding: Finding) -> None:
-        reason = rules.judge_overlay({finding, "foreign"})
+        reason = overlay.judge({finding, "foreign"})
         assert reason is not None
         assert reason["code"] == "overlay_invalid"
         assert "new photo" in reason["detail"]

@@ -130,6 +130,7 @@ class TestReview:
         there.send("the true one")
         answer = there.review(there.owner, ACCEPT)
         assert answer.code == "window_full"
+        assert "reject another" in answer.json["detail"]
         assert there.standing() == (10, 1, 0)
 
     def test_after_the_window_it_was_missed(

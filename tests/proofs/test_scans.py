@@ -16,12 +16,10 @@ from chally import clock, db, settings
 from proofs import malware, storage
 from tests.conftest import Database
 from tests.factories import encoded
-from tests.proofs import test_jobs
 from tests.proofs.clamd import CLAMD, COMMENT, EICAR, Clamd, answering
-from tests.proofs.test_jobs import BUCKET, OTHER_PHOTO, PHOTO, PICTURE, TEXT, Club, codes, decide
+from tests.proofs.sending import BUCKET, OTHER_PHOTO, PHOTO, PICTURE, TEXT, Club, codes, decide
 from tests.proofs.test_malware import result
 
-club = test_jobs.club
 INFECTED_PHOTO = encoded(PICTURE, comment=COMMENT)
 
 Clubs = Callable[..., Club]

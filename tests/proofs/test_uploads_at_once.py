@@ -20,10 +20,9 @@ from challenges import standings
 from chally import db
 from tests.conftest import Database
 from tests.factories import encoded, picture
-from tests.proofs import environment, test_jobs
-from tests.proofs.test_jobs import TEXT, Club, batch, created
+from tests.proofs import environment
+from tests.proofs.sending import TEXT, Club, batch, created
 
-club = test_jobs.club
 UPLOADS = 40
 
 

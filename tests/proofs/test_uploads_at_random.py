@@ -28,7 +28,7 @@ from proofs.fingerprints import Fingerprint
 from tests.api import Client
 from tests.conftest import Database, Join, challenge_body
 from tests.factories import encoded, picture
-from tests.proofs.test_jobs import BUCKET, created, decide
+from tests.proofs.sending import BUCKET, created, decide
 from tests.proofs.uploads import File, Model, Rules, Upload, Version, standing
 
 UPLOADS = 500

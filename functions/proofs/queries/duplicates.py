@@ -12,7 +12,7 @@ from proofs.rules import DISCARDED_QUALITY, DUPLICATE_DISTANCE, UsedBefore
 @dataclass(frozen=True, slots=True)
 class Match:
     """A former proof that is the very same file, or shows the same picture `distance` of 256 bits away. `rejected`: by
-    a person; what machines reject may be sent again where it is what is asked for.
+    a person, in this challenge. What machines reject, or a person elsewhere, may be right here.
     """
 
     proof_id: UUID
@@ -51,12 +51,12 @@ def serialise(tx: Tx, arrival: Arrival, sha256: bytes) -> None:
 def nearest(
     tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[str], *, only_rejected: bool = False
 ) -> Match | None:
-    """The nearest photo that counts, or that a person has rejected: this very file, anywhere; or else the picture with
-    the fewest bits between it and one of the variants, in this challenge by anybody or in any by this person. Of
-    several as near, the first that was sent.
+    """The nearest photo that counts: this very file, anywhere; or else the picture with the fewest bits between it and
+    one of the variants, in this challenge by anybody or in any by this person. Of several as near, the first that was
+    sent. What this participant sent for the same window does not count. What a person has rejected in this challenge
+    does, also there; `only_rejected`: nothing else does.
 
-    What this participant sent for the same window does not count, but for what a person has rejected. `variants` are
-    texts of 256 binary digits; without any, only files are compared.
+    `variants` are texts of 256 binary digits; without any, only files are compared.
     """
     return tx.maybe(
         """
@@ -72,7 +72,7 @@ def nearest(
                p.challenge_id = %(challenge_id)s as same_challenge, p.rejected
         from found cross join lateral (
             -- by its key, one by one: the planner cannot know how few there are
-            select *, status = 'rejected' and review is not null as rejected
+            select *, challenge_id = %(challenge_id)s and status = 'rejected' and review = 'reject' as rejected
             from proofs.proofs where id = found.proof_id offset 0
         ) as p
         where p.rejected or not %(only_rejected)s

@@ -1,0 +1,27 @@
+"""What the tests of proofs share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+
+from chally import clock
+from tests.conftest import Database, Join, challenge_body
+from tests.proofs.sending import BUCKET, Club
+
+
+@pytest.fixture
+def club(person: Join, database: Database) -> Callable[..., Club]:
+    boto3.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+
+    def make(**rules: Any) -> Club:
+        owner, kari, miro = person("owner"), person("kari", "Europe/Oslo"), person("miro", "Asia/Tokyo")
+        body = challenge_body(clock.now())
+        body["rules"] |= rules
+        challenge = owner.post("/v1/challenges", body).json
+        for who in (kari, miro):
+            assert who.post(f"/v1/challenges/{challenge['invite_code']}/join").status == 201
+        return Club(challenge["id"], owner, kari, miro, database)
+
+    return make
