@@ -49,8 +49,10 @@ class ReceiptKey:
     def public_jwk(self) -> dict[str, Any]:
         """The public half, as it is published (RFC 7517)."""
         algorithm = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256)
-        public = algorithm.prepare_key(self.private_key).public_key()  # type: ignore[union-attr]
-        jwk: dict[str, Any] = algorithm.to_jwk(public, as_dict=True)
+        private = algorithm.prepare_key(self.private_key)
+        if not isinstance(private, ec.EllipticCurvePrivateKey):
+            raise ValueError("this is a public key: nothing can be signed with it")
+        jwk: dict[str, Any] = algorithm.to_jwk(private.public_key(), as_dict=True)
         members = {name: jwk[name] for name in ("kty", "crv", "x", "y")}
         return members | {"kid": self.kid, "use": "sig", "alg": ALGORITHM}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from chally import actor, aws, clock, settings
 from identity import jobs, rotation
@@ -157,7 +158,18 @@ class TestPlan:
 
     def test_the_wrong_secret_is_refused(self, keyring: Keyring, receipt_key: ReceiptKey) -> None:
         rsa = replace(receipt_key, private_key=keyring.keys[0].private_key)
-        for wrong in (keyring.dumps(), rsa.dumps(), "[]", "null", "x" * 31, json.dumps(asdict(receipt_key) | {"x": 1})):
+        private = load_pem_private_key(receipt_key.private_key.encode(), None)
+        pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        public = replace(receipt_key, private_key=pem.decode())
+        for wrong in (
+            keyring.dumps(),
+            rsa.dumps(),
+            public.dumps(),
+            "[]",
+            "null",
+            "x" * 31,
+            json.dumps(asdict(receipt_key) | {"x": 1}),
+        ):
             with pytest.raises(SecretUnreadable) as caught:
                 rotation.read_receipt_key(wrong)
             assert caught.value.__cause__ is None
