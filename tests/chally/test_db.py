@@ -129,7 +129,7 @@ class TestFailing:
             with suppress(psycopg.Error):
                 tx.count(FAILING, {"name": "b"})
 
-        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+        with pytest.raises(Unavailable):
             as_user(somebody, act)
         assert names(things) == set()
 
@@ -163,6 +163,25 @@ class TestEnded:
             raise LookupError
 
 
+class TestLarge:
+    """Statements of more octets than the sockets hold."""
+
+    def test_they_are_sent_whole(self, somebody: Actor, things: Database) -> None:
+        large = "x" * 20_000_000
+
+        def refused(tx: Tx) -> None:
+            tx.run("select length(%(large)s)", {"large": large})
+            raise LookupError
+
+        with db.as_user(somebody) as tx:
+            assert tx.value("select length(%(large)s)", {"large": large}) == len(large)
+            assert tx.count("insert into public.things select 'a' where length(%(large)s) > 0", {"large": large}) == 1
+        with pytest.raises(LookupError):
+            as_user(somebody, refused)
+        as_user(somebody, lambda tx: tx.run("select length(%(large)s)", {"large": large}))
+        assert names(things) == {"a"}
+
+
 class TestLost:
     def test_a_server_that_hangs_up_while_statements_wait(self, somebody: Actor, things: Database) -> None:
         def act(tx: Tx) -> None:
@@ -183,17 +202,17 @@ class TestLost:
             tx.value(INSERT + " returning name", {"name": "a"})
             until = time.monotonic() + 60
             while things.execute(
-                "select from pg_stat_activity where usename = 'chally_app' and datname = current_database()"
+                "select 1 from pg_stat_activity where usename = 'chally_app' and datname = current_database()"
             ):
                 assert time.monotonic() < until, "it still holds what it holds"
 
-        things.execute("alter role chally_app set idle_in_transaction_session_timeout = '1ms'")
+        things.execute("alter role chally_app set transaction_timeout = '200ms'")
         db.close()  # for the next connection
         try:
             with pytest.raises(Unavailable):
                 as_user(somebody, stand_still)
         finally:
-            things.execute("alter role chally_app set idle_in_transaction_session_timeout = '30s'")
+            things.execute("alter role chally_app set transaction_timeout = '30s'")
             db.close()
         assert names(things) == set()
 

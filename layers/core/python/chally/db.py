@@ -29,19 +29,14 @@ Role = Literal["chally_app", "chally_system"]
 Params = Mapping[str, object]
 
 SESSION_ENDED = "ZC401"  # see core.identify()
+TIMED_OUT = ("25P03", "25P04")  # an idle transaction, a long one: the server has hung up
 
 
 class Tx:
     """One open transaction. `queries` send their SQL through it and get typed rows."""
 
-    def __init__(
-        self,
-        connection: psycopg.Connection[Any],
-        actor: "Actor | None",
-        pipeline: psycopg.Pipeline | None = None,
-    ) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], actor: "Actor | None") -> None:
         self._connection = connection
-        self._pipeline = pipeline
         self.actor = actor
         self._identity: psycopg.Cursor[Any] | None = None
         self._session: Session | None = None
@@ -51,7 +46,7 @@ class Tx:
     def session(self) -> "Session":
         """The actor's session, as it is now. LookupError in a transaction that has no actor."""
         if self._session is None:
-            row = self._answered(self._identity).fetchone() if self._identity else None
+            row = self._identity.fetchone() if self._identity else None
             if row is None:
                 raise LookupError("nobody is signed in here")
             from chally.actor import Session
@@ -77,12 +72,12 @@ class Tx:
     def all[T](self, sql: str, params: Params, *, row: type[T]) -> list[T]:
         """Every row, as `row` (a dataclass with the columns' names)."""
         with self._connection.cursor(row_factory=class_row(row)) as cursor:
-            return self._answered(cursor.execute(sql.encode(), params)).fetchall()
+            return cursor.execute(sql.encode(), params).fetchall()
 
     def maybe[T](self, sql: str, params: Params, *, row: type[T]) -> T | None:
         """The first row, or None."""
         with self._connection.cursor(row_factory=class_row(row)) as cursor:
-            return self._answered(cursor.execute(sql.encode(), params)).fetchone()
+            return cursor.execute(sql.encode(), params).fetchone()
 
     def one[T](self, sql: str, params: Params, *, row: type[T]) -> T:
         """The row that must be there; LookupError if it is not."""
@@ -94,23 +89,17 @@ class Tx:
     def value(self, sql: str, params: Params) -> Any:
         """The first column of the first row, or None."""
         with self._connection.cursor(row_factory=scalar_row) as cursor:
-            return self._answered(cursor.execute(sql.encode(), params)).fetchone()
+            return cursor.execute(sql.encode(), params).fetchone()
 
     def count(self, sql: str, params: Params) -> int:
         """Execute; answers the number of rows touched."""
-        return self._answered(self._connection.execute(sql.encode(), params)).rowcount
+        cursor = self._connection.execute(sql.encode(), params)
+        _wait(self._connection)
+        return cursor.rowcount
 
     def run(self, sql: str, params: Params) -> None:
         """Execute what has no answer. If it fails, the next statement that has one fails with its error, or COMMIT."""
         self._connection.execute(sql.encode(), params)
-
-    def _answered[Row](self, cursor: psycopg.Cursor[Row]) -> psycopg.Cursor[Row]:
-        """Wait for the result. By a Sync: fetching alone would flush, and the server would go on waiting for the rest
-        of its message, which no limit ends; behind a Sync it is idle in a transaction, which one does.
-        """
-        if self._pipeline is not None and cursor.pgresult is None:
-            self._pipeline.sync()
-        return cursor
 
 
 @contextmanager
@@ -164,8 +153,10 @@ def _transaction(role: Role, *, actor: "Actor | None", read_only: bool, reason: 
         if error.diag.message_primary is not None:
             # the detail of an error holds the row it failed on: addresses, hashes; whoever logs it logs those
             error.args = (error.diag.message_primary,)
-        lost = error.sqlstate is None or error.sqlstate.startswith(("57", "08", "53"))
-        if isinstance(error, psycopg.OperationalError) and lost:
+        lost = isinstance(error, psycopg.OperationalError) and (
+            error.sqlstate is None or error.sqlstate.startswith(("57", "08", "53"))
+        )
+        if lost or error.sqlstate in TIMED_OUT:
             close()  # a broken connection must not be used by the next request
             logger.warning("database connection lost", sqlstate=error.sqlstate)
             raise Unavailable(headers={"Retry-After": "1"}) from error
@@ -182,24 +173,29 @@ def begun(
 ) -> Iterator[Tx]:
     """A transaction on this connection, committed at the end or else rolled back. One that can do neither is closed."""
     try:
-        with connection.pipeline() as pipeline:
+        with connection.pipeline():
             connection.execute("begin")
-            tx = Tx(connection, actor, pipeline)
+            tx = Tx(connection, actor)
             tx.identify(read_only=read_only, reason=reason)
             try:
                 yield tx
             except BaseException:
                 try:
-                    pipeline.sync()
+                    _wait(connection)
                 except psycopg.Error as error:  # of a statement that nobody has asked about
                     if error.sqlstate == SESSION_ENDED:
                         raise
                 raise
-            ended = connection.execute("commit")
-        if ended.statusmessage != "COMMIT":  # what failed was answered, and somebody went on
-            raise psycopg.errors.InFailedSqlTransaction("the transaction was rolled back")
+            connection.execute("commit")
     finally:
         _settle(connection)
+
+
+def _wait(connection: psycopg.Connection[Any]) -> None:
+    """For the results of all that was sent; raises the first error. Not by `Pipeline.sync()`, which waits for ever for
+    the answer to a statement that is not sent whole yet.
+    """
+    connection.execute("select").fetchall()
 
 
 def _settle(connection: psycopg.Connection[Any]) -> None:
