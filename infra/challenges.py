@@ -4,7 +4,7 @@ from aws_cdk import Acknowledgment, Duration, Validations
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from infra.function import Function, House
+from infra.function import Function, FunctionDefaults
 from infra.queues import WorkQueue
 
 
@@ -13,14 +13,14 @@ class Challenges(Construct):
     and standings.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, house: House, outbox: WorkQueue) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, defaults: FunctionDefaults, outbox: WorkQueue) -> None:
         super().__init__(scope, construct_id)
         secret = secretsmanager.Secret(
             self,
             "OverlaySecret",
             description="The key that signs the codes which photos must show; the deploy makes it.",
             generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
-            removal_policy=house.settings.removal_policy,
+            removal_policy=defaults.settings.removal_policy,
         )
         Validations.of(secret).acknowledge(
             Acknowledgment(
@@ -36,33 +36,37 @@ class Challenges(Construct):
         self.routes = Function(
             self,
             "Routes",
-            house=house,
+            defaults=defaults,
             name="challenges",
             handler="challenges.routes.handler",
+            connects_as=["chally_app"],
             timeout=Duration.seconds(15),
             environment={
                 "CHALLY_OUTBOX_QUEUE_URL": outbox.url,
                 "CHALLY_OVERLAY_SECRET_ARN": self.overlay_secret_arn,
             },
+            snap_start=True,
         )
         self.windows = Function(
             self,
             "Windows",
-            house=house,
+            defaults=defaults,
             name="challenge-windows",
             handler="challenges.jobs.windows_handler",
+            connects_as=["chally_system"],
+            schedule=Duration.minutes(15),
             timeout=Duration.minutes(5),
             memory=512,
+            snap_start=True,
         )
-        self.windows.every(Duration.minutes(15))
         self.nightly = Function(
             self,
             "Nightly",
-            house=house,
+            defaults=defaults,
             name="challenge-nightly",
             handler="challenges.jobs.nightly_handler",
+            connects_as=["chally_system"],
+            schedule=Duration.days(1),
             timeout=Duration.minutes(15),
             memory=512,
-            snap_start=False,
         )
-        self.nightly.every(Duration.days(1))

@@ -1,6 +1,6 @@
 """Postgres, and who may connect to it as whom."""
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 from aws_cdk import Acknowledgment, ArnFormat, Duration, Stack, Validations
 from aws_cdk import aws_ec2 as ec2
@@ -9,11 +9,9 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 from constructs import Construct
 
-from infra.function import Function
+from infra.function import Function, Role
 from infra.network import Network
-from infra.settings import DatabaseInstance, DatabaseUrls, Settings
-
-type Role = Literal["chally_app", "chally_system"]
+from infra.settings import DatabaseInstance, DatabaseUrls, StageSettings
 
 ROLES: tuple[Role, ...] = ("chally_app", "chally_system")
 NAME = "chally"
@@ -24,10 +22,10 @@ LOGS = ("postgresql", "upgrade", "iam-db-auth-error")
 class Database(Protocol):
     """Where the schema lives. Each method tells a function how to connect, and lets it."""
 
-    def admit(self, function: Function, *roles: Role) -> None:
+    def grant_connect(self, function: Function, *roles: Role) -> None:
         """Let `function` connect as each of `roles`, and as nobody else."""
 
-    def admit_administrator(self, function: Function) -> None:
+    def grant_administrator(self, function: Function) -> None:
         """Let `function` connect as the administrator, to migrate."""
 
 
@@ -37,14 +35,14 @@ class LocalDatabase:
     def __init__(self, *, urls: DatabaseUrls) -> None:
         self._urls = urls
 
-    def admit(self, function: Function, *roles: Role) -> None:
+    def grant_connect(self, function: Function, *roles: Role) -> None:
         if "chally_app" in roles:
-            function.tell(CHALLY_DATABASE_APP_URL=self._urls.app)
+            function.add_environment(CHALLY_DATABASE_APP_URL=self._urls.app)
         if "chally_system" in roles:
-            function.tell(CHALLY_DATABASE_SYSTEM_URL=self._urls.system)
+            function.add_environment(CHALLY_DATABASE_SYSTEM_URL=self._urls.system)
 
-    def admit_administrator(self, function: Function) -> None:
-        function.tell(CHALLY_DATABASE_OWNER_URL=self._urls.owner)
+    def grant_administrator(self, function: Function) -> None:
+        function.add_environment(CHALLY_DATABASE_OWNER_URL=self._urls.owner)
 
 
 class RdsDatabase(Construct):
@@ -60,7 +58,7 @@ class RdsDatabase(Construct):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, settings: Settings, size: DatabaseInstance, network: Network
+        self, scope: Construct, construct_id: str, *, settings: StageSettings, size: DatabaseInstance, network: Network
     ) -> None:
         super().__init__(scope, construct_id)
         self.size = size
@@ -73,20 +71,20 @@ class RdsDatabase(Construct):
         self.instance.connections.allow_default_port_from(network.migrations, "Migrations")
         self.proxy.connections.allow_from(network.functions, ec2.Port.tcp(PORT), "Functions")
 
-    def admit(self, function: Function, *roles: Role) -> None:
-        self._tell(function, host=self.proxy.endpoint)
+    def grant_connect(self, function: Function, *roles: Role) -> None:
+        self._set_address(function, host=self.proxy.endpoint)
         proxy = Stack.of(self).split_arn(self.proxy.db_proxy_arn, ArnFormat.COLON_RESOURCE_NAME)
-        function.allow("rds-db:connect", on=[self._user(proxy.resource_name or "", role) for role in roles])
+        function.allow("rds-db:connect", resources=[self._user(proxy.resource_name or "", role) for role in roles])
 
-    def admit_administrator(self, function: Function) -> None:
+    def grant_administrator(self, function: Function) -> None:
         # to the instance: migrations take session locks, which would pin the proxy
-        self._tell(function, host=self.instance.db_instance_endpoint_address)
+        self._set_address(function, host=self.instance.db_instance_endpoint_address)
         assert self.instance.secret
-        function.tell(CHALLY_DATABASE_SECRET_ARN=self.instance.secret.secret_arn)
-        function.allow("secretsmanager:GetSecretValue", on=[self.instance.secret.secret_arn])
+        function.add_environment(CHALLY_DATABASE_SECRET_ARN=self.instance.secret.secret_arn)
+        function.allow("secretsmanager:GetSecretValue", resources=[self.instance.secret.secret_arn])
 
-    def _tell(self, function: Function, *, host: str) -> None:
-        function.tell(CHALLY_DATABASE_HOST=host, CHALLY_DATABASE_PORT=str(PORT), CHALLY_DATABASE_NAME=NAME)
+    def _set_address(self, function: Function, *, host: str) -> None:
+        function.add_environment(CHALLY_DATABASE_HOST=host, CHALLY_DATABASE_PORT=str(PORT), CHALLY_DATABASE_NAME=NAME)
 
     def _user(self, resource_id: str, role: Role) -> str:
         return Stack.of(self).format_arn(
@@ -96,7 +94,7 @@ class RdsDatabase(Construct):
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
 
-    def _instance(self, settings: Settings, network: Network) -> rds.DatabaseInstance:
+    def _instance(self, settings: StageSettings, network: Network) -> rds.DatabaseInstance:
         # RDS would make these log groups itself, and keep what is in them for ever
         log_groups = [
             logs.LogGroup(
@@ -176,7 +174,7 @@ class RdsDatabase(Construct):
             )
         return database
 
-    def _proxy(self, settings: Settings, network: Network) -> rds.DatabaseProxy:
+    def _proxy(self, settings: StageSettings, network: Network) -> rds.DatabaseProxy:
         log_group = logs.LogGroup(
             self,
             "ProxyLogs",

@@ -1,7 +1,8 @@
-"""The house Lambda: every function of Chally is one of these."""
+"""The construct that declares a function of Chally. `infra.backend` derives the rest from these declarations."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from aws_cdk import Acknowledgment, Duration, Size, Stack, Validations
 from aws_cdk import aws_ec2 as ec2
@@ -15,13 +16,13 @@ from constructs import Construct
 
 from infra import names
 from infra.network import Network
-from infra.settings import Settings
+from infra.settings import StageSettings
 
-# Lambda shares out CPU by memory; at this size a function has one whole vCPU
+# Lambda allots CPU in proportion to memory; at this size a function has one whole vCPU
 # (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
 ONE_VCPU = 1769
 
-# What Lambda needs to put a function into a VPC. Most of these actions know no resources
+# Lambda needs these to attach a function to a VPC. Most of them do not support resource-level permissions
 # (https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions).
 VPC_ACTIONS = (
     "ec2:CreateNetworkInterface",
@@ -33,26 +34,34 @@ VPC_ACTIONS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class House:
-    """What the functions of one stage share."""
+type Role = Literal["chally_app", "chally_system"]
+"""A database role: `chally_app` is bound by row-level security, `chally_system` serves jobs."""
 
-    settings: Settings
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionDefaults:
+    """Settings and resources that all functions of a stage share."""
+
+    settings: StageSettings
     code: lambda_.Code
     layers: Mapping[str, lambda_.ILayerVersion]
     public_url: str
     network: Network | None
     failures: sqs.IQueue
-    """Takes what was invoked asynchronously and failed for good."""
+    """Receives the events of asynchronous invocations that failed every attempt."""
     scheduler: iam.IRole
-    """What EventBridge Scheduler acts as."""
+    """The role that EventBridge Scheduler assumes."""
+    declared: "list[Function]" = field(default_factory=list)
+    """Every function of the stage, in the order of declaration."""
 
 
 class Function(Construct):
-    """A Python 3.13 arm64 Lambda with a JSON log, its own role and SnapStart behind the alias `live`.
+    """A Python 3.13 arm64 Lambda function with a JSON log, its own role and an alias `live`.
 
-    The role may write the function's own log, and be in the VPC; `infra.backend` adds all else. Whatever invokes the
-    function invokes `alias`, which a deploy moves to the new version once that is published.
+    Everything about a function is declared here once. From the list of them `infra.backend` derives the
+    database connections, the scheduler's rights, the deployment order, outputs and alarms. The role may write to
+    the function's log and attach to the VPC; every right on another construct's resource is granted in
+    `infra.backend`. Callers invoke `alias`, which a deploy points at the new version once it is published.
     """
 
     def __init__(
@@ -60,35 +69,44 @@ class Function(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        house: House,
+        defaults: FunctionDefaults,
         name: str,
         handler: str,
         timeout: Duration,
+        connects_as: Sequence[Role] = (),
+        schedule: Duration | None = None,
         memory: int = ONE_VCPU,
         layers: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         security_group: ec2.ISecurityGroup | None = None,
-        snap_start: bool = True,
+        snap_start: bool = False,
         disk: Size | None = None,
     ) -> None:
-        """`name` is the suffix of the function's name; `layers` are those it needs besides core and vendor.
-        `snap_start` is off for what runs once a deploy: the snapshot takes minutes, the cold start it saves seconds.
-        `disk` is how large /tmp is, where that is more than the usual 512 MiB; then there can be no `snap_start`.
+        """Declare a function.
+
+        `name` is the suffix of its name in AWS, and in CamelCase of its stack output (`proof-verdicts` →
+        `ProofVerdictsFunctionName`). `handler` is `<context>.<module>.<function>`. `schedule` is the rate of its
+        schedule, if it has one. `layers` are those it needs besides core and vendor. `snap_start` suits functions that
+        a person or a queue waits for; for the others the snapshot costs minutes of every deploy. `disk` is the size of
+        /tmp if more than 512 MiB is needed; AWS does not allow it together with `snap_start`.
         """
         super().__init__(scope, construct_id)
-        self.house = house
+        self.defaults = defaults
+        self.name = name
         self.timeout = timeout
-        self.function_name = names.function(house.settings.stage, name)
+        self.connects_as = tuple(connects_as)
+        self.schedule = schedule
+        self.function_name = names.function(defaults.settings.stage, name)
         self.log_group = logs.LogGroup(
             self,
             "Logs",
             log_group_name=f"/aws/lambda/{self.function_name}",
-            retention=house.settings.log_retention,
-            removal_policy=house.settings.removal_policy,
+            retention=defaults.settings.log_retention,
+            removal_policy=defaults.settings.removal_policy,
         )
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        self.allow("logs:CreateLogStream", "logs:PutLogEvents", on=[self.log_group.log_group_arn])
-        network = house.network
+        self.allow("logs:CreateLogStream", "logs:PutLogEvents", resources=[self.log_group.log_group_arn])
+        network = defaults.network
         if network:
             self._allow_vpc()
         self.function = lambda_.Function(
@@ -97,9 +115,9 @@ class Function(Construct):
             function_name=self.function_name,
             runtime=lambda_.Runtime.PYTHON_3_13,
             architecture=lambda_.Architecture.ARM_64,
-            code=house.code,
+            code=defaults.code,
             handler=handler,
-            layers=[house.layers[layer] for layer in ("core", "vendor", *layers)],
+            layers=[defaults.layers[layer] for layer in ("core", "vendor", *layers)],
             timeout=timeout,
             memory_size=memory,
             ephemeral_storage_size=disk,
@@ -112,12 +130,12 @@ class Function(Construct):
             logging_format=lambda_.LoggingFormat.JSON,
             system_log_level_v2=lambda_.SystemLogLevel.WARN,
             environment={
-                "CHALLY_STAGE": house.settings.stage,
-                "CHALLY_VERSION": house.settings.version,
-                "CHALLY_COMMIT": house.settings.commit,
-                "CHALLY_PUBLIC_URL": house.public_url,
+                "CHALLY_STAGE": defaults.settings.stage,
+                "CHALLY_VERSION": defaults.settings.version,
+                "CHALLY_COMMIT": defaults.settings.commit,
+                "CHALLY_PUBLIC_URL": defaults.public_url,
                 "POWERTOOLS_SERVICE_NAME": handler.split(".", maxsplit=1)[0],
-                "POWERTOOLS_METRICS_NAMESPACE": house.settings.metrics_namespace,
+                "POWERTOOLS_METRICS_NAMESPACE": defaults.settings.metrics_namespace,
                 "POWERTOOLS_LOG_LEVEL": "INFO",
                 **(environment or {}),
             },
@@ -125,7 +143,7 @@ class Function(Construct):
         Validations.of(self.function).acknowledge(
             Acknowledgment(
                 id="Annotation::@aws-cdk/aws-lambda:snapStartRequirePublish",
-                reason="The next line publishes a version.",
+                reason="The alias below publishes a version.",
             ),
             Acknowledgment(
                 id="AwsSolutions::AwsSolutions-L1",
@@ -133,21 +151,35 @@ class Function(Construct):
             ),
         )
         self.alias = lambda_.Alias(self, "Live", alias_name="live", version=self.function.current_version)
+        if schedule:
+            self._invoke_every(schedule)
+        defaults.declared.append(self)
 
-    def allow(self, *actions: str, on: Sequence[str], when: Mapping[str, Mapping[str, object]] | None = None) -> None:
-        """Let the function do `actions` on the resources with the ARNs `on`, `when` these conditions hold."""
-        statement = iam.PolicyStatement(actions=list(actions), resources=list(on), conditions=when)
-        self.role.add_to_principal_policy(statement)
+    @property
+    def output_name(self) -> str:
+        """The name in CamelCase, as outputs of the stack begin."""
+        return self.name.title().replace("-", "")
 
-    def tell(self, **environment: str) -> None:
-        """Add to the function's environment."""
-        for name, value in environment.items():
+    def allow(
+        self, *actions: str, resources: Sequence[str], conditions: Mapping[str, Mapping[str, object]] | None = None
+    ) -> None:
+        """Allow the function these actions on the resources with these ARNs."""
+        self.role.add_to_principal_policy(
+            iam.PolicyStatement(actions=list(actions), resources=list(resources), conditions=conditions)
+        )
+
+    def add_environment(self, **variables: str) -> None:
+        """Add variables to the function's environment."""
+        for name, value in variables.items():
             self.function.add_environment(name, value)
 
-    def every(self, rate: Duration) -> None:
-        """Invoke the function at this rate, asynchronously. It is idempotent and its next run makes up for a lost one:
-        two more attempts, and then the house keeps the event in `failures`.
+    def _invoke_every(self, rate: Duration) -> None:
+        """Invoke the function at this rate, asynchronously.
+
+        Scheduled functions are idempotent, and the next run makes up for a lost one. So a failed run is attempted
+        twice more, and then its event goes to the queue `failures`.
         """
+        failures = self.defaults.failures
         scheduler.Schedule(
             self,
             "Schedule",
@@ -155,8 +187,8 @@ class Function(Construct):
             schedule=scheduler.ScheduleExpression.rate(rate),
             target=targets.LambdaInvoke(
                 self.alias,
-                role=self.house.scheduler,
-                dead_letter_queue=self.house.failures,
+                role=self.defaults.scheduler,
+                dead_letter_queue=failures,
                 retry_attempts=2,
                 max_event_age=Duration.hours(1),
             ),
@@ -169,19 +201,20 @@ class Function(Construct):
             maximum_retry_attempts=2,
             maximum_event_age_in_seconds=3600,
             destination_config=lambda_.CfnEventInvokeConfig.DestinationConfigProperty(
-                on_failure=lambda_.CfnEventInvokeConfig.OnFailureProperty(destination=self.house.failures.queue_arn)
+                on_failure=lambda_.CfnEventInvokeConfig.OnFailureProperty(destination=failures.queue_arn)
             ),
         )
         asynchronous.node.add_dependency(self.alias)
+        self.allow("sqs:SendMessage", resources=[failures.queue_arn])
 
     def _allow_vpc(self) -> None:
-        """Lambda acts as the function's role to make its network interface; the function's code has no use for that."""
-        self.allow(*VPC_ACTIONS, on=["*"])
+        """Allow Lambda, which acts as this role, to make a network interface, and deny that to the function's code."""
+        self.allow(*VPC_ACTIONS, resources=["*"])
         Validations.of(self.role).acknowledge(
             Acknowledgment(
                 id="AwsSolutions::AwsSolutions-IAM5[Resource::*]",
-                reason="Lambda makes a network interface whose id nobody knows before, by actions that mostly know no "
-                "resources; the function's own code is denied them.",
+                reason="Lambda chooses the id of the network interface, and most of these actions do not support "
+                "resource-level permissions; the function's own code is denied them.",
             )
         )
         arn = Stack.of(self).format_arn(service="lambda", resource="function", resource_name=self.function_name)

@@ -11,7 +11,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.function import Function
-from infra.settings import Settings
+from infra.settings import StageSettings
 
 # Neither query strings nor paths: they carry mail tokens and invite codes.
 ACCESS_LOG = {
@@ -33,7 +33,7 @@ ACCESS_LOG = {
 class Gateway(Construct):
     """An HTTP API with CORS for named origins, throttling and a JSON access log; `route` adds what it answers."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, settings: StageSettings) -> None:
         super().__init__(scope, construct_id)
         self.api = apigwv2.HttpApi(
             self,
@@ -118,7 +118,7 @@ class Gateway(Construct):
                 )
             )
 
-    def _domain(self, settings: Settings) -> apigwv2.DomainMappingOptions | None:
+    def _domain(self, settings: StageSettings) -> apigwv2.DomainMappingOptions | None:
         if settings.domain is None:
             return None
         return apigwv2.DomainMappingOptions(

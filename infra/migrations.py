@@ -3,7 +3,7 @@
 from aws_cdk import Duration, triggers
 from constructs import Construct
 
-from infra.function import Function, House
+from infra.function import Function, FunctionDefaults
 
 
 class Migrations(Construct):
@@ -13,17 +13,16 @@ class Migrations(Construct):
     did; the function finds nothing to do when no migration is new.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, house: House) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, defaults: FunctionDefaults) -> None:
         super().__init__(scope, construct_id)
         self.function = Function(
             self,
             "Function",
-            house=house,
+            defaults=defaults,
             name="migrations",
             handler="migrations.handler.handler",
             timeout=Duration.minutes(10),
             layers=["migrations"],
-            security_group=house.network.migrations if house.network else None,
-            snap_start=False,
+            security_group=defaults.network.migrations if defaults.network else None,
         )
         self.trigger = triggers.Trigger(self, "Run", handler=self.function.function, timeout=Duration.minutes(10))

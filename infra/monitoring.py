@@ -14,7 +14,7 @@ from constructs import Construct, IConstruct
 from infra.database import RdsDatabase
 from infra.function import Function
 from infra.queues import WorkQueue
-from infra.settings import Settings
+from infra.settings import StageSettings
 
 PERIOD = Duration.minutes(5)
 GIB = 1024**3
@@ -28,7 +28,7 @@ class Monitoring(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        settings: Settings,
+        settings: StageSettings,
         api: apigwv2.HttpApi,
         functions: Sequence[Function],
         queues: Sequence[WorkQueue],

@@ -4,7 +4,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.settings import Settings
+from infra.settings import StageSettings
 
 
 class Network(Construct):
@@ -16,7 +16,7 @@ class Network(Construct):
     gateway and a subnet of its own.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, settings: StageSettings) -> None:
         super().__init__(scope, construct_id)
         self.vpc = ec2.Vpc(
             self,

@@ -4,7 +4,7 @@ from aws_cdk import Duration
 from aws_cdk import aws_ses as ses
 from constructs import Construct
 
-from infra.function import Function, House
+from infra.function import Function, FunctionDefaults
 from infra.queues import WorkQueue
 
 
@@ -13,43 +13,47 @@ class Notifications(Construct):
     `reminders` writes what has fallen due to the outbox; `nightly` checks what it did.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, house: House) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, defaults: FunctionDefaults) -> None:
         super().__init__(scope, construct_id)
-        mail_from = house.settings.mail_from
+        mail_from = defaults.settings.mail_from
         sender = ses.EmailIdentity(self, "Sender", identity=ses.Identity.email(mail_from))
         # MiniStack asks for the right to send as anyone, and then refuses whoever is not verified
-        self.sender_arn = "*" if house.settings.local else sender.email_identity_arn
+        self.sender_arn = "*" if defaults.settings.local else sender.email_identity_arn
         self.outbox = Function(
             self,
             "Outbox",
-            house=house,
+            defaults=defaults,
             name="outbox",
             handler="notifications.jobs.outbox_handler",
+            connects_as=["chally_system"],
+            schedule=Duration.minutes(1),
             timeout=Duration.seconds(30),
             memory=512,
             environment={"CHALLY_MAIL_FROM": mail_from},
+            snap_start=True,
         )
-        self.outbox.every(Duration.minutes(1))
         self.outbox_queue = WorkQueue(self, "OutboxQueue", worker=self.outbox)
         self.reminders = Function(
             self,
             "Reminders",
-            house=house,
+            defaults=defaults,
             name="reminders",
             handler="notifications.jobs.reminders_handler",
+            connects_as=["chally_system"],
+            schedule=Duration.minutes(1),
             timeout=Duration.seconds(50),  # the next run comes in a minute
             memory=512,
             environment={"CHALLY_OUTBOX_QUEUE_URL": self.outbox_queue.url},
+            snap_start=True,
         )
-        self.reminders.every(Duration.minutes(1))
         self.nightly = Function(
             self,
             "Nightly",
-            house=house,
+            defaults=defaults,
             name="reminder-nightly",
             handler="notifications.jobs.nightly_handler",
+            connects_as=["chally_system"],
+            schedule=Duration.days(1),
             timeout=Duration.minutes(15),
             memory=512,
-            snap_start=False,
         )
-        self.nightly.every(Duration.days(1))

@@ -6,7 +6,7 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.function import Function, House
+from infra.function import Function, FunctionDefaults
 from infra.queues import WorkQueue
 from infra.storage import UPLOADS
 
@@ -21,7 +21,7 @@ class Proofs(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        house: House,
+        defaults: FunctionDefaults,
         outbox: WorkQueue,
         uploads: s3.IBucket,
         overlay_secret_arn: str,
@@ -29,42 +29,46 @@ class Proofs(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         environment = {"CHALLY_OUTBOX_QUEUE_URL": outbox.url, "CHALLY_UPLOADS_BUCKET": uploads.bucket_name}
-        settings = house.settings
+        settings = defaults.settings
         scanner: dict[str, str] = {"CHALLY_MALWARE_SCANNER": settings.malware_scanner}
         if settings.clamd_url:
             scanner["CHALLY_CLAMD_URL"] = settings.clamd_url
         self.routes = Function(
             self,
             "Routes",
-            house=house,
+            defaults=defaults,
             name="proofs",
             handler="proofs.routes.handler",
+            connects_as=["chally_app", "chally_system"],
             timeout=Duration.seconds(15),
             environment=environment | {"CHALLY_RECEIPT_SECRET_ARN": receipt_secret_arn},
+            snap_start=True,
         )
         self.removals = Function(
             self,
             "Removals",
-            house=house,
+            defaults=defaults,
             name="proof-removals",
             handler="proofs.jobs.removals_handler",
+            connects_as=["chally_system"],
+            schedule=Duration.hours(1),
             timeout=Duration.minutes(2),
-            snap_start=False,
             layers=["imaging"],  # its entry point stands beside that of the verdicts
             environment={"CHALLY_UPLOADS_BUCKET": uploads.bucket_name},
         )
-        self.removals.every(Duration.hours(1))
         self.verdicts = Function(
             self,
             "Verdicts",
-            house=house,
+            defaults=defaults,
             name="proof-verdicts",
             handler="proofs.jobs.verdicts_handler",
+            connects_as=["chally_system"],
             # a batch of ten photos: fetching one, decoding it (a whole vCPU, and 36 MB for 12 megapixels) and hashing
             # it should take half a second
             timeout=Duration.seconds(60),
             layers=["imaging"],
             environment=environment | scanner | {"CHALLY_OVERLAY_SECRET_ARN": overlay_secret_arn},
+            snap_start=True,
         )
         # every six minutes for over an hour: so long a virus scanner may be away before somebody must mend it and send
         # the dead letters again

@@ -6,13 +6,13 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.function import Function
-from infra.settings import Settings
+from infra.settings import StageSettings
 
 
 class DeadLetters(sqs.Queue):
     """Where messages and events go that failed for good; an alarm says when there are any."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, settings: StageSettings) -> None:
         super().__init__(
             scope,
             construct_id,
@@ -37,7 +37,7 @@ class WorkQueue(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, worker: Function, attempts: int = 5) -> None:
         super().__init__(scope, construct_id)
-        settings = worker.house.settings
+        settings = worker.defaults.settings
         self.worker = worker
         self.dead_letters = DeadLetters(self, "DeadLetters", settings=settings)
         self.queue = sqs.Queue(

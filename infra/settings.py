@@ -79,7 +79,7 @@ class DatabaseInstance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class StageSettings:
     """Everything a construct may ask about its stage."""
 
     stage: Stage
@@ -120,7 +120,7 @@ class Settings:
         return f"Chally/{self.stage}"
 
 
-def load(stage: str, inputs: Inputs | None = None) -> Settings:
+def load(stage: str, inputs: Inputs | None = None) -> StageSettings:
     """The settings of `stage`. Raises ValueError that says what is missing or unknown."""
     stages = {"local": _local, "staging": _staging, "prod": _prod}
     if stage not in stages:
@@ -128,7 +128,7 @@ def load(stage: str, inputs: Inputs | None = None) -> Settings:
     return stages[stage](inputs or Inputs())
 
 
-def _local(inputs: Inputs) -> Settings:
+def _local(inputs: Inputs) -> StageSettings:
     app, system, owner = inputs.database_app_url, inputs.database_system_url, inputs.database_owner_url
     if not (inputs.public_url and app and system and owner):
         raise ValueError(
@@ -137,7 +137,7 @@ def _local(inputs: Inputs) -> Settings:
         )
     if inputs.clamd_url and not inputs.clamd_url.startswith(("tcp://", "unix:///")):
         raise ValueError(f"CHALLY_CLAMD_URL is tcp://host:port or unix:///path, not {inputs.clamd_url!r}")
-    return Settings(
+    return StageSettings(
         stage="local",
         version=_version(),
         commit=inputs.commit or _commit(),
@@ -157,8 +157,8 @@ def _local(inputs: Inputs) -> Settings:
     )
 
 
-def _staging(inputs: Inputs) -> Settings:
-    return Settings(
+def _staging(inputs: Inputs) -> StageSettings:
+    return StageSettings(
         stage="staging",
         version=_version(),
         commit=inputs.commit or _commit(),
@@ -186,8 +186,8 @@ def _staging(inputs: Inputs) -> Settings:
     )
 
 
-def _prod(inputs: Inputs) -> Settings:
-    return Settings(
+def _prod(inputs: Inputs) -> StageSettings:
+    return StageSettings(
         stage="prod",
         version=_version(),
         commit=inputs.commit or _commit(),

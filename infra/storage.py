@@ -5,7 +5,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.function import Function
-from infra.settings import Settings
+from infra.settings import StageSettings
 
 UPLOADS = "uploads/"
 PICTURES = "pictures/"
@@ -20,7 +20,7 @@ class Storage(Construct):
     the cleaned copies that others see.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, settings: StageSettings) -> None:
         super().__init__(scope, construct_id)
         self.uploads = s3.Bucket(
             self,
@@ -78,19 +78,19 @@ class Storage(Construct):
             event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
         )
 
-    def admit(self, function: Function, *actions: str, under: str = UPLOADS) -> None:
-        """Let `function` do `actions` on the objects under a prefix."""
-        function.allow(*actions, on=[self.uploads.arn_for_objects(f"{under}*")])
+    def grant_objects(self, function: Function, *actions: str, prefix: str = UPLOADS) -> None:
+        """Allow a function these actions on the objects under a prefix."""
+        function.allow(*actions, resources=[self.uploads.arn_for_objects(f"{prefix}*")])
         bucket = self.uploads.node.default_child
         assert isinstance(bucket, s3.CfnBucket)
         Validations.of(function.role).acknowledge(
             Acknowledgment(
-                id=f"AwsSolutions::AwsSolutions-IAM5[Resource::<{Stack.of(self).get_logical_id(bucket)}.Arn>/{under}*]",
+                id=f"AwsSolutions::AwsSolutions-IAM5[Resource::<{Stack.of(self).get_logical_id(bucket)}.Arn>/{prefix}*]",
                 reason="Objects are named when they are uploaded; the right ends with the prefix and these actions.",
             )
         )
 
-    def _access_logs(self, settings: Settings) -> s3.Bucket | None:
+    def _access_logs(self, settings: StageSettings) -> s3.Bucket | None:
         if settings.local:
             return None
         return s3.Bucket(

@@ -10,7 +10,7 @@ from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from infra.backend import Backend
-from infra.settings import ROOT, Settings
+from infra.settings import ROOT, StageSettings
 
 LAYERS = ("core", "vendor", "imaging", "migrations")
 
@@ -19,7 +19,7 @@ LAYERS = ("core", "vendor", "imaging", "migrations")
 class Template:
     """A stage's CloudFormation template, what cdk-nag reported of it, and the directory of its cloud assembly."""
 
-    settings: Settings
+    settings: StageSettings
     body: Mapping[str, Any]
     report: Mapping[str, Any]
     assembly: Path
@@ -77,6 +77,11 @@ class Template:
         function = self.properties("AWS::Lambda::Function")[alias.removesuffix("Live") + "Function"]
         return str(function["FunctionName"].removeprefix(f"{self.settings.name}-"))
 
+    def scheduled(self) -> set[str]:
+        """The functions that have a schedule."""
+        schedules = self.properties("AWS::Scheduler::Schedule").values()
+        return {self.suffix(self.text(schedule["Target"]["Arn"])) for schedule in schedules}
+
     def dependencies(self, path: str) -> set[str]:
         (resource,) = [resource for at, resource in self._paths() if at == path]
         return {self._path(logical_id) for logical_id in resource.get("DependsOn", [])}
@@ -105,7 +110,7 @@ class Template:
         return str(path).removesuffix("/Resource").removesuffix("/Default")
 
 
-def synthesise(settings: Settings, directory: Path, *, source: str = "") -> Template:
+def synthesise(settings: StageSettings, directory: Path, *, source: str = "") -> Template:
     """Synthesise a stage with placeholder code and layers; `source` is what a migration says."""
     functions = _directory(directory / "functions", {"migrations/handler.py": source, "__pycache__/x.pyc": "x"})
     layers = {name: _directory(directory / name, {"python/module.py": name}) for name in LAYERS}

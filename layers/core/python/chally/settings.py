@@ -1,5 +1,6 @@
 """Typed settings: one frozen model per entry point, read from the environment once. Nothing else reads it."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Literal, Self
 
@@ -8,13 +9,28 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """What every function is told."""
+    """Settings that every function has."""
 
     model_config = SettingsConfigDict(env_prefix="CHALLY_", frozen=True, extra="ignore")
 
     stage: Literal["local", "staging", "prod"]
     version: str
     commit: str
+
+
+BY_HANDLER: dict[str, type[Settings]] = {}
+"""Entry point → the settings model it loads."""
+
+
+def loaded_by[T: type[Settings]](*handlers: str) -> Callable[[T], T]:
+    """Name the entry points that load a model. A test checks that infra sets the environment each of them needs."""
+
+    def register(model: T) -> T:
+        for handler in handlers:
+            BY_HANDLER[handler] = model
+        return model
+
+    return register
 
 
 class DatabaseSettings(Settings):
@@ -35,19 +51,20 @@ class DatabaseSettings(Settings):
 
 
 class OutboxWriterSettings(DatabaseSettings):
-    """Whoever writes to the outbox nudges its queue after the commit."""
+    """For functions that write to the outbox: they send a nudge to its queue after the commit."""
 
     outbox_queue_url: str
 
 
 class HttpSettings(OutboxWriterSettings):
-    """What every HTTP function is told: `public_url` is the API's base and the issuer of our tokens."""
+    """For HTTP functions. `public_url` is the base URL of the API and the issuer of our tokens."""
 
     public_url: str
 
 
+@loaded_by("identity.routes.handler")
 class IdentitySettings(HttpSettings):
-    """`relying_party_id` is the host that passkeys are bound to; `origins` are the pages that may ask for them."""
+    """`relying_party_id` is the host that passkeys are bound to; `origins` are the pages that may use them."""
 
     signing_secret_arn: str
     uploads_bucket: str
@@ -57,32 +74,39 @@ class IdentitySettings(HttpSettings):
     origins: tuple[str, ...]
 
 
+@loaded_by("identity.jobs.signing_keys_handler")
 class SigningKeysSettings(DatabaseSettings):
     signing_secret_arn: str
     receipt_secret_arn: str
 
 
+@loaded_by("identity.jobs.roles_handler")
 class RolesSettings(DatabaseSettings):
     pass
 
 
+@loaded_by("identity.jobs.exports_handler")
 class ExportsSettings(OutboxWriterSettings):
     uploads_bucket: str
     public_url: str
 
 
+@loaded_by("identity.jobs.nightly_handler")
 class NightlySettings(DatabaseSettings):
     uploads_bucket: str
 
 
+@loaded_by("challenges.routes.handler")
 class ChallengesSettings(HttpSettings):
     overlay_secret_arn: str
 
 
+@loaded_by("challenges.jobs.windows_handler", "challenges.jobs.nightly_handler")
 class WindowsSettings(DatabaseSettings):
     pass
 
 
+@loaded_by("proofs.routes.handler")
 class ProofsSettings(HttpSettings):
     uploads_bucket: str
     receipt_secret_arn: str
@@ -93,8 +117,9 @@ class ProofsSettings(HttpSettings):
 Scanner = Literal["none", "clamd", "guardduty"]
 
 
+@loaded_by("proofs.jobs.verdicts_handler")
 class VerdictsSettings(OutboxWriterSettings):
-    """`clamd_url` is tcp://host:port or unix:///path, where clamd is the scanner."""
+    """`clamd_url`, tcp://host:port or unix:///path, is required if `malware_scanner` is clamd."""
 
     uploads_bucket: str
     overlay_secret_arn: str
@@ -104,32 +129,38 @@ class VerdictsSettings(OutboxWriterSettings):
     @model_validator(mode="after")
     def _scannable(self) -> Self:
         if (self.malware_scanner == "clamd") != (self.clamd_url is not None):
-            raise ValueError("CHALLY_CLAMD_URL goes with CHALLY_MALWARE_SCANNER=clamd, and with no other")
+            raise ValueError("set CHALLY_CLAMD_URL if and only if CHALLY_MALWARE_SCANNER is clamd")
         return self
 
 
+@loaded_by("proofs.jobs.removals_handler")
 class RemovalsSettings(DatabaseSettings):
     uploads_bucket: str
 
 
+@loaded_by("notifications.jobs.reminders_handler")
 class RemindersSettings(OutboxWriterSettings):
     pass
 
 
+@loaded_by("notifications.jobs.nightly_handler")
 class ReconciliationSettings(DatabaseSettings):
     pass
 
 
+@loaded_by("notifications.jobs.outbox_handler")
 class OutboxSettings(DatabaseSettings):
     mail_from: str
     public_url: str
 
 
+@loaded_by("system.routes.handler")
 class SystemSettings(HttpSettings):
     verdicts_queue_url: str
     malware_scanner: Scanner
 
 
+@loaded_by("migrations.handler.handler")
 class MigrationSettings(Settings):
     database_owner_url: SecretStr | None = None
     database_host: str | None = None
@@ -144,27 +175,7 @@ class MigrationSettings(Settings):
         return self
 
 
-BY_HANDLER: dict[str, type[Settings]] = {
-    "identity.routes.handler": IdentitySettings,
-    "identity.jobs.signing_keys_handler": SigningKeysSettings,
-    "identity.jobs.roles_handler": RolesSettings,
-    "identity.jobs.exports_handler": ExportsSettings,
-    "identity.jobs.nightly_handler": NightlySettings,
-    "challenges.routes.handler": ChallengesSettings,
-    "challenges.jobs.windows_handler": WindowsSettings,
-    "challenges.jobs.nightly_handler": WindowsSettings,
-    "proofs.routes.handler": ProofsSettings,
-    "proofs.jobs.verdicts_handler": VerdictsSettings,
-    "proofs.jobs.removals_handler": RemovalsSettings,
-    "notifications.jobs.reminders_handler": RemindersSettings,
-    "notifications.jobs.nightly_handler": ReconciliationSettings,
-    "notifications.jobs.outbox_handler": OutboxSettings,
-    "system.routes.handler": SystemSettings,
-    "migrations.handler.handler": MigrationSettings,
-}
-
-
 @cache
 def load[T: Settings](model: type[T]) -> T:
-    """The settings of this entry point, read once per environment."""
+    """Return the settings of this entry point, read once per Lambda environment."""
     return model()
