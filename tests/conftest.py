@@ -101,7 +101,7 @@ def template(postgres: Postgres) -> str:
 
 @pytest.fixture
 def database(postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    from chally import actor, db, settings
+    from chally import access_tokens, db, settings
 
     name = f"test_{uuid4().hex}"
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
@@ -119,7 +119,7 @@ def database(postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("CHALLY_DATABASE_APP_URL", clone.app)
     monkeypatch.setenv("CHALLY_DATABASE_SYSTEM_URL", clone.system)
     settings.load.cache_clear()
-    actor.keys.forget()
+    access_tokens.key_cache.clear()
     yield clone
     db.close()
     settings.load.cache_clear()

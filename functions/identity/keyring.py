@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from chally.actor import ALGORITHM, AUDIENCE, TYPE
+from chally.access_tokens import ALGORITHM, AUDIENCE, TYPE
 from chally.errors import Unavailable
 from identity.rules import ACCESS_LIFE
 

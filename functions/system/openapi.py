@@ -4,20 +4,18 @@ It is made at build time: the function that serves it imports none of the other 
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
-DOCUMENT = Path(__file__).with_name("openapi.json")
+import challenges.routes
+import identity.routes
+import proofs.routes
+import system.routes
+from chally.http import application
+from system.docs import OPENAPI
 
 
 def merged() -> dict[str, Any]:
     """The document of all contexts. ValueError where two of them claim one operation or one schema name."""
-    import challenges.routes
-    import identity.routes
-    import proofs.routes
-    import system.routes
-    from chally.http import application
-
     routers = (system.routes.router, identity.routes.router, challenges.routes.router, proofs.routes.router)
     documents = [application(router, {}).openapi() for router in routers]
     whole = documents[0]
@@ -59,4 +57,4 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    DOCUMENT.write_text(text())
+    OPENAPI.write_text(text())

@@ -7,11 +7,12 @@ from fastapi import Depends, Request
 from pydantic import BaseModel
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from chally import actor, aws, db, http
+from chally import access_tokens, aws, db, http
+from chally.actor import check_role
 from chally.errors import NotFound, Unavailable
 from chally.log import logger
 from chally.settings import SystemSettings, load
-from system import docs, openapi
+from system import docs
 
 router = http.router("system")
 
@@ -76,8 +77,8 @@ async def version() -> VersionOut:
 @router.get("/.well-known/jwks.json")
 async def jwks(response: Response) -> KeysOut:
     """The public keys that our tokens (RS256) and receipts (ES256) verify with."""
-    response.headers["cache-control"] = f"public, max-age={int(actor.KEYS_LIVE)}"
-    return KeysOut(keys=[key.jwk for key in actor.public_keys()])
+    response.headers["cache-control"] = f"public, max-age={int(access_tokens.KEYS_MAX_AGE)}"
+    return KeysOut(keys=[key.jwk for key in access_tokens.public_keys()])
 
 
 async def _reader(request: Request, credentials: http.Bearer) -> None:
@@ -85,7 +86,7 @@ async def _reader(request: Request, credentials: http.Bearer) -> None:
     if load(SystemSettings).stage != "prod":
         return
     with db.as_user(http.actor(request, credentials), read_only=True) as tx:
-        actor.check_role(tx.session, "admin")
+        check_role(tx.session, "admin")
 
 
 Reader = Annotated[None, Depends(_reader)]
@@ -94,7 +95,7 @@ Reader = Annotated[None, Depends(_reader)]
 @router.get("/openapi.json", response_class=JSONResponse)
 async def read_openapi(reader: Reader) -> Response:
     """This description, merged over the functions."""
-    return Response(openapi.DOCUMENT.read_bytes(), media_type="application/json")
+    return Response(docs.OPENAPI.read_bytes(), media_type="application/json")
 
 
 @router.get("/docs", response_class=HTMLResponse)

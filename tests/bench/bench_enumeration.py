@@ -102,7 +102,7 @@ def test_response_times(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(outbox, "nudge", lambda queue_url: None)
+    monkeypatch.setattr(outbox, "send_nudge", lambda: None)
     client = person("kari")
     database.execute("update core.limits set quantity = 1000000")
     today = passwords.make(PASSWORD)

@@ -56,7 +56,7 @@ ALTERNATIVES = """
 
 def join(connection: psycopg.Connection[Any], person: Person, challenge: UUID) -> None:
     """As `chally.db` and the route do it."""
-    with db.begun(connection, Actor(*person)) as tx:
+    with db.begin(connection, Actor(*person)) as tx:
         membership.join(tx, CODE, None, NOW)
 
 
@@ -93,7 +93,7 @@ def five(connection: psycopg.Connection[Any], person: Person, challenge: UUID) -
 
 def whole(connection: psycopg.Connection[Any], person: Person, challenge: UUID) -> None:
     """All that our join does, by the same functions, with the challenge's row locked first, as in `five`."""
-    with db.begun(connection, Actor(*person)) as tx:
+    with db.begin(connection, Actor(*person)) as tx:
         tx.run("select bench.lock(%(challenge)s)", {"challenge": challenge})
         membership.join(tx, CODE, None, NOW)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import jwt
 import pytest
 
-from chally import actor, db
+from chally import access_tokens, db
 from identity.keyring import Keyring, SigningKey
 from identity.queries import keys
 from tests.api import Client
@@ -46,7 +46,7 @@ def test_a_new_key_is_found_when_first_met(token: Token, monkeypatch: pytest.Mon
     with db.as_system("test") as tx:
         keys.publish_key(tx, new.kid, new.public_jwk())
     assert status(token(key=new)) == 401  # looked a moment ago
-    later = time.monotonic() + actor.KEYS_LOOK_AGAIN + 1
+    later = time.monotonic() + access_tokens.UNKNOWN_KID_INTERVAL + 1
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert status(token(key=new)) == 200
 
@@ -56,7 +56,7 @@ def test_a_key_that_we_cannot_use_hides_no_other(token: Token) -> None:
     with db.as_system("test") as tx:
         keys.publish_key(tx, "other", {"kty": "ML-DSA", "alg": "ML-DSA-44", "kid": "other", "use": "sig"})
         keys.publish_key(tx, "empty", {})
-    actor.keys.forget()
+    access_tokens.key_cache.clear()
     assert status(token()) == 200
 
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from chally import actor, db
+from chally import access_tokens, db
 from chally.actor import Actor
 from chally.db import Tx
 from chally.errors import SessionEnded, Unavailable
@@ -31,7 +31,7 @@ def things(database: Database) -> Database:
 
 @pytest.fixture
 def somebody(things: Database, person: Join) -> Actor:
-    return actor.authenticate(str(person("kari").token), issuer=load(HttpSettings).public_url)
+    return access_tokens.authenticate(str(person("kari").token), issuer=load(HttpSettings).public_url)
 
 
 def names(database: Database) -> set[str]:
@@ -161,6 +161,59 @@ class TestEnded:
             as_user(ended, lambda tx: tx.value(FAILING + " returning name", {"name": "a"}))
         with pytest.raises(SessionEnded), db.as_user(ended):
             raise LookupError
+
+
+class TestOnCommit:
+    def test_callbacks_run_once_each_after_the_commit(self, somebody: Actor, things: Database) -> None:
+        seen: list[set[str]] = []
+
+        def callback() -> None:
+            seen.append(names(things))
+
+        def act(tx: Tx) -> None:
+            tx.on_commit(callback)
+            tx.run(INSERT, {"name": "a"})
+            tx.on_commit(callback)
+
+        as_user(somebody, act)
+        assert seen == [{"a"}]
+
+    def test_a_callback_may_open_the_next_transaction(self, somebody: Actor, things: Database) -> None:
+        def follow_up() -> None:
+            as_user(somebody, lambda tx: tx.run(INSERT, {"name": "b"}))
+
+        as_user(somebody, lambda tx: tx.on_commit(follow_up))
+        assert names(things) == {"b"}
+
+    @pytest.mark.parametrize("statement", [FAILING, None])
+    def test_callbacks_do_not_run_after_a_rollback(self, somebody: Actor, statement: str | None) -> None:
+        def act(tx: Tx) -> None:
+            tx.on_commit(lambda: pytest.fail("called without a commit"))
+            if statement is None:
+                raise LookupError
+            tx.run(statement, {"name": "a"})
+
+        with pytest.raises((LookupError, psycopg.errors.CheckViolation)):
+            as_user(somebody, act)
+
+    def test_a_failing_callback_is_logged_and_the_others_run(
+        self, somebody: Actor, things: Database, logs: Callable[[], str]
+    ) -> None:
+        called: list[str] = []
+
+        def fail() -> None:
+            raise OSError("queue unreachable")
+
+        def act(tx: Tx) -> None:
+            tx.run(INSERT, {"name": "a"})
+            tx.on_commit(fail)
+            tx.on_commit(lambda: called.append("second"))
+
+        as_user(somebody, act)
+        assert names(things) == {"a"}
+        assert called == ["second"]
+        assert "on_commit_failure" in logs()
+        assert "queue unreachable" in logs()
 
 
 class TestLarge:

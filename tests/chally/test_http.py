@@ -251,6 +251,6 @@ class TestTrace:
         assert "4bf92f35" not in logs()
 
 
-def test_a_nested_transaction_is_a_bug_that_shows(cloud: None) -> None:
-    with db.as_anonymous(), pytest.raises(RuntimeError, match="never nested"), db.as_anonymous():
+def test_a_nested_transaction_raises(cloud: None) -> None:
+    with db.as_anonymous(), pytest.raises(RuntimeError, match="cannot be nested"), db.as_anonymous():
         pass

@@ -14,7 +14,7 @@ from tests.identity.families import THREADS, Parallel, World
 
 @pytest.fixture
 def world(cloud: None, database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(outbox, "nudge", lambda queue_url: None)
+    monkeypatch.setattr(outbox, "send_nudge", lambda: None)
     return World(database, sessions.Client(None, "192.0.2.7", False, keyring, PUBLIC_URL))
 
 

@@ -12,7 +12,7 @@ import jwt
 import pytest
 from aws_lambda_powertools.utilities import parameters
 
-from chally import actor, aws, clock, settings
+from chally import access_tokens, aws, clock, settings
 from chally.errors import Unauthenticated
 from chally.log import Failed
 from identity import jobs, rotation
@@ -73,7 +73,7 @@ def token(ring: Keyring, issued_at: datetime, *, key: SigningKey | None = None) 
 
 def accepted(token: str) -> bool:
     try:
-        actor.authenticate(token, issuer=PUBLIC_URL)
+        access_tokens.authenticate(token, issuer=PUBLIC_URL)
     except Unauthenticated:
         return False
     return True
@@ -243,9 +243,9 @@ class TestRotation:
         with monkeypatch.context() as patch:
             patch.setattr(time, "monotonic", lambda: elapsed)
             assert accepted(new)
-        actor.keys.forget()
+        access_tokens.key_cache.clear()
         assert accepted(warm)  # filled after
-        monkeypatch.setattr(actor, "public_keys", lambda: pytest.fail("asked the database"))
+        monkeypatch.setattr(access_tokens, "public_keys", lambda: pytest.fail("asked the database"))
         assert accepted(new)
 
     def test_functions_sign_with_the_new_key_when_its_time_has_come(

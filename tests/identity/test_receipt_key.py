@@ -10,7 +10,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from chally import actor, aws, clock, settings
+from chally import access_tokens, aws, clock, settings
 from identity import jobs, rotation
 from identity.keyring import Keyring
 from identity.receipt_key import ReceiptKey
@@ -140,8 +140,8 @@ class TestJob:
 
     def test_it_verifies_no_access_token(self) -> None:
         run(rotate_receipts=True)
-        actor.keys.forget()
-        assert [actor.keys.find(kid) for kid in published()] == [None, None]
+        access_tokens.key_cache.clear()
+        assert [access_tokens.key_cache.find(kid) for kid in published()] == [None, None]
 
 
 class TestPlan:

@@ -216,7 +216,7 @@ class TestReview:
 
 
 def review_directly(database: Database, there: Club, who: Client, decision: str) -> None:
-    from chally.actor import Actor, Session
+    from chally.actor import Actor, SessionState
     from chally.db import Tx
     from proofs import reviews
 
@@ -224,7 +224,7 @@ def review_directly(database: Database, there: Club, who: Client, decision: str)
         connection.execute("select set_config('chally.actor', %s, true)", [who.user["id"]])
         connection.execute("select set_config('chally.moderates', 'on', true)")
         tx = Tx(connection, Actor(UUID(who.user["id"]), uuid4()))
-        tx._session = Session("moderator", clock.now(), True)
+        tx._session = SessionState("moderator", clock.now(), True)
         reviews.review(tx, UUID(there.proof["id"]), decision, "because", clock.now())  # type: ignore[arg-type]
 
 

@@ -82,10 +82,10 @@ def watch(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[[Ask,
     for name in ("_argon2", "_bcrypt", "make"):
         hashing(name)
 
-    def nudged(queue_url: str) -> None:
+    def nudged() -> None:
         work.nudges += 1
 
-    monkeypatch.setattr(outbox, "nudge", nudged)
+    monkeypatch.setattr(outbox, "send_nudge", nudged)
 
     def make(ask: Ask, client: Client, who: str) -> tuple[Any, Work]:
         nonlocal work

@@ -20,7 +20,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from chally import actor, db
+from chally import access_tokens, db
 from chally.jws import Malformed, Signed
 from identity.keyring import SigningKey
 from identity.queries import keys
@@ -49,7 +49,7 @@ class TestVectors:
             database.execute("delete from core.signing_keys")
             with db.as_system("tests") as tx:
                 keys.publish_key(tx, jwk["kid"], jwk)
-            actor.keys.forget()
+            access_tokens.key_cache.clear()
 
         return swap
 
@@ -91,7 +91,7 @@ class TestVectors:
     def reason(self, jws: str) -> str | None:
         """Why `authenticate` goes no further than the signature; None where it does."""
         try:
-            signed = Signed.read(jws, algorithm="RS256", max_length=actor.MAX_TOKEN_LENGTH)
+            signed = Signed.read(jws, algorithm="RS256", max_length=access_tokens.MAX_TOKEN_LENGTH)
         except Malformed:
             try:
                 part = jws.split(".")[0]
@@ -99,7 +99,7 @@ class TestVectors:
                 return "form" if algorithm == "RS256" else f"algorithm {algorithm}"
             except (ValueError, KeyError):
                 return "form"
-        key = actor.keys.find(signed.kid)
+        key = access_tokens.key_cache.find(signed.kid)
         if key is None:
             return "key"
         return None if signed.is_signed_by(key) else "signature"
@@ -171,14 +171,14 @@ def test_other_keys(forger: Forger, database: Database) -> None:
     with db.as_system("tests") as tx:
         keys.publish_key(tx, old.kid, old.public_jwk())
     database.execute("update core.signing_keys set verifies_until = now() where kid = %(kid)s", kid=old.kid)
-    actor.keys.forget()
+    access_tokens.key_cache.clear()
     forgeries["an old key"] = forger.token({"kid": old.kid}, private(old))
     for change in ({"use": "enc"}, {"key_ops": ["encrypt"]}, {"alg": "PS256"}, {"alg": None}, {"kty": "EC"}):
         (kid,) = map(str, change.items())
         with db.as_system("tests") as tx:
             keys.publish_key(tx, kid, forger.jwk | change)
         forgeries[f"a key that is not for this: {kid}"] = forger.token({"kid": kid})
-    actor.keys.forget()
+    access_tokens.key_cache.clear()
     forger.refuses(forgeries)
 
 

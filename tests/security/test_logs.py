@@ -21,7 +21,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
-from chally import actor, aws, cookies, db, ratelimit
+from chally import access_tokens, aws, cookies, db, ratelimit
 from chally.clock import now
 from chally.db import Tx
 from chally.log import Failed, logger
@@ -340,7 +340,7 @@ def test_nor_what_the_database_was_told(
         count = 0
         return sent
 
-    actor.keys.find("any")  # read, and kept
+    access_tokens.key_cache.find("any")  # read, and kept
     for name in ("all", "maybe", "value", "run"):
         monkeypatch.setattr(Tx, name, failing(getattr(Tx, name)))
     text = ""

@@ -102,5 +102,5 @@ def _people(database: Database, keyring: Keyring, number: int) -> list[Actor]:
 
 def _who(connection: psycopg.Connection, actor: Actor) -> object:
     """Who the database says is asking, in a transaction of the actor's on another connection than `db` keeps."""
-    with db.begun(connection, actor) as tx:
+    with db.begin(connection, actor) as tx:
         return tx.value(WHO, {})

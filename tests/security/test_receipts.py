@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from chally import actor, clock, jws
+from chally import access_tokens, clock, jws
 from identity.receipt_key import ReceiptKey
 from proofs import receipts
 from proofs.receipts import Invalid
@@ -70,7 +70,7 @@ def test_who_can_sign_receipts_can_sign_nobody_in(
         f"{alg!r} {kid} {typ}": es256({"alg": alg, "kid": kid, "typ": typ}, payload, private)
         for alg, kid, typ in product(spellings, kids, ("at+jwt", receipts.TYPE))
     }
-    actor.keys.forget()
+    access_tokens.key_cache.clear()
     forger.refuses(forgeries)
 
 

@@ -6,7 +6,7 @@ import jwt
 import pytest
 
 from chally import aws, settings
-from system import openapi
+from system import docs, openapi
 from tests.api import Client
 from tests.conftest import Database, Join
 
@@ -67,7 +67,7 @@ def test_an_unknown_path_is_a_problem(nobody: Client) -> None:
 
 class TestDocumentation:
     def test_the_document_is_the_codes(self) -> None:
-        assert openapi.DOCUMENT.read_text() == openapi.text(), "run `make openapi`"
+        assert docs.OPENAPI.read_text() == openapi.text(), "run `make openapi`"
 
     def test_it_is_merged_over_the_functions(self, nobody: Client) -> None:
         document = nobody.get("/openapi.json").json

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from chally.actor import ALGORITHM
+from chally.access_tokens import ALGORITHM
 from chally.db import Tx
 
 

@@ -8,7 +8,7 @@ from fastapi import Query, Response
 
 from challenges.rules import NotParticipant
 from chally import aws, clock, http
-from chally.actor import moderates
+from chally.actor import is_moderator
 from chally.errors import NotFound
 from chally.http import UserTx
 from chally.paging import Page, PageAsked
@@ -32,7 +32,7 @@ async def list_proofs(
 ) -> Page[ProofOut]:
     """The proofs of a challenge that I may see, newest first."""
     challenge = proofs.challenge(tx, challenge_id)
-    if not moderates(tx.session):  # who does finds what waits for them here
+    if not is_moderator(tx.session):  # who does finds what waits for them here
         if challenge is None:
             raise NotFound
         if challenge.participant_id is None and not challenge.is_owner:

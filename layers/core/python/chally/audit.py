@@ -1,25 +1,12 @@
 """The audit trail: who did what to an account, from where. Rows are added with the act itself, and never altered."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from chally import context
 from chally.db import Tx
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a request came from."""
-
-    request_id: str | None = None
-    ip: str | None = None
-    user_agent: str | None = None
-
-
-# Of the request being served (set by `chally.http`); a Lambda environment serves one at a time.
-origin = Origin()
 
 
 def record(
@@ -29,6 +16,7 @@ def record(
 
     `user_id` is None for what was tried with an account that does not exist: it leaves the same traces.
     """
+    request = context.current()
     tx.run(
         """
         insert into core.audit (at, action, actor_id, user_id, session_id, ip, user_agent, request_id, detail)
@@ -40,9 +28,9 @@ def record(
             "action": action,
             "user_id": user_id,
             "session_id": session_id or (tx.actor.session_id if tx.actor else None),
-            "ip": origin.ip,
-            "user_agent": origin.user_agent,
-            "request_id": origin.request_id,
+            "ip": request.ip,
+            "user_agent": request.user_agent,
+            "request_id": request.request_id,
             "detail": Jsonb(detail),
         },
     )

@@ -1,61 +1,58 @@
-"""The database: one lazy connection per role and environment, and the only place where transactions begin.
+"""The database: one lazy connection per role and Lambda environment. Every transaction begins here.
 
-A Lambda environment serves one event at a time, so psycopg is used synchronously. The connection is opened after a
-SnapStart restore, because it is opened when first needed. `prepare_threshold=None` and transaction-local settings
-keep RDS Proxy from pinning.
+A Lambda environment serves one event at a time, so psycopg is used synchronously. A connection is opened on first use,
+and so after a SnapStart restore. `prepare_threshold=None` and transaction-local settings keep RDS Proxy from pinning.
 
-A transaction is a pipeline: nobody waits before the result of a statement is asked for. So BEGIN, who is asking and the
-first statement share a round trip, and a statement without an answer shares that of whatever comes next, or of COMMIT.
-When one fails, the server skips all that was sent behind it, COMMIT too.
+A transaction is a pipeline: a statement is sent at once, and waits for the server only if its result is needed. BEGIN,
+the actor and the first query share one round trip; a statement without a result shares that of the next query, or of
+COMMIT. If a statement fails, the server skips everything queued after it, including COMMIT.
 """
 
 import select
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import certifi
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, scalar_row
 
+from chally import aws, context
+from chally.actor import Actor, SessionState
 from chally.errors import SessionEnded, Unavailable
 from chally.log import logger
 from chally.settings import DatabaseSettings, load
 
-if TYPE_CHECKING:
-    from chally.actor import Actor, Session
-
-Role = Literal["chally_app", "chally_system"]
+DatabaseRole = Literal["chally_app", "chally_system"]
 Params = Mapping[str, object]
 
-SESSION_ENDED = "ZC401"  # see core.identify()
-TIMED_OUT = ("25P03", "25P04")  # an idle transaction, a long one: the server has hung up
+SESSION_ENDED = "ZC401"  # raised by core.identify()
+TIMED_OUT = ("25P03", "25P04")  # an idle or a long transaction: the server has closed the connection
 
 
 class Tx:
-    """One open transaction. `queries` send their SQL through it and get typed rows."""
+    """An open transaction. `queries` modules send their SQL through it and get typed rows."""
 
-    def __init__(self, connection: psycopg.Connection[Any], actor: "Actor | None") -> None:
+    def __init__(self, connection: psycopg.Connection[Any], actor: Actor | None) -> None:
         self._connection = connection
         self.actor = actor
         self._identity: psycopg.Cursor[Any] | None = None
-        self._session: Session | None = None
-        self.wrote_outbox = False
+        self._session: SessionState | None = None
+        self._on_commit: dict[Callable[[], None], None] = {}
 
     @property
-    def session(self) -> "Session":
-        """The actor's session, as it is now. LookupError in a transaction that has no actor."""
+    def session(self) -> SessionState:
+        """The actor's session as it is now. LookupError if this transaction has no actor."""
         if self._session is None:
             row = self._identity.fetchone() if self._identity else None
             if row is None:
-                raise LookupError("nobody is signed in here")
-            from chally.actor import Session
-
-            self._session = Session(*row)
+                raise LookupError("this transaction has no actor")
+            self._session = SessionState(*row)
         return self._session
 
     def identify(self, *, read_only: bool, reason: str) -> None:
-        """Say who is asking. Where their session is over this fails, and with it all that follows."""
+        """Set the actor, for policies. If their session has ended, this statement fails and so does the transaction."""
         actor = self.actor
         self._identity = self._connection.execute(
             "select role, authenticated_at, second_factor"
@@ -64,13 +61,27 @@ class Tx:
                 "actor": actor.user_id if actor else None,
                 "session": actor.session_id if actor else None,
                 "reason": reason,
-                "traceparent": traceparent,
+                "traceparent": context.current().traceparent,
                 "read_only": read_only,
             },
         )
 
+    def on_commit(self, callback: Callable[[], None]) -> None:
+        """Call `callback` after a successful COMMIT; once, however often it is registered.
+
+        The transaction stands by then, so an exception in a callback is logged and not raised.
+        """
+        self._on_commit[callback] = None
+
+    def run_on_commit(self) -> None:
+        for callback in self._on_commit:
+            try:
+                callback()
+            except Exception:
+                logger.exception("on_commit_failure", callback=f"{callback.__module__}.{callback.__qualname__}")
+
     def all[T](self, sql: str, params: Params, *, row: type[T]) -> list[T]:
-        """Every row, as `row` (a dataclass with the columns' names)."""
+        """Every row, as a `row`: a dataclass with the columns' names."""
         with self._connection.cursor(row_factory=class_row(row)) as cursor:
             return cursor.execute(sql.encode(), params).fetchall()
 
@@ -80,10 +91,10 @@ class Tx:
             return cursor.execute(sql.encode(), params).fetchone()
 
     def one[T](self, sql: str, params: Params, *, row: type[T]) -> T:
-        """The row that must be there; LookupError if it is not."""
+        """The first row. LookupError if there is none."""
         found = self.maybe(sql, params, row=row)
         if found is None:
-            raise LookupError("a statement that always answers answered no row")
+            raise LookupError("expected exactly one row, got none")
         return found
 
     def value(self, sql: str, params: Params) -> Any:
@@ -92,86 +103,86 @@ class Tx:
             return cursor.execute(sql.encode(), params).fetchone()
 
     def count(self, sql: str, params: Params) -> int:
-        """Execute; answers the number of rows touched."""
+        """Execute, and return the number of affected rows."""
         cursor = self._connection.execute(sql.encode(), params)
-        _wait(self._connection)
+        _sync(self._connection)
         return cursor.rowcount
 
     def run(self, sql: str, params: Params) -> None:
-        """Execute what has no answer. If it fails, the next statement that has one fails with its error, or COMMIT."""
+        """Queue a statement without a result. If it fails, the next statement with a result, or COMMIT, raises."""
         self._connection.execute(sql.encode(), params)
 
 
 @contextmanager
-def as_user(actor: "Actor", *, read_only: bool = False) -> Iterator[Tx]:
-    """A transaction in the name of a person: row-level security shows it what they may see."""
+def as_user(actor: Actor, *, read_only: bool = False) -> Iterator[Tx]:
+    """A transaction as a person: row-level security limits it to what they may see."""
     with _transaction("chally_app", actor=actor, read_only=read_only) as tx:
         yield tx
 
 
 @contextmanager
 def as_anonymous(*, read_only: bool = False) -> Iterator[Tx]:
-    """A transaction in nobody's name: it sees what is public."""
+    """A transaction without an actor: it sees what is public."""
     with _transaction("chally_app", actor=None, read_only=read_only) as tx:
         yield tx
 
 
 @contextmanager
 def as_system(reason: str, *, read_only: bool = False) -> Iterator[Tx]:
-    """A transaction of the system itself, for jobs and for sign-in, where there is no actor; `reason` is for audit."""
+    """A transaction of the system, for jobs and for sign-in, where there is no actor yet. `reason` is for audit."""
     with _transaction("chally_system", actor=None, read_only=read_only, reason=reason) as tx:
         yield tx
 
 
 @contextmanager
-def as_account(actor: "Actor", reason: str, *, read_only: bool = False) -> Iterator[Tx]:
-    """A transaction in the name of a person, with the system's rights: for what even they may not read of themselves,
-    such as their password's hash. Whoever opens one names the person in every statement.
+def as_account(actor: Actor, reason: str, *, read_only: bool = False) -> Iterator[Tx]:
+    """A transaction as a person with the system's rights, for data that they may not read themselves, such as their
+    password's hash. Every statement in it must filter by the person.
     """
     with _transaction("chally_system", actor=actor, read_only=read_only, reason=reason) as tx:
         yield tx
 
 
-_connections: dict[Role, psycopg.Connection[Any]] = {}
-_open: set[Role] = set()
-# What the request carried, for every transaction of it (set by `chally.http`).
-traceparent = ""
+_connections: dict[DatabaseRole, psycopg.Connection[Any]] = {}
+_open: set[DatabaseRole] = set()
 
 
 @contextmanager
-def _transaction(role: Role, *, actor: "Actor | None", read_only: bool, reason: str = "") -> Iterator[Tx]:
+def _transaction(role: DatabaseRole, *, actor: Actor | None, read_only: bool, reason: str = "") -> Iterator[Tx]:
     if _open:
-        raise RuntimeError("transactions are never nested: pass tx down instead")
+        raise RuntimeError("transactions cannot be nested: pass tx down instead")
     _open.add(role)
     try:
-        connection = _ready(role)
-        with begun(connection, actor, read_only=read_only, reason=reason) as tx:
+        connection = _connection(role)
+        with begin(connection, actor, read_only=read_only, reason=reason) as tx:
             yield tx
     except psycopg.Error as error:
         if error.sqlstate == SESSION_ENDED:
             raise SessionEnded from None
         if error.diag.message_primary is not None:
-            # the detail of an error holds the row it failed on: addresses, hashes; whoever logs it logs those
+            # The detail of an error quotes the row that failed, such as addresses and hashes, and would be logged.
             error.args = (error.diag.message_primary,)
         lost = isinstance(error, psycopg.OperationalError) and (
             error.sqlstate is None or error.sqlstate.startswith(("57", "08", "53"))
         )
         if lost or error.sqlstate in TIMED_OUT:
-            close()  # a broken connection must not be used by the next request
-            logger.warning("database connection lost", sqlstate=error.sqlstate)
+            close()  # the next request must not use a broken connection
+            logger.warning("database_connection_loss", sqlstate=error.sqlstate)
             raise Unavailable(headers={"Retry-After": "1"}) from error
         raise
     finally:
         _open.discard(role)
-    if tx.wrote_outbox:
-        _nudge()
+    tx.run_on_commit()
 
 
 @contextmanager
-def begun(
-    connection: psycopg.Connection[Any], actor: "Actor | None", *, read_only: bool = False, reason: str = ""
+def begin(
+    connection: psycopg.Connection[Any], actor: Actor | None, *, read_only: bool = False, reason: str = ""
 ) -> Iterator[Tx]:
-    """A transaction on this connection, committed at the end or else rolled back. One that can do neither is closed."""
+    """A transaction on this connection. Commits on success, else rolls back; if neither works, closes the connection.
+
+    Does not run `on_commit` callbacks.
+    """
     try:
         with connection.pipeline():
             connection.execute("begin")
@@ -181,25 +192,26 @@ def begun(
                 yield tx
             except BaseException:
                 try:
-                    _wait(connection)
-                except psycopg.Error as error:  # of a statement that nobody has asked about
+                    _sync(connection)
+                except psycopg.Error as error:  # from a queued statement
                     if error.sqlstate == SESSION_ENDED:
                         raise
                 raise
             connection.execute("commit")
     finally:
-        _settle(connection)
+        _end_transaction(connection)
 
 
-def _wait(connection: psycopg.Connection[Any]) -> None:
-    """For the results of all that was sent; raises the first error. Not by `Pipeline.sync()`, which waits for ever for
-    the answer to a statement that is not sent whole yet.
+def _sync(connection: psycopg.Connection[Any]) -> None:
+    """Wait for the results of everything sent; raises the first error.
+
+    `Pipeline.sync()` cannot be used: it blocks for ever if a statement has not been sent completely.
     """
     connection.execute("select").fetchall()
 
 
-def _settle(connection: psycopg.Connection[Any]) -> None:
-    """Nothing of a transaction may be left to the next, whatever happens here."""
+def _end_transaction(connection: psycopg.Connection[Any]) -> None:
+    """Roll back what is still open, or close the connection: the next transaction must inherit nothing."""
     try:
         if connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             with suppress(psycopg.Error):
@@ -209,10 +221,10 @@ def _settle(connection: psycopg.Connection[Any]) -> None:
             connection.close()
 
 
-def _ready(role: Role) -> psycopg.Connection[Any]:
+def _connection(role: DatabaseRole) -> psycopg.Connection[Any]:
     connection = _connections.get(role)
     if connection is not None and not connection.closed:
-        if _alive(connection):
+        if _is_alive(connection):
             return connection
         connection.close()
     connection = _connect(role)
@@ -220,33 +232,29 @@ def _ready(role: Role) -> psycopg.Connection[Any]:
     return connection
 
 
-def _alive(connection: psycopg.Connection[Any]) -> bool:
-    """Whether the server has hung up since the last use: readable data on an idle connection is the news of its end."""
+def _is_alive(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server still holds the connection: an idle one becomes readable when the server closes it."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
     return not poll.poll(0)
 
 
-def _connect(role: Role) -> psycopg.Connection[Any]:
+def _connect(role: DatabaseRole) -> psycopg.Connection[Any]:
     settings = load(DatabaseSettings)
     url = settings.database_app_url if role == "chally_app" else settings.database_system_url
     if url is not None:
         conninfo, tls = url.get_secret_value(), {}
     elif settings.database_host is not None:
-        conninfo, tls = "", _iam(settings, role)
+        conninfo, tls = "", _iam_parameters(settings, role)
     else:
-        raise RuntimeError(f"this function was given no way to connect as {role}")
+        raise RuntimeError(f"this function's environment has no connection for {role}")
     return psycopg.connect(
         conninfo, autocommit=True, prepare_threshold=None, connect_timeout=5, application_name="chally", **tls
     )
 
 
-def _iam(settings: DatabaseSettings, role: Role) -> dict[str, Any]:
-    """Connection parameters for RDS Proxy: the password is a token signed for the role, good for 15 minutes."""
-    import certifi
-
-    from chally import aws
-
+def _iam_parameters(settings: DatabaseSettings, role: DatabaseRole) -> dict[str, Any]:
+    """Connection parameters for RDS Proxy. The password is a token signed for the role, valid for 15 minutes."""
     assert settings.database_host is not None
     token = aws.database_token(settings.database_host, settings.database_port, role, settings.region)
     return {
@@ -258,13 +266,6 @@ def _iam(settings: DatabaseSettings, role: Role) -> dict[str, Any]:
         "sslmode": "verify-full",
         "sslrootcert": certifi.where(),
     }
-
-
-def _nudge() -> None:
-    from chally import outbox
-    from chally.settings import OutboxWriterSettings
-
-    outbox.nudge(load(OutboxWriterSettings).outbox_queue_url)
 
 
 def close() -> None:

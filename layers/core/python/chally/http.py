@@ -5,7 +5,6 @@ A context's `routes` ends with `handler = lambda_handler(router)`.
 
 import asyncio
 import json
-import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -24,8 +23,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chally import audit, clock, cookies, db, idempotency, problems, redaction
-from chally.actor import Actor, authenticate
+from chally import clock, context, cookies, db, idempotency, problems, redaction
+from chally.access_tokens import authenticate
+from chally.actor import Actor
+from chally.context import RequestContext
 from chally.errors import AppError, PayloadTooLarge, Unauthenticated, Unavailable
 from chally.log import logger, metrics
 from chally.problems import Constraints
@@ -43,7 +44,6 @@ SECURITY_HEADERS = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
 }
 HSTS = "max-age=63072000; includeSubDomains"
-TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 # --- who is asking, and their transaction -----------------------------------------------------------------
 
@@ -181,15 +181,21 @@ class _Observed:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began = time.perf_counter()
         request = Request(scope)
-        request_id = _request_id(scope)
-        scope["chally.request_id"] = request_id
-        db.traceparent = _continue(request.headers.get("traceparent"))
-        audit.origin = audit.Origin(
-            request_id, request.client.host if request.client else None, request.headers.get("user-agent", "")[:200]
+        request_context = RequestContext(
+            request_id=_request_id(scope),
+            traceparent=context.continue_trace(request.headers.get("traceparent")),
+            ip=request.client.host if request.client else None,
+            user_agent=request.headers.get("user-agent", "")[:200],
         )
-        logger.append_keys(request_id=request_id, trace_id=db.traceparent.split("-")[1])
+        with context.activate(request_context):
+            await self._handle(request, request_context, receive, send)
+
+    async def _handle(self, request: Request, request_context: RequestContext, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        scope = request.scope
+        request_id, trace_id = request_context.request_id or "", request_context.traceparent.split("-")[1]
+        logger.append_keys(request_id=request_id, trace_id=trace_id)
         headers = {"x-request-id": request_id} | SECURITY_HEADERS
         if load(HttpSettings).stage != "local":
             headers["strict-transport-security"] = HSTS
@@ -251,15 +257,6 @@ def _once(message: Message) -> Receive:
 def _request_id(scope: Scope) -> str:
     context = scope.get("aws.event", {}).get("requestContext", {})
     return str(context.get("requestId") or secrets.token_hex(8))
-
-
-def _continue(traceparent: str | None) -> str:
-    """The caller's trace, under a span of our own; without a valid one, a new trace (W3C Trace Context)."""
-    span = secrets.token_hex(8)
-    if traceparent is not None and TRACEPARENT.fullmatch(traceparent):
-        version, trace, _, flags = traceparent.split("-")
-        return f"{version}-{trace}-{span}-{flags}"
-    return f"00-{secrets.token_hex(16)}-{span}-00"
 
 
 def application(router: APIRouter, constraints: Constraints) -> FastAPI:

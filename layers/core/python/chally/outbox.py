@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from chally import aws
 from chally.db import Tx
-from chally.log import logger
+from chally.settings import OutboxWriterSettings, load
 
 Topic = Literal["mail"]
 MAX_ATTEMPTS = 12
@@ -45,15 +45,12 @@ def add_all(tx: Tx, topic: Topic, payloads: Sequence[dict[str, Any]]) -> None:
         """,
         {"topic": topic, "payloads": [Jsonb(payload) for payload in payloads]},
     )
-    tx.wrote_outbox = True
+    tx.on_commit(send_nudge)
 
 
-def nudge(queue_url: str) -> None:
-    """Ask for delivery now. Losing a nudge only delays: so a failure is logged, never raised."""
-    try:
-        aws.client("sqs").send_message(QueueUrl=queue_url, MessageBody="{}")
-    except Exception:
-        logger.exception("outbox nudge lost; the sweep will deliver")
+def send_nudge() -> None:
+    """Start a delivery now. If this fails, the scheduled delivery runs within a minute."""
+    aws.client("sqs").send_message(QueueUrl=load(OutboxWriterSettings).outbox_queue_url, MessageBody="{}")
 
 
 def claim(tx: Tx, limit: int) -> list[Message]:

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from chally import context
 from chally.errors import AppError, FieldError, Invalid, NotFound, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
@@ -36,7 +37,7 @@ def answer(request: Request, error: AppError) -> JSONResponse:
         status=error.status,
         detail=error.detail,
         code=error.code,
-        request_id=request.scope["chally.request_id"],
+        request_id=context.current().request_id or "",
         errors=error.errors or None,
     )
     headers = dict(error.headers)
