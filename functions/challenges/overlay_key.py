@@ -7,21 +7,21 @@ replaced: once, so do it at most once a day, which is a window's length.
 from contextlib import suppress
 
 from chally import aws
-from chally.errors import Unavailable
+from chally.errors import ServiceUnavailable
 
 KEY_LIVES = 300  # seconds that a function trusts the key it has read
 
 
 def current(secret_arn: str) -> bytes:
     """The key in force, as of the last minutes. Asks Secrets Manager: never call it inside a transaction. Raises
-    `Unavailable`.
+    `ServiceUnavailable`.
     """
     from aws_lambda_powertools.utilities import parameters
 
     try:
         key: str = parameters.get_secret(secret_arn, max_age=KEY_LIVES)
     except parameters.exceptions.GetParameterError as error:
-        raise Unavailable(headers={"Retry-After": "1"}) from error
+        raise ServiceUnavailable(headers={"Retry-After": "1"}) from error
     return key.encode()
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from challenges.language import DAYS, Schedule, Scoring
-from chally.errors import AppError, FieldError, Invalid
+from chally.errors import AppError, FieldError, InvalidRequest
 
 Status = Literal["draft", "active", "paused", "canceled", "archived", "deleted"]
 RuntimeState = Literal["draft", "upcoming", "started", "ended", "paused", "canceled", "archived", "deleted"]
@@ -182,13 +182,13 @@ def check_edit(
 
 
 def check_new_start(starts_at: datetime, now: datetime) -> None:
-    """Raise `Invalid` when a challenge that people may have joined would begin before now."""
+    """Raise `InvalidRequest` when a challenge that people may have joined would begin before now."""
     if starts_at <= now:
         raise _invalid("/starts_at", "It must be in the future: whoever is in could not prove what is over already.")
 
 
 def check_period(schedule: Schedule, *, zone: str, starts_at: datetime, ends_at: datetime, now: datetime) -> None:
-    """Raise `Invalid` when the period is upside down, too old, too long, or never lets a window open."""
+    """Raise `InvalidRequest` when the period is upside down, too old, too long, or never lets a window open."""
     if starts_at >= ends_at:
         raise _invalid("/ends_at", "It must be later than starts_at.")
     if starts_at < now - EARLIEST_START:
@@ -290,5 +290,5 @@ def score(outcomes: Iterable[Outcome], scoring: Scoring, *, before: Score = Scor
     return reduce(lambda so_far, outcome: step(so_far, outcome, scoring), outcomes, before)
 
 
-def _invalid(pointer: str, message: str) -> Invalid:
-    return Invalid(errors=[FieldError(pointer=pointer, message=message)])
+def _invalid(pointer: str, message: str) -> InvalidRequest:
+    return InvalidRequest(errors=[FieldError(pointer=pointer, message=message)])

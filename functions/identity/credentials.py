@@ -34,7 +34,7 @@ def prove(tx: Tx, user_id: UUID, password: str, now: datetime) -> Account | None
 
 
 def set_password(tx: Tx, account: Account, password: str, now: datetime, *, pointer: str, keep: UUID | None) -> None:
-    """Set a password, end every session but the one to keep, and tell the owner. Raises `Invalid` for a weak one.
+    """Set a password, end every session but the one to keep, and tell the owner. Raises `InvalidRequest`.
 
     Sessions come last: what a link or a second factor starts meanwhile is waited for, and then ended.
     """

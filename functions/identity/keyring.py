@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from chally.access_tokens import ALGORITHM, AUDIENCE, TYPE
-from chally.errors import Unavailable
+from chally.errors import ServiceUnavailable
 from identity.rules import ACCESS_LIFE
 
 SECRET_LIVES = 300  # seconds that a function trusts the secret it has read
@@ -122,13 +122,13 @@ class Keyring:
 
 
 def load(secret_arn: str) -> Keyring:
-    """The keys in force. Asks Secrets Manager: never call it inside a transaction. Raises `Unavailable`."""
+    """The keys in force. Asks Secrets Manager: never call it inside a transaction. Raises `ServiceUnavailable`."""
     from aws_lambda_powertools.utilities import parameters
 
     try:
         text = parameters.get_secret(secret_arn, max_age=SECRET_LIVES)
     except parameters.exceptions.GetParameterError as error:
-        raise Unavailable(headers={"Retry-After": "1"}) from error
+        raise ServiceUnavailable(headers={"Retry-After": "1"}) from error
     return Keyring.loads(text)
 
 

@@ -20,7 +20,7 @@ BCRYPT_MAX = 72  # bytes: more of a password bcrypt never looked at
 
 
 def check(password: str, *, username: str, email: str, pointer: str = "/password") -> None:
-    """Raise `Invalid` for a password that is too short or long, common, or made of the person's name or address."""
+    """Raise `InvalidRequest` for a password that is too short, too long, common or made of their name or address."""
     rules.check_password(rules.normalise(password), username=username, email=email, common=_common(), pointer=pointer)
 
 

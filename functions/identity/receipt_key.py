@@ -14,7 +14,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from chally.errors import Unavailable
+from chally.errors import ServiceUnavailable
 
 ALGORITHM = "ES256"
 KEY_LIVES = 300  # seconds that a function trusts the key it has read
@@ -64,12 +64,12 @@ class ReceiptKey:
 
 def load(secret_arn: str) -> ReceiptKey:
     """The key in force, as of the last minutes. Asks Secrets Manager: never call it inside a transaction. Raises
-    `Unavailable`.
+    `ServiceUnavailable`.
     """
     from aws_lambda_powertools.utilities import parameters
 
     try:
         text = parameters.get_secret(secret_arn, max_age=KEY_LIVES)
     except parameters.exceptions.GetParameterError as error:
-        raise Unavailable(headers={"Retry-After": "1"}) from error
+        raise ServiceUnavailable(headers={"Retry-After": "1"}) from error
     return ReceiptKey.loads(text)

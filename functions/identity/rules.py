@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from chally.errors import AppError, FieldError, Invalid, RateLimited
+from chally.errors import AppError, FieldError, InvalidRequest, RateLimited
 
 ACCESS_LIFE = timedelta(minutes=15)
 REFRESH_LIFE = timedelta(days=30)
@@ -139,7 +139,7 @@ class TotpOff(AppError):
     detail = "No authenticator app is on, and none is being set up: begin with POST /v1/me/totp."
 
 
-class CodeInvalid(Invalid):
+class CodeInvalid(InvalidRequest):
     code = "code_invalid"
     detail = "This code is not the right one."
 
@@ -170,8 +170,8 @@ def normalise(password: str) -> str:
 
 
 def check_password(password: str, *, username: str, email: str, common: Collection[str], pointer: str) -> None:
-    """Raise `Invalid` when a normalised password is too short or too long, contains the person's name or address, or
-    is a common one, dressed up with a few digits or signs or not (NIST SP 800-63B, 5.1.1.2).
+    """Raise `InvalidRequest` when a normalised password is too short or too long, contains the person's name or
+    address, or is a common one, dressed up with a few digits or signs or not (NIST SP 800-63B, 5.1.1.2).
     """
     folded = password.casefold()
     own = [part for part in (username.casefold(), email.casefold(), email.split("@")[0].casefold()) if len(part) > 3]
@@ -183,7 +183,7 @@ def check_password(password: str, *, username: str, email: str, common: Collecti
         problem = "It is one that many people use. A few words in a row are good."
     else:
         return
-    raise Invalid("This password is too weak.", errors=[FieldError(pointer=pointer, message=problem)])
+    raise InvalidRequest("This password is too weak.", errors=[FieldError(pointer=pointer, message=problem)])
 
 
 def _core(password: str) -> str:
@@ -193,9 +193,11 @@ def _core(password: str) -> str:
 
 
 def check_username(username: str) -> None:
-    """Raise `Invalid` for a name that we give ourselves, to those who have left."""
+    """Raise `InvalidRequest` for a name that we give ourselves, to those who have left."""
     if username.lower().startswith("deleted_"):
-        raise Invalid(errors=[FieldError(pointer="/username", message="Names that begin with deleted_ are ours.")])
+        raise InvalidRequest(
+            errors=[FieldError(pointer="/username", message="Names that begin with deleted_ are ours.")]
+        )
 
 
 def ended_because(reason: str) -> str:

@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chally import clock, db, idempotency, outbox
 from chally.log import job, logger, metrics
-from chally.outbox import Message
+from chally.outbox import OutboxMessage
 from chally.settings import OutboxSettings, load
 from notifications import mail, queries, reconciliation, reminders
 
@@ -103,7 +103,7 @@ def outbox_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, i
     return {"delivered": delivered, "failed": failed}
 
 
-def _deliver(message: Message) -> bool:
+def _deliver(message: OutboxMessage) -> bool:
     """One message out of the door, its delivery confirmed. Between the two a crash repeats it: at least once."""
     settings = load(OutboxSettings)
     try:
@@ -127,7 +127,7 @@ def _deliver(message: Message) -> bool:
     return True
 
 
-def _receiver(message: Message) -> tuple[str | None, str]:
+def _receiver(message: OutboxMessage) -> tuple[str | None, str]:
     """The address, and the name to greet. A person who is gone, or never confirmed their address, gets nothing."""
     if "to" in message.payload:
         return message.payload["to"], ""

@@ -121,11 +121,11 @@ def _utc(instant: datetime) -> datetime:
     return instant.astimezone(UTC)
 
 
-def read(text: str) -> jws.Signed:
+def read(text: str) -> jws.CompactJws:
     """A receipt whose signature is yet to be checked: until then it says nothing but its `kid`. Raises `Invalid`."""
     try:
-        signed = jws.Signed.read(text, algorithm=ALGORITHM, max_length=MAX_LENGTH)
-    except jws.Malformed as error:
+        signed = jws.CompactJws.read(text, algorithm=ALGORITHM, max_length=MAX_LENGTH)
+    except jws.MalformedJws as error:
         raise Invalid(f"This is no receipt, or not all of one. {error}") from None
     if signed.typ != TYPE:
         raise Invalid(f"This is signed, but no receipt: its type is {signed.typ!r:.40}, not {TYPE!r}.")
@@ -145,11 +145,11 @@ def verify(text: str, key_set: object) -> Receipt:
     return _claims(signed)
 
 
-def _claims(signed: jws.Signed) -> Receipt:
+def _claims(signed: jws.CompactJws) -> Receipt:
     try:
         jws.members(signed.payload)  # no member twice
         return Receipt.model_validate_json(signed.payload)
-    except (jws.Malformed, ValidationError):
+    except (jws.MalformedJws, ValidationError):
         raise Invalid("What is signed has not the form of a receipt.") from None
 
 

@@ -7,7 +7,7 @@ from typing import Literal, Protocol, TypedDict
 from uuid import UUID
 
 from challenges.language import NumberProof, PhotoProof, TextProof
-from chally.errors import AppError, FieldError, Invalid
+from chally.errors import AppError, FieldError, InvalidRequest
 
 Status = Literal["awaiting_upload", "processing", "accepted", "rejected", "needs_review", "replaced"]
 Kind = Literal["photo", "text", "number"]
@@ -179,7 +179,7 @@ def _full(max_per_window: int, advice: str) -> WindowFull:
 
 
 def check_fields(sent: Collection[str], rules: PhotoProof | TextProof | NumberProof) -> None:
-    """Raise `Invalid` when what was sent is of another kind than what the challenge takes, or not all of it."""
+    """Raise `InvalidRequest` when what was sent is of another kind than what the challenge takes, or not all of it."""
     of_a_photo = {"content_type", "content_length", "sha256"}
     wanted = of_a_photo if rules.kind == "photo" else {"value"}
     foreign = {"value"} if rules.kind == "photo" else of_a_photo | {"captured_at"}
@@ -189,11 +189,11 @@ def check_fields(sent: Collection[str], rules: PhotoProof | TextProof | NumberPr
         *(FieldError(pointer=f"/{name}", message=f"{takes}: leave this out.") for name in foreign & set(sent)),
     ]
     if errors:
-        raise Invalid(errors=sorted(errors, key=lambda error: error["pointer"]))
+        raise InvalidRequest(errors=sorted(errors, key=lambda error: error["pointer"]))
 
 
 def check_announced(content_type: str, content_length: int, rules: PhotoProof) -> None:
-    """Raise `Invalid` for a type or a size (bytes) that the challenge does not take."""
+    """Raise `InvalidRequest` for a type or a size (bytes) that the challenge does not take."""
     errors = []
     if content_type not in rules.types:
         message = f"This challenge takes {', '.join(rules.types)}."
@@ -202,11 +202,11 @@ def check_announced(content_type: str, content_length: int, rules: PhotoProof) -
         message = f"This challenge takes files of at most {rules.max_bytes} bytes."
         errors.append(FieldError(pointer="/content_length", message=message))
     if errors:
-        raise Invalid(errors=errors)
+        raise InvalidRequest(errors=errors)
 
 
 def check_value(value: str | float, rules: TextProof | NumberProof) -> None:
-    """Raise `Invalid` for a value that is not of the kind that the challenge takes, or a text that is too short."""
+    """Raise `InvalidRequest` for a value of another kind than the challenge takes, or a text that is too short."""
     match rules:
         case TextProof():
             if not isinstance(value, str):
@@ -350,5 +350,5 @@ def decide(*, closes_at: datetime, stored_at: datetime, found: Collection[Reason
     return Verdict("needs_review", doubts) if doubts else Verdict("accepted")
 
 
-def _invalid(pointer: str, message: str) -> Invalid:
-    return Invalid(errors=[FieldError(pointer=pointer, message=message)])
+def _invalid(pointer: str, message: str) -> InvalidRequest:
+    return InvalidRequest(errors=[FieldError(pointer=pointer, message=message)])

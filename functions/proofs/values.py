@@ -14,7 +14,7 @@ from proofs.queries.proofs import Asked, Proof
 def prove(tx: Tx, asked: Asked, value: str | float, terms: TextProof | NumberProof, now: datetime) -> Proof:
     """Write the proof with its verdict; standing and reminder follow in the same transaction.
 
-    Raises `Invalid` for a value of another kind, and `WindowFull`: of two that come at once, one is the second.
+    Raises `InvalidRequest` for a value of another kind, and `WindowFull`: of two that come at once, one is the second.
     """
     rules.check_value(value, terms)
     windows.hold(tx, asked.participant_id, asked.local_date)

@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from chally import access_tokens, aws, db, http
 from chally.actor import check_role
-from chally.errors import NotFound, Unavailable
+from chally.errors import NotFound, ServiceUnavailable
 from chally.log import logger
 from chally.settings import SystemSettings, load
 from system import docs
@@ -117,7 +117,7 @@ def _database() -> Check:
     try:
         with db.as_anonymous(read_only=True) as tx:
             tx.value("select 1", {})
-    except (psycopg.Error, Unavailable):
+    except (psycopg.Error, ServiceUnavailable):
         logger.exception("database unreachable")
         return "unreachable"
     return "ok"

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities import parameters
 
 from challenges import overlay, overlay_key
 from chally import clock, db
-from chally.errors import Unavailable
+from chally.errors import ServiceUnavailable
 from tests.api import Client
 from tests.challenges.crowd import Made
 from tests.conftest import challenge_body
@@ -189,7 +189,7 @@ class TestKeys:
         assert overlay_key.read_anew(secret()) == [b"the next one", first]
 
     def test_a_secret_that_is_missing_is_our_failure(self) -> None:
-        with pytest.raises(Unavailable):
+        with pytest.raises(ServiceUnavailable):
             overlay_key.current("arn:aws:secretsmanager:us-east-1:000000000000:secret:gone-abc")
         with pytest.raises(boto3.client("secretsmanager").exceptions.ResourceNotFoundException):
             overlay_key.read_anew("arn:aws:secretsmanager:us-east-1:000000000000:secret:gone-abc")

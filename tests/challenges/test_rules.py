@@ -7,7 +7,7 @@ import pytest
 from challenges import rules
 from challenges.language import Rules, Schedule, Scoring
 from challenges.rules import Outcome, Score
-from chally.errors import Invalid
+from chally.errors import InvalidRequest
 
 NOW = datetime(2026, 6, 3, 12, tzinfo=UTC)
 A: Outcome = "accepted"
@@ -131,7 +131,7 @@ class TestPeriod:
     def test_a_sliver_of_a_window_is_enough(self) -> None:
         wednesday = datetime(2026, 6, 10, 7, 59, tzinfo=UTC)
         self.check(self.schedule("wed"), wednesday, wednesday + timedelta(minutes=5))
-        with pytest.raises(Invalid):
+        with pytest.raises(InvalidRequest):
             self.check(self.schedule("wed"), wednesday + timedelta(minutes=1), wednesday + timedelta(minutes=5))
 
     def test_yesterdays_window_over_midnight_counts(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 from chally import access_tokens, db
 from chally.actor import Actor
 from chally.db import Tx
-from chally.errors import SessionEnded, Unavailable
+from chally.errors import ServiceUnavailable, SessionEnded
 from chally.settings import HttpSettings, load
 from tests.conftest import Database, Join
 from tests.relay import Relay, relayed
@@ -129,7 +129,7 @@ class TestFailing:
             with suppress(psycopg.Error):
                 tx.count(FAILING, {"name": "b"})
 
-        with pytest.raises(Unavailable):
+        with pytest.raises(ServiceUnavailable):
             as_user(somebody, act)
         assert names(things) == set()
 
@@ -243,7 +243,7 @@ class TestLost:
             things.execute("select pg_terminate_backend(pid, 60000) from pg_stat_activity where usename = 'chally_app'")
             tx.run(INSERT, {"name": "b"})
 
-        with pytest.raises(Unavailable):
+        with pytest.raises(ServiceUnavailable):
             as_user(somebody, act)
         as_user(somebody, lambda tx: tx.run(INSERT, {"name": "c"}))
         assert names(things) == {"c"}
@@ -262,7 +262,7 @@ class TestLost:
         things.execute("alter role chally_app set transaction_timeout = '200ms'")
         db.close()  # for the next connection
         try:
-            with pytest.raises(Unavailable):
+            with pytest.raises(ServiceUnavailable):
                 as_user(somebody, stand_still)
         finally:
             things.execute("alter role chally_app set transaction_timeout = '30s'")

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chally import redaction
-from chally.log import Failed, Formatter, job, logger
+from chally.log import Formatter, JobFailed, job, logger
 from chally.redaction import REDACTED, redact, redact_text
 from identity import tokens
 
@@ -246,7 +246,7 @@ class TestJobs:
         def handler(event: object) -> None:
             raise LookupError(f"nobody is kari@people.test {event}")
 
-        with pytest.raises(Failed, match=r"LookupError: nobody is k…@people.test \[redacted\]") as caught:
+        with pytest.raises(JobFailed, match=r"LookupError: nobody is k…@people.test \[redacted\]") as caught:
             handler(TOKEN)
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__

@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities import parameters
 
 from chally import access_tokens, aws, clock, settings
 from chally.errors import Unauthenticated
-from chally.log import Failed
+from chally.log import JobFailed
 from identity import jobs, rotation
 from identity.keyring import SECRET_LIVES, Keyring, SigningKey
 from identity.queries import keys as queries
@@ -406,7 +406,7 @@ class TestWatched:
             raise ConnectionError(f"while sending {request}")
 
         monkeypatch.setattr(aws.client("secretsmanager"), "put_secret_value", fail)
-        with pytest.raises(Failed) as caught:
+        with pytest.raises(JobFailed) as caught:
             run(rotate=True)
         ring = Keyring.loads(text)
         for said in (str(caught.value), logs()):

@@ -6,7 +6,7 @@ import argon2
 import bcrypt
 import pytest
 
-from chally.errors import Invalid
+from chally.errors import InvalidRequest
 from identity import passwords
 from tests.api import Client
 from tests.conftest import Database, Join
@@ -23,7 +23,7 @@ def weakness(password: str, username: str = "kari_n", email: str = "kari.nordman
     """What is wrong with it, told to a person; None when it will do."""
     try:
         passwords.check(password, username=username, email=email)
-    except Invalid as error:
+    except InvalidRequest as error:
         (problem,) = error.errors
         assert problem["pointer"] == "/password"
         return problem["message"]

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from challenges.language import PhotoProof
-from chally.errors import Invalid
+from chally.errors import InvalidRequest
 from proofs import capture, rules
 from proofs.capture import Captured
 from proofs.rules import Reason, Unsure
@@ -76,7 +76,7 @@ class TestCheckAnnounced:
         ],
     )
     def test_says_what_is_wrong(self, content_type: str, content_length: int, pointers: list[str]) -> None:
-        with pytest.raises(Invalid) as caught:
+        with pytest.raises(InvalidRequest) as caught:
             rules.check_announced(content_type, content_length, self.RULES)
         assert [error["pointer"] for error in caught.value.errors] == pointers
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from chally import access_tokens, db
-from chally.jws import Malformed, Signed
+from chally.jws import CompactJws, MalformedJws
 from identity.keyring import SigningKey
 from identity.queries import keys
 from tests import corpora
@@ -91,8 +91,8 @@ class TestVectors:
     def reason(self, jws: str) -> str | None:
         """Why `authenticate` goes no further than the signature; None where it does."""
         try:
-            signed = Signed.read(jws, algorithm="RS256", max_length=access_tokens.MAX_TOKEN_LENGTH)
-        except Malformed:
+            signed = CompactJws.read(jws, algorithm="RS256", max_length=access_tokens.MAX_TOKEN_LENGTH)
+        except MalformedJws:
             try:
                 part = jws.split(".")[0]
                 algorithm = json.loads(base64.b64decode(part + "=" * (-len(part) % 4), b"-_", validate=True))["alg"]
@@ -156,7 +156,7 @@ def test_the_public_key_is_no_shared_secret(forger: Forger) -> None:
 
 
 def test_other_algorithms(forger: Forger) -> None:
-    """Signed by our own key, by what the header says or not."""
+    """CompactJws by our own key, by what the header says or not."""
     forgeries = {name: forger.token({"alg": name}) for name in ("RS384", "RS512", "PS256", "ES256", "EdDSA", "rs256")}
     for name in ("RS384", "RS512", "PS256", "PS384", "PS512"):
         headers = {"kid": forger.header["kid"], "typ": "at+jwt"}
@@ -200,7 +200,7 @@ def test_kid(forger: Forger) -> None:
 
 
 def test_nothing_in_a_token_chooses_its_key(forger: Forger) -> None:
-    """Signed by their key, which the token brings; and by ours, with a parameter too many."""
+    """CompactJws by their key, which the token brings; and by ours, with a parameter too many."""
     evil = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     algorithm = jwt.algorithms.RSAAlgorithm
     jwk = algorithm.to_jwk(evil.public_key(), as_dict=True)

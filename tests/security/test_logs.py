@@ -24,7 +24,7 @@ from pydantic import TypeAdapter
 from chally import access_tokens, aws, cookies, db, ratelimit
 from chally.clock import now
 from chally.db import Tx
-from chally.log import Failed, logger
+from chally.log import JobFailed, logger
 from chally.redaction import is_telling
 from chally.settings import BY_HANDLER
 from identity import passwords, rules, tokens
@@ -367,7 +367,7 @@ def test_nor_does_a_job_whatever_it_raises(
     record = {"messageId": "1", "body": json.dumps(uploaded)}
     event = {"email": address, "role": "admin", "Records": [record]}
     # a batch of events answers which of them failed, and raises nothing
-    with nullcontext() if attribute == "verdicts_handler" else pytest.raises(Failed) as caught:
+    with nullcontext() if attribute == "verdicts_handler" else pytest.raises(JobFailed) as caught:
         getattr(import_module(name), attribute)(event, Context())
     if caught is not None:
         logging.getLogger("runtime").error("%s", caught.value)

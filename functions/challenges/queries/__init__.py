@@ -1,7 +1,7 @@
 """All SQL of challenges but for windows, which have a file of their own. A noun a file; one function, one statement."""
 
 from challenges import rules
-from chally.errors import AppError, Unauthenticated, Unavailable
+from chally.errors import AppError, ServiceUnavailable, Unauthenticated
 
 CONSTRAINTS: dict[str, type[AppError]] = {
     "challenges_already_started": rules.AlreadyStarted,
@@ -13,7 +13,7 @@ CONSTRAINTS: dict[str, type[AppError]] = {
     "challenges_quota_owned": rules.QuotaOwned,
     "challenges_removed": rules.Removed,
     # two codes came out alike: the request runs again, with another
-    "challenges_invite_code": Unavailable,
+    "challenges_invite_code": ServiceUnavailable,
     # the account is gone, and only its token still lives
     "challenges_owner_fkey": Unauthenticated,
     "participants_user_fkey": Unauthenticated,

@@ -12,7 +12,7 @@ from challenges.queries.challenges import Challenge
 from challenges.routes.shown import ChallengeOut
 from chally import clock, http
 from chally.http import CurrentActor, UserTx
-from chally.paging import Page, PageAsked, Paging
+from chally.paging import Page, PageParams, Paging
 from chally.settings import HttpSettings, load
 
 router = http.router("challenges")
@@ -27,7 +27,7 @@ class SchemaResponse(JSONResponse):
 async def discover(
     actor: CurrentActor,
     tx: UserTx,
-    asked: PageAsked,
+    asked: PageParams,
     q: Annotated[
         str | None, Query(max_length=100, description="words, or beginnings of words, of the title or description")
     ] = None,
@@ -41,14 +41,14 @@ async def discover(
 
 
 @router.get("/v1/challenges/mine")
-async def mine(actor: CurrentActor, tx: UserTx, asked: PageAsked) -> Page[ChallengeOut]:
+async def mine(actor: CurrentActor, tx: UserTx, asked: PageParams) -> Page[ChallengeOut]:
     """The challenges that I own, drafts too, newest first."""
     rows = challenges.mine(tx, before=asked.after, offset=asked.offset, limit=asked.fetch)
     return _page(asked, rows, [str(row.id) for row in rows], actor, clock.now())
 
 
 @router.get("/v1/challenges/joined")
-async def joined(actor: CurrentActor, tx: UserTx, asked: PageAsked) -> Page[ChallengeOut]:
+async def joined(actor: CurrentActor, tx: UserTx, asked: PageParams) -> Page[ChallengeOut]:
     """The challenges that I take part in, my own too; the one that I joined last comes first."""
     rows = challenges.joined(tx, before=asked.after, offset=asked.offset, limit=asked.fetch)
     return _page(asked, rows, [str(row.participant_id) for row in rows], actor, clock.now())

@@ -14,7 +14,7 @@ from challenges.routes.shown import ChallengeOut
 from chally import clock, http, ratelimit
 from chally.body import Body
 from chally.http import CurrentActor, UserTx
-from chally.paging import Page, PageAsked
+from chally.paging import Page, PageParams
 from chally.zones import Zone
 
 router = http.router("challenges")
@@ -76,7 +76,7 @@ async def remove_participant(challenge_id: UUID, participant_id: UUID, tx: UserT
 
 
 @router.get("/v1/challenges/{challenge_id}/participants")
-async def roster(challenge_id: UUID, tx: UserTx, asked: PageAsked) -> Page[ParticipantOut]:
+async def roster(challenge_id: UUID, tx: UserTx, asked: PageParams) -> Page[ParticipantOut]:
     """Who takes part, in the order of joining."""
     shown.check_roster(tx, challenge_id)
     rows = participants.roster(tx, challenge_id, after=asked.after, offset=asked.offset, limit=asked.fetch)

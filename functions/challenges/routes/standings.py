@@ -8,7 +8,7 @@ from challenges.queries import standings
 from challenges.routes import shown
 from chally import http, paging
 from chally.http import UserTx
-from chally.paging import Page, PageAsked
+from chally.paging import Page, PageParams
 
 router = http.router("challenges")
 
@@ -25,7 +25,7 @@ class StandingOut(BaseModel):
 
 
 @router.get("/v1/challenges/{challenge_id}/standings")
-async def read_standings(challenge_id: UUID, tx: UserTx, asked: PageAsked) -> Page[StandingOut]:
+async def read_standings(challenge_id: UUID, tx: UserTx, asked: PageParams) -> Page[StandingOut]:
     """The standings, best first; equal points rank equally."""
     after = None if asked.position is None else _standing_position(asked.position)
     rows = standings.ranking(tx, challenge_id, after=after, offset=asked.offset, limit=asked.fetch)

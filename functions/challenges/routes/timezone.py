@@ -12,7 +12,7 @@ from challenges.windows import FORESEEN, Moves
 from chally import clock, db, http, ratelimit
 from chally.body import Body
 from chally.http import CurrentActor
-from chally.paging import Page, PageAsked
+from chally.paging import Page, PageParams
 from chally.zones import Zone
 
 router = http.router("challenges")
@@ -58,7 +58,7 @@ async def _limit_previews(actor: CurrentActor) -> None:
 
 
 @router.post("/v1/me/timezone/preview", dependencies=[Depends(_limit_previews)])
-async def preview(body: TimezoneIn, actor: CurrentActor, asked: PageAsked) -> Page[MovesOut]:
+async def preview(body: TimezoneIn, actor: CurrentActor, asked: PageParams) -> Page[MovesOut]:
     """What PATCH /v1/me with this `timezone` would move, if it came now. It changes nothing.
 
     Every challenge whose windows go by the zone of the account and that is not over, the one joined last first; of each

@@ -11,7 +11,7 @@ from challenges import overlay, overlay_key, rules, windows
 from challenges.language import Rules
 from challenges.routes import shown
 from chally import clock, db, http, qr
-from chally.errors import FieldError, Invalid, NotFound
+from chally.errors import FieldError, InvalidRequest, NotFound
 from chally.http import CurrentActor, UserTx
 from chally.paging import Page
 from chally.settings import ChallengesSettings, load
@@ -72,7 +72,7 @@ async def list_windows(
     """My windows of these local dates, past or future: all of them on one page."""
     if not timedelta(0) <= last - first < timedelta(days=MAX_DAYS):
         message = f"Ask for at most {MAX_DAYS} days, with `to` not before `from`."
-        raise Invalid(errors=[FieldError(pointer="/query/to", message=message)])
+        raise InvalidRequest(errors=[FieldError(pointer="/query/to", message=message)])
     now = clock.now()
     found = windows.between(tx, shown.own_place(tx, challenge_id), first, last, now)
     return Page(items=[WindowOut.of(window, now) for window in found], has_more=False, next_cursor=None)

@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, Response
 
 from chally import clock, cookies, db, http, ratelimit
 from chally.body import Body
-from chally.http import Arrived
+from chally.http import ArrivedAt
 from chally.ratelimit import network
 from chally.settings import IdentitySettings, load
 from chally.zones import Zone
@@ -129,7 +129,7 @@ async def login(body: LoginIn, client: Client, response: Response) -> SessionOut
 
 @router.post("/v1/auth/refresh", response_model_exclude_unset=True)
 async def refresh(
-    request: Request, arrived: Arrived, client: Client, response: Response, body: RefreshIn | None = None
+    request: Request, arrived: ArrivedAt, client: Client, response: Response, body: RefreshIn | None = None
 ) -> SessionOut:
     """The next pair of tokens for a refresh token. A token is good once; a copy that comes back ends its session."""
     now = clock.now()

@@ -11,7 +11,7 @@ from chally import audit, aws, clock, cookies, db, http, ratelimit
 from chally.body import Body
 from chally.errors import NotFound, Unauthenticated
 from chally.http import AccountTx, CurrentActor, UserTx
-from chally.paging import Page, PageAsked, bad_cursor
+from chally.paging import Page, PageParams, bad_cursor
 from chally.settings import IdentitySettings, load
 from chally.zones import Zone
 from identity import deletion, export, rules
@@ -138,7 +138,7 @@ async def change_me(body: MeIn, actor: CurrentActor) -> UserOut:
 
 
 @router.get("/v1/me/sessions")
-async def list_sessions(actor: CurrentActor, tx: AccountTx, asked: PageAsked) -> Page[SessionListedOut]:
+async def list_sessions(actor: CurrentActor, tx: AccountTx, asked: PageParams) -> Page[SessionListedOut]:
     """Where I am signed in, and was: the live sessions first, then the newest. Ended ones are kept for 90 days."""
     offset = asked.offset if asked.position is None else _offset(asked.position)
     rows = sessions.listed(tx, actor.user_id, limit=asked.fetch, offset=offset, now=clock.now())

@@ -13,7 +13,7 @@ from chally.actor import check_fresh
 from chally.body import Body
 from chally.errors import AppError, NotFound, Unauthenticated
 from chally.http import AccountTx, CurrentActor
-from chally.paging import Page, PageAsked
+from chally.paging import Page, PageParams
 from chally.ratelimit import network
 from chally.settings import IdentitySettings, load
 from identity import ceremonies, credentials, passkeys, rules, sign_in
@@ -118,7 +118,7 @@ async def add_passkey(
 
 
 @router.get("/v1/me/passkeys")
-async def my_passkeys(actor: CurrentActor, tx: AccountTx, paging: PageAsked) -> Page[PasskeyOut]:
+async def my_passkeys(actor: CurrentActor, tx: AccountTx, paging: PageParams) -> Page[PasskeyOut]:
     """My passkeys, the newest first."""
     found = queries.listed(tx, actor.user_id, after=paging.after, limit=paging.fetch, offset=paging.offset)
     return paging.page(found, [PasskeyOut.of(passkey) for passkey in found], [str(passkey.id) for passkey in found])

@@ -11,7 +11,7 @@ from chally import aws, clock, http
 from chally.actor import is_moderator
 from chally.errors import NotFound
 from chally.http import UserTx
-from chally.paging import Page, PageAsked
+from chally.paging import Page, PageParams
 from chally.settings import ProofsSettings, load
 from proofs import rules, storage
 from proofs.queries import proofs
@@ -27,7 +27,7 @@ PICTURE_LINK_LIFE = timedelta(minutes=5)
 async def list_proofs(
     challenge_id: UUID,
     tx: UserTx,
-    asked: PageAsked,
+    asked: PageParams,
     status: Annotated[Literal["needs_review"] | None, Query(description="only what waits for a review")] = None,
 ) -> Page[ProofOut]:
     """The proofs of a challenge that I may see, newest first."""

@@ -80,12 +80,12 @@ def authenticate(token: str, *, issuer: str) -> Actor:
     Raises `Unauthenticated` for any other token.
     """
     try:
-        signed = jws.Signed.read(token, algorithm=ALGORITHM, max_length=MAX_TOKEN_LENGTH)
+        signed = jws.CompactJws.read(token, algorithm=ALGORITHM, max_length=MAX_TOKEN_LENGTH)
         key = key_cache.find(signed.kid) if signed.typ == TYPE else None
         if key is None or not signed.is_signed_by(key):
             raise Unauthenticated
         claims = jws.members(signed.payload)
-    except jws.Malformed:
+    except jws.MalformedJws:
         raise Unauthenticated from None
     csrf = claims.pop("csrf", None)  # present in tokens for cookies
     if claims.keys() != CLAIMS or (claims["iss"], claims["aud"]) != (issuer, AUDIENCE):

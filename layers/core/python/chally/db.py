@@ -20,7 +20,7 @@ from psycopg.rows import class_row, scalar_row
 
 from chally import aws, context
 from chally.actor import Actor, SessionState
-from chally.errors import SessionEnded, Unavailable
+from chally.errors import ServiceUnavailable, SessionEnded
 from chally.log import logger
 from chally.settings import DatabaseSettings, load
 
@@ -168,7 +168,7 @@ def _transaction(role: DatabaseRole, *, actor: Actor | None, read_only: bool, re
         if lost or error.sqlstate in TIMED_OUT:
             close()  # the next request must not use a broken connection
             logger.warning("database_connection_loss", sqlstate=error.sqlstate)
-            raise Unavailable(headers={"Retry-After": "1"}) from error
+            raise ServiceUnavailable(headers={"Retry-After": "1"}) from error
         raise
     finally:
         _open.discard(role)

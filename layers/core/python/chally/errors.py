@@ -35,7 +35,7 @@ class AppError(Exception):
         self.headers = dict(headers or {})
 
 
-class Invalid(AppError):
+class InvalidRequest(AppError):
     status = 422
     code = "invalid"
     detail = "Some fields are not valid. See errors."
@@ -71,7 +71,7 @@ class PayloadTooLarge(AppError):
     detail = "The body is larger than 1 MB. Photos go straight to storage, by the upload URL of a proof."
 
 
-class Unavailable(AppError):
+class ServiceUnavailable(AppError):
     status = 503
     code = "unavailable"
     detail = "The service is busy or restarting. Nothing was changed or it was changed whole: try again shortly."

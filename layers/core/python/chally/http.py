@@ -27,7 +27,7 @@ from chally import clock, context, cookies, db, idempotency, problems, redaction
 from chally.access_tokens import authenticate
 from chally.actor import Actor
 from chally.context import RequestContext
-from chally.errors import AppError, PayloadTooLarge, Unauthenticated, Unavailable
+from chally.errors import AppError, PayloadTooLarge, ServiceUnavailable, Unauthenticated
 from chally.log import logger, metrics
 from chally.problems import Constraints
 from chally.settings import HttpSettings, load
@@ -146,7 +146,7 @@ class _Route(APIRoute):
 
         async def recorded(request: Request) -> Response:
             response = await handle(request)
-            recording: idempotency.Recording | None = getattr(request.state, "recording", None)
+            recording: idempotency.KeyedRequest | None = getattr(request.state, "recording", None)
             if recording is not None:
                 kept = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
                 body = bytes(response.body)
@@ -168,7 +168,7 @@ async def _arrived(request: Request) -> datetime:
 
 
 # When the request reached the gateway: before now by as long as the function took to start.
-Arrived = Annotated[datetime, Depends(_arrived)]
+ArrivedAt = Annotated[datetime, Depends(_arrived)]
 
 
 # --- the application ---------------------------------------------------------------------------------------
@@ -289,11 +289,11 @@ def application(router: APIRouter, constraints: Constraints) -> FastAPI:
         known = problems.from_postgres(error, constraints)
         if known is None:
             raise error
-        app.state.lost_race = isinstance(known, Unavailable)
+        app.state.lost_race = isinstance(known, ServiceUnavailable)
         return problems.answer(request, known)
 
-    @app.exception_handler(idempotency.Replay)
-    async def replay(request: Request, replay: idempotency.Replay) -> Response:
+    @app.exception_handler(idempotency.ReplayResponse)
+    async def replay(request: Request, replay: idempotency.ReplayResponse) -> Response:
         stored = replay.stored
         return Response(stored.body, stored.status, {**stored.headers, "Idempotent-Replayed": "true"})
 

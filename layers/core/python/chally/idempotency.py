@@ -9,20 +9,20 @@ from chally.db import Tx
 from chally.errors import AppError
 
 
-class KeyReused(AppError):
+class IdempotencyKeyReused(AppError):
     status = 422
     code = "idempotency_key_reused"
     detail = "This Idempotency-Key was used for another request. Send a new key for a new request."
 
 
-class InProgress(AppError):
+class IdempotencyInProgress(AppError):
     status = 409
     code = "idempotency_in_progress"
     detail = "The first request with this Idempotency-Key is still running. Try again in a second."
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredResponse:
     """An answer as it was given: status, headers, body; and what was asked. None of it, of a key that is new;
     `claimed` is False while another transaction holds the key.
     """
@@ -34,16 +34,16 @@ class Stored:
     body: bytes
 
 
-class Replay(Exception):
+class ReplayResponse(Exception):
     """Not an error: the stored answer of the first request, to be sent again."""
 
-    def __init__(self, stored: Stored) -> None:
+    def __init__(self, stored: StoredResponse) -> None:
         super().__init__()
         self.stored = stored
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class KeyedRequest:
     """A keyed write under way: its answer is to be stored in its own transaction."""
 
     tx: Tx
@@ -51,26 +51,29 @@ class Recording:
     fingerprint: bytes
 
 
-def begin(tx: Tx, key: str, *, method: str, target: str, body: bytes) -> Recording:
+def begin(tx: Tx, key: str, *, method: str, target: str, body: bytes) -> KeyedRequest:
     """Claim the key for this transaction. `target` is the path with its query.
 
-    Raises `Replay` when it was answered before, `KeyReused` when that was another request, `InProgress` while the
-    first one runs. A transaction-level advisory lock says which: a unique index would make the second wait instead.
+    Raises `ReplayResponse` if the request has completed before, `IdempotencyKeyReused` if the key belongs to another
+    request, and `IdempotencyInProgress` while the first one runs. The key is claimed by a transaction-level advisory
+    lock: with a unique index the second request would wait.
     """
     fingerprint = hashlib.sha256(f"{method} {target}\n".encode() + body).digest()
     stored = tx.one(
-        "select claimed, fingerprint, status, headers, body from core.claim_key(%(key)s)", {"key": key}, row=Stored
+        "select claimed, fingerprint, status, headers, body from core.claim_key(%(key)s)",
+        {"key": key},
+        row=StoredResponse,
     )
     if not stored.claimed:
-        raise InProgress(headers={"Retry-After": "1"})
+        raise IdempotencyInProgress(headers={"Retry-After": "1"})
     if stored.fingerprint is None:
-        return Recording(tx, key, fingerprint)
+        return KeyedRequest(tx, key, fingerprint)
     if stored.fingerprint != fingerprint:
-        raise KeyReused
-    raise Replay(stored)
+        raise IdempotencyKeyReused
+    raise ReplayResponse(stored)
 
 
-def record(recording: Recording, *, status: int, headers: dict[str, str], body: bytes) -> None:
+def record(recording: KeyedRequest, *, status: int, headers: dict[str, str], body: bytes) -> None:
     """Store the answer with the effect. An expired row of the same key gives way."""
     recording.tx.run(
         """

@@ -16,12 +16,12 @@ COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]+)")
 PARAMETERS = {"alg", "kid", "typ"}
 
 
-class Malformed(ValueError):
+class MalformedJws(ValueError):
     """None of ours by its form; the message is a sentence for whoever checks one by hand."""
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class CompactJws:
     """A compact JWS whose form is ours. Its payload says nothing before `is_signed_by` does."""
 
     kid: str
@@ -32,21 +32,21 @@ class Signed:
 
     @classmethod
     def read(cls, text: str, *, algorithm: str, max_length: int) -> Self:
-        """Raises `Malformed` for whatever is none of ours by its form: another algorithm, a parameter that we do not
+        """Raises `MalformedJws` for whatever is none of ours by its form: another algorithm, a parameter that we do not
         use (so nothing chooses a key by URL or value, and nothing is critical), a second spelling of a token.
         """
         found = COMPACT.fullmatch(text) if len(text) <= max_length else None
         if found is None:
-            raise Malformed(
+            raise MalformedJws(
                 f"It is not three parts of base64url with dots between, of at most {max_length} characters."
             )
         header, payload, signature = (_decode(part) for part in found.groups())
         parameters = members(header)
         kid = parameters.get("kid")
         if parameters.get("alg") != algorithm:
-            raise Malformed(f"Its algorithm is {parameters.get('alg')!r:.40}, where only {algorithm} counts.")
+            raise MalformedJws(f"Its algorithm is {parameters.get('alg')!r:.40}, where only {algorithm} counts.")
         if parameters.keys() - PARAMETERS or not isinstance(kid, str):
-            raise Malformed("Its header has another form than ours.")
+            raise MalformedJws("Its header has another form than ours.")
         return cls(kid, parameters.get("typ"), payload, text.rpartition(".")[0].encode(), signature)
 
     def is_signed_by(self, key: jwt.PyJWK) -> bool:
@@ -55,13 +55,13 @@ class Signed:
 
 
 def members(part: bytes) -> dict[str, Any]:
-    """A JSON object, of which no member comes twice (RFC 7515, 4; RFC 7519, 4). Raises `Malformed`."""
+    """A JSON object, of which no member comes twice (RFC 7515, 4; RFC 7519, 4). Raises `MalformedJws`."""
     try:
         parsed = json.loads(part.decode(), object_pairs_hook=_unique)
     except (ValueError, RecursionError):
-        raise Malformed("A part of it is not JSON, or has a member twice.") from None
+        raise MalformedJws("A part of it is not JSON, or has a member twice.") from None
     if not isinstance(parsed, dict):
-        raise Malformed("A part of it is not a JSON object.")
+        raise MalformedJws("A part of it is not a JSON object.")
     return parsed
 
 
@@ -69,9 +69,9 @@ def _decode(part: str) -> bytes:
     try:
         decoded = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
     except binascii.Error:
-        raise Malformed("A part of it is not base64url.") from None
+        raise MalformedJws("A part of it is not base64url.") from None
     if base64.urlsafe_b64encode(decoded).decode().rstrip("=") != part:
-        raise Malformed("A part of it has stray bits at its end: another spelling of the same bytes.")
+        raise MalformedJws("A part of it has stray bits at its end: another spelling of the same bytes.")
     return decoded
 
 

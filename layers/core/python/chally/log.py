@@ -29,7 +29,7 @@ class Formatter(LambdaPowertoolsFormatter):
         return super().serialize(redaction.redact(log))  # type: ignore[arg-type]
 
 
-class Failed(Exception):
+class JobFailed(Exception):
     """What a job raised, its words redacted."""
 
 
@@ -45,7 +45,7 @@ def job[**P, R](handler: Callable[P, R]) -> Callable[P, R]:
             if words == str(error):
                 raise
             logger.exception("failed")
-            raise Failed(f"{type(error).__name__}: {words}") from None
+            raise JobFailed(f"{type(error).__name__}: {words}") from None
 
     return guarded
 

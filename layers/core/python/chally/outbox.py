@@ -21,7 +21,7 @@ MAX_ATTEMPTS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class OutboxMessage:
     id: UUID
     topic: str
     payload: dict[str, Any]
@@ -53,7 +53,7 @@ def send_nudge() -> None:
     aws.client("sqs").send_message(QueueUrl=load(OutboxWriterSettings).outbox_queue_url, MessageBody="{}")
 
 
-def claim(tx: Tx, limit: int) -> list[Message]:
+def claim(tx: Tx, limit: int) -> list[OutboxMessage]:
     """Take due messages. Each is leased, for longer than a function lives: what is never confirmed is due again."""
     return tx.all(
         """
@@ -67,11 +67,11 @@ def claim(tx: Tx, limit: int) -> list[Message]:
         returning id, topic, payload, traceparent, attempts, created_at
         """,
         {"limit": limit, "max_attempts": MAX_ATTEMPTS},
-        row=Message,
+        row=OutboxMessage,
     )
 
 
-def confirm(tx: Tx, message: Message) -> None:
+def confirm(tx: Tx, message: OutboxMessage) -> None:
     """Record the delivery. What was sent is emptied: a mail's token must not outlive its sending in our tables."""
     tx.run(
         "update core.outbox set delivered_at = now(), payload = '{}', last_error = null where id = %(id)s",
@@ -79,7 +79,7 @@ def confirm(tx: Tx, message: Message) -> None:
     )
 
 
-def refuse(tx: Tx, message: Message, error: str) -> None:
+def refuse(tx: Tx, message: OutboxMessage, error: str) -> None:
     """Record why a delivery failed. It is due again in 30 seconds, and later every time, up to an hour."""
     tx.run(
         """

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import Depends, Query
 from pydantic import BaseModel
 
-from chally.errors import FieldError, Invalid
+from chally.errors import FieldError, InvalidRequest
 
 
 class Page[T](BaseModel):
@@ -31,7 +31,7 @@ class Paging:
 
     @property
     def after(self) -> UUID | None:
-        """The id that the page follows, where ids order the list. Raises `Invalid` for a cursor of another list."""
+        """The id that the page follows, if ids order the list. Raises `InvalidRequest` for another list's cursor."""
         try:
             return None if self.position is None else UUID(self.position)
         except ValueError:
@@ -52,7 +52,7 @@ def _paging(
     return Paging(limit, offset, None if cursor is None else _decode(cursor))
 
 
-PageAsked = Annotated[Paging, Depends(_paging)]
+PageParams = Annotated[Paging, Depends(_paging)]
 
 
 def _encode(position: str) -> str:
@@ -67,7 +67,7 @@ def _decode(cursor: str) -> str:
         raise bad_cursor() from None
 
 
-def bad_cursor() -> Invalid:
+def bad_cursor() -> InvalidRequest:
     """For cursors that are not ours, or of another list."""
     error = FieldError(pointer="/query/cursor", message="This cursor is not one of ours: take next_cursor as it came.")
-    return Invalid(errors=[error])
+    return InvalidRequest(errors=[error])

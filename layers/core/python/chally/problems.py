@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from chally import context
-from chally.errors import AppError, FieldError, Invalid, NotFound, Unavailable
+from chally.errors import AppError, FieldError, InvalidRequest, NotFound, ServiceUnavailable
 
 MEDIA_TYPE = "application/problem+json"
 Constraints = Mapping[str, type[AppError]]
@@ -50,7 +50,7 @@ def answer(request: Request, error: AppError) -> JSONResponse:
 
 def from_validation(error: RequestValidationError) -> AppError:
     """What pydantic found, by field."""
-    return Invalid(errors=[_field_error(item) for item in error.errors()])
+    return InvalidRequest(errors=[_field_error(item) for item in error.errors()])
 
 
 def _field_error(item: dict[str, Any]) -> FieldError:
@@ -75,7 +75,7 @@ def from_http(error: HTTPException) -> AppError:
         return NotFound("There is no such path. See /docs.")
     if error.status_code == 405:
         return _MethodNotAllowed(headers=error.headers)
-    return Invalid(str(error.detail))
+    return InvalidRequest(str(error.detail))
 
 
 class _MethodNotAllowed(AppError):
@@ -92,11 +92,11 @@ def from_postgres(error: psycopg.Error, constraints: Constraints) -> AppError | 
     if isinstance(error, psycopg.errors.CharacterNotInRepertoire | psycopg.errors.UntranslatableCharacter) or (
         isinstance(error, psycopg.DataError) and "NUL" in str(error)
     ):
-        return Invalid("Text may not contain the character NUL (U+0000).")
+        return InvalidRequest("Text may not contain the character NUL (U+0000).")
     if isinstance(error, psycopg.errors.InvalidParameterValue) and "time zone" in str(error):
-        return Invalid("This time zone is not one that we know: send an IANA name such as Europe/Berlin.")
+        return InvalidRequest("This time zone is not one that we know: send an IANA name such as Europe/Berlin.")
     if isinstance(error, psycopg.errors.SerializationFailure | psycopg.errors.DeadlockDetected):
-        return Unavailable(headers={"Retry-After": "1"})
+        return ServiceUnavailable(headers={"Retry-After": "1"})
     if isinstance(error, psycopg.errors.LockNotAvailable):
-        return Unavailable(headers={"Retry-After": "1"})
+        return ServiceUnavailable(headers={"Retry-After": "1"})
     return None

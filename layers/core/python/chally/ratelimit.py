@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from chally import db
 from chally.actor import Actor
 from chally.errors import RateLimited
-from chally.settings import Settings, load
+from chally.settings import FunctionSettings, load
 
 
 def take(now: datetime, by: Actor | None = None, /, **subjects: str) -> None:
@@ -19,7 +19,7 @@ def take(now: datetime, by: Actor | None = None, /, **subjects: str) -> None:
     What any of them refuses counts against none. Subjects (addresses, ids) are stored hashed. `by`: whose account it
     counts for. A token whose session has ended must not use its owner's limits up: it raises `SessionEnded`.
     """
-    lifted = ["ip"] if load(Settings).stage == "local" else []  # there every client is 127.0.0.1
+    lifted = ["ip"] if load(FunctionSettings).stage == "local" else []  # there every client is 127.0.0.1
     with db.as_user(by) if by else db.as_anonymous() as tx:
         wait: timedelta | None = tx.value(
             "select max(retry_after) from core.take(%(names)s, %(subjects)s, %(lifted)s, %(now)s)",

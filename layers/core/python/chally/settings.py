@@ -8,8 +8,8 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class Settings(BaseSettings):
-    """Settings that every function has."""
+class FunctionSettings(BaseSettings):
+    """FunctionSettings that every function has."""
 
     model_config = SettingsConfigDict(env_prefix="CHALLY_", frozen=True, extra="ignore")
 
@@ -18,11 +18,11 @@ class Settings(BaseSettings):
     commit: str
 
 
-BY_HANDLER: dict[str, type[Settings]] = {}
+BY_HANDLER: dict[str, type[FunctionSettings]] = {}
 """Entry point → the settings model it loads."""
 
 
-def loaded_by[T: type[Settings]](*handlers: str) -> Callable[[T], T]:
+def loaded_by[T: type[FunctionSettings]](*handlers: str) -> Callable[[T], T]:
     """Name the entry points that load a model. A test checks that infra sets the environment each of them needs."""
 
     def register(model: T) -> T:
@@ -33,7 +33,7 @@ def loaded_by[T: type[Settings]](*handlers: str) -> Callable[[T], T]:
     return register
 
 
-class DatabaseSettings(Settings):
+class DatabaseSettings(FunctionSettings):
     """Either a URL per role (local stage), or the proxy's host, to which a role signs in with an IAM token."""
 
     database_app_url: SecretStr | None = None
@@ -161,7 +161,7 @@ class SystemSettings(HttpSettings):
 
 
 @loaded_by("migrations.handler.handler")
-class MigrationSettings(Settings):
+class MigrationSettings(FunctionSettings):
     database_owner_url: SecretStr | None = None
     database_host: str | None = None
     database_port: int = 5432
@@ -176,6 +176,6 @@ class MigrationSettings(Settings):
 
 
 @cache
-def load[T: Settings](model: type[T]) -> T:
+def load[T: FunctionSettings](model: type[T]) -> T:
     """Return the settings of this entry point, read once per Lambda environment."""
     return model()
