@@ -6,7 +6,6 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,12 @@ from psycopg import sql
 
 from infra.local.postgres import Postgres
 from infra.local.workspace import free_port
-from tests.api import Client, Context
+from tests.support.api import Client, LambdaContext
+from tests.support.database import FAST, Database
+from tests.support.environment import PUBLIC_URL
+from tests.support.people import SignUp
 
 TEMPLATE = "chally_template"
-PUBLIC_URL = "https://api.test"
-# No test loses power: durability would only cost time.
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 
 os.environ |= {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -44,21 +43,6 @@ os.environ |= {
     "POWERTOOLS_SERVICE_NAME": "test",
     "POWERTOOLS_METRICS_NAMESPACE": "Chally",
 }
-
-
-@dataclass(frozen=True)
-class Database:
-    """A database of one test's own. `url` is its administrator's; `app` and `system` are the roles of the functions."""
-
-    url: str
-    app: str
-    system: str
-
-    def execute(self, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
-        """As the administrator, past row-level security: for arranging and for looking."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            cursor = connection.execute(statement.encode(), parameters)
-            return cursor.fetchall() if cursor.description else []
 
 
 @pytest.fixture(scope="session")
@@ -187,11 +171,8 @@ def mails(database: Database) -> Callable[[], list[dict[str, Any]]]:
     return read
 
 
-Join = Callable[..., Client]
-
-
 @pytest.fixture
-def person(nobody: Client, mails: Callable[[], list[dict[str, Any]]]) -> Join:
+def person(nobody: Client, mails: Callable[[], list[dict[str, Any]]]) -> SignUp:
     """Signs people up the way they do it themselves; answers a signed-in client."""
 
     def sign_up(username: str, timezone: str = "Europe/Berlin") -> Client:
@@ -241,26 +222,5 @@ def logs() -> Iterator[Callable[[], str]]:
 
 
 @pytest.fixture
-def context() -> Context:
-    return Context()
-
-
-def challenge_body(now: datetime, **changes: Any) -> dict[str, Any]:
-    """A valid body: a photo every day, all day, from an hour ago for a month."""
-    body: dict[str, Any] = {
-        "title": "Run before eight",
-        "status": "active",
-        "late_join": True,
-        "timezone": "Europe/Berlin",
-        "starts_at": (now - timedelta(hours=1)).isoformat(),
-        "ends_at": (now + timedelta(days=30)).isoformat(),
-        "rules": {
-            "version": 1,
-            "schedule": {
-                "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
-                "opens": "00:00",
-                "closes": "00:00",
-            },
-        },
-    }
-    return body | changes
+def context() -> LambdaContext:
+    return LambdaContext()

@@ -26,7 +26,7 @@ from infra.local.workspace import free_port
 from migrations.handler import migrate
 from proofs.rules import DUPLICATE_DISTANCE
 from tests.bench.side_by_side import ratio
-from tests.proofs.album import BITS, Hashes, neighbour, random_hashes, skewed_hashes, text
+from tests.support.fingerprints import BITS, Hashes, neighbour, random_hashes, skewed_hashes, text
 
 SIZES = (10_000, 100_000, 1_000_000)
 QUESTIONS = 40

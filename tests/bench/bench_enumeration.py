@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from chally import outbox
 from identity import passwords
-from tests.api import Client
-from tests.conftest import Database, Join
+from tests.support.api import Client
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 PAIRS = 500
 PAIRS_OF_BCRYPT = 100  # a third of a second each
@@ -96,7 +97,7 @@ def people(database: Database) -> Callable[[int, str], list[str]]:
 
 
 def test_response_times(
-    person: Join,
+    person: SignUp,
     database: Database,
     people: Callable[[int, str], list[str]],
     monkeypatch: pytest.MonkeyPatch,

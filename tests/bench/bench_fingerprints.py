@@ -11,9 +11,9 @@ import pdqhash
 from PIL import Image
 
 from proofs import derivatives, fingerprints, images
-from tests import corpora
 from tests.bench.side_by_side import ratio
-from tests.factories import encoded, picture
+from tests.support import corpora
+from tests.support.pictures import encoded, picture
 
 TWELVE_MEGAPIXELS = (4032, 3024)
 

@@ -13,14 +13,13 @@ import pytest
 
 from chally import db
 from identity.keyring import Keyring
-from tests import access
-from tests.challenges import test_routes_access as of_challenges
-from tests.conftest import Database
-from tests.proofs import test_access as of_proofs
-from tests.relay import relayed
+from tests.support import access
+from tests.support.access_tables import CHALLENGE_PROOFS, CHALLENGES, PROOFS
+from tests.support.database import Database
+from tests.support.relay import relayed
 
 READ, WRITE = 2, 3
-TABLE = of_challenges.TABLE | of_proofs.TABLE
+TABLE = CHALLENGES | PROOFS
 # What its owner may not do, somebody else is asked to.
 OTHERS = {
     "POST /v1/challenges/{ref}/join": "stranger",
@@ -41,7 +40,7 @@ def test_round_trips(
 ) -> None:
     club = access.open_club(database, keyring, "code")
     kind = OTHERS.get(route, "owner")
-    asked = club.call("participant", f"POST {of_proofs.PROOFS}", TABLE[f"POST {of_proofs.PROOFS}"])
+    asked = club.call("participant", f"POST {CHALLENGE_PROOFS}", TABLE[f"POST {CHALLENGE_PROOFS}"])
     club.values["proof_id"] = asked.json["proof"]["id"]
     status = "rejected" if route.endswith("/appeal") else "accepted"
     database.execute(

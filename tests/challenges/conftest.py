@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from chally import clock
-from tests.api import Client
-from tests.challenges.crowd import Made
-from tests.conftest import Join, challenge_body
+from tests.support.api import Client
+from tests.support.challenges import ChallengeJson, challenge_body
+from tests.support.people import SignUp
 
 
 @pytest.fixture
-def owner(person: Join) -> Client:
+def owner(person: SignUp) -> Client:
     return person("owner")
 
 
@@ -25,14 +25,14 @@ def challenge(owner: Client) -> dict[str, Any]:
 
 
 @pytest.fixture
-def member(person: Join, challenge: dict[str, Any]) -> Client:
+def member(person: SignUp, challenge: dict[str, Any]) -> Client:
     client = person("member", "Asia/Tokyo")
     assert client.post(f"/v1/challenges/{challenge['invite_code']}/join", {}).status == 201
     return client
 
 
 @pytest.fixture
-def stranger(person: Join) -> Client:
+def stranger(person: SignUp) -> Client:
     return person("stranger")
 
 
@@ -47,8 +47,8 @@ def by_code(challenge: dict[str, Any]) -> str:
 
 
 @pytest.fixture
-def make(owner: Client) -> Callable[..., Made]:
-    def made(**changes: Any) -> Made:
+def make(owner: Client) -> Callable[..., ChallengeJson]:
+    def made(**changes: Any) -> ChallengeJson:
         answer = owner.post("/v1/challenges", challenge_body(clock.now(), **changes))
         assert answer.status == 201, answer.text
         return dict(answer.json)

@@ -6,9 +6,11 @@ import psycopg
 import pytest
 
 from chally import clock
-from tests.api import Client
-from tests.challenges.looks import place_of, roster
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client
+from tests.support.challenge_views import place_of, roster
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 
 class TestRowLevelSecurity:
@@ -30,7 +32,7 @@ class TestRowLevelSecurity:
         owner: Client,
         member: Client,
         stranger: Client,
-        person: Join,
+        person: SignUp,
         path: str,
         by_code: str,
         database: Database,

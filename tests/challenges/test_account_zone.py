@@ -17,10 +17,13 @@ from challenges import membership, windows
 from challenges.jobs import windows_handler
 from chally import clock, db
 from identity.queries import people, users
-from tests.api import Client, Context
-from tests.challenges import arrange, clocks, oracle
-from tests.challenges.crowd import Made, acting, connect
-from tests.challenges.test_windows_oracle import (
+from tests.support import enrolment, window_oracle, zone_clocks
+from tests.support.api import Client, LambdaContext
+from tests.support.challenges import ChallengeJson, challenge_body
+from tests.support.concurrency import acting, connect
+from tests.support.database import Database
+from tests.support.people import SignUp
+from tests.support.window_strategies import (
     DAY_EAST,
     NO_ROOM,
     THERE_AND_BACK,
@@ -30,7 +33,6 @@ from tests.challenges.test_windows_oracle import (
     fast,
     travels,
 )
-from tests.conftest import Database, Join, challenge_body
 
 At = Callable[[datetime], None]
 PREVIEW = "/v1/me/timezone/preview"
@@ -41,7 +43,7 @@ SNAPSHOT = """
 """
 
 
-def previewed(who: Client, zone: str) -> dict[str, oracle.Windows]:
+def previewed(who: Client, zone: str) -> dict[str, window_oracle.Windows]:
     """What would move, by challenge: the windows as they would be."""
     answer = who.post(PREVIEW, {"timezone": zone})
     assert answer.status == 200, answer.text
@@ -71,11 +73,11 @@ class Traveller:
     def id(self) -> UUID:
         return UUID(self.client.user["id"])
 
-    def take_part(self, participant: oracle.Participant) -> tuple[UUID, UUID]:
+    def take_part(self, participant: window_oracle.Participant) -> tuple[UUID, UUID]:
         """At home in its zone; the place, and its challenge. Places of before are of no account any more."""
         self.connection.execute("update challenges.challenges set status = 'archived'")
         self.connection.execute("update identity.users set timezone = %s where id = %s", [participant.zone, self.id])
-        [place] = arrange.take_part(self.connection, self.id, [participant])
+        [place] = enrolment.take_part(self.connection, self.id, [participant])
         made = self.connection.execute(
             "update challenges.challenges c set owner_id = %s from challenges.participants p"
             " where p.id = %s and c.id = p.challenge_id returning c.id",
@@ -86,14 +88,14 @@ class Traveller:
 
 
 @pytest.fixture
-def traveller(database: Database, person: Join) -> Iterator[Traveller]:
+def traveller(database: Database, person: SignUp) -> Iterator[Traveller]:
     client = person("anna_k")
     with (
         psycopg.connect(database.url, autocommit=True) as connection,
         connect(database) as own,
-        clocks.of(None),
+        zone_clocks.of(None),
     ):
-        yield Traveller(connection, own, client, arrange.anna(database))
+        yield Traveller(connection, own, client, enrolment.anna(database))
 
 
 @fast
@@ -106,11 +108,11 @@ def test_travellers(traveller: Traveller, at: At, travel: Travel, by_account: li
     participant, events = travel
     place, challenge = traveller.take_part(participant)
     account = theirs = participant.zone
-    before = dates = oracle.windows(participant)
+    before = dates = window_oracle.windows(participant)
     for (now, zone), moves_account in zip(events, by_account, strict=False):
         at(now)
         told = f"{zone or 'the job'} at {now}, {participant}"
-        expected: oracle.Windows | None = None
+        expected: window_oracle.Windows | None = None
         if zone is None:
             with db.as_system("test") as tx:
                 windows.precompute_batch(tx, UUID(int=place.int - 1), 1, now)
@@ -128,7 +130,7 @@ def test_travellers(traveller: Traveller, at: At, travel: Travel, by_account: li
             if theirs != zone:
                 participant, theirs = replace(participant, moves=(*participant.moves, (now, zone))), zone
         found = all_of(place, participant, now)
-        assert not differences(found, oracle.windows(participant)), told
+        assert not differences(found, window_oracle.windows(participant)), told
         assert expected is None or not differences(found, expected), f"{told}: not as the preview said"
         assert sorted(found) == sorted(dates), told
         spans = [found[day] for day in sorted(found)]
@@ -148,7 +150,7 @@ class TestPatch:
         return read
 
     def test_takes_along_what_went_by_the_account_and_nothing_else(
-        self, owner: Client, member: Client, path: str, make: Callable[..., Made], database: Database
+        self, owner: Client, member: Client, path: str, make: Callable[..., ChallengeJson], database: Database
     ) -> None:
         own_zone = make()
         member.post(f"/v1/challenges/{own_zone['invite_code']}/join", {"timezone": "Africa/Nairobi"})
@@ -176,7 +178,7 @@ class TestPatch:
         assert member.get("/v1/me").json["timezone"] == "Asia/Tokyo"
 
     def test_a_draft_goes_by_the_new_zone_once_it_is_active(
-        self, owner: Client, make: Callable[..., Made], database: Database
+        self, owner: Client, make: Callable[..., ChallengeJson], database: Database
     ) -> None:
         draft = make(status="draft")
         owner.patch("/v1/me", {"timezone": "Asia/Tokyo"})
@@ -185,7 +187,10 @@ class TestPatch:
         assert database.execute("select distinct timezone from challenges.windows") == [("Asia/Tokyo",)]
 
     def test_a_schedule_of_the_challenges_own_zone_stays(
-        self, owner: Client, make: Callable[..., Made], windows_of: Callable[[Client, str], list[dict[str, Any]]]
+        self,
+        owner: Client,
+        make: Callable[..., ChallengeJson],
+        windows_of: Callable[[Client, str], list[dict[str, Any]]],
     ) -> None:
         rules = {"version": 1, "schedule": {"days": ["mon", "thu"], "opens": "05:00", "closes": "08:00",
                                             "scope": "challenge_tz"}}  # fmt: skip
@@ -209,14 +214,14 @@ class TestPatch:
         now = clock.now()
         for days in range(12):
             at(now + timedelta(days=days))
-            windows_handler({}, Context())
+            windows_handler({}, LambdaContext())
             assert database.execute(wrong, user=member.user["id"], now=clock.now()) == [(0,)]
         before = database.execute(SNAPSHOT)
-        windows_handler({}, Context())
+        windows_handler({}, LambdaContext())
         assert database.execute(SNAPSHOT) == before
 
     def test_at_once_to_two_zones_ends_in_one_of_them(
-        self, member: Client, challenge: dict[str, Any], make: Callable[..., Made], database: Database
+        self, member: Client, challenge: dict[str, Any], make: Callable[..., ChallengeJson], database: Database
     ) -> None:
         """Four threads, ten challenges, back and forth: account, places and windows agree in the end."""
         for _ in range(9):
@@ -251,7 +256,7 @@ class TestPatch:
         threads = [threading.Thread(target=move, args=(number,)) for number in range(4)]
         for thread in threads:
             thread.start()
-        windows_handler({}, Context())
+        windows_handler({}, LambdaContext())
         for thread in threads:
             thread.join()
         assert failed == []
@@ -281,7 +286,7 @@ class TestPreview:
         assert nobody.post(PREVIEW, {"timezone": "Asia/Tokyo"}).code == "unauthenticated"
 
     def test_shows_everybody_their_own(
-        self, owner: Client, member: Client, stranger: Client, person: Join, challenge: dict[str, Any],
+        self, owner: Client, member: Client, stranger: Client, person: SignUp, challenge: dict[str, Any],
         database: Database,
     ) -> None:  # fmt: skip
         moderator = person("moderator")
@@ -323,7 +328,13 @@ class TestPreview:
         assert self.ids(member) == [challenge["id"]]
 
     def test_without_what_is_over_or_left_or_a_draft(
-        self, owner: Client, member: Client, path: str, challenge: dict[str, Any], make: Callable[..., Made], at: At
+        self,
+        owner: Client,
+        member: Client,
+        path: str,
+        challenge: dict[str, Any],
+        make: Callable[..., ChallengeJson],
+        at: At,
     ) -> None:
         make(status="draft")
         assert self.ids(owner) == [challenge["id"]]
@@ -344,7 +355,7 @@ class TestPreview:
         assert max(moving) <= (clock.now() + timedelta(days=63)).date()
         assert len(moving) > 55
 
-    def test_is_paged_the_one_joined_last_first(self, owner: Client, make: Callable[..., Made]) -> None:
+    def test_is_paged_the_one_joined_last_first(self, owner: Client, make: Callable[..., ChallengeJson]) -> None:
         made = [make()["id"] for _ in range(5)]
         answer = owner.call("POST", PREVIEW, body={"timezone": "Asia/Tokyo"}, query={"limit": 3}).json
         first = [item["challenge"]["id"] for item in answer["items"]]

@@ -8,21 +8,26 @@ import pytest
 from challenges import standings
 from challenges.jobs import nightly_handler
 from chally import db
-from tests.api import Context
-from tests.challenges.crowd import Made, sign_up
-from tests.challenges.season import Season, season
-from tests.conftest import Database
+from tests.support.api import LambdaContext
+from tests.support.challenges import ChallengeJson
+from tests.support.database import Database
+from tests.support.people import insert_users
+from tests.support.season import Season, season
 
 
 class TestCountsJob:
     def test_finds_a_count_that_is_wrong_and_says_which(
-        self, make: Callable[..., Made], database: Database, logs: Callable[[], str], capsys: pytest.CaptureFixture[str]
+        self,
+        make: Callable[..., ChallengeJson],
+        database: Database,
+        logs: Callable[[], str],
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
         made = [make(), make()]
-        assert nightly_handler({}, Context()) == {"counts": 2, "standings": 2, "wrong": 0, "zones_differ": 0}
+        assert nightly_handler({}, LambdaContext()) == {"counts": 2, "standings": 2, "wrong": 0, "zones_differ": 0}
         database.execute("update challenges.challenges set participant_count = 5 where id = %(id)s", id=made[1]["id"])
         with pytest.raises(RuntimeError, match="1 of 2 challenges"):
-            nightly_handler({}, Context())
+            nightly_handler({}, LambdaContext())
         assert made[1]["id"] in logs()
         assert made[0]["id"] not in logs()
         assert '"CountsWrong":[1.0]' in capsys.readouterr().out
@@ -30,12 +35,12 @@ class TestCountsJob:
         assert database.execute("select max(participant_count) from challenges.challenges") == [(5,)]
 
     def test_goes_on_where_a_batch_ends(
-        self, make: Callable[..., Made], database: Database, monkeypatch: pytest.MonkeyPatch
+        self, make: Callable[..., ChallengeJson], database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for _ in range(5):
             make()
         monkeypatch.setattr("challenges.jobs.BATCH", 2)
-        assert nightly_handler({}, Context()) == {"counts": 5, "standings": 5, "wrong": 0, "zones_differ": 0}
+        assert nightly_handler({}, LambdaContext()) == {"counts": 5, "standings": 5, "wrong": 0, "zones_differ": 0}
 
 
 PROVE = """
@@ -52,7 +57,7 @@ class TestStandingsJob:
     @pytest.fixture
     def run(self, database: Database) -> Season:
         """Two people; the first proved two of three days, of one with a second proof in place of the first."""
-        made = season(database, sign_up(database, 2), first=datetime(2026, 11, 2, tzinfo=UTC), days=3)
+        made = season(database, insert_users(database, 2), first=datetime(2026, 11, 2, tzinfo=UTC), days=3)
         someone = made.participants[0]
         for day, status in ((0, "replaced"), (0, "accepted"), (1, "rejected"), (2, "accepted")):
             database.execute(PROVE, id=someone, day=made.days[day], status=status)
@@ -64,7 +69,7 @@ class TestStandingsJob:
         return made
 
     def test_finds_nothing_where_all_is_right(self, run: Season) -> None:
-        assert nightly_handler({}, Context()) == {"counts": 1, "standings": 2, "wrong": 0, "zones_differ": 0}
+        assert nightly_handler({}, LambdaContext()) == {"counts": 1, "standings": 2, "wrong": 0, "zones_differ": 0}
 
     @pytest.mark.parametrize(
         "damage",
@@ -95,7 +100,7 @@ class TestStandingsJob:
         database.execute(damage + whose, id=someone)
         before = run.standing(someone)
         with pytest.raises(RuntimeError, match="1 of 2 standings"):
-            nightly_handler({}, Context())
+            nightly_handler({}, LambdaContext())
         assert str(someone) in logs()
         assert str(other) not in logs()
         said = capsys.readouterr().out
@@ -105,8 +110,8 @@ class TestStandingsJob:
 
     def test_goes_on_where_a_batch_ends(self, run: Season, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("challenges.jobs.BATCH", 1)
-        assert nightly_handler({}, Context()) == {"counts": 1, "standings": 2, "wrong": 0, "zones_differ": 0}
+        assert nightly_handler({}, LambdaContext()) == {"counts": 1, "standings": 2, "wrong": 0, "zones_differ": 0}
         for each in run.participants:
             database.execute("update challenges.standings set missed = 9 where participant_id = %(id)s", id=each)
         with pytest.raises(RuntimeError, match="2 of 2 standings"):
-            nightly_handler({}, Context())
+            nightly_handler({}, LambdaContext())

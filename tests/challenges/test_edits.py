@@ -10,8 +10,10 @@ import pytest
 from challenges.language import DAYS
 from challenges.rules import RuntimeState, Status
 from chally import clock
-from tests.api import Client
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 ALWAYS: dict[str, Any] = {
     "title": "Another title",
@@ -265,7 +267,7 @@ class TestTransitions:
 
 
 def test_counts_everybody_who_joined_late_too(
-    owner: Client, path: str, person: Join, challenge: dict[str, Any]
+    owner: Client, path: str, person: SignUp, challenge: dict[str, Any]
 ) -> None:
     for number in range(3):
         joined = person(f"late{number}").post(f"/v1/challenges/{challenge['invite_code']}/join")

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from chally import clock
-from tests.api import Client
-from tests.conftest import challenge_body
+from tests.support.api import Client
+from tests.support.challenges import challenge_body
 
 
 class TestInviteCode:

@@ -9,12 +9,14 @@ import pytest
 from challenges import standings
 from challenges.jobs import windows_handler
 from chally import clock, db
-from tests.api import Client, Context
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client, LambdaContext
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 
 @pytest.fixture
-def owner(person: Join) -> Client:
+def owner(person: SignUp) -> Client:
     return person("owner")
 
 
@@ -26,7 +28,7 @@ def challenge(owner: Client, at: Callable[[datetime], None]) -> dict[str, Any]:
 
 
 def run() -> dict[str, int]:
-    return dict(windows_handler({}, Context()))
+    return dict(windows_handler({}, LambdaContext()))
 
 
 def test_it_keeps_everyones_windows_ahead(

@@ -10,17 +10,9 @@ from pydantic import ValidationError
 from challenges import language
 from challenges.language import Rules
 from chally import clock
-from tests.api import Client
-from tests.conftest import challenge_body
+from tests.support.api import Client
+from tests.support.challenges import RULES, challenge_body
 
-RULES: dict[str, Any] = {
-    "version": 1,
-    "schedule": {"days": ["mon", "wed"], "opens": "05:00", "closes": "08:00", "scope": "participant_local"},
-    "proof": {"kind": "photo", "max_per_window": 1, "max_bytes": 10485760, "types": ["image/jpeg"]},
-    "anti_cheat": {"overlay": False, "exif_required": False, "phash_check": True, "strip_exif": True},
-    "scoring": {"points": 10, "streak_bonus": 1, "grace_days": 0},
-    "reminders": {"before_close_minutes": 60},
-}
 TIME = "Write a time of day as HH:MM, from 00:00 to 23:59, such as 05:00."
 DAYS = "It must be 'mon', 'tue', 'wed', 'thu', 'fri', 'sat' or 'sun'."
 

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from challenges.language import Rules
 from chally import clock
-from tests.api import Client
-from tests.challenges.test_language import RULES
-from tests.conftest import Database, challenge_body
+from tests.support.api import Client
+from tests.support.challenges import RULES, challenge_body
+from tests.support.database import Database
 
 WORDS = [*RULES, *(name for part in RULES.values() if isinstance(part, dict) for name in part), "a/b", "~", ""]
 TEXT = st.text(max_size=8) | st.sampled_from(["05:00", "mon", "photo", "image/png", "\0", "1", "\ud800"])

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from chally import clock
-from tests.api import Client
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 LISTS = ("/v1/challenges", "/v1/challenges/mine", "/v1/challenges/joined")
 
@@ -41,7 +43,7 @@ class TestDiscover:
         for reader in (stranger, owner):
             assert titles(reader) == ["public"]
 
-    def test_is_hydrated_for_its_reader(self, owner: Client, stranger: Client, person: Join) -> None:
+    def test_is_hydrated_for_its_reader(self, owner: Client, stranger: Client, person: SignUp) -> None:
         made = make(owner, "public", visibility="public")
         member = person("member")
         member.post(f"/v1/challenges/{made['id']}/join")

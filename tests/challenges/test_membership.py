@@ -7,9 +7,11 @@ from uuid import UUID, uuid4
 
 from challenges.jobs import windows_handler
 from chally import clock
-from tests.api import Client, Context
-from tests.challenges.looks import count, place_of, ranked, roster
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client, LambdaContext
+from tests.support.challenge_views import count, place_of, ranked, roster
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 
 class TestLeave:
@@ -43,7 +45,7 @@ class TestLeave:
         assert member.post(f"{path}/proofs", proof).code == "not_found"
 
     def test_others_move_up(
-        self, owner: Client, member: Client, person: Join, path: str, by_code: str, database: Database
+        self, owner: Client, member: Client, person: SignUp, path: str, by_code: str, database: Database
     ) -> None:
         person("third").post(by_code)
         database.execute(
@@ -57,7 +59,7 @@ class TestLeave:
         member.post(by_code)
         assert ranked(owner, path) == [(1, "member"), (2, "owner"), (3, "third")]
 
-    def test_frees_the_place(self, owner: Client, stranger: Client, person: Join) -> None:
+    def test_frees_the_place(self, owner: Client, stranger: Client, person: SignUp) -> None:
         small = owner.post("/v1/challenges", challenge_body(clock.now(), max_participants=2)).json
         join = f"/v1/challenges/{small['invite_code']}/join"
         stranger.post(join)
@@ -102,13 +104,13 @@ class TestReturn:
         """Who leaves and comes back has missed as much as who stayed and proved nothing."""
         now = clock.now()
         at(now + timedelta(days=2))
-        windows_handler({}, Context())
+        windows_handler({}, LambdaContext())
         member.post(f"{path}/leave")
         at(now + timedelta(days=5))
-        windows_handler({}, Context())
+        windows_handler({}, LambdaContext())
         assert member.post(by_code).status == 201
         at(now + timedelta(days=6))
-        windows_handler({}, Context())
+        windows_handler({}, LambdaContext())
         missed = {item["username"]: item["missed"] for item in owner.get(f"{path}/standings").json["items"]}
         assert missed["member"] >= 5
         assert abs(missed["member"] - missed["owner"]) <= 1  # they live in two zones
@@ -148,7 +150,7 @@ class TestReturn:
 
 class TestRemove:
     def test_is_the_owners_alone(
-        self, nobody: Client, stranger: Client, member: Client, owner: Client, path: str, person: Join, by_code: str
+        self, nobody: Client, stranger: Client, member: Client, owner: Client, path: str, person: SignUp, by_code: str
     ) -> None:
         person("third").post(by_code)
         third = f"{path}/participants/{place_of(owner, path, 'third')}"
@@ -232,7 +234,7 @@ class TestJoin:
         assert stranger.post(by_code).code == "not_active"
 
     def test_before_the_start_without_late_join(
-        self, owner: Client, stranger: Client, person: Join, at: Callable[[datetime], None]
+        self, owner: Client, stranger: Client, person: SignUp, at: Callable[[datetime], None]
     ) -> None:
         now = clock.now()
         body = challenge_body(now, late_join=False, starts_at=(now + timedelta(hours=1)).isoformat())

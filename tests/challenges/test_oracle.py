@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.challenges import oracle
-from tests.challenges.oracle import Participant, Schedule
+from tests.support import window_oracle
+from tests.support.window_oracle import Participant, Schedule
 
 
 def utc(text: str) -> datetime:
@@ -74,7 +74,7 @@ def part(zone: str, hours: str, around: str, **changes: object) -> Participant:
     ],
 )
 def test_by_hand(zone: str, hours: str, day: str, opens: str, closes: str) -> None:
-    found = oracle.windows(part(zone, hours, day))
+    found = window_oracle.windows(part(zone, hours, day))
     assert found[date.fromisoformat(day)] == (utc(opens), utc(closes))
     assert len(found) >= 19, "a window for every date"
 
@@ -89,7 +89,7 @@ def test_by_hand(zone: str, hours: str, day: str, opens: str, closes: str) -> No
 )
 def test_samoa_had_no_30th(hours: str, expected: dict[int, tuple[str, str]]) -> None:
     """From ten hours behind to fourteen ahead, at the end of the 29th."""
-    found = oracle.windows(part("Pacific/Apia", hours, "2011-12-30"))
+    found = window_oracle.windows(part("Pacific/Apia", hours, "2011-12-30"))
     assert {day: window for day, window in found.items() if date(2011, 12, 29) <= day <= date(2011, 12, 31)} == {
         date(2011, 12, day): (utc(f"2011-12-{opens}"), utc(f"2011-12-{closes}"))
         for day, (opens, closes) in expected.items()
@@ -119,13 +119,13 @@ def test_instants_are_those_of_a_minute_by_minute_search(zone: str, start: str) 
         read.setdefault(u.astimezone(ZoneInfo(zone)).replace(tzinfo=None), []).append(u)
     for n in range(4 * 1440):
         wall = first.replace(tzinfo=None) + timedelta(minutes=n)
-        assert oracle.instants(zone, wall) == tuple(read.get(wall, ())), wall
+        assert window_oracle.instants(zone, wall) == tuple(read.get(wall, ())), wall
 
 
 JUNE = utc("2026-06-10")
 
 
-def june(windows: oracle.Windows, *days: int) -> dict[int, tuple[str, str]]:
+def june(windows: window_oracle.Windows, *days: int) -> dict[int, tuple[str, str]]:
     return {
         day: tuple(f"{at:%d %H:%M}" for at in windows[date(2026, 6, day)])  # type: ignore[misc]
         for day in days
@@ -142,19 +142,19 @@ def test_days_and_clipping() -> None:
         date(2026, 6, 4): (utc("2026-06-04 06:00"), utc("2026-06-04 08:00")),
         date(2026, 6, 8): (utc("2026-06-08 06:00"), ends),
     }
-    assert oracle.windows(anna) == expected
-    assert list(oracle.windows(replace(anna, ends_at=utc("2026-06-08 06:00")))) == list(expected)[:2]
-    assert list(oracle.windows(replace(anna, starts_at=utc("2026-06-01 08:00")))) == list(expected)[1:]
+    assert window_oracle.windows(anna) == expected
+    assert list(window_oracle.windows(replace(anna, ends_at=utc("2026-06-08 06:00")))) == list(expected)[:2]
+    assert list(window_oracle.windows(replace(anna, starts_at=utc("2026-06-01 08:00")))) == list(expected)[1:]
 
 
 def test_dates_begin_with_the_first_window_that_closes_after_joining() -> None:
     starts = utc("2026-06-01")
     anna = Participant(Schedule("06:00", "08:00"), starts, utc("2026-06-05"), starts, "UTC")
     for joined, first in (("07:59", 3), ("08:00", 4)):
-        found = oracle.windows(replace(anna, joined_at=utc(f"2026-06-03 {joined}")))
+        found = window_oracle.windows(replace(anna, joined_at=utc(f"2026-06-03 {joined}")))
         assert sorted(found) == [date(2026, 6, day) for day in range(first, 5)]
         assert june(found, 4) == {4: ("04 06:00", "04 08:00")}
-    open_still = oracle.windows(replace(anna, joined_at=utc("2026-06-03 07:59")))
+    open_still = window_oracle.windows(replace(anna, joined_at=utc("2026-06-03 07:59")))
     assert june(open_still, 3) == {3: ("03 06:00", "03 08:00")}
 
 
@@ -164,7 +164,7 @@ class TestTravellers:
     def test_a_day_west(self) -> None:
         """What was open stays; the next comes a day later than it would have."""
         anna = part("Pacific/Kiritimati", "05:00-08:00", "2026-06-10")
-        found = oracle.windows(replace(anna, moves=((utc("2026-06-09 16:00"), "Pacific/Honolulu"),)))
+        found = window_oracle.windows(replace(anna, moves=((utc("2026-06-09 16:00"), "Pacific/Honolulu"),)))
         assert june(found, 9, 10, 11, 12) == {
             9: ("08 15:00", "08 18:00"),
             10: ("09 15:00", "09 18:00"),
@@ -177,12 +177,12 @@ class TestTravellers:
             19: ("19 15:00", "19 18:00"),
             20: ("19 18:00", "19 21:00"),
         }
-        assert sorted(found) == sorted(oracle.windows(anna))
+        assert sorted(found) == sorted(window_oracle.windows(anna))
 
     def test_a_day_east(self) -> None:
         """The 10th has begun there: it stays here. The 11th, at the same time there, follows it, three hours long."""
         anna = part("Pacific/Honolulu", "05:00-08:00", "2026-06-10")
-        found = oracle.windows(replace(anna, moves=((utc("2026-06-09 16:00"), "Pacific/Kiritimati"),)))
+        found = window_oracle.windows(replace(anna, moves=((utc("2026-06-09 16:00"), "Pacific/Kiritimati"),)))
         assert june(found, 8, 9, 10, 11, 12, 13) == {
             8: ("08 15:00", "08 18:00"),
             9: ("09 15:00", "09 18:00"),
@@ -195,7 +195,7 @@ class TestTravellers:
     def test_a_day_east_in_the_long_night(self) -> None:
         """The same, to Chatham, where clocks went back at 14:00 UTC: an hour on the wall, from 02:45, lasts two."""
         anna = part("Pacific/Pago_Pago", "01:00-02:00", "2026-04-05")
-        found = oracle.windows(replace(anna, moves=((utc("2026-04-04"), "Pacific/Chatham"),)))
+        found = window_oracle.windows(replace(anna, moves=((utc("2026-04-04"), "Pacific/Chatham"),)))
         expected = {
             3: ("2026-04-03 12:00", "2026-04-03 13:00"),
             4: ("2026-04-04 12:00", "2026-04-04 13:00"),
@@ -208,7 +208,7 @@ class TestTravellers:
     def test_there_and_back(self) -> None:
         anna = part("Pacific/Kiritimati", "05:00-08:00", "2026-06-10")
         moves = ((utc("2026-06-09 16:00"), "Pacific/Honolulu"), (utc("2026-06-10 16:00"), "Pacific/Kiritimati"))
-        found = oracle.windows(replace(anna, moves=moves))
+        found = window_oracle.windows(replace(anna, moves=moves))
         # the 11th opened there an hour ago, which is before: it keeps the window of Honolulu; the 12th follows it
         assert june(found, 10, 11, 12, 13) == {
             10: ("09 15:00", "09 18:00"),
@@ -230,7 +230,7 @@ class TestTravellers:
         """A day west, with the 12th the last: where there is no room for it behind the 11th, both stay as they were."""
         starts = utc("2026-06-08")
         anna = Participant(Schedule("05:00", "08:00"), starts, utc(ends), starts, "Pacific/Kiritimati")
-        found = oracle.windows(replace(anna, moves=((utc("2026-06-09 20:00"), "Pacific/Honolulu"),)))
+        found = window_oracle.windows(replace(anna, moves=((utc("2026-06-09 20:00"), "Pacific/Honolulu"),)))
         assert (
             june(found, *(day.day for day in found))
             == {
@@ -244,13 +244,13 @@ class TestTravellers:
         starts, ends = utc("2026-06-08 10:00"), utc("2026-06-13 10:00")
         anna = Participant(Schedule("00:00", "00:00"), starts, ends, starts, "Pacific/Kiritimati")
         moved = replace(anna, moves=((utc("2026-06-09 20:00"), "Pacific/Honolulu"),))
-        assert oracle.windows(moved) == oracle.windows(anna)
-        assert len(oracle.windows(anna)) == 5
+        assert window_oracle.windows(moved) == window_oracle.windows(anna)
+        assert len(window_oracle.windows(anna)) == 5
 
     def test_windows_of_a_whole_day_eastward(self) -> None:
         """Berlin to Tokyo, seven hours: the 11th is cut to what is left of it, the rest is Tokyo's."""
         anna = part("Europe/Berlin", "00:00-00:00", "2026-06-10")
-        found = oracle.windows(replace(anna, moves=((utc("2026-06-10 12:00"), "Asia/Tokyo"),)))
+        found = window_oracle.windows(replace(anna, moves=((utc("2026-06-10 12:00"), "Asia/Tokyo"),)))
         assert june(found, 10, 11, 12) == {
             10: ("09 22:00", "10 22:00"),
             11: ("10 22:00", "11 15:00"),
@@ -262,7 +262,7 @@ class TestTravellers:
         anna = part("Europe/Berlin", "05:00-08:00", "2026-06-10")
         for moment, eleventh in (("19:59", ("10 20:00", "10 23:00")), ("20:00", ("11 03:00", "11 06:00"))):
             moves = ((utc(f"2026-06-10 {moment}"), "Asia/Tokyo"),)
-            assert june(oracle.windows(replace(anna, moves=moves)), 11, 12) == {
+            assert june(window_oracle.windows(replace(anna, moves=moves)), 11, 12) == {
                 11: eleventh,
                 12: ("11 20:00", "11 23:00"),
             }
@@ -270,7 +270,7 @@ class TestTravellers:
     def test_before_the_start_everything_moves(self) -> None:
         """The dates are still those of joining: the 20th of Kiritimati, though Honolulu ends on the 19th."""
         anna = part("Pacific/Kiritimati", "12:00-13:00", "2026-06-10", joined_at=utc("2026-05-01"))
-        found = oracle.windows(replace(anna, moves=((utc("2026-05-02"), "Pacific/Honolulu"),)))
+        found = window_oracle.windows(replace(anna, moves=((utc("2026-05-02"), "Pacific/Honolulu"),)))
         assert sorted(found) == [date(2026, 5, 31) + timedelta(days=n) for n in range(1, 21)]
         assert june(found, 1, 19, 20) == {
             1: ("01 22:00", "01 23:00"),
@@ -281,7 +281,7 @@ class TestTravellers:
     def test_a_zone_that_skipped_the_date_lends_no_window(self) -> None:
         """From Pago Pago to Samoa, which had no 30th: that date keeps its window, and the 31st waits for it."""
         anna = part("Pacific/Pago_Pago", "05:00-08:00", "2011-12-30")
-        found = oracle.windows(replace(anna, moves=((utc("2011-12-28 20:00"), "Pacific/Apia"),)))
+        found = window_oracle.windows(replace(anna, moves=((utc("2011-12-28 20:00"), "Pacific/Apia"),)))
         expected = {
             28: ("2011-12-28 16:00", "2011-12-28 19:00"),
             29: ("2011-12-29 15:00", "2011-12-29 18:00"),
@@ -295,5 +295,5 @@ class TestTravellers:
     def test_a_challenge_with_a_clock_of_its_own_stays(self) -> None:
         schedule = Schedule("05:00", "08:00", scope="challenge_tz")
         anna = part("Pacific/Honolulu", "05:00-08:00", "2026-06-10", schedule=schedule, challenge_zone="Asia/Tokyo")
-        assert june(oracle.windows(anna), 10) == {10: ("09 20:00", "09 23:00")}
-        assert oracle.windows(replace(anna, moves=((JUNE, "Europe/Berlin"),))) == oracle.windows(anna)
+        assert june(window_oracle.windows(anna), 10) == {10: ("09 20:00", "09 23:00")}
+        assert window_oracle.windows(replace(anna, moves=((JUNE, "Europe/Berlin"),))) == window_oracle.windows(anna)

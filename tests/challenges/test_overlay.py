@@ -13,9 +13,8 @@ from aws_lambda_powertools.utilities import parameters
 from challenges import overlay, overlay_key
 from chally import clock, db
 from chally.errors import ServiceUnavailable
-from tests.api import Client
-from tests.challenges.crowd import Made
-from tests.conftest import challenge_body
+from tests.support.api import Client
+from tests.support.challenges import ChallengeJson, challenge_body
 
 KEY, OTHER_KEY = b"the key of the system", b"a key of somebody else"
 ANA = UUID("01a1fa30-0000-7000-8000-00000000000a")
@@ -81,7 +80,7 @@ class TestTokens:
 
 
 @pytest.fixture
-def shown(make: Callable[..., Made]) -> Made:
+def shown(make: Callable[..., ChallengeJson]) -> ChallengeJson:
     """A challenge whose photos must show an overlay."""
     return make(rules=challenge_body(clock.now())["rules"] | {"anti_cheat": {"overlay": True}})
 
@@ -93,7 +92,7 @@ def current(who: Client, challenge: dict[str, Any]) -> dict[str, Any]:
 
 
 class TestHandedOut:
-    def test_while_the_window_is_open(self, owner: Client, shown: Made) -> None:
+    def test_while_the_window_is_open(self, owner: Client, shown: ChallengeJson) -> None:
         window = current(owner, shown)
         given = window["overlay"]
         key = overlay_key.current(secret())
@@ -105,7 +104,7 @@ class TestHandedOut:
         assert current(owner, shown) == window
 
     def test_not_before_it_opens(
-        self, owner: Client, make: Callable[..., Made], shown: Made, at: Callable[[datetime], None]
+        self, owner: Client, make: Callable[..., ChallengeJson], shown: ChallengeJson, at: Callable[[datetime], None]
     ) -> None:
         starts_at = clock.now() + timedelta(hours=3)
         early = make(rules=shown["rules"], starts_at=starts_at.isoformat())
@@ -116,17 +115,19 @@ class TestHandedOut:
         at(datetime.fromisoformat(window["opens_at"]))
         assert current(owner, early)["overlay"]["token"].startswith("CHALLY1:")
 
-    def test_for_every_window_another(self, owner: Client, shown: Made, at: Callable[[datetime], None]) -> None:
+    def test_for_every_window_another(
+        self, owner: Client, shown: ChallengeJson, at: Callable[[datetime], None]
+    ) -> None:
         today = current(owner, shown)["overlay"]
         at(clock.now() + timedelta(days=1))
         assert current(owner, shown)["overlay"]["token"] != today["token"]
 
-    def test_for_everybody_their_own(self, owner: Client, stranger: Client, shown: Made) -> None:
+    def test_for_everybody_their_own(self, owner: Client, stranger: Client, shown: ChallengeJson) -> None:
         assert stranger.get(f"/v1/challenges/{shown['id']}/windows/current").status == 404
         assert stranger.post(f"/v1/challenges/{shown['invite_code']}/join").status == 201
         assert current(stranger, shown)["overlay"]["token"] != current(owner, shown)["overlay"]["token"]
 
-    def test_not_while_the_challenge_takes_no_proofs(self, owner: Client, shown: Made) -> None:
+    def test_not_while_the_challenge_takes_no_proofs(self, owner: Client, shown: ChallengeJson) -> None:
         assert owner.post(f"/v1/challenges/{shown['id']}/transitions", {"to": "paused"}).status == 200
         assert current(owner, shown)["overlay"] is None
 
@@ -136,7 +137,7 @@ class TestHandedOut:
         monkeypatch.delattr(overlay_key, "current")  # nobody waits for AWS in vain
         assert current(owner, challenge)["overlay"] is None
 
-    def test_not_in_lists(self, owner: Client, shown: Made) -> None:
+    def test_not_in_lists(self, owner: Client, shown: ChallengeJson) -> None:
         window = current(owner, shown)
         dates = {"from": window["local_date"], "to": window["local_date"]}
         (listed,) = owner.get(f"/v1/challenges/{shown['id']}/windows", **dates).json["items"]
@@ -144,7 +145,7 @@ class TestHandedOut:
         assert listed == {name: value for name, value in window.items() if name != "overlay"}
 
     def test_no_transaction_waits_for_the_key(
-        self, owner: Client, shown: Made, monkeypatch: pytest.MonkeyPatch
+        self, owner: Client, shown: ChallengeJson, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: list[set[str]] = []
 
@@ -156,7 +157,9 @@ class TestHandedOut:
         current(owner, shown)
         assert seen == [set()]
 
-    def test_without_the_secret_it_says_so(self, owner: Client, shown: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_the_secret_it_says_so(
+        self, owner: Client, shown: ChallengeJson, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def fail(*_: object, **__: object) -> str:
             raise parameters.exceptions.GetParameterError("no answer")
 

@@ -15,16 +15,18 @@ from challenges.queries import challenges
 from challenges.queries.challenges import Terms
 from chally import clock
 from chally.db import Tx
-from tests.api import Client, Context
-from tests.challenges.crowd import acting, connect
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client, LambdaContext
+from tests.support.challenges import challenge_body
+from tests.support.concurrency import acting, connect
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 DAY = timedelta(days=1)
 At = Callable[[datetime], None]
 
 
 def run() -> None:
-    windows_handler({}, Context())
+    windows_handler({}, LambdaContext())
 
 
 def become(owner: Client, challenge: dict[str, Any], status: str) -> None:
@@ -42,7 +44,7 @@ def missed(database: Database, who: Client) -> int:
 
 
 @pytest.fixture
-def traveller(person: Join) -> Client:
+def traveller(person: SignUp) -> Client:
     return person("traveller", "Asia/Tokyo")
 
 

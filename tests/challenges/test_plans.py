@@ -18,8 +18,9 @@ from challenges.queries import challenges, participants
 from challenges.rules import ListedState
 from chally import clock
 from chally.db import Params, Tx
-from tests.challenges.crowd import acting, connect, sign_up
-from tests.conftest import Database
+from tests.support.concurrency import acting, connect
+from tests.support.database import Database
+from tests.support.people import insert_users
 
 USERS = 2_000
 FEW, MANY = 10_000, 100_000
@@ -151,7 +152,7 @@ def indexes(plan: dict[str, Any]) -> Iterator[str]:
 
 @pytest.fixture
 def grow(database: Database) -> Iterator[Callable[[int, int], Table]]:
-    people = sign_up(database, USERS)
+    people = insert_users(database, USERS)
     connection = connect(database)
     system = psycopg.connect(database.system, autocommit=True, prepare_threshold=None)
 

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from chally import clock
-from tests.api import Client
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 
 class TestJoins:
@@ -21,7 +23,7 @@ class TestJoins:
         assert stranger.post(by_code).status == 201
 
     def test_one_persons_guesses_keep_nobody_else_out(
-        self, stranger: Client, member: Client, by_code: str, person: Join
+        self, stranger: Client, member: Client, by_code: str, person: SignUp
     ) -> None:
         for number in range(11):
             stranger.post(f"/v1/challenges/WRONG{number:03}/join")

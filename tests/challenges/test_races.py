@@ -11,21 +11,16 @@ from challenges import membership
 from challenges.queries import challenges
 from chally import clock
 from chally.db import Tx
-from tests.api import Client
-from tests.challenges.crowd import (
-    Made,
-    all_at_once,
-    check_counts,
-    joining,
-    leaving,
-    sign_up,
-)
-from tests.conftest import Database
+from tests.support.api import Client
+from tests.support.challenges import ChallengeJson
+from tests.support.concurrency import all_at_once, check_counts, joining, leaving
+from tests.support.database import Database
+from tests.support.people import insert_users
 
 
-def test_five_hundred_for_a_hundred_places(make: Callable[..., Made], database: Database) -> None:
+def test_five_hundred_for_a_hundred_places(make: Callable[..., ChallengeJson], database: Database) -> None:
     made = make(max_participants=101)  # the owner has one
-    people = sign_up(database, 500)
+    people = insert_users(database, 500)
     outcomes = all_at_once(database, people, joining(made))
     assert Counter(outcomes) == {"came": 100, "full": 400}
     assert database.execute(
@@ -36,18 +31,18 @@ def test_five_hundred_for_a_hundred_places(make: Callable[..., Made], database: 
     check_counts(database)
 
 
-def test_one_person_from_many_devices(make: Callable[..., Made], database: Database) -> None:
+def test_one_person_from_many_devices(make: Callable[..., ChallengeJson], database: Database) -> None:
     made = make()
-    (person,) = sign_up(database, 1)
+    (person,) = insert_users(database, 1)
     outcomes = all_at_once(database, [person] * 20, joining(made))
     assert Counter(outcomes) == {"came": 1, "was in": 19}
     check_counts(database)
 
 
-def test_coming_and_going_for_few_places(make: Callable[..., Made], database: Database) -> None:
+def test_coming_and_going_for_few_places(make: Callable[..., ChallengeJson], database: Database) -> None:
     """Twenty people join and leave again and again; ten places."""
     made = make(max_participants=11)
-    people = sign_up(database, 20)
+    people = insert_users(database, 20)
     chance = random.Random(4)
     steps = [chance.choice(people) for _ in range(3000)]
 
@@ -64,13 +59,13 @@ def test_coming_and_going_for_few_places(make: Callable[..., Made], database: Da
 
 
 def test_nothing_deadlocks_while_the_owner_is_busy(
-    make: Callable[..., Made], owner: Client, database: Database
+    make: Callable[..., ChallengeJson], owner: Client, database: Database
 ) -> None:
     """Joins, leaves and returns, while the owner edits, pauses, removes and changes the code, by the real handler."""
     now = clock.now()
     made = make(starts_at=(now + timedelta(hours=20)).isoformat(), visibility="public", max_participants=60)
     path = f"/v1/challenges/{made['id']}"
-    people = sign_up(database, 40)
+    people = insert_users(database, 40)
     busy = threading.Event()
     outcomes: list[str] = []
 
@@ -117,9 +112,9 @@ def test_nothing_deadlocks_while_the_owner_is_busy(
 
 
 class TestQuotas:
-    def test_of_places_with_many_joins_at_once(self, make: Callable[..., Made], database: Database) -> None:
+    def test_of_places_with_many_joins_at_once(self, make: Callable[..., ChallengeJson], database: Database) -> None:
         made = [make() for _ in range(8)]
-        (person,) = sign_up(database, 1)
+        (person,) = insert_users(database, 1)
         places(database, person, 197)
         left = iter(made)
         turn = threading.Lock()
@@ -134,7 +129,7 @@ class TestQuotas:
         check_counts(database)
 
     def test_of_challenges_with_many_made_at_once(self, database: Database, owner: Client) -> None:
-        (person,) = sign_up(database, 1)
+        (person,) = insert_users(database, 1)
         places(database, person, 48)
         now = clock.now()
 

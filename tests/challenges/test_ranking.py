@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from challenges.queries import standings as queries
 from challenges.queries.standings import Ranked
-from tests.api import Client
-from tests.challenges.crowd import Made, acting, connect, sign_up
-from tests.challenges.looks import ranked
-from tests.challenges.season import Season, season
-from tests.conftest import Database, Join
+from tests.support.api import Client
+from tests.support.challenge_views import ranked
+from tests.support.challenges import ChallengeJson
+from tests.support.concurrency import acting, connect
+from tests.support.database import Database
+from tests.support.people import SignUp, insert_users
+from tests.support.season import Season, season
 
 FIRST = datetime(2026, 11, 2, tzinfo=UTC)
 
@@ -25,7 +27,7 @@ class TestRoute:
     """Who may see who takes part may see how they stand, and nobody else: not even a moderator."""
 
     @pytest.fixture
-    def moderator(self, person: Join, database: Database) -> Client:
+    def moderator(self, person: SignUp, database: Database) -> Client:
         client = person("mod")
         database.execute("update identity.users set role = 'moderator' where username = 'mod'")
         return client
@@ -37,8 +39,8 @@ class TestRoute:
         stranger: Client,
         moderator: Client,
         owner: Client,
-        make: Callable[..., Made],
-        person: Join,
+        make: Callable[..., ChallengeJson],
+        person: SignUp,
     ) -> Callable[..., dict[str, object]]:
         member, left = person("member"), person("left")
         readers = {
@@ -103,7 +105,7 @@ class TestRoute:
             assert member.get(f"{path}/standings", cursor=cursor).status == 422
 
     def test_who_leaves_counts_no_more_and_who_comes_back_does(
-        self, owner: Client, member: Client, person: Join, path: str, by_code: str, database: Database
+        self, owner: Client, member: Client, person: SignUp, path: str, by_code: str, database: Database
     ) -> None:
         third = person("third")
         third.post(by_code)
@@ -124,7 +126,7 @@ class TestPages:
 
     @pytest.fixture
     def people(self, database: Database) -> list[UUID]:
-        return sign_up(database, 30)
+        return insert_users(database, 30)
 
     @pytest.fixture
     def connection(self, database: Database) -> Iterator[psycopg.Connection[Any]]:

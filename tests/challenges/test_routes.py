@@ -9,8 +9,10 @@ from uuid import uuid4
 import pytest
 
 from chally import clock
-from tests.api import Client
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 
 class TestCreate:
@@ -169,7 +171,7 @@ class TestJoin:
     def test_an_unknown_code_is_not_found(self, stranger: Client) -> None:
         assert stranger.post("/v1/challenges/ZZZZZZZZ/join").code == "not_found"
 
-    def test_the_cap_holds(self, owner: Client, person: Join, database: Database) -> None:
+    def test_the_cap_holds(self, owner: Client, person: SignUp, database: Database) -> None:
         small = owner.post("/v1/challenges", challenge_body(clock.now(), max_participants=2)).json
         path = f"/v1/challenges/{small['invite_code']}/join"
         assert person("second").post(path).status == 201
@@ -270,7 +272,7 @@ class TestStandings:
             assert {item["username"] for item in items} == {"owner", "member"}
 
     def test_equal_points_rank_equally_over_pages(
-        self, owner: Client, member: Client, person: Join, challenge: dict[str, Any], database: Database
+        self, owner: Client, member: Client, person: SignUp, challenge: dict[str, Any], database: Database
     ) -> None:
         person("third").post(f"/v1/challenges/{challenge['invite_code']}/join")
         database.execute(

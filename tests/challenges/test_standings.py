@@ -18,9 +18,9 @@ from challenges.language import Scoring
 from challenges.rules import Outcome, Score
 from chally import db
 from chally.db import Params, Tx
-from tests.challenges.crowd import sign_up
-from tests.challenges.season import DAY, Season, season
-from tests.conftest import Database
+from tests.support.database import Database
+from tests.support.people import insert_users
+from tests.support.season import DAY, Season, season
 
 FIRST = datetime(2026, 11, 2, tzinfo=UTC)
 MISSED: Outcome = "missed"
@@ -29,7 +29,7 @@ GRACE = Scoring(grace_days=1)
 
 @pytest.fixture
 def people(database: Database) -> list[UUID]:
-    return sign_up(database, 5)
+    return insert_users(database, 5)
 
 
 @pytest.fixture

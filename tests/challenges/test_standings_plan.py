@@ -10,8 +10,9 @@ import pytest
 from challenges.queries import standings
 from chally import clock
 from chally.db import Params, Tx
-from tests.challenges.crowd import acting, connect, sign_up
-from tests.conftest import Database
+from tests.support.concurrency import acting, connect
+from tests.support.database import Database
+from tests.support.people import insert_users
 
 CROWD = 10_000  # people, who all take part in the first challenge; the others have ten participants each
 PAGE = 26
@@ -118,7 +119,7 @@ def connection(database: Database) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture
 def grow(database: Database) -> Callable[[int, int], Table]:
-    sign_up(database, CROWD)
+    insert_users(database, CROWD)
     return lambda first, last: Table(database, first, last)
 
 

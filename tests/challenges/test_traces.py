@@ -11,8 +11,8 @@ from chally import clock, db
 from notifications.jobs import reminders_handler
 from proofs.queries import duplicates
 from proofs.queries.arrivals import Arrival
-from tests.api import Client, Context
-from tests.conftest import Database
+from tests.support.api import Client, LambdaContext
+from tests.support.database import Database
 
 Reader = Callable[[], list[dict[str, Any]]]
 
@@ -52,7 +52,7 @@ class TestReminders:
         now = clock.now()
         for hours in range(1, 49):
             at(now + timedelta(hours=hours))
-            reminders_handler({}, Context())
+            reminders_handler({}, LambdaContext())
         return len([mail for mail in mails() if mail.get("user_id") == who.user["id"]]) > before
 
     def test_who_left_gets_none(
@@ -66,7 +66,7 @@ class TestReminders:
         )
         assert waiting == [(0,)]
         at(clock.now() + timedelta(minutes=15))
-        windows_handler({}, Context())  # which goes on making their windows
+        windows_handler({}, LambdaContext())  # which goes on making their windows
         assert not self.reminded(at, mails, member)
 
     def test_who_came_back_gets_them_again(

@@ -14,9 +14,11 @@ from chally.db import Tx
 from chally.errors import AppError
 from identity.queries import people as identities
 from identity.queries import users
-from tests.api import Client
-from tests.challenges.crowd import Made, acting, check_counts, code_of, connect, joining, leaving, sign_up, waits
-from tests.conftest import Database
+from tests.support.api import Client
+from tests.support.challenges import ChallengeJson
+from tests.support.concurrency import acting, check_counts, code_of, connect, joining, leaving, waits
+from tests.support.database import Database
+from tests.support.people import insert_users
 
 
 class Two:
@@ -61,7 +63,7 @@ def two(database: Database) -> Iterator[Two]:
     pair.second.close()
 
 
-def pausing(made: Made) -> Callable[[Tx], str]:
+def pausing(made: ChallengeJson) -> Callable[[Tx], str]:
     def pause(tx: Tx) -> str:
         assert challenges.lock(tx, UUID(made["id"]))
         challenges.set_status(tx, UUID(made["id"]), "paused", clock.now())
@@ -73,19 +75,19 @@ def pausing(made: Made) -> Callable[[Tx], str]:
 class TestStepByStep:
     @pytest.fixture
     def people(self, database: Database) -> list[UUID]:
-        return sign_up(database, 3)
+        return insert_users(database, 3)
 
     def owner_id(self, owner: Client) -> UUID:
         return UUID(owner.user["id"])
 
-    def entered(self, tx: Tx, made: Made) -> None:
+    def entered(self, tx: Tx, made: ChallengeJson) -> None:
         """All of a join but its last statement."""
         place = participants.join(tx, None, made["invite_code"], None, clock.now())
         assert place is not None
         assert place.came
 
     def test_a_pause_comes_before_the_count(
-        self, two: Two, make: Callable[..., Made], owner: Client, people: list[UUID], database: Database
+        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
     ) -> None:
         made = make()
 
@@ -98,7 +100,7 @@ class TestStepByStep:
         check_counts(database)
 
     def test_a_pause_waits_for_who_is_counted(
-        self, two: Two, make: Callable[..., Made], owner: Client, people: list[UUID], database: Database
+        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
     ) -> None:
         made = make()
         with acting(two.first, people[0]) as tx:
@@ -110,7 +112,7 @@ class TestStepByStep:
         assert database.execute("select status, participant_count from challenges.challenges") == [("paused", 2)]
 
     def test_no_lock_is_held_while_windows_are_made(
-        self, two: Two, make: Callable[..., Made], people: list[UUID], database: Database
+        self, two: Two, make: Callable[..., ChallengeJson], people: list[UUID], database: Database
     ) -> None:
         """Two may join side by side; the challenge's row is held for the count and the commit alone."""
         made = make()
@@ -122,7 +124,7 @@ class TestStepByStep:
         check_counts(database)
 
     def test_the_cap_is_lowered_before_the_count(
-        self, two: Two, make: Callable[..., Made], owner: Client, people: list[UUID], database: Database
+        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
     ) -> None:
         made = make(max_participants=2)
         path = f"/v1/challenges/{made['id']}"
@@ -135,7 +137,7 @@ class TestStepByStep:
         check_counts(database)
 
     def test_late_joining_ends_before_the_count(
-        self, two: Two, make: Callable[..., Made], owner: Client, people: list[UUID], database: Database
+        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
     ) -> None:
         made = make()
 
@@ -147,7 +149,7 @@ class TestStepByStep:
         check_counts(database)
 
     def test_the_cap_is_lowered_after_the_count(
-        self, two: Two, make: Callable[..., Made], owner: Client, people: list[UUID], database: Database
+        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
     ) -> None:
         made = make(max_participants=2)
 
@@ -166,7 +168,7 @@ class TestStepByStep:
         assert owner.patch(f"/v1/challenges/{made['id']}", {"max_participants": 1}).code == "below_participant_count"
 
     def test_the_last_place_goes_to_one_of_two(
-        self, two: Two, make: Callable[..., Made], people: list[UUID], database: Database
+        self, two: Two, make: Callable[..., ChallengeJson], people: list[UUID], database: Database
     ) -> None:
         made = make(max_participants=2)
         with acting(two.first, people[0]) as tx:
@@ -178,7 +180,7 @@ class TestStepByStep:
         check_counts(database)
 
     def test_the_last_place_goes_to_the_second_when_the_first_fails(
-        self, two: Two, make: Callable[..., Made], people: list[UUID], database: Database
+        self, two: Two, make: Callable[..., ChallengeJson], people: list[UUID], database: Database
     ) -> None:
         made = make(max_participants=2)
         waiting: list[threading.Thread] = []
@@ -194,7 +196,7 @@ class TestStepByStep:
         check_counts(database)
 
     def test_a_place_is_free_once_its_leaver_has_committed(
-        self, two: Two, make: Callable[..., Made], people: list[UUID], database: Database
+        self, two: Two, make: Callable[..., ChallengeJson], people: list[UUID], database: Database
     ) -> None:
         made = make(max_participants=2)
         with acting(two.first, people[0]) as tx:
@@ -208,7 +210,7 @@ class TestStepByStep:
         check_counts(database)
 
     def test_an_edit_of_the_schedule_waits_for_who_is_coming(
-        self, two: Two, make: Callable[..., Made], owner: Client, people: list[UUID], database: Database
+        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
     ) -> None:
         """Else their windows would be of the old rules for ever."""
         made = make(starts_at=(clock.now() + timedelta(hours=20)).isoformat())
@@ -226,7 +228,7 @@ class TestStepByStep:
         assert two.outcome == "2 are in"
 
     def test_a_removal_and_a_return(
-        self, two: Two, make: Callable[..., Made], owner: Client, people: list[UUID], database: Database
+        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
     ) -> None:
         """Whoever is second sees what the first did: removed, they do not come back by the code of before."""
         made = make()
@@ -245,7 +247,7 @@ class TestStepByStep:
         check_counts(database)
 
     def test_a_return_and_a_removal(
-        self, two: Two, make: Callable[..., Made], owner: Client, people: list[UUID], database: Database
+        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
     ) -> None:
         """The other way round: the owner's word comes last, and holds."""
         made = make()
@@ -280,7 +282,7 @@ class TestZones:
 
     @pytest.fixture
     def mover(self, database: Database) -> UUID:
-        return sign_up(database, 1)[0]
+        return insert_users(database, 1)[0]
 
     def move(self, database: Database, user: UUID, between: Callable[[], None]) -> None:
         """As PATCH /v1/me does; `between` happens before the commit."""
@@ -299,7 +301,7 @@ class TestZones:
         return [zone for (zone,) in rows]
 
     def test_a_join_waits_for_the_account(
-        self, two: Two, make: Callable[..., Made], mover: UUID, database: Database
+        self, two: Two, make: Callable[..., ChallengeJson], mover: UUID, database: Database
     ) -> None:
         """Else it would come by the former zone, too late to be taken along, and stay there."""
         made = make()
@@ -310,7 +312,7 @@ class TestZones:
         assert self.zones(database, mover) == ["Asia/Tokyo"]
 
     def test_the_account_waits_for_a_join(
-        self, two: Two, make: Callable[..., Made], mover: UUID, database: Database
+        self, two: Two, make: Callable[..., ChallengeJson], mover: UUID, database: Database
     ) -> None:
         made = make()
         began = threading.Event()
@@ -334,7 +336,7 @@ class TestZones:
         assert self.zones(database, mover) == ["Asia/Tokyo"]
 
     def test_an_edit_of_the_schedule_waits_for_who_moves(
-        self, two: Two, make: Callable[..., Made], owner: Client, mover: UUID, database: Database
+        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, mover: UUID, database: Database
     ) -> None:
         """Else windows of the old rules would be stored after it, for ever."""
         made = make(starts_at=(clock.now() + timedelta(hours=20)).isoformat())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from challenges import windows
 from chally import db
-from tests.conftest import Database
+from tests.support.database import Database
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 END = datetime(2027, 12, 31, tzinfo=UTC)

@@ -9,9 +9,10 @@ import pytest
 from challenges import zones as comparison
 from challenges.jobs import nightly_handler
 from chally import clock, db, zones
-from tests.api import Client, Context
-from tests.challenges import clocks
-from tests.conftest import Database, Join
+from tests.support import zone_clocks
+from tests.support.api import Client, LambdaContext
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 Clocks = Iterator[tuple[datetime, timedelta]]
 
@@ -19,7 +20,7 @@ Clocks = Iterator[tuple[datetime, timedelta]]
 @pytest.fixture(autouse=True)
 def package() -> Iterator[None]:
     """As in Lambda, whose image has no zones of its own."""
-    with clocks.of(None):
+    with zone_clocks.of(None):
         yield
 
 
@@ -82,16 +83,16 @@ def test_what_one_of_the_two_has_lost_differs(database: Database, monkeypatch: p
 
 
 def test_every_night_the_zones_in_use(
-    person: Join, reads: Callable[[str, str], None], capsys: pytest.CaptureFixture[str], logs: Callable[[], str]
+    person: SignUp, reads: Callable[[str, str], None], capsys: pytest.CaptureFixture[str], logs: Callable[[], str]
 ) -> None:
     """Of people, places and challenges; a log line for each that differs, and a metric that an alarm watches."""
     kari: Client = person("kari", "Asia/Tokyo")
     assert kari.get("/v1/me").status == 200
     reads("Europe/Oslo", "Africa/Lagos")
-    assert nightly_handler({}, Context())["zones_differ"] == 0
+    assert nightly_handler({}, LambdaContext())["zones_differ"] == 0
     capsys.readouterr()
     reads("Asia/Tokyo", "Asia/Manila")
-    assert nightly_handler({}, Context())["zones_differ"] == 1
+    assert nightly_handler({}, LambdaContext())["zones_differ"] == 1
     assert '"zone":"Asia/Tokyo"' in logs()
     metric = next(json.loads(line) for line in capsys.readouterr().out.splitlines() if "ZonesDiffer" in line)
     assert metric["ZonesDiffer"] == [1.0]

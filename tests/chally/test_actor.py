@@ -11,14 +11,15 @@ import pytest
 from chally import access_tokens, db
 from identity.keyring import Keyring, SigningKey
 from identity.queries import keys
-from tests.api import Client
-from tests.conftest import PUBLIC_URL, Join
+from tests.support.api import Client
+from tests.support.environment import PUBLIC_URL
+from tests.support.people import SignUp
 
 Token = Callable[..., str]
 
 
 @pytest.fixture
-def token(person: Join, keyring: Keyring) -> Token:
+def token(person: SignUp, keyring: Keyring) -> Token:
     """Makes an access token for a real session, signed by the first key or another."""
     claims = jwt.decode(str(person("kari").token), options={"verify_signature": False})
     assert claims["iss"] == PUBLIC_URL

@@ -13,8 +13,9 @@ from chally.actor import Actor
 from chally.db import Tx
 from chally.errors import ServiceUnavailable, SessionEnded
 from chally.settings import HttpSettings, load
-from tests.conftest import Database, Join
-from tests.relay import Relay, relayed
+from tests.support.database import Database
+from tests.support.people import SignUp
+from tests.support.relay import Relay, relayed
 
 SECRET = "secret@people.test"
 INSERT = "insert into public.things (name) values (%(name)s)"
@@ -30,7 +31,7 @@ def things(database: Database) -> Database:
 
 
 @pytest.fixture
-def somebody(things: Database, person: Join) -> Actor:
+def somebody(things: Database, person: SignUp) -> Actor:
     return access_tokens.authenticate(str(person("kari").token), issuer=load(HttpSettings).public_url)
 
 

@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
+import fastapi
 import psycopg
 import pytest
-from fastapi import Response
 
 from chally import db, http, outbox
 from chally.errors import AppError
 from chally.http import AnonymousTx, SystemTx, UserTx
-from tests.api import Answer, Client, Context, answer, request_event
-from tests.conftest import Database, Join
+from tests.support.api import Client, LambdaContext, Response, read_response, request_event
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 router = http.router("test")
 SECRET = "secret@people.test"
@@ -31,7 +32,7 @@ async def deferred(tx: UserTx) -> dict[str, str]:
 
 
 @router.post("/counted", status_code=201)
-async def counted(tx: UserTx, response: Response) -> dict[str, Any]:
+async def counted(tx: UserTx, response: fastapi.Response) -> dict[str, Any]:
     response.headers["Location"] = "/counted/1"
     return {"n": tx.value("insert into public.counted default values returning n", {})}
 
@@ -91,18 +92,18 @@ races: list[int] = []
 handler = http.lambda_handler(router, {"taken_pkey": Taken})
 
 
-def call(method: str, path: str, token: str | None = None, body: str | None = None, **headers: str) -> Answer:
+def call(method: str, path: str, token: str | None = None, body: str | None = None, **headers: str) -> Response:
     event = request_event(method, path, {})
     event["headers"] |= {name.replace("_", "-"): value for name, value in headers.items()}
     if token:
         event["headers"]["authorization"] = f"Bearer {token}"
     if body is not None:
         event["body"] = body
-    return answer(handler(event, Context()))
+    return read_response(handler(event, LambdaContext()))
 
 
 @pytest.fixture
-def token(person: Join, database: Database) -> str:
+def token(person: SignUp, database: Database) -> str:
     database.execute("create table public.counted (n serial)")
     database.execute("create table public.one (id int primary key)")
     database.execute("create table public.deferred (n int, m int references public.one deferrable initially deferred)")

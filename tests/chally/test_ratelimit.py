@@ -17,7 +17,7 @@ from chally import settings as chally_settings
 from chally.errors import RateLimited
 from chally.ratelimit import network
 from infra.bootstrap import ROOT
-from tests.conftest import Database
+from tests.support.database import Database
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

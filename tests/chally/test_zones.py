@@ -10,9 +10,10 @@ import tzdata
 
 from challenges import rules
 from chally import clock, zones
-from tests.api import Answer, Client
-from tests.challenges.crowd import Made
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client, Response
+from tests.support.challenges import ChallengeJson, challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 # To Python alone, as in a release that Postgres does not have yet; it is there for as long as a test runs.
 NEWER = "America/Coyhaique_New"
@@ -51,14 +52,14 @@ REFUSED = [
     "__init__.py",
     "x" * 65,
 ]
-Way = Callable[[str], Answer]
+Way = Callable[[str], Response]
 
 
 @pytest.fixture(params=["register", "PATCH me", "preview", "join", "create", "edit"])
-def way(request: pytest.FixtureRequest, nobody: Client, person: Join) -> Way:
+def way(request: pytest.FixtureRequest, nobody: Client, person: SignUp) -> Way:
     """One of the ways in: sends a zone there."""
 
-    def register(zone: str) -> Answer:
+    def register(zone: str) -> Response:
         body = {"email": "kari@people.test", "username": "kari", "password": "long enough for us", "timezone": zone}
         return nobody.post("/v1/auth/register", body)
 
@@ -66,7 +67,7 @@ def way(request: pytest.FixtureRequest, nobody: Client, person: Join) -> Way:
         return register
     owner = person("owner")
     upcoming: dict[str, Any] = {"starts_at": (clock.now() + timedelta(days=2)).isoformat()}
-    made: Made = owner.post("/v1/challenges", challenge_body(clock.now(), **upcoming)).json
+    made: ChallengeJson = owner.post("/v1/challenges", challenge_body(clock.now(), **upcoming)).json
     member = person("member")
     ways: dict[str, Way] = {
         "PATCH me": lambda zone: owner.patch("/v1/me", {"timezone": zone}),

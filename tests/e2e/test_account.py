@@ -12,15 +12,15 @@ import psycopg
 import pytest
 
 from infra.local import aws, database
-from tests.conftest import challenge_body
-from tests.e2e.conftest import Eventually, Person, System, infra_local
-from tests.factories import photo
+from tests.support.challenges import challenge_body
+from tests.support.deployed import DeployedPerson, DeployedSystem, Eventually, infra_local
+from tests.support.pictures import photo
 
 pytestmark = pytest.mark.e2e
 
 
 def test_export_then_leave_then_be_forgotten(
-    system: System, person: Callable[[str], Person], eventually: Eventually
+    system: DeployedSystem, person: Callable[[str], DeployedPerson], eventually: Eventually
 ) -> None:
     leaver, other = person("Europe/Oslo"), person("Asia/Tokyo")
     challenge = leaver.call("POST", "/v1/challenges", challenge_body(datetime.now(UTC))).json()

@@ -5,16 +5,18 @@ from collections.abc import Callable
 import jwt
 import pytest
 
-from tests.e2e.conftest import Person, System, infra_local
+from tests.support.deployed import DeployedPerson, DeployedSystem, infra_local
 
 pytestmark = pytest.mark.e2e
 
 
-def published(system: System) -> set[str]:
+def published(system: DeployedSystem) -> set[str]:
     return {key["kid"] for key in system.api.get("/.well-known/jwks.json").json()["keys"]}
 
 
-def test_the_next_key_is_published_and_signs_nothing_yet(system: System, person: Callable[[str], Person]) -> None:
+def test_the_next_key_is_published_and_signs_nothing_yet(
+    system: DeployedSystem, person: Callable[[str], DeployedPerson]
+) -> None:
     kari = person("Europe/Oslo")
     signing = jwt.get_unverified_header(kari.token)["kid"]
     rotate = ("invoke", "identity-keys", "--payload", '{"rotate": true}')
@@ -29,7 +31,7 @@ def test_the_next_key_is_published_and_signs_nothing_yet(system: System, person:
     assert jwt.get_unverified_header(person("Asia/Tokyo").token)["kid"] == signing
 
 
-def test_the_first_admin(system: System, person: Callable[[str], Person]) -> None:
+def test_the_first_admin(system: DeployedSystem, person: Callable[[str], DeployedPerson]) -> None:
     kari = person("Europe/Oslo")
     where = ("--directory", str(system.workspace.directory))
     infra_local("role", kari.email, "admin", *where)

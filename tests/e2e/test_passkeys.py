@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import challenge_body
-from tests.e2e import browser as chromium
-from tests.e2e.browser import Browser
-from tests.e2e.conftest import Person, System
+from tests.support import browser as chromium
+from tests.support.browser import Browser
+from tests.support.challenges import challenge_body
+from tests.support.deployed import DeployedPerson, DeployedSystem
 
 PROGRAM = chromium.find()
 pytestmark = [
@@ -66,7 +66,7 @@ class Page:
 
 
 @pytest.fixture
-def page(system: System) -> Iterator[Page]:
+def page(system: DeployedSystem) -> Iterator[Page]:
     assert PROGRAM is not None
     with Browser(PROGRAM) as browser:
         browser.virtual_authenticator()
@@ -96,7 +96,7 @@ def elsewhere() -> Iterator[str]:
         thread.join()
 
 
-def sign_in(page: Page, person: Person) -> None:
+def sign_in(page: Page, person: DeployedPerson) -> None:
     login = {"login": person.username, "password": "long enough for us"}
     session = page.call("POST", "/v1/auth/login", login, x_session_transport="cookie")
     assert session["status"] == 200, session
@@ -113,7 +113,7 @@ def register(page: Page) -> dict[str, Any]:
     return dict(added["json"])
 
 
-def test_a_person_signs_in_by_passkey_and_cookies(page: Page, person: Callable[[str], Person]) -> None:
+def test_a_person_signs_in_by_passkey_and_cookies(page: Page, person: Callable[[str], DeployedPerson]) -> None:
     kari = person("Europe/Oslo")
     sign_in(page, kari)
     passkey = register(page)
@@ -150,7 +150,7 @@ def test_a_person_signs_in_by_passkey_and_cookies(page: Page, person: Callable[[
 
 
 def test_the_tokens_are_out_of_reach_of_scripts_and_of_other_pages(
-    page: Page, elsewhere: str, person: Callable[[str], Person]
+    page: Page, elsewhere: str, person: Callable[[str], DeployedPerson]
 ) -> None:
     sign_in(page, person("Europe/Oslo"))
     cookies = {cookie["name"]: cookie for cookie in page.browser.cookies()}
@@ -178,7 +178,7 @@ def test_the_tokens_are_out_of_reach_of_scripts_and_of_other_pages(
 
 
 def test_a_page_elsewhere_gets_nothing_out_of_a_passkey(
-    page: Page, elsewhere: str, person: Callable[[str], Person]
+    page: Page, elsewhere: str, person: Callable[[str], DeployedPerson]
 ) -> None:
     sign_in(page, person("Europe/Oslo"))
     register(page)

@@ -14,10 +14,10 @@ from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
 from infra.local import aws, database
-from tests import corpora
-from tests.conftest import challenge_body
-from tests.e2e.conftest import Eventually, Person, System, infra_local, verdict
-from tests.factories import encoded, photo, picture
+from tests.support import corpora
+from tests.support.challenges import challenge_body
+from tests.support.deployed import DeployedPerson, DeployedSystem, Eventually, infra_local, verdict
+from tests.support.pictures import encoded, photo, picture
 
 pytestmark = pytest.mark.e2e
 
@@ -27,12 +27,12 @@ SAYS_WHERE[Base.Orientation] = 6
 
 
 @pytest.fixture(scope="module")
-def owner(person: Callable[[str], Person]) -> Person:
+def owner(person: Callable[[str], DeployedPerson]) -> DeployedPerson:
     return person("Europe/Oslo")
 
 
 @pytest.fixture(scope="module")
-def member(person: Callable[[str], Person]) -> Person:
+def member(person: Callable[[str], DeployedPerson]) -> DeployedPerson:
     return person("Asia/Tokyo")
 
 
@@ -40,7 +40,7 @@ Open = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def challenge(owner: Person, member: Person) -> Open:
+def challenge(owner: DeployedPerson, member: DeployedPerson) -> Open:
     """Opens a challenge of the owner's that the member takes part in."""
 
     def make(**rules: Any) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def challenge(owner: Person, member: Person) -> Open:
 def send(eventually: Eventually) -> Callable[..., list[dict[str, Any]]]:
     """Uploads all files, and then waits for what becomes of each."""
 
-    def send(who: Person, challenge: dict[str, Any], files: Sequence[bytes]) -> list[dict[str, Any]]:
+    def send(who: DeployedPerson, challenge: dict[str, Any], files: Sequence[bytes]) -> list[dict[str, Any]]:
         sent = [who.prove(challenge, data) for data in files]
         return [verdict(who, proof_id, eventually) for proof_id in sent]
 
@@ -73,13 +73,13 @@ def codes(proof: dict[str, Any]) -> tuple[str, list[str]]:
     return proof["status"], [reason["code"] for reason in proof["reasons"]]
 
 
-def link(who: Person, proof: dict[str, Any]) -> str:
+def link(who: DeployedPerson, proof: dict[str, Any]) -> str:
     answer = who.call("GET", f"/v1/proofs/{proof['id']}/image")
     assert answer.status_code == 307, answer.text
     return answer.headers["location"]
 
 
-def cleaned(who: Person, proof: dict[str, Any]) -> Image.Image:
+def cleaned(who: DeployedPerson, proof: dict[str, Any]) -> Image.Image:
     """The picture that is shown of a proof, which tells nothing but what is seen."""
     found = httpx.get(link(who, proof))
     assert (found.status_code, found.headers["content-type"]) == (200, "image/jpeg")
@@ -90,13 +90,13 @@ def cleaned(who: Person, proof: dict[str, Any]) -> Image.Image:
     return shown
 
 
-def accepted(who: Person, challenge: dict[str, Any]) -> dict[str, int]:
+def accepted(who: DeployedPerson, challenge: dict[str, Any]) -> dict[str, int]:
     """How many accepted windows the standings give each person."""
     items = who.call("GET", f"/v1/challenges/{challenge['id']}/standings").json()["items"]
     return {item["username"]: item["accepted"] for item in items}
 
 
-def dead_letters_url(system: System) -> str:
+def dead_letters_url(system: DeployedSystem) -> str:
     """Where events are that nobody could decide on."""
     sqs, url = aws.client(system.workspace, "sqs"), system.outputs["stack"]["VerdictsQueueUrl"]
     policy = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]["RedrivePolicy"]
@@ -104,7 +104,7 @@ def dead_letters_url(system: System) -> str:
     return str(sqs.get_queue_url(QueueName=name)["QueueUrl"])
 
 
-def dead_letters(system: System) -> int:
+def dead_letters(system: DeployedSystem) -> int:
     dead = aws.client(system.workspace, "sqs").get_queue_attributes(
         QueueUrl=dead_letters_url(system), AttributeNames=["ApproximateNumberOfMessages"]
     )
@@ -114,7 +114,7 @@ def dead_letters(system: System) -> int:
 @corpora.needed
 class TestRealPhotos:
     def test_copies_are_found_in_every_disguise_and_nothing_else_is(
-        self, owner: Person, member: Person, challenge: Open, send: Send
+        self, owner: DeployedPerson, member: DeployedPerson, challenge: Open, send: Send
     ) -> None:
         there = challenge()
         bridge, *copies = (path.read_bytes() for path in corpora.files("near_duplicates/bridge-*.jpg"))
@@ -138,7 +138,7 @@ class TestRealPhotos:
             assert codes(proof) == ("accepted", [])
 
     def test_invalid_files_have_a_verdict_that_says_why(
-        self, system: System, member: Person, challenge: Open, send: Send
+        self, system: DeployedSystem, member: DeployedPerson, challenge: Open, send: Send
     ) -> None:
         """Their metadata is broken: they pass for pictures, but not where a photo must say when it was taken."""
         files = [path.read_bytes() for path in corpora.files("invalid/*")]
@@ -153,7 +153,7 @@ class TestRealPhotos:
         assert dead_letters(system) == 0
 
 
-def test_texts_and_numbers_are_decided_at_once(owner: Person, member: Person, challenge: Open) -> None:
+def test_texts_and_numbers_are_decided_at_once(owner: DeployedPerson, member: DeployedPerson, challenge: Open) -> None:
     def tell(there: dict[str, Any], value: object) -> tuple[str, list[str]]:
         answer = member.call("POST", f"/v1/challenges/{there['id']}/proofs", {"value": value})
         assert answer.status_code == 201, answer.text
@@ -170,7 +170,12 @@ def test_texts_and_numbers_are_decided_at_once(owner: Person, member: Person, ch
 
 
 def test_a_photo_is_shown_reviewed_appealed_and_taken_back(
-    system: System, owner: Person, member: Person, challenge: Open, send: Send, eventually: Eventually
+    system: DeployedSystem,
+    owner: DeployedPerson,
+    member: DeployedPerson,
+    challenge: Open,
+    send: Send,
+    eventually: Eventually,
 ) -> None:
     there = challenge()
     (proof,) = send(member, there, [encoded(picture(61), exif=SAYS_WHERE)])
@@ -178,7 +183,7 @@ def test_a_photo_is_shown_reviewed_appealed_and_taken_back(
     assert cleaned(owner, proof).size == (768, 1024)  # upright
     path = f"/v1/proofs/{proof['id']}"
 
-    def mailed(who: Person, words: str) -> bool:
+    def mailed(who: DeployedPerson, words: str) -> bool:
         return any(words in mail["BodyText"] for mail in system.mails(who.email))
 
     rejection = {"decision": "reject", "reason": "This is last year's snow."}
@@ -209,10 +214,12 @@ def test_a_photo_is_shown_reviewed_appealed_and_taken_back(
     assert httpx.get(shown).status_code == 404
 
 
-def test_the_windows_code_must_be_in_the_picture(owner: Person, member: Person, challenge: Open, send: Send) -> None:
+def test_the_windows_code_must_be_in_the_picture(
+    owner: DeployedPerson, member: DeployedPerson, challenge: Open, send: Send
+) -> None:
     there = challenge(anti_cheat={"overlay": True})
 
-    def with_code(who: Person, seed: int) -> bytes:
+    def with_code(who: DeployedPerson, seed: int) -> bytes:
         window = who.call("GET", f"/v1/challenges/{there['id']}/windows/current").json()
         code = io.BytesIO()
         segno.make(window["overlay"]["token"], error="Q", micro=False).save(code, kind="png", scale=4)
@@ -230,7 +237,7 @@ def test_the_windows_code_must_be_in_the_picture(owner: Person, member: Person, 
 
 
 def test_a_dead_letter_is_decided_on_when_it_is_sent_again(
-    system: System, member: Person, challenge: Open, send: Send, eventually: Eventually
+    system: DeployedSystem, member: DeployedPerson, challenge: Open, send: Send, eventually: Eventually
 ) -> None:
     (proof,) = send(member, challenge(), [photo(81)])
     with psycopg.connect(database.urls(system.workspace).owner, autocommit=True) as connection:

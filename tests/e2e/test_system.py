@@ -15,14 +15,14 @@ from botocore.exceptions import ClientError
 
 from infra.local import aws, database, story
 from infra.local.photo import Photo
-from tests.conftest import challenge_body
-from tests.e2e.conftest import Eventually, Person, System, infra_local, verdict
-from tests.factories import photo
+from tests.support.challenges import challenge_body
+from tests.support.deployed import DeployedPerson, DeployedSystem, Eventually, infra_local, verdict
+from tests.support.pictures import photo
 
 pytestmark = pytest.mark.e2e
 
 
-def test_the_demos_story(system: System, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demos_story(system: DeployedSystem, capsys: pytest.CaptureFixture[str]) -> None:
     """Two people in two zones: accepted, duplicate, not an image. It raises where anything goes another way."""
     content = photo(7)
     story.play(system.outputs, photo=Photo(name="seven.jpg", content_type="image/jpeg", content=content))
@@ -32,7 +32,7 @@ def test_the_demos_story(system: System, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_four_at_once_each_get_their_verdict_and_copies_of_one_picture_one(
-    system: System, person: Callable[[str], Person], eventually: Eventually
+    system: DeployedSystem, person: Callable[[str], DeployedPerson], eventually: Eventually
 ) -> None:
     owner, other = person("Europe/Oslo"), person("Asia/Tokyo")
     body = challenge_body(datetime.now(UTC))
@@ -59,7 +59,7 @@ def test_four_at_once_each_get_their_verdict_and_copies_of_one_picture_one(
 
 
 def test_a_reminder_comes_by_the_schedule(
-    system: System, person: Callable[[str], Person], eventually: Eventually
+    system: DeployedSystem, person: Callable[[str], DeployedPerson], eventually: Eventually
 ) -> None:
     """The window closes within the hour, so its reminder is due at once; nobody but the schedule sends it."""
     owner = person("Europe/Oslo")
@@ -71,7 +71,9 @@ def test_a_reminder_comes_by_the_schedule(
     assert "Europe/Oslo" in mail["BodyText"]
 
 
-def test_a_change_of_zone_moves_what_its_preview_said(system: System, person: Callable[[str], Person]) -> None:
+def test_a_change_of_zone_moves_what_its_preview_said(
+    system: DeployedSystem, person: Callable[[str], DeployedPerson]
+) -> None:
     """The preview is another function's than all else below /v1/me."""
     owner = person("Europe/Oslo")
     challenge = owner.call("POST", "/v1/challenges", challenge_body(datetime.now(UTC))).json()
@@ -90,7 +92,7 @@ def test_a_change_of_zone_moves_what_its_preview_said(system: System, person: Ca
     assert moved == {window["local_date"]: window["to"] for window in item["windows"]}
 
 
-def test_the_schedules_run_at_their_rates(system: System) -> None:
+def test_the_schedules_run_at_their_rates(system: DeployedSystem) -> None:
     scheduler = aws.client(system.workspace, "scheduler")
     rates = sorted(
         scheduler.get_schedule(Name=schedule["Name"])["ScheduleExpression"]
@@ -99,11 +101,11 @@ def test_the_schedules_run_at_their_rates(system: System) -> None:
     assert rates == [*["rate(1 day)"] * 4, "rate(1 hour)", *["rate(1 minute)"] * 3, "rate(15 minutes)"]
 
 
-def test_windows_can_be_precomputed_by_hand(system: System) -> None:
+def test_windows_can_be_precomputed_by_hand(system: DeployedSystem) -> None:
     infra_local("invoke", "challenge-windows", "--directory", str(system.workspace.directory))
 
 
-def test_tokens_verify_with_the_published_keys(system: System, person: Callable[[str], Person]) -> None:
+def test_tokens_verify_with_the_published_keys(system: DeployedSystem, person: Callable[[str], DeployedPerson]) -> None:
     token = person("Europe/Oslo").token
     keys = jwt.PyJWKSet.from_dict(system.api.get("/.well-known/jwks.json").json())
     claims = jwt.decode(
@@ -116,13 +118,13 @@ def test_tokens_verify_with_the_published_keys(system: System, person: Callable[
     assert claims["exp"] - claims["iat"] == 900
 
 
-def test_its_documentation_is_there(system: System) -> None:
+def test_its_documentation_is_there(system: DeployedSystem) -> None:
     assert "/v1/challenges/{challenge_id}/proofs" in system.api.get("/openapi.json").json()["paths"]
     assert httpx.get(system.outputs["docs_url"]).status_code == 200
     assert len(httpx.get(system.outputs["docs_url"] + "/swagger-ui-bundle.js").text) > 1_000_000
 
 
-def test_a_browser_of_a_named_origin_may_call_and_no_other(system: System) -> None:
+def test_a_browser_of_a_named_origin_may_call_and_no_other(system: DeployedSystem) -> None:
     def preflight(origin: str) -> httpx.Response:
         headers = {
             "origin": origin,
@@ -137,7 +139,7 @@ def test_a_browser_of_a_named_origin_may_call_and_no_other(system: System) -> No
     assert "access-control-allow-origin" not in preflight("https://evil.example").headers
 
 
-def test_each_function_may_do_only_its_own(system: System) -> None:
+def test_each_function_may_do_only_its_own(system: DeployedSystem) -> None:
     """IAM is enforced here: the role of the API's challenges function reads neither the key of tokens nor photos."""
     iam, sts = aws.client(system.workspace, "iam"), aws.client(system.workspace, "sts")
     function = aws.client(system.workspace, "lambda").get_function_configuration(FunctionName="chally-local-challenges")
@@ -170,7 +172,7 @@ def test_each_function_may_do_only_its_own(system: System) -> None:
     client("sqs").send_message(QueueUrl=system.outputs["stack"]["OutboxQueueUrl"], MessageBody="{}")
 
 
-def test_logs_are_json_with_the_requests_id(system: System, eventually: Eventually) -> None:
+def test_logs_are_json_with_the_requests_id(system: DeployedSystem, eventually: Eventually) -> None:
     trace = uuid4().hex
     answer = system.api.get("/version", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
     request_id = answer.headers["x-request-id"]
@@ -186,7 +188,7 @@ def test_logs_are_json_with_the_requests_id(system: System, eventually: Eventual
     assert '"route":"/version"' in message
 
 
-def test_the_database_gone_is_said_and_got_over(system: System, eventually: Eventually) -> None:
+def test_the_database_gone_is_said_and_got_over(system: DeployedSystem, eventually: Eventually) -> None:
     server = database.embedded(system.workspace)
     server.stop()
     try:
@@ -202,7 +204,7 @@ def test_the_database_gone_is_said_and_got_over(system: System, eventually: Even
 
 
 def test_killed_servers_come_back_with_the_data(
-    system: System, person: Callable[[str], Person], eventually: Eventually
+    system: DeployedSystem, person: Callable[[str], DeployedPerson], eventually: Eventually
 ) -> None:
     """Whatever test runs after this one finds a working system again."""
     somebody = person("Europe/Oslo")

@@ -8,8 +8,9 @@ import pytest
 from chally import outbox
 from identity import sessions
 from identity.keyring import Keyring
-from tests.conftest import PUBLIC_URL, Database
-from tests.identity.families import THREADS, Parallel, World
+from tests.support.database import Database
+from tests.support.environment import PUBLIC_URL
+from tests.support.refreshing import THREADS, Parallel, World
 
 
 @pytest.fixture

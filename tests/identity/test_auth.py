@@ -9,8 +9,9 @@ import pytest
 
 from chally import clock
 from identity.routes import handler
-from tests.api import Client, Context, answer, request_event
-from tests.conftest import Database, Join
+from tests.support.api import Client, LambdaContext, read_response, request_event
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 BODY = {
     "email": "kari@people.test",
@@ -22,7 +23,7 @@ Mails = Callable[[], list[dict[str, Any]]]
 
 
 class TestRegister:
-    def test_answers_the_same_for_a_new_and_a_known_address(self, nobody: Client, person: Join, mails: Mails) -> None:
+    def test_answers_the_same_for_a_new_and_a_known_address(self, nobody: Client, person: SignUp, mails: Mails) -> None:
         person("kari")
         known = nobody.post("/v1/auth/register", BODY | {"username": "kari2"})
         new = nobody.post("/v1/auth/register", BODY | {"email": "new@people.test", "username": "newcomer"})
@@ -33,7 +34,7 @@ class TestRegister:
         }
         assert [mail["template"] for mail in mails()][-2:] == ["account_exists", "verify_email"]
 
-    def test_does_not_tell_that_a_name_and_an_address_are_one_account(self, nobody: Client, person: Join) -> None:
+    def test_does_not_tell_that_a_name_and_an_address_are_one_account(self, nobody: Client, person: SignUp) -> None:
         person("kari")
         assert nobody.post("/v1/auth/register", BODY).code == "username_taken"
         assert nobody.post("/v1/auth/register", BODY | {"email": "other@people.test"}).code == "username_taken"
@@ -65,8 +66,8 @@ class TestRegister:
         assert nobody.post("/v1/auth/register", BODY | {"password": "a strangers password"}).status == 202
         assert nobody.post("/v1/auth/verify-email", {"token": mails()[-1]["values"]["token"]}).status == 200
         for password in (BODY["password"], "a strangers password"):
-            answer = nobody.post("/v1/auth/login", {"login": "kari", "password": password})
-            assert answer.code == "invalid_credentials"
+            read_response = nobody.post("/v1/auth/login", {"login": "kari", "password": password})
+            assert read_response.code == "invalid_credentials"
         reset = mails()[-1]
         assert reset["template"] == "password_reset"
         chosen = {"token": reset["values"]["token"], "password": "chosen by the owner"}
@@ -74,8 +75,8 @@ class TestRegister:
         assert nobody.post("/v1/auth/login", {"login": "kari", "password": "chosen by the owner"}).status == 200
 
     def test_addresses_that_lower_case_differently_here_and_there_are_refused(self, nobody: Client) -> None:
-        answer = nobody.post("/v1/auth/register", BODY | {"email": "\u0130gor@people.test"})
-        assert [error["pointer"] for error in answer.json["errors"]] == ["/email"]
+        read_response = nobody.post("/v1/auth/register", BODY | {"email": "\u0130gor@people.test"})
+        assert [error["pointer"] for error in read_response.json["errors"]] == ["/email"]
 
     def test_a_name_that_nobody_confirmed_is_free_again(self, nobody: Client, at: Callable[[datetime], None]) -> None:
         nobody.post("/v1/auth/register", BODY)
@@ -84,7 +85,7 @@ class TestRegister:
         at(clock.now() + timedelta(minutes=16))
         assert nobody.post("/v1/auth/register", other).status == 202
 
-    def test_what_follows_does_not_tell_either(self, nobody: Client, person: Join) -> None:
+    def test_what_follows_does_not_tell_either(self, nobody: Client, person: SignUp) -> None:
         """The traces of a registration are the same for a known address: at login, and for the name it asked for."""
         person("kari")
         for address in ("kari@people.test", "new@people.test"):
@@ -92,8 +93,8 @@ class TestRegister:
             asked = BODY | {"email": address, "username": name, "password": "my own password"}
             assert nobody.post("/v1/auth/register", asked).status == 202
             for login in (name, address):
-                answer = nobody.post("/v1/auth/login", {"login": login, "password": "my own password"})
-                assert answer.code == "email_unverified"
+                read_response = nobody.post("/v1/auth/login", {"login": login, "password": "my own password"})
+                assert read_response.code == "email_unverified"
             again = nobody.post("/v1/auth/register", asked | {"email": "mine@people.test"})
             assert again.code == "username_taken"
 
@@ -110,9 +111,9 @@ class TestRegister:
         ],
     )
     def test_says_which_field_is_wrong(self, nobody: Client, change: dict[str, object], pointer: str) -> None:
-        answer = nobody.post("/v1/auth/register", BODY | change)
-        assert answer.status == 422
-        assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
+        read_response = nobody.post("/v1/auth/register", BODY | change)
+        assert read_response.status == 422
+        assert [error["pointer"] for error in read_response.json["errors"]] == [pointer]
 
     def test_refuses_nul(self, nobody: Client) -> None:
         assert nobody.post("/v1/auth/login", {"login": "a\0b", "password": "x"}).status == 422
@@ -143,15 +144,15 @@ class TestVerify:
 
 
 class TestLogin:
-    def test_by_address_or_username_in_any_case(self, nobody: Client, person: Join) -> None:
+    def test_by_address_or_username_in_any_case(self, nobody: Client, person: SignUp) -> None:
         person("kari")
         for login in ("kari", "KARI", "Kari@People.test"):
-            answer = nobody.post("/v1/auth/login", {"login": login, "password": "long enough for us"})
-            assert answer.status == 200
-            assert answer.json["expires_in"] == 900
-            assert answer.json["token_type"] == "Bearer"
+            read_response = nobody.post("/v1/auth/login", {"login": login, "password": "long enough for us"})
+            assert read_response.status == 200
+            assert read_response.json["expires_in"] == 900
+            assert read_response.json["token_type"] == "Bearer"
 
-    def test_a_wrong_password_and_an_unknown_login_look_alike(self, nobody: Client, person: Join) -> None:
+    def test_a_wrong_password_and_an_unknown_login_look_alike(self, nobody: Client, person: SignUp) -> None:
         person("kari")
         wrong = nobody.post("/v1/auth/login", {"login": "kari", "password": "something else"})
         unknown = nobody.post("/v1/auth/login", {"login": "nobody", "password": "something else"})
@@ -170,10 +171,10 @@ class TestLogin:
 
 class TestRefresh:
     @pytest.fixture
-    def session(self, nobody: Client, person: Join) -> dict[str, Any]:
+    def session(self, nobody: Client, person: SignUp) -> dict[str, Any]:
         person("kari")
-        answer = nobody.post("/v1/auth/login", {"login": "kari", "password": "long enough for us"})
-        return dict(answer.json)
+        read_response = nobody.post("/v1/auth/login", {"login": "kari", "password": "long enough for us"})
+        return dict(read_response.json)
 
     def refresh(self, nobody: Client, token: str) -> Any:
         return nobody.post("/v1/auth/refresh", {"refresh_token": token})
@@ -186,8 +187,8 @@ class TestRefresh:
 
     def test_parallel_tabs_and_lost_answers_end_in_one_state(self, nobody: Client, session: dict[str, Any]) -> None:
         answers = [self.refresh(nobody, session["refresh_token"]) for _ in range(3)]
-        assert [answer.status for answer in answers] == [200, 200, 200]
-        assert len({answer.json["refresh_token"] for answer in answers}) == 1
+        assert [read_response.status for read_response in answers] == [200, 200, 200]
+        assert len({read_response.json["refresh_token"] for read_response in answers}) == 1
 
     def test_a_copy_ends_the_family(
         self, nobody: Client, session: dict[str, Any], at: Callable[[datetime], None]
@@ -209,7 +210,7 @@ class TestRefresh:
         event["requestContext"]["timeEpoch"] = int(together.timestamp() * 1000)
         event["headers"]["content-type"] = "application/json"
         event["body"] = json.dumps({"refresh_token": session["refresh_token"]})
-        late = answer(handler(event, Context()))
+        late = read_response(handler(event, LambdaContext()))
         assert late.status == 200
         assert late.json["refresh_token"] == child
 
@@ -239,15 +240,15 @@ class TestSignOut:
     """With a refresh token in the body; with cookies, see test_cookies.py."""
 
     def sign_in(self, nobody: Client) -> dict[str, Any]:
-        answer = nobody.post("/v1/auth/login", {"login": "kari", "password": "long enough for us"})
-        return dict(answer.json)
+        read_response = nobody.post("/v1/auth/login", {"login": "kari", "password": "long enough for us"})
+        return dict(read_response.json)
 
     def is_signed_in(self, nobody: Client, session: dict[str, Any]) -> bool:
         got = Client(session["access_token"]).get("/v1/me")
         assert got.status == 200 or got.code == "session_ended"
         return got.status == 200
 
-    def test_ends_the_session_and_no_other(self, nobody: Client, person: Join) -> None:
+    def test_ends_the_session_and_no_other(self, nobody: Client, person: SignUp) -> None:
         person("kari")
         phone, laptop = self.sign_in(nobody), self.sign_in(nobody)
         assert nobody.post("/v1/auth/logout", {"refresh_token": phone["refresh_token"]}).status == 204
@@ -256,7 +257,7 @@ class TestSignOut:
         assert again.code == "session_ended"
         assert nobody.post("/v1/auth/logout", {"refresh_token": phone["refresh_token"]}).status == 204
 
-    def test_everywhere_means_all_of_ones_own(self, nobody: Client, person: Join) -> None:
+    def test_everywhere_means_all_of_ones_own(self, nobody: Client, person: SignUp) -> None:
         person("kari")
         stranger = person("ola")
         phone, laptop = self.sign_in(nobody), self.sign_in(nobody)
@@ -264,7 +265,7 @@ class TestSignOut:
         assert (self.is_signed_in(nobody, phone), self.is_signed_in(nobody, laptop)) == (False, False)
         assert stranger.get("/v1/me").status == 200
 
-    def test_a_session_that_has_ended_ends_no_others(self, nobody: Client, person: Join) -> None:
+    def test_a_session_that_has_ended_ends_no_others(self, nobody: Client, person: SignUp) -> None:
         """Somebody kept its token: it was worth one session, never all of them."""
         person("kari")
         phone, laptop = self.sign_in(nobody), self.sign_in(nobody)
@@ -280,11 +281,11 @@ class TestSignOut:
 
 class TestMe:
     def test_needs_a_token(self, nobody: Client) -> None:
-        answer = nobody.get("/v1/me")
-        assert answer.code == "unauthenticated"
-        assert answer.headers["www-authenticate"] == "Bearer"
+        read_response = nobody.get("/v1/me")
+        assert read_response.code == "unauthenticated"
+        assert read_response.headers["www-authenticate"] == "Bearer"
 
-    def test_tells_who_one_is(self, person: Join) -> None:
+    def test_tells_who_one_is(self, person: SignUp) -> None:
         kari = person("kari", "Europe/Oslo")
         for path in ("/v1/me", "/v1/auth/me"):
             me = kari.get(path)
@@ -300,7 +301,7 @@ class TestMe:
                 "notifications": {"reminders": True, "quiet_hours": None},
             }
 
-    def test_is_refused_once_the_account_is_gone(self, person: Join, database: Database) -> None:
+    def test_is_refused_once_the_account_is_gone(self, person: SignUp, database: Database) -> None:
         kari = person("kari")
         database.execute("delete from identity.users")
         assert kari.get("/v1/me").status == 401

@@ -14,15 +14,16 @@ from chally import clock
 from chally.db import Tx
 from identity import backup_codes
 from identity.keyring import Keyring
-from tests.api import Answer, Client
-from tests.conftest import Database, Join
-from tests.identity.phone import Later, Phone, sign_in, turn_on
+from tests.support.api import Client, Response
+from tests.support.database import Database
+from tests.support.people import SignUp
+from tests.support.totp_phone import Later, Phone, sign_in, turn_on
 
 Mails = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def kari(later: Later, person: Join) -> Client:
+def kari(later: Later, person: SignUp) -> Client:
     return person("kari")
 
 
@@ -42,7 +43,7 @@ def codes(owned: tuple[Phone, list[str]]) -> list[str]:
     return owned[1]
 
 
-def use(nobody: Client, code: str, *, username: str = "kari") -> Answer:
+def use(nobody: Client, code: str, *, username: str = "kari") -> Response:
     return nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, username), "backup_code": code})
 
 
@@ -86,13 +87,13 @@ class TestUsing:
         used = database.execute("select 1 from core.audit where action = 'backup_code_used'")
         assert len(used) == 2
 
-    def test_only_by_their_owner(self, nobody: Client, codes: list[str], person: Join, later: Later) -> None:
+    def test_only_by_their_owner(self, nobody: Client, codes: list[str], person: SignUp, later: Later) -> None:
         turn_on(person("eve"), later)
         assert use(nobody, codes[0], username="eve").code == "second_factor_invalid"
         assert use(nobody, codes[0]).status == 200
 
     def test_a_row_copied_to_somebody_else_is_worthless(
-        self, nobody: Client, kari: Client, codes: list[str], person: Join, later: Later, database: Database
+        self, nobody: Client, kari: Client, codes: list[str], person: SignUp, later: Later, database: Database
     ) -> None:
         eve = person("eve")
         turn_on(eve, later)
@@ -165,11 +166,11 @@ class TestReplacing:
         """Whoever finds the paper must not get ten more."""
         assert kari.post("/v1/me/backup-codes", {"backup_code": codes[0]}).status == 422
 
-    def test_there_is_no_second_factor(self, person: Join) -> None:
+    def test_there_is_no_second_factor(self, person: SignUp) -> None:
         assert person("eve").post("/v1/me/backup-codes", {"code": "123456"}).code == "totp_off"
 
     def test_a_stranger_replaces_their_own(
-        self, nobody: Client, person: Join, phone: Phone, codes: list[str], later: Later
+        self, nobody: Client, person: SignUp, phone: Phone, codes: list[str], later: Later
     ) -> None:
         eve = person("eve")
         eves, _ = turn_on(eve, later)

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from chally import clock
-from tests.api import Answer, Client
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client, Response
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 BROWSER = {"x-session-transport": "cookie"}
 ACCESS, REFRESH, CSRF = "__Host-access", "__Host-refresh", "__Host-csrf"
@@ -18,7 +20,7 @@ LIVES = {ACCESS: 15 * 60, REFRESH: 30 * 24 * 3600, CSRF: 30 * 24 * 3600}
 LOGIN = {"login": "kari", "password": "long enough for us"}
 
 
-def attributes(answer: Answer) -> dict[str, set[str]]:
+def attributes(answer: Response) -> dict[str, set[str]]:
     """Of each cookie that an answer sets, what stands beside its value, in lower case."""
     found = {}
     for line in answer.cookies:
@@ -39,7 +41,7 @@ def browser() -> Client:
     return Client(headers=dict(BROWSER))
 
 
-def create(client: Client, csrf: str | None = None) -> Answer:
+def create(client: Client, csrf: str | None = None) -> Response:
     """A call of another context that changes something."""
     headers = {"x-csrf-token": csrf} if csrf is not None else {}
     return client.call("POST", "/v1/challenges", body=challenge_body(datetime.now(UTC)), headers=headers)
@@ -51,7 +53,7 @@ def tab_of(other: Client) -> Client:
 
 
 @pytest.fixture
-def kari(person: Join) -> Client:
+def kari(person: SignUp) -> Client:
     """A browser that is signed in."""
     person("kari")
     client = browser()
@@ -61,7 +63,7 @@ def kari(person: Join) -> Client:
 
 
 class TestSignIn:
-    def check(self, answer: Answer, client: Client) -> None:
+    def check(self, answer: Response, client: Client) -> None:
         assert answer.status == 200
         assert attributes(answer) == expected(LIVES)
         assert set(answer.json) == {"csrf_token", "token_type", "expires_in", "user"}
@@ -70,7 +72,7 @@ class TestSignIn:
             assert client.cookies[name] not in answer.text
         assert client.get("/v1/me").json == answer.json["user"]
 
-    def test_by_password(self, person: Join) -> None:
+    def test_by_password(self, person: SignUp) -> None:
         person("kari")
         client = browser()
         self.check(client.post("/v1/auth/login", LOGIN), client)
@@ -89,7 +91,7 @@ class TestSignIn:
         self.check(answer, kari)
         assert {name for name in before if before[name] != kari.cookies[name]} == {ACCESS, REFRESH}
 
-    def test_sets_no_cookies_for_anybody_else(self, person: Join, nobody: Client) -> None:
+    def test_sets_no_cookies_for_anybody_else(self, person: SignUp, nobody: Client) -> None:
         person("kari")
         answer = nobody.post("/v1/auth/login", LOGIN)
         assert not answer.cookies
@@ -110,7 +112,7 @@ class TestCsrf:
         assert database.execute("select count(*) from challenges.challenges") == [(0,)]
         assert create(kari, csrf=kari.cookies[CSRF]).status == 201
 
-    def test_it_is_bound_to_the_session(self, kari: Client, person: Join) -> None:
+    def test_it_is_bound_to_the_session(self, kari: Client, person: SignUp) -> None:
         """Whoever plants a cookie and the header that goes with it has those of another session."""
         person("mallory")
         mallory, twin = browser(), browser()
@@ -142,7 +144,7 @@ class TestCsrf:
         assert kari.get("/v1/me").status == 200
         assert kari.post("/v1/auth/refresh", X_CSRF_Token=kari.cookies[CSRF]).status == 200
 
-    def test_a_bearer_needs_none(self, person: Join) -> None:
+    def test_a_bearer_needs_none(self, person: SignUp) -> None:
         assert create(person("kari")).status == 201
 
     def test_it_lasts_as_long_as_the_session(self, kari: Client) -> None:
@@ -210,7 +212,7 @@ class TestSignOut:
         assert phone.get("/v1/me").code == "session_ended"
 
 
-def dated(answer: Answer) -> dict[str, set[str]]:
+def dated(answer: Response) -> dict[str, set[str]]:
     """The attributes, with the date of an expiry left out: when it was does not matter."""
     return {
         name: {"expires" if attribute.startswith("expires=") else attribute for attribute in found}

@@ -14,9 +14,10 @@ from identity import sign_in as signing_in
 from identity.jobs import nightly_handler
 from identity.keyring import Keyring
 from identity.queries import users
-from tests.api import Client, Context
-from tests.conftest import Database, Join
-from tests.identity.traces import BUCKET, everything, leave_traces
+from tests.support.api import Client, LambdaContext
+from tests.support.database import Database
+from tests.support.people import SignUp
+from tests.support.personal_data import BUCKET, everything, leave_traces
 
 At = Callable[[datetime], None]
 Mails = Callable[[], list[dict[str, Any]]]
@@ -25,7 +26,7 @@ LATER = timedelta(days=30, minutes=1)
 
 
 @pytest.fixture
-def kari(person: Join) -> Client:
+def kari(person: SignUp) -> Client:
     return person("kari")
 
 
@@ -55,7 +56,7 @@ def actions(database: Database) -> list[str]:
 
 
 def nightly() -> dict[str, int]:
-    return dict(nightly_handler({}, Context()))
+    return dict(nightly_handler({}, LambdaContext()))
 
 
 def versions() -> list[str]:
@@ -76,7 +77,7 @@ class TestAsking:
         assert database.execute("select distinct ended_reason from identity.sessions") == [("account_deleted",)]
         assert kari.delete("/v1/me", PASSWORD).code == "session_ended"
 
-    def test_hides_the_person_and_keeps_the_standing(self, person: Join, database: Database) -> None:
+    def test_hides_the_person_and_keeps_the_standing(self, person: SignUp, database: Database) -> None:
         traces, liv = leave_traces(person, database), person("liv")
         liv.post(f"/v1/challenges/{traces.challenge['invite_code']}/join")
         assert roster(liv, traces.challenge) == ["kari", "liv"]
@@ -120,7 +121,7 @@ class TestAsking:
 class TestProof:
     """That it is the person who asks."""
 
-    def test_nobody_and_other_people_cannot(self, kari: Client, nobody: Client, person: Join) -> None:
+    def test_nobody_and_other_people_cannot(self, kari: Client, nobody: Client, person: SignUp) -> None:
         assert nobody.delete("/v1/me", PASSWORD).code == "unauthenticated"
         assert person("liv").delete("/v1/me", PASSWORD).status == 202
         assert kari.get("/v1/me").status == 200
@@ -168,7 +169,7 @@ class TestProof:
 
 class TestComingBack:
     def test_signing_in_takes_it_back(
-        self, person: Join, nobody: Client, database: Database, mails: Mails, at: At
+        self, person: SignUp, nobody: Client, database: Database, mails: Mails, at: At
     ) -> None:
         traces, liv = leave_traces(person, database), person("liv")
         liv.post(f"/v1/challenges/{traces.challenge['invite_code']}/join")
@@ -212,7 +213,7 @@ class TestComingBack:
 class TestPurge:
     @pytest.mark.usefixtures("versioned")
     def test_nothing_is_left_that_says_who_it_was(
-        self, person: Join, nobody: Client, database: Database, at: At
+        self, person: SignUp, nobody: Client, database: Database, at: At
     ) -> None:
         traces, liv = leave_traces(person, database), person("liv")
         liv.post(f"/v1/challenges/{traces.challenge['invite_code']}/join")
@@ -239,7 +240,7 @@ class TestPurge:
         assert nightly()["purged"] == 0
 
     def test_the_tombstone_is_nobodys_account_and_the_name_is_free(
-        self, kari: Client, nobody: Client, person: Join, at: At, mails: Mails
+        self, kari: Client, nobody: Client, person: SignUp, at: At, mails: Mails
     ) -> None:
         kari.delete("/v1/me", PASSWORD)
         at(clock.now() + LATER)
@@ -262,7 +263,7 @@ class TestPurge:
         assert nightly()["purged"] == 1
 
     def test_one_who_cannot_be_forgotten_holds_up_nobody_and_comes_again(
-        self, person: Join, database: Database, at: At, monkeypatch: pytest.MonkeyPatch, logs: Callable[[], str]
+        self, person: SignUp, database: Database, at: At, monkeypatch: pytest.MonkeyPatch, logs: Callable[[], str]
     ) -> None:
         traces, liv = leave_traces(person, database), person("liv")
         for client in (traces.client, liv):
@@ -283,7 +284,7 @@ class TestPurge:
 
     @pytest.mark.usefixtures("versioned")
     def test_what_was_cut_off_between_storage_and_table_is_done_again(
-        self, person: Join, database: Database, at: At, monkeypatch: pytest.MonkeyPatch
+        self, person: SignUp, database: Database, at: At, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         traces = leave_traces(person, database)
         traces.client.delete("/v1/me", PASSWORD)
@@ -320,7 +321,7 @@ class TestErase:
 
 
 class TestTidy:
-    def test_what_is_old_goes_and_what_is_not_stays(self, person: Join, database: Database, at: At) -> None:
+    def test_what_is_old_goes_and_what_is_not_stays(self, person: SignUp, database: Database, at: At) -> None:
         leave_traces(person, database)
         swept = tuple(retention.SWEEPS)
         now = clock.now()
@@ -355,7 +356,7 @@ class TestTidy:
         assert database.execute("select count(*) from identity.users") == [(1,)]
 
     def test_a_sweep_that_fails_does_not_hold_up_the_others(
-        self, person: Join, database: Database, at: At, monkeypatch: pytest.MonkeyPatch
+        self, person: SignUp, database: Database, at: At, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         leave_traces(person, database)
         at(clock.now() + timedelta(days=500))
@@ -386,7 +387,7 @@ def count(database: Database) -> dict[str, int]:
 
 
 def test_a_sign_in_under_way_while_the_account_is_left_takes_it_back(
-    person: Join, database: Database, keyring: Keyring
+    person: SignUp, database: Database, keyring: Keyring
 ) -> None:
     """It read the account before: a session that is dead from the start, of an account that goes, helps nobody."""
     kari = person("kari")

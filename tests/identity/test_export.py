@@ -15,9 +15,11 @@ from chally import clock, db
 from identity import archive, export, retention, rules
 from identity.jobs import exports_handler
 from identity.queries.people import Object
-from tests.api import Client, Context
-from tests.conftest import PUBLIC_URL, Database, Join
-from tests.identity.traces import BUCKET, NOTE, PHOTO, Traces, leave_traces
+from tests.support.api import Client, LambdaContext
+from tests.support.database import Database
+from tests.support.environment import PUBLIC_URL
+from tests.support.people import SignUp
+from tests.support.personal_data import BUCKET, NOTE, PHOTO, Traces, leave_traces
 
 At = Callable[[datetime], None]
 Mails = Callable[[], list[dict[str, Any]]]
@@ -25,14 +27,14 @@ NOTHING = {"requested_at": None, "size": None, "url": None, "expires_at": None}
 
 
 @pytest.fixture
-def traces(person: Join, database: Database) -> Traces:
+def traces(person: SignUp, database: Database) -> Traces:
     found = leave_traces(person, database)
     database.execute("delete from identity.exports")
     return found
 
 
 def build() -> int:
-    return int(exports_handler({}, Context())["built"])
+    return int(exports_handler({}, LambdaContext())["built"])
 
 
 def fetch(url: str) -> bytes:
@@ -48,7 +50,7 @@ def unzip(url: str) -> dict[str, bytes]:
 
 
 class TestAsking:
-    def test_from_nothing_to_ready(self, person: Join, mails: Mails, at: At) -> None:
+    def test_from_nothing_to_ready(self, person: SignUp, mails: Mails, at: At) -> None:
         kari = person("kari")
         assert kari.get("/v1/me/export").json == {"status": "none"} | NOTHING
         asked = kari.post("/v1/me/export")
@@ -68,7 +70,7 @@ class TestAsking:
         at(expires)
         assert kari.get("/v1/me/export").json["status"] == "none"
 
-    def test_the_link_is_good_for_ten_minutes_and_saves_a_file(self, person: Join) -> None:
+    def test_the_link_is_good_for_ten_minutes_and_saves_a_file(self, person: SignUp) -> None:
         kari = person("kari")
         kari.post("/v1/me/export")
         build()
@@ -79,7 +81,7 @@ class TestAsking:
         assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
         assert query["response-content-disposition"] == [f'attachment; filename="chally-{clock.now():%Y-%m-%d}.zip"']
 
-    def test_is_for_who_is_signed_in_and_ones_own(self, nobody: Client, person: Join) -> None:
+    def test_is_for_who_is_signed_in_and_ones_own(self, nobody: Client, person: SignUp) -> None:
         kari, liv = person("kari"), person("liv")
         assert nobody.post("/v1/me/export").code == nobody.get("/v1/me/export").code == "unauthenticated"
         kari.post("/v1/me/export")
@@ -87,7 +89,9 @@ class TestAsking:
         build()
         assert liv.get("/v1/me/export").json["status"] == "none"
 
-    def test_again_while_it_is_built_is_the_same_one_and_costs_nothing(self, person: Join, database: Database) -> None:
+    def test_again_while_it_is_built_is_the_same_one_and_costs_nothing(
+        self, person: SignUp, database: Database
+    ) -> None:
         kari = person("kari")
         answers = [kari.post("/v1/me/export").json for _ in range(5)]
         assert answers == [answers[0]] * 5
@@ -95,7 +99,7 @@ class TestAsking:
         assert build() == 1
         assert build() == 0
 
-    def test_three_a_day(self, person: Join, at: At) -> None:
+    def test_three_a_day(self, person: SignUp, at: At) -> None:
         kari = person("kari")
         at(clock.now())
         for _ in range(3):
@@ -105,7 +109,7 @@ class TestAsking:
         assert (refused.code, refused.headers["retry-after"]) == ("rate_limited", str(8 * 3600))
         assert kari.get("/v1/me/export").json["status"] == "ready"
 
-    def test_is_written_down(self, person: Join, database: Database) -> None:
+    def test_is_written_down(self, person: SignUp, database: Database) -> None:
         kari = person("kari")
         kari.post("/v1/me/export")
         kari.post("/v1/me/export")
@@ -116,7 +120,7 @@ class TestAsking:
 
 class TestContents:
     def test_everything_by_context_and_table_with_the_photos(
-        self, traces: Traces, person: Join, database: Database
+        self, traces: Traces, person: SignUp, database: Database
     ) -> None:
         person("liv").post(f"/v1/challenges/{traces.challenge['invite_code']}/join")
         traces.client.post("/v1/me/export")
@@ -140,7 +144,7 @@ class TestContents:
         assert "kari" in files["README.txt"].decode()
         assert "deletion_requested" in files["core.json"].decode()
 
-    def test_no_secrets_and_nobody_elses(self, traces: Traces, person: Join, database: Database) -> None:
+    def test_no_secrets_and_nobody_elses(self, traces: Traces, person: SignUp, database: Database) -> None:
         liv = person("liv")
         liv.post(f"/v1/challenges/{traces.challenge['invite_code']}/join")
         database.execute(  # somebody of ours looked at the account: from where is theirs
@@ -185,7 +189,7 @@ def export_url(traces: Traces) -> str:
 
 class TestJob:
     def test_a_failed_one_comes_again_when_its_lease_ends(
-        self, person: Join, monkeypatch: pytest.MonkeyPatch, at: At, mails: Mails
+        self, person: SignUp, monkeypatch: pytest.MonkeyPatch, at: At, mails: Mails
     ) -> None:
         kari, liv = person("kari"), person("liv")
         now = clock.now()
@@ -213,7 +217,7 @@ class TestJob:
         assert [mail["template"] for mail in mails()][-2:] == ["export_ready", "export_ready"]
 
     def test_one_that_always_fails_is_given_up_and_may_be_asked_for_again(
-        self, person: Join, database: Database, at: At
+        self, person: SignUp, database: Database, at: At
     ) -> None:
         kari = person("kari")
         kari.post("/v1/me/export")
@@ -226,7 +230,7 @@ class TestJob:
         assert kari.post("/v1/me/export").status == 202
         assert build() == 1
 
-    def test_two_runs_never_build_the_same(self, person: Join, mails: Mails) -> None:
+    def test_two_runs_never_build_the_same(self, person: SignUp, mails: Mails) -> None:
         person("kari").post("/v1/me/export")
         with db.as_system("one run") as tx:
             claimed = export.claim(tx, clock.now())
@@ -240,7 +244,7 @@ class TestJob:
                 )
         assert [mail["template"] for mail in mails()].count("export_ready") == 1
 
-    def test_nothing_is_built_for_who_left(self, person: Join) -> None:
+    def test_nothing_is_built_for_who_left(self, person: SignUp) -> None:
         kari = person("kari")
         kari.post("/v1/me/export")
         assert kari.delete("/v1/me", {"password": "long enough for us"}).status == 202
@@ -261,6 +265,6 @@ class TestJob:
             assert personal not in logs() or personal == "kari"
 
 
-class Patient(Context):
+class Patient(LambdaContext):
     def get_remaining_time_in_millis(self) -> int:
         return 890_000

@@ -19,8 +19,10 @@ from identity import jobs, rotation
 from identity.keyring import SECRET_LIVES, Keyring, SigningKey
 from identity.queries import keys as queries
 from identity.rotation import PUBLISHED_AHEAD, VERIFIES_ON, SecretUnreadable
-from tests.api import Client, Context
-from tests.conftest import PUBLIC_URL, Database, Join
+from tests.support.api import Client, LambdaContext
+from tests.support.database import Database
+from tests.support.environment import PUBLIC_URL
+from tests.support.people import SignUp
 
 SetClock = Callable[[datetime], None]
 SECOND = timedelta(seconds=1)
@@ -62,7 +64,7 @@ def ends(database: Database) -> Callable[[], dict[str, datetime | None]]:
 
 
 def run(**event: object) -> Any:
-    context: Any = Context()
+    context: Any = LambdaContext()
     return jobs.signing_keys_handler(event, context)
 
 
@@ -130,7 +132,7 @@ class TestTheSecretIsNeverLost:
             run(rotate=True)
         assert secret.text() == damaged
 
-    def test_the_former_format_keeps_its_tokens(self, secret: Secret, person: Join) -> None:
+    def test_the_former_format_keeps_its_tokens(self, secret: Secret, person: SignUp) -> None:
         kari = person("kari")
         before = secret.keyring()
         key = before.keys[0]
@@ -249,7 +251,7 @@ class TestRotation:
         assert accepted(new)
 
     def test_functions_sign_with_the_new_key_when_its_time_has_come(
-        self, secret: Secret, at: SetClock, person: Join, nobody: Client
+        self, secret: Secret, at: SetClock, person: SignUp, nobody: Client
     ) -> None:
         person("kari")
         at(datetime.now(UTC) - PUBLISHED_AHEAD - SECOND)

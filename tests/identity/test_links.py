@@ -12,8 +12,9 @@ import pytest
 from chally import clock, db, settings
 from identity import lockout
 from identity.queries import users
-from tests.api import Answer, Client
-from tests.conftest import Database, Join
+from tests.support.api import Client, Response
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 PASSWORD = "long enough for us"
 BETTER = "four words in a row"
@@ -29,17 +30,17 @@ FOLLOWED = {
 }
 
 
-def ask(purpose: str, email: str = "kari@people.test") -> Answer:
+def ask(purpose: str, email: str = "kari@people.test") -> Response:
     return Client().post(ASKS[purpose], {"email": email})
 
 
-def follow(purpose: str, token: str, **more: object) -> Answer:
+def follow(purpose: str, token: str, **more: object) -> Response:
     if purpose == "password_reset":
         more.setdefault("password", BETTER)
     return Client().post(FOLLOWED[purpose], {"token": token, **more})
 
 
-def login(password: str, name: str = "kari") -> Answer:
+def login(password: str, name: str = "kari") -> Response:
     return Client().post("/v1/auth/login", {"login": name, "password": password})
 
 
@@ -55,7 +56,7 @@ def actions(database: Database) -> list[str]:
     return [action for (action,) in database.execute("select action from core.audit order by id")]
 
 
-def public(answer: Answer) -> tuple[int, str, dict[str, str]]:
+def public(answer: Response) -> tuple[int, str, dict[str, str]]:
     """What of an answer must be the same, whoever asks."""
     return answer.status, answer.text, {name: v for name, v in answer.headers.items() if name != "x-request-id"}
 
@@ -78,7 +79,7 @@ def statements() -> Iterator[list[bytes]]:
 class TestAsking:
     @ASKING
     def test_leaves_the_same_traces_for_known_and_unknown_addresses(
-        self, person: Join, database: Database, purpose: str
+        self, person: SignUp, database: Database, purpose: str
     ) -> None:
         person("kari")
 
@@ -102,7 +103,7 @@ class TestAsking:
         assert traces("kari@people.test") == traces("nobody@people.test")  # and where a former one is replaced
 
     @ASKING
-    def test_mails_the_owner_and_nobody_else(self, person: Join, mails: Mails, purpose: str) -> None:
+    def test_mails_the_owner_and_nobody_else(self, person: SignUp, mails: Mails, purpose: str) -> None:
         kari = person("kari")
         ask(purpose, "Kari@People.test")
         assert newest(mails, purpose)["user_id"] == kari.user["id"]
@@ -140,7 +141,7 @@ class TestAsking:
         assert nobody.post(ASKS[purpose], body).status == 422
 
     @ASKING
-    def test_stores_no_token(self, person: Join, mails: Mails, database: Database, purpose: str) -> None:
+    def test_stores_no_token(self, person: SignUp, mails: Mails, database: Database, purpose: str) -> None:
         person("kari")
         ask(purpose)
         token = token_of(mails, purpose)
@@ -150,7 +151,7 @@ class TestAsking:
 
     @ASKING
     def test_logs_no_token_and_no_address(
-        self, person: Join, mails: Mails, logs: Callable[[], str], purpose: str
+        self, person: SignUp, mails: Mails, logs: Callable[[], str], purpose: str
     ) -> None:
         person("kari")
         ask(purpose)
@@ -169,7 +170,7 @@ class TestEveryLink:
         return str(request.param)
 
     @pytest.fixture
-    def send(self, person: Join, purpose: str, mails: Mails) -> Callable[[], str]:
+    def send(self, person: SignUp, purpose: str, mails: Mails) -> Callable[[], str]:
         """Has a link mailed, and answers its token."""
         kari = person("kari")
         sent: list[str] = []
@@ -250,7 +251,7 @@ class TestEveryLink:
 
 
 class TestMagicLink:
-    def test_signs_in(self, person: Join, mails: Mails, database: Database) -> None:
+    def test_signs_in(self, person: SignUp, mails: Mails, database: Database) -> None:
         kari = person("kari")
         ask("magic_link")
         session = follow("magic_link", token_of(mails, "magic_link"))
@@ -263,7 +264,7 @@ class TestMagicLink:
             ("signed_in", "magic_link")
         ]
 
-    def test_by_cookie(self, person: Join, mails: Mails) -> None:
+    def test_by_cookie(self, person: SignUp, mails: Mails) -> None:
         person("kari")
         ask("magic_link")
         browser = Client(headers={"x-session-transport": "cookie"})
@@ -272,7 +273,7 @@ class TestMagicLink:
         assert {"access_token", "refresh_token"}.isdisjoint(session.json)
         assert browser.get("/v1/me").json["username"] == "kari"
 
-    def test_waits_for_the_second_factor(self, person: Join, mails: Mails, database: Database) -> None:
+    def test_waits_for_the_second_factor(self, person: SignUp, mails: Mails, database: Database) -> None:
         kari = person("kari")
         turn_on_totp(database, kari)
         ask("magic_link")
@@ -284,7 +285,7 @@ class TestMagicLink:
         assert "access_token" not in answer.text
         assert follow("magic_link", token).code == "token_invalid"  # used up all the same
 
-    def test_takes_a_wish_to_be_deleted_back(self, person: Join, mails: Mails, database: Database) -> None:
+    def test_takes_a_wish_to_be_deleted_back(self, person: SignUp, mails: Mails, database: Database) -> None:
         """The mailer finds nobody who has left; this mail must reach them all the same."""
         person("kari")
         database.execute("update identity.users set deleted_at = now()")
@@ -295,7 +296,7 @@ class TestMagicLink:
         assert follow("magic_link", mail["values"]["token"]).status == 200
         assert database.execute("select deleted_at from identity.users") == [(None,)]
 
-    def test_is_not_for_who_gets_the_address_later(self, person: Join, mails: Mails) -> None:
+    def test_is_not_for_who_gets_the_address_later(self, person: SignUp, mails: Mails) -> None:
         """Asked for while the address was nobody's: the link never left, and opens no account that comes after."""
         ola = person("ola")
         ask("magic_link", "later@people.test")
@@ -306,7 +307,7 @@ class TestMagicLink:
 
 
 class TestReset:
-    def test_sets_the_password_and_ends_every_session(self, person: Join, mails: Mails, database: Database) -> None:
+    def test_sets_the_password_and_ends_every_session(self, person: SignUp, mails: Mails, database: Database) -> None:
         kari, ola = person("kari"), person("ola")
         refresh_token = login(PASSWORD).json["refresh_token"]
         ask("password_reset")
@@ -328,7 +329,7 @@ class TestReset:
         assert "password_changed" in actions(database)
 
     @pytest.mark.parametrize("weak", ["short", "password123", "kari kari kari", "kari@people.test!", "a" * 129])
-    def test_a_weak_password_leaves_everything_as_it_was(self, person: Join, mails: Mails, weak: str) -> None:
+    def test_a_weak_password_leaves_everything_as_it_was(self, person: SignUp, mails: Mails, weak: str) -> None:
         kari = person("kari")
         ask("password_reset")
         token = token_of(mails, "password_reset")
@@ -339,7 +340,7 @@ class TestReset:
         assert login(PASSWORD).status == 200
         assert follow("password_reset", token).status == 204
 
-    def test_makes_all_other_links_void(self, person: Join, mails: Mails, database: Database) -> None:
+    def test_makes_all_other_links_void(self, person: SignUp, mails: Mails, database: Database) -> None:
         kari = person("kari")
         person("ola")
         kari.post("/v1/me/email", {"current_password": PASSWORD, "new": "new@people.test"})
@@ -351,7 +352,7 @@ class TestReset:
         assert database.execute("select email from identity.mail_links") == [("ola@people.test",)]
 
     def test_ends_a_sign_in_that_waits_for_its_second_factor(
-        self, person: Join, mails: Mails, database: Database
+        self, person: SignUp, mails: Mails, database: Database
     ) -> None:
         """Somebody had the old password, and tries codes: the new one stops that, too."""
         turn_on_totp(database, person("kari"))
@@ -362,7 +363,7 @@ class TestReset:
         answer = Client().post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": "000000"})
         assert answer.status == 401
 
-    def test_is_no_way_round_the_second_factor(self, person: Join, mails: Mails, database: Database) -> None:
+    def test_is_no_way_round_the_second_factor(self, person: SignUp, mails: Mails, database: Database) -> None:
         turn_on_totp(database, person("kari"))
         ask("password_reset")
         answer = follow("password_reset", token_of(mails, "password_reset"))
@@ -371,7 +372,7 @@ class TestReset:
 
 
 class TestChangePassword:
-    def test_is_for_who_is_signed_in(self, nobody: Client, person: Join) -> None:
+    def test_is_for_who_is_signed_in(self, nobody: Client, person: SignUp) -> None:
         kari = person("kari")
         body = {"current_password": PASSWORD, "new": BETTER}
         assert nobody.post("/v1/me/password", body).code == "unauthenticated"
@@ -379,7 +380,7 @@ class TestChangePassword:
         assert kari.post("/v1/me/password", body).status == 204
         assert login(PASSWORD, "ola").status == 200  # a stranger's stays as it was
 
-    def test_ends_every_session_but_the_one_in_use(self, person: Join, mails: Mails, database: Database) -> None:
+    def test_ends_every_session_but_the_one_in_use(self, person: SignUp, mails: Mails, database: Database) -> None:
         kari = person("kari")
         other = login(PASSWORD).json
         answer = kari.post("/v1/me/password", {"current_password": PASSWORD, "new": BETTER})
@@ -396,7 +397,7 @@ class TestChangePassword:
         assert "password_changed" in actions(database)
 
     def test_a_wrong_password_changes_nothing_and_is_written_down(
-        self, person: Join, mails: Mails, database: Database
+        self, person: SignUp, mails: Mails, database: Database
     ) -> None:
         kari = person("kari")
         sent = len(mails())
@@ -406,14 +407,14 @@ class TestChangePassword:
         assert len(mails()) == sent
         assert login(PASSWORD).status == 200
 
-    def test_a_weak_one_changes_nothing(self, person: Join) -> None:
+    def test_a_weak_one_changes_nothing(self, person: SignUp) -> None:
         kari = person("kari")
         answer = kari.post("/v1/me/password", {"current_password": PASSWORD, "new": "kari@people.test"})
         assert answer.status == 422
         assert [error["pointer"] for error in answer.json["errors"]] == ["/new"]
         assert login(PASSWORD).status == 200
 
-    def test_five_tries_a_minute(self, person: Join, at: At) -> None:
+    def test_five_tries_a_minute(self, person: SignUp, at: At) -> None:
         """Who has somebody's device has not got their password, and must not find it here."""
         kari, ola = person("kari"), person("ola")
         now = clock.now()
@@ -429,7 +430,7 @@ class TestChangePassword:
         at(now + timedelta(seconds=12))
         assert kari.post("/v1/me/password", right).status == 204
 
-    def test_not_with_a_session_that_has_ended(self, person: Join, database: Database) -> None:
+    def test_not_with_a_session_that_has_ended(self, person: SignUp, database: Database) -> None:
         kari = person("kari")
         database.execute("update identity.sessions set ended_at = now(), ended_reason = 'signed_out'")
         body = {"current_password": PASSWORD, "new": BETTER}
@@ -438,10 +439,10 @@ class TestChangePassword:
         assert login(PASSWORD).status == 200
 
     @pytest.mark.parametrize("body", [{}, {"new": BETTER}, {"current_password": PASSWORD, "password": BETTER}])
-    def test_says_what_is_missing(self, person: Join, body: dict[str, str]) -> None:
+    def test_says_what_is_missing(self, person: SignUp, body: dict[str, str]) -> None:
         assert person("kari").post("/v1/me/password", body).status == 422
 
-    def test_upgrades_a_hash_of_the_former_chally(self, person: Join, database: Database) -> None:
+    def test_upgrades_a_hash_of_the_former_chally(self, person: SignUp, database: Database) -> None:
         import bcrypt
 
         kari = person("kari")
@@ -452,10 +453,10 @@ class TestChangePassword:
 
 
 class TestChangeEmail:
-    def change(self, client: Client, new: str, password: str = PASSWORD) -> Answer:
+    def change(self, client: Client, new: str, password: str = PASSWORD) -> Response:
         return client.post("/v1/me/email", {"current_password": password, "new": new})
 
-    def test_takes_the_link_in_the_new_mailbox(self, person: Join, mails: Mails, database: Database) -> None:
+    def test_takes_the_link_in_the_new_mailbox(self, person: SignUp, mails: Mails, database: Database) -> None:
         kari = person("kari")
         answer = self.change(kari, "Kari@New.test")
         assert (answer.status, answer.text) == (204, "")
@@ -476,7 +477,7 @@ class TestChangeEmail:
             "email_changed",
         ]
 
-    def test_tells_nobody_whose_an_address_is(self, person: Join, mails: Mails, database: Database) -> None:
+    def test_tells_nobody_whose_an_address_is(self, person: SignUp, mails: Mails, database: Database) -> None:
         kari = person("kari")
         person("ola")
 
@@ -494,7 +495,7 @@ class TestChangeEmail:
         mail = mails()[-1]
         assert mail == {"template": "account_exists", "to": "ola@people.test", "values": {"username": "ola"}}
 
-    def test_no_link_takes_the_address_of_another(self, person: Join, mails: Mails, database: Database) -> None:
+    def test_no_link_takes_the_address_of_another(self, person: SignUp, mails: Mails, database: Database) -> None:
         """The link was sent while the address was free; before it was followed somebody registered with it."""
         kari = person("kari")
         self.change(kari, "ola@people.test")
@@ -504,7 +505,7 @@ class TestChangeEmail:
         assert kari.get("/v1/me").json["email"] == "kari@people.test"
         assert not any(mail["template"] == "email_changed" for mail in mails())
 
-    def test_a_request_for_another_address_makes_the_first_void(self, person: Join, mails: Mails) -> None:
+    def test_a_request_for_another_address_makes_the_first_void(self, person: SignUp, mails: Mails) -> None:
         kari = person("kari")
         self.change(kari, "first@people.test")
         first = token_of(mails, "email_change")
@@ -513,14 +514,14 @@ class TestChangeEmail:
         assert follow("email_change", token_of(mails, "email_change")).status == 204
         assert kari.get("/v1/me").json["email"] == "second@people.test"
 
-    def test_a_request_for_a_taken_address_does_so_too(self, person: Join, mails: Mails) -> None:
+    def test_a_request_for_a_taken_address_does_so_too(self, person: SignUp, mails: Mails) -> None:
         kari = person("kari")
         person("ola")
         self.change(kari, "first@people.test")
         self.change(kari, "ola@people.test")
         assert follow("email_change", token_of(mails, "email_change")).code == "token_invalid"
 
-    def test_two_may_ask_for_one_address_and_the_first_to_confirm_has_it(self, person: Join, mails: Mails) -> None:
+    def test_two_may_ask_for_one_address_and_the_first_to_confirm_has_it(self, person: SignUp, mails: Mails) -> None:
         kari, ola = person("kari"), person("ola")
         self.change(kari, "both@people.test")
         karis = token_of(mails, "email_change")
@@ -532,20 +533,20 @@ class TestChangeEmail:
             "kari@people.test",
         )
 
-    def test_ones_own_address_may_be_spelt_anew(self, person: Join, mails: Mails) -> None:
+    def test_ones_own_address_may_be_spelt_anew(self, person: SignUp, mails: Mails) -> None:
         kari = person("kari")
         self.change(kari, "Kari@people.test")
         assert follow("email_change", token_of(mails, "email_change")).status == 204
         assert kari.get("/v1/me").json["email"] == "Kari@people.test"
 
-    def test_a_wrong_password(self, nobody: Client, person: Join, mails: Mails) -> None:
+    def test_a_wrong_password(self, nobody: Client, person: SignUp, mails: Mails) -> None:
         kari = person("kari")
         sent = len(mails())
         assert self.change(nobody, "new@people.test").code == "unauthenticated"
         assert self.change(kari, "new@people.test", "something else").code == "invalid_credentials"
         assert len(mails()) == sent
 
-    def test_five_mails_an_hour(self, person: Join, at: At) -> None:
+    def test_five_mails_an_hour(self, person: SignUp, at: At) -> None:
         """Nobody fills strangers' mailboxes through us."""
         kari = person("kari")
         now = clock.now()
@@ -555,13 +556,13 @@ class TestChangeEmail:
         refused = self.change(kari, "p5@people.test")
         assert (refused.status, refused.headers["retry-after"]) == (429, str(12 * 60 - 4 * 60))
 
-    def test_is_over_once_the_account_is_to_be_deleted(self, person: Join, mails: Mails, database: Database) -> None:
+    def test_is_over_once_the_account_is_to_be_deleted(self, person: SignUp, mails: Mails, database: Database) -> None:
         self.change(person("kari"), "new@people.test")
         database.execute("update identity.users set deleted_at = now()")
         assert follow("email_change", token_of(mails, "email_change")).code == "token_invalid"
 
     @pytest.mark.parametrize("new", ["nobody", "", "a@b", "x" * 250 + "@b.test"])
-    def test_says_what_is_malformed(self, person: Join, new: str) -> None:
+    def test_says_what_is_malformed(self, person: SignUp, new: str) -> None:
         answer = self.change(person("kari"), new)
         assert [error["pointer"] for error in answer.json["errors"]] == ["/new"]
 

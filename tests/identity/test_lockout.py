@@ -8,8 +8,9 @@ import pytest
 
 from chally import settings
 from identity import passwords, rules
-from tests.api import Answer, Client
-from tests.conftest import Database, Join
+from tests.support.api import Client, Response
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 PASSWORD = "long enough for us"
 ELSEWHERE = "198.51.100.23"  # where nobody has signed in from
@@ -17,7 +18,7 @@ Mails = Callable[[], list[dict[str, Any]]]
 At = Callable[[datetime], None]
 
 
-def login(name: str = "kari", password: str = "something else", ip: str = ELSEWHERE) -> Answer:
+def login(name: str = "kari", password: str = "something else", ip: str = ELSEWHERE) -> Response:
     return Client(ip=ip).post("/v1/auth/login", {"login": name, "password": password})
 
 
@@ -96,7 +97,9 @@ class TestWait:
 
     @pytest.mark.usefixtures("unlimited")
     @pytest.mark.parametrize("name", ["kari", "nobody", "kari@people.test", "nobody@people.test"])
-    def test_is_as_the_rule_says_whether_or_not_there_is_an_account(self, person: Join, time: Clock, name: str) -> None:
+    def test_is_as_the_rule_says_whether_or_not_there_is_an_account(
+        self, person: SignUp, time: Clock, name: str
+    ) -> None:
         person("kari")
         for failures in range(1, 18):
             time.pass_by(rules.wait_after(failures - 1))
@@ -105,7 +108,7 @@ class TestWait:
                 assert wait(name, "something else") == expected
 
     @pytest.mark.usefixtures("unlimited")
-    def test_retry_after_is_when_it_works_again(self, person: Join, time: Clock) -> None:
+    def test_retry_after_is_when_it_works_again(self, person: SignUp, time: Clock) -> None:
         person("kari")
         fail(time, 12)
         time.pass_by(timedelta(seconds=40))  # of 128
@@ -117,7 +120,7 @@ class TestWait:
 
     @pytest.mark.usefixtures("unlimited")
     def test_the_right_password_is_refused_meanwhile_and_not_counted(
-        self, person: Join, time: Clock, database: Database
+        self, person: SignUp, time: Clock, database: Database
     ) -> None:
         """Else waiting would stop nobody from guessing."""
         person("kari")
@@ -127,7 +130,7 @@ class TestWait:
         assert database.execute("select failures from identity.login_failures") == [(12,)]
 
     @pytest.mark.usefixtures("unlimited")
-    def test_an_answer_while_waiting_tells_nobody_who_has_an_account(self, person: Join, time: Clock) -> None:
+    def test_an_answer_while_waiting_tells_nobody_who_has_an_account(self, person: SignUp, time: Clock) -> None:
         person("kari")
         for name in ("kari", "nobody"):
             fail(time, 10, name)
@@ -138,7 +141,7 @@ class TestWait:
         assert set(answers[0].headers) == set(answers[1].headers)
 
     @pytest.mark.usefixtures("unlimited")
-    def test_counts_a_login_as_it_was_typed(self, person: Join, time: Clock) -> None:
+    def test_counts_a_login_as_it_was_typed(self, person: SignUp, time: Clock) -> None:
         """In any case of letters; but an address does not wait for its username: that would tell whose it is."""
         person("kari")
         fail(time, 6)
@@ -147,7 +150,7 @@ class TestWait:
         assert wait("kari@people.test") == timedelta(0)
 
     @pytest.mark.usefixtures("unlimited")
-    def test_the_right_password_forgets_the_wrong_ones(self, person: Join, time: Clock, database: Database) -> None:
+    def test_the_right_password_forgets_the_wrong_ones(self, person: SignUp, time: Clock, database: Database) -> None:
         person("kari")
         fail(time, 4)
         fail(time, 4, "kari@people.test")
@@ -155,7 +158,7 @@ class TestWait:
         assert database.execute("select count(*) from identity.login_failures") == [(0,)]
 
     @pytest.mark.usefixtures("unlimited")
-    def test_a_day_forgets_them_too(self, person: Join, time: Clock) -> None:
+    def test_a_day_forgets_them_too(self, person: SignUp, time: Clock) -> None:
         person("kari")
         fail(time, 14)
         time.pass_by(timedelta(days=1))
@@ -163,7 +166,7 @@ class TestWait:
         assert wait() == timedelta(0)
 
     @pytest.mark.usefixtures("unlimited")
-    def test_stores_no_login(self, person: Join, time: Clock, database: Database) -> None:
+    def test_stores_no_login(self, person: SignUp, time: Clock, database: Database) -> None:
         """People type their password into the wrong field."""
         login("oh-my-password")
         ((stored, audited),) = database.execute(
@@ -174,7 +177,7 @@ class TestWait:
 
     @pytest.mark.usefixtures("unlimited")
     def test_failures_leave_the_same_traces_for_unknown_logins(
-        self, person: Join, time: Clock, database: Database
+        self, person: SignUp, time: Clock, database: Database
     ) -> None:
         person("kari")
 
@@ -193,7 +196,7 @@ class TestWait:
 class TestOwner:
     """Nobody can lock a stranger out for good."""
 
-    def test_is_told_once_by_mail(self, person: Join, time: Clock, mails: Mails) -> None:
+    def test_is_told_once_by_mail(self, person: SignUp, time: Clock, mails: Mails) -> None:
         kari = person("kari")
         fail(time, 14)
         assert [mail["template"] for mail in mails()].count("unlock") == 0
@@ -204,7 +207,7 @@ class TestOwner:
         assert [mail["template"] for mail in mails()].count("unlock") == 1
 
     def test_the_mails_link_ends_the_wait(
-        self, nobody: Client, person: Join, time: Clock, mails: Mails, database: Database
+        self, nobody: Client, person: SignUp, time: Clock, mails: Mails, database: Database
     ) -> None:
         person("kari")
         fail(time, 15)
@@ -214,14 +217,14 @@ class TestOwner:
         assert database.execute("select action from core.audit order by id desc limit 1") == [("lockout_lifted",)]
         assert login(password=PASSWORD).status == 200
 
-    def test_the_link_signs_nobody_in(self, nobody: Client, person: Join, time: Clock, mails: Mails) -> None:
+    def test_the_link_signs_nobody_in(self, nobody: Client, person: SignUp, time: Clock, mails: Mails) -> None:
         person("kari")
         fail(time, 15)
         answer = nobody.post("/v1/auth/unlock", {"token": token_of(mails, "unlock")})
         assert answer.cookies == ()
         assert login().code == "invalid_credentials"
 
-    def test_a_magic_link_ends_it(self, nobody: Client, person: Join, time: Clock, mails: Mails) -> None:
+    def test_a_magic_link_ends_it(self, nobody: Client, person: SignUp, time: Clock, mails: Mails) -> None:
         person("kari")
         fail(time, 15)
         fail(time, 6, "kari@people.test")
@@ -230,7 +233,7 @@ class TestOwner:
         assert login(password=PASSWORD).status == 200
         assert login("kari@people.test", password=PASSWORD).status == 200
 
-    def test_a_new_password_ends_it(self, nobody: Client, person: Join, time: Clock, mails: Mails) -> None:
+    def test_a_new_password_ends_it(self, nobody: Client, person: SignUp, time: Clock, mails: Mails) -> None:
         person("kari")
         fail(time, 15)
         nobody.post("/v1/auth/password/forgot", {"email": "kari@people.test"})
@@ -238,7 +241,7 @@ class TestOwner:
         assert nobody.post("/v1/auth/password/reset", reset).status == 204
         assert wait() == timedelta(0)
 
-    def test_asking_for_a_link_ends_nothing(self, nobody: Client, person: Join, time: Clock) -> None:
+    def test_asking_for_a_link_ends_nothing(self, nobody: Client, person: SignUp, time: Clock) -> None:
         person("kari")
         fail(time, 15)
         nobody.post("/v1/auth/magic-link", {"email": "kari@people.test"})
@@ -246,7 +249,7 @@ class TestOwner:
         assert wait() == timedelta(minutes=15)
 
     def test_does_not_wait_where_they_signed_in_lately(
-        self, person: Join, time: Clock, prod: Callable[[], None], database: Database
+        self, person: SignUp, time: Clock, prod: Callable[[], None], database: Database
     ) -> None:
         person("kari")
         prod()
@@ -259,14 +262,14 @@ class TestOwner:
         database.execute("update identity.sessions set created_at = created_at - interval '31 days'")
         assert wait(ip=home) == timedelta(minutes=15)
 
-    def test_a_strangers_home_is_none_of_theirs(self, person: Join, time: Clock, prod: Callable[[], None]) -> None:
+    def test_a_strangers_home_is_none_of_theirs(self, person: SignUp, time: Clock, prod: Callable[[], None]) -> None:
         person("ola")
         home = Client().ip
         prod()
         fail(time, 15, "nobody")
         assert wait("nobody", ip=home) == timedelta(minutes=15)
 
-    def test_in_local_everybody_waits(self, person: Join, time: Clock) -> None:
+    def test_in_local_everybody_waits(self, person: SignUp, time: Clock) -> None:
         """There every client is 127.0.0.1: the exemption would leave nothing to try."""
         person("kari")
         fail(time, 15)
@@ -280,7 +283,7 @@ class TestLimits:
     def answers(self, count: int, name: Callable[[int], str], ip: Callable[[int], str]) -> list[int]:
         return [login(name(number), PASSWORD, ip(number)).status for number in range(count)]
 
-    def test_five_a_minute_for_an_account_from_one_place(self, person: Join, time: Clock) -> None:
+    def test_five_a_minute_for_an_account_from_one_place(self, person: SignUp, time: Clock) -> None:
         person("kari")
         assert self.answers(6, lambda _: "kari", lambda _: ELSEWHERE) == [200] * 5 + [429]
         refused = login("KARI", PASSWORD)
@@ -289,18 +292,18 @@ class TestLimits:
         time.pass_by(timedelta(seconds=12))
         assert login("kari", PASSWORD).status == 200
 
-    def test_twenty_a_minute_for_an_account(self, person: Join, time: Clock) -> None:
+    def test_twenty_a_minute_for_an_account(self, person: SignUp, time: Clock) -> None:
         person("kari")
         got = self.answers(21, lambda _: "kari", lambda number: f"198.51.100.{number}")
         assert got == [200] * 20 + [429]
         assert login("kari", PASSWORD, "203.0.113.1").headers["retry-after"] == "3"
 
-    def test_an_attacker_in_one_place_does_not_use_those_up(self, person: Join, time: Clock) -> None:
+    def test_an_attacker_in_one_place_does_not_use_those_up(self, person: SignUp, time: Clock) -> None:
         person("kari")
         assert self.answers(40, lambda _: "kari", lambda _: ELSEWHERE).count(200) == 5
         assert login("kari", PASSWORD, "203.0.113.1").status == 200
 
-    def test_sixty_a_minute_from_one_place(self, person: Join, time: Clock, prod: Callable[[], None]) -> None:
+    def test_sixty_a_minute_from_one_place(self, person: SignUp, time: Clock, prod: Callable[[], None]) -> None:
         person("kari")
         prod()
         got = self.answers(61, lambda number: f"name{number}", lambda _: ELSEWHERE)
@@ -308,14 +311,14 @@ class TestLimits:
         assert login("kari", PASSWORD).code == "rate_limited"
         assert login("kari", PASSWORD, "203.0.113.1").status == 200
 
-    def test_a_household_is_one_place(self, person: Join, time: Clock) -> None:
+    def test_a_household_is_one_place(self, person: SignUp, time: Clock) -> None:
         person("kari")
         got = self.answers(6, lambda _: "kari", lambda number: f"2001:db8:1:2::{number:x}")
         assert got == [200] * 5 + [429]
 
 
 def test_a_sign_in_under_way_while_the_password_changes_comes_too_late(
-    person: Join, database: Database, monkeypatch: pytest.MonkeyPatch
+    person: SignUp, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody has the old password; its owner sets another, and ends every session there is at that moment."""
     person("kari")

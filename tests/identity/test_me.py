@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from chally import clock
-from tests.api import Client
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 At = Callable[[datetime], None]
 PASSWORD = "long enough for us"
@@ -44,7 +46,7 @@ class TestChange:
         ],
     )
     def test_what_is_sent_and_nothing_else(
-        self, person: Join, body: dict[str, object], changed: dict[str, object]
+        self, person: SignUp, body: dict[str, object], changed: dict[str, object]
     ) -> None:
         kari = person("kari")
         before = kari.get("/v1/me").json
@@ -68,7 +70,7 @@ class TestChange:
             ({"email": "other@people.test"}, "/email"),
         ],
     )
-    def test_says_which_field_is_wrong(self, person: Join, body: dict[str, object], pointer: str) -> None:
+    def test_says_which_field_is_wrong(self, person: SignUp, body: dict[str, object], pointer: str) -> None:
         kari = person("kari")
         before = kari.get("/v1/me").json
         answer = kari.patch("/v1/me", body)
@@ -76,12 +78,12 @@ class TestChange:
         assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
         assert kari.get("/v1/me").json == before
 
-    def test_is_for_who_is_signed_in(self, nobody: Client, person: Join) -> None:
+    def test_is_for_who_is_signed_in(self, nobody: Client, person: SignUp) -> None:
         kari = person("kari")
         assert nobody.patch("/v1/me", {"username": "somebody"}).code == "unauthenticated"
         assert kari.get("/v1/me").json["username"] == "kari"
 
-    def test_touches_nobody_else(self, person: Join) -> None:
+    def test_touches_nobody_else(self, person: SignUp) -> None:
         kari, liv = person("kari"), person("liv")
         before = liv.get("/v1/me").json
         hours = {"from": "22:00", "to": "07:00"}
@@ -93,19 +95,19 @@ class TestChange:
         kari.patch("/v1/me", everything)
         assert liv.get("/v1/me").json == before
 
-    def test_a_name_is_one_persons_in_any_case(self, person: Join) -> None:
+    def test_a_name_is_one_persons_in_any_case(self, person: SignUp) -> None:
         kari, _ = person("kari"), person("liv")
         assert kari.patch("/v1/me", {"username": "LIV", "timezone": "UTC"}).code == "username_taken"
         assert kari.get("/v1/me").json["timezone"] == "Europe/Berlin"  # all or nothing
         assert kari.patch("/v1/me", {"username": "KARI"}).json["username"] == "KARI"
 
-    def test_one_signs_in_with_the_new_name_and_the_old_one_is_free(self, nobody: Client, person: Join) -> None:
+    def test_one_signs_in_with_the_new_name_and_the_old_one_is_free(self, nobody: Client, person: SignUp) -> None:
         person("kari").patch("/v1/me", {"username": "karina"})
         assert sign_in(nobody, "karina").user["username"] == "karina"
         assert nobody.post("/v1/auth/login", {"login": "kari", "password": PASSWORD}).code == "invalid_credentials"
         person("kari2").patch("/v1/me", {"username": "kari"})
 
-    def test_only_new_names_count_against_the_limit(self, person: Join, at: At) -> None:
+    def test_only_new_names_count_against_the_limit(self, person: SignUp, at: At) -> None:
         kari = person("kari")
         now = clock.now()
         at(now)
@@ -117,13 +119,13 @@ class TestChange:
         same = kari.patch("/v1/me", {"username": "kari4", "timezone": "Asia/Tokyo"})
         assert (same.status, same.json["timezone"]) == (200, "Asia/Tokyo")
 
-    def test_a_new_name_is_written_down_without_it(self, person: Join, database: Database) -> None:
+    def test_a_new_name_is_written_down_without_it(self, person: SignUp, database: Database) -> None:
         kari = person("kari")
         kari.patch("/v1/me", {"username": "karina", "timezone": "UTC"})
         kari.patch("/v1/me", {"username": "karina"})
         assert audited(database, "username_changed") == [(kari.user["id"], {})]
 
-    def test_the_zone_is_that_of_challenges_joined_from_then_on(self, person: Join) -> None:
+    def test_the_zone_is_that_of_challenges_joined_from_then_on(self, person: SignUp) -> None:
         owner, kari = person("owner"), person("kari", "Europe/Oslo")
         first, second = (owner.post("/v1/challenges", challenge_body(clock.now())).json for _ in range(2))
         assert kari.post(f"/v1/challenges/{first['invite_code']}/join").status == 201
@@ -134,7 +136,7 @@ class TestChange:
 
 
 class TestSessions:
-    def test_are_ones_own_with_the_current_one_marked(self, nobody: Client, person: Join) -> None:
+    def test_are_ones_own_with_the_current_one_marked(self, nobody: Client, person: SignUp) -> None:
         kari, _ = person("kari"), person("liv")
         phone = sign_in(nobody, "kari", "a phone")
         answer = phone.get("/v1/me/sessions")
@@ -151,7 +153,7 @@ class TestSessions:
     def test_are_for_who_is_signed_in(self, nobody: Client) -> None:
         assert nobody.get("/v1/me/sessions").code == "unauthenticated"
 
-    def test_come_by_the_page(self, nobody: Client, person: Join) -> None:
+    def test_come_by_the_page(self, nobody: Client, person: SignUp) -> None:
         kari = person("kari")
         for number in range(3):
             sign_in(nobody, "kari", f"device {number}")
@@ -165,7 +167,7 @@ class TestSessions:
         assert kari.get("/v1/me/sessions", offset=3).json["items"] == rest["items"]
         assert kari.get("/v1/me/sessions", cursor="bm9uZQ").json["errors"][0]["pointer"] == "/query/cursor"
 
-    def test_ended_ones_say_why_in_words(self, nobody: Client, person: Join, database: Database, at: At) -> None:
+    def test_ended_ones_say_why_in_words(self, nobody: Client, person: SignUp, database: Database, at: At) -> None:
         kari = person("kari")
         ended = {"signed_out": "signed out", "reuse": "copied", "password_changed": "password"}
         for reason in ended:
@@ -187,7 +189,7 @@ class TestSessions:
 
 
 class TestEndSession:
-    def test_its_tokens_are_refused_at_once(self, nobody: Client, person: Join, database: Database) -> None:
+    def test_its_tokens_are_refused_at_once(self, nobody: Client, person: SignUp, database: Database) -> None:
         kari = person("kari")
         phone = sign_in(nobody, "kari")
         session = next(each for each in kari.get("/v1/me/sessions").json["items"] if not each["current"])
@@ -201,7 +203,7 @@ class TestEndSession:
         assert kari.delete(f"/v1/me/sessions/{session['id']}").status == 204  # again
         assert audited(database, "session_ended") == [(kari.user["id"], {"ended": session["id"]})]
 
-    def test_the_one_it_comes_through_takes_its_cookies_along(self, nobody: Client, person: Join) -> None:
+    def test_the_one_it_comes_through_takes_its_cookies_along(self, nobody: Client, person: SignUp) -> None:
         person("kari")
         browser = Client(headers={"x-session-transport": "cookie"})
         assert browser.post("/v1/auth/login", {"login": "kari", "password": PASSWORD}).status == 200
@@ -212,7 +214,7 @@ class TestEndSession:
         assert browser.cookies == {}
         assert Client(cookies=stolen).get("/v1/me").code == "session_ended"
 
-    def test_other_peoples_are_not_there(self, nobody: Client, person: Join) -> None:
+    def test_other_peoples_are_not_there(self, nobody: Client, person: SignUp) -> None:
         kari, liv = person("kari"), person("liv")
         session = kari.get("/v1/me/sessions").json["items"][0]["id"]
         assert nobody.delete(f"/v1/me/sessions/{session}").code == "unauthenticated"

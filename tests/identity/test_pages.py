@@ -14,10 +14,11 @@ import pyotp
 import pytest
 
 from chally import clock
-from tests.api import Answer, Client
-from tests.conftest import Database, Join
-from tests.e2e import browser
-from tests.e2e.browser import Browser
+from tests.support import browser
+from tests.support.api import Client, Response
+from tests.support.browser import Browser
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 PASSWORD = "long enough for us"
 PATHS = (
@@ -76,7 +77,7 @@ class TestEveryPage:
     @EACH
     @pytest.mark.parametrize("token", ["a-secret-token", '"><script>alert(1)</script>', "{0.__class__}", "$nonce"])
     def test_never_repeats_the_token(self, nobody: Client, path: str, token: str) -> None:
-        def without_nonce(answer: Answer) -> str:
+        def without_nonce(answer: Response) -> str:
             return re.sub(r'nonce="[\w-]+"', "", answer.text)
 
         with_token = nobody.get(path, token=token)
@@ -208,7 +209,7 @@ def page(chromium: Browser, nobody: Client) -> Iterator[Page]:
 
 
 class TestInABrowser:
-    def test_signing_in(self, page: Page, nobody: Client, person: Join, mails: Mails) -> None:
+    def test_signing_in(self, page: Page, nobody: Client, person: SignUp, mails: Mails) -> None:
         person("kari")
         nobody.post("/v1/auth/magic-link", {"email": "kari@people.test"})
         token = token_of(mails, "magic_link")
@@ -230,7 +231,7 @@ class TestInABrowser:
 
     @pytest.mark.parametrize("by", ["code", "backup code"])
     def test_signing_in_with_a_second_factor(
-        self, page: Page, nobody: Client, person: Join, mails: Mails, by: str
+        self, page: Page, nobody: Client, person: SignUp, mails: Mails, by: str
     ) -> None:
         kari = person("kari")
         app = pyotp.TOTP(kari.post("/v1/me/totp").json["secret"])
@@ -248,7 +249,7 @@ class TestInABrowser:
         assert not page.has_button
         assert len(page.chromium.cookies()) == 3
 
-    def test_a_new_password(self, page: Page, nobody: Client, person: Join, mails: Mails) -> None:
+    def test_a_new_password(self, page: Page, nobody: Client, person: SignUp, mails: Mails) -> None:
         person("kari")
         page.open("/v1/auth/password/forgot")
         assert page.press(email="kari@people.test").startswith("If there is an account with this address")

@@ -15,18 +15,10 @@ from chally import clock, settings
 from identity import ceremonies
 from identity.ceremonies import Assertion, Attestation, RelyingParty
 from identity.rules import PasskeyInvalid, PasskeyRefused
-from tests.api import Answer, Client
-from tests.conftest import Database, Join
-from tests.identity.authenticator import (
-    BACKED_UP,
-    BACKUP_ELIGIBLE,
-    ES384,
-    PRESENT,
-    VERIFIED,
-    Authenticator,
-    data,
-    text,
-)
+from tests.support.api import Client, Response
+from tests.support.authenticator import BACKED_UP, BACKUP_ELIGIBLE, ES384, PRESENT, VERIFIED, Authenticator, data, text
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 Mails = Callable[[], list[dict[str, Any]]]
 Clock = Callable[[datetime], None]
@@ -51,14 +43,14 @@ LIES: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-def add(who: Client, authenticator: Authenticator, name: str = "Phone", **lies: Any) -> Answer:
+def add(who: Client, authenticator: Authenticator, name: str = "Phone", **lies: Any) -> Response:
     """Registers a passkey; `lies` are the authenticator's."""
     options = who.post("/v1/me/passkeys/options")
     assert options.status == 200, options.text
     return who.post("/v1/me/passkeys", {"name": name, "attestation": authenticator.create(options.json, **lies)})
 
 
-def sign_in(who: Client, authenticator: Authenticator, **lies: Any) -> Answer:
+def sign_in(who: Client, authenticator: Authenticator, **lies: Any) -> Response:
     options = who.post("/v1/auth/passkey/options")
     assert options.status == 200, options.text
     return who.post("/v1/auth/passkey", {"assertion": authenticator.get(options.json, **lies)})
@@ -70,7 +62,7 @@ def acts(database: Database, *, of: Client) -> list[str]:
 
 
 class TestRegistering:
-    def test_options_ask_for_what_we_then_check(self, person: Join) -> None:
+    def test_options_ask_for_what_we_then_check(self, person: SignUp) -> None:
         kari, known = person("kari"), Authenticator()
         add(kari, known)
         options = kari.post("/v1/me/passkeys/options").json
@@ -85,7 +77,7 @@ class TestRegistering:
         assert options["timeout"] == 300_000
 
     def test_a_new_passkey_is_listed_written_down_and_told(
-        self, person: Join, database: Database, mails: Mails
+        self, person: SignUp, database: Database, mails: Mails
     ) -> None:
         kari = person("kari")
         added = add(kari, Authenticator(flags=PRESENT | VERIFIED | BACKUP_ELIGIBLE | BACKED_UP), "  My phone ")
@@ -98,7 +90,7 @@ class TestRegistering:
         assert (mail["template"], mail["user_id"]) == ("second_factor_changed", kari.user["id"])
         assert "My phone" in mail["values"]["change"]
 
-    def test_several_are_listed_in_pages_the_newest_first(self, person: Join) -> None:
+    def test_several_are_listed_in_pages_the_newest_first(self, person: SignUp) -> None:
         kari = person("kari")
         for name in ("one", "two", "three"):
             assert add(kari, Authenticator(), name).status == 201
@@ -107,7 +99,7 @@ class TestRegistering:
         assert [[p["name"] for p in page["items"]] for page in (first, second)] == [["three", "two"], ["one"]]
         assert (first["has_more"], second["has_more"]) == (True, False)
 
-    def test_sent_again_it_is_answered_as_it_is(self, person: Join, mails: Mails) -> None:
+    def test_sent_again_it_is_answered_as_it_is(self, person: SignUp, mails: Mails) -> None:
         """The answer got lost, and the client sends the same again."""
         kari = person("kari")
         body = {"name": "Phone", "attestation": Authenticator().create(kari.post("/v1/me/passkeys/options").json)}
@@ -118,20 +110,20 @@ class TestRegistering:
         assert len(mails()) == told
         assert len(kari.get("/v1/me/passkeys").json["items"]) == 1
 
-    def test_an_id_that_is_known_does_not_bring_another_key(self, person: Join) -> None:
+    def test_an_id_that_is_known_does_not_bring_another_key(self, person: SignUp) -> None:
         kari, mine = person("kari"), Authenticator()
         add(kari, mine)
         other = Authenticator(credential_id=mine.credential_id)
         assert add(kari, other).code == "passkey_taken"
         assert sign_in(kari, other, user_handle=mine.user_handle).code == "passkey_invalid"
 
-    def test_one_of_somebody_else_is_refused(self, person: Join) -> None:
+    def test_one_of_somebody_else_is_refused(self, person: SignUp) -> None:
         mine = Authenticator()
         assert add(person("kari"), mine).status == 201
         refused = add(person("thief"), mine)
         assert (refused.status, refused.code) == (409, "passkey_taken")
 
-    def test_twenty_are_enough(self, person: Join, database: Database) -> None:
+    def test_twenty_are_enough(self, person: SignUp, database: Database) -> None:
         kari = person("kari")
         options = kari.post("/v1/me/passkeys/options").json
         database.execute(
@@ -145,13 +137,13 @@ class TestRegistering:
         assert (late.status, late.code) == (409, "too_many_passkeys")
 
     @pytest.mark.parametrize("name", ["", "   ", "x" * 61, "\ud800", None])
-    def test_it_needs_a_name(self, person: Join, name: object) -> None:
+    def test_it_needs_a_name(self, person: SignUp, name: object) -> None:
         kari = person("kari")
         attestation = Authenticator().create(kari.post("/v1/me/passkeys/options").json)
         assert kari.post("/v1/me/passkeys", {"name": name, "attestation": attestation}).status == 422
 
     @pytest.mark.parametrize("what", LIES)
-    def test_lies_are_named(self, person: Join, what: str) -> None:
+    def test_lies_are_named(self, person: SignUp, what: str) -> None:
         lies, word = LIES[what]
         refused = add(person("kari"), Authenticator(), **lies)
         assert (refused.status, refused.code) == (422, "passkey_invalid"), refused.text
@@ -173,20 +165,22 @@ class TestRegistering:
             ({"statement": ("none", 7)}, ""),
         ],
     )
-    def test_keys_and_statements_that_nothing_of_ours_made(self, person: Join, lies: dict[str, Any], word: str) -> None:
+    def test_keys_and_statements_that_nothing_of_ours_made(
+        self, person: SignUp, lies: dict[str, Any], word: str
+    ) -> None:
         refused = add(person("kari"), Authenticator(), **lies)
         assert (refused.status, refused.code) == (422, "passkey_invalid"), refused.text
         assert word in refused.json["detail"]
 
-    def test_an_algorithm_that_was_not_offered(self, person: Join) -> None:
+    def test_an_algorithm_that_was_not_offered(self, person: SignUp) -> None:
         refused = add(person("kari"), Authenticator(algorithm=ES384))
         assert (refused.status, refused.code) == (422, "passkey_invalid")
         assert "algorithm" in refused.json["detail"]
 
-    def test_an_authenticator_may_attest_itself(self, person: Join) -> None:
+    def test_an_authenticator_may_attest_itself(self, person: SignUp) -> None:
         assert add(person("kari"), Authenticator(), statement=("packed", {})).status == 201
 
-    def test_another_id_than_the_attested_one(self, person: Join) -> None:
+    def test_another_id_than_the_attested_one(self, person: SignUp) -> None:
         kari = person("kari")
         attestation = Authenticator().create(kari.post("/v1/me/passkeys/options").json)
         attestation |= {"id": text(b"another"), "rawId": text(b"another")}
@@ -194,7 +188,7 @@ class TestRegistering:
         assert (refused.status, refused.code) == (422, "passkey_invalid")
         assert "credential" in refused.json["detail"]
 
-    def test_a_challenge_is_good_once_even_where_it_is_refused(self, person: Join) -> None:
+    def test_a_challenge_is_good_once_even_where_it_is_refused(self, person: SignUp) -> None:
         kari = person("kari")
         options = kari.post("/v1/me/passkeys/options").json
         lie = {"name": "x", "attestation": Authenticator().create(options, origin="https://evil.test")}
@@ -204,21 +198,21 @@ class TestRegistering:
         assert "challenge" in late.json["detail"]
         assert kari.get("/v1/me/passkeys").json["items"] == []
 
-    def test_a_challenge_is_for_who_asked(self, person: Join) -> None:
+    def test_a_challenge_is_for_who_asked(self, person: SignUp) -> None:
         kari, thief, mine = person("kari"), person("thief"), Authenticator()
         options = kari.post("/v1/me/passkeys/options").json
         body = {"name": "x", "attestation": mine.create(options)}
         assert "challenge" in thief.post("/v1/me/passkeys", body).json["detail"]
         assert kari.post("/v1/me/passkeys", body).status == 201  # nobody else uses it up
 
-    def test_a_challenge_for_signing_in_registers_nothing(self, person: Join) -> None:
+    def test_a_challenge_for_signing_in_registers_nothing(self, person: SignUp) -> None:
         kari = person("kari")
         options = kari.post("/v1/me/passkeys/options").json
         options["challenge"] = kari.post("/v1/auth/passkey/options").json["challenge"]
         refused = kari.post("/v1/me/passkeys", {"name": "x", "attestation": Authenticator().create(options)})
         assert "challenge" in refused.json["detail"]
 
-    def test_a_challenge_lives_five_minutes(self, person: Join, at: Clock) -> None:
+    def test_a_challenge_lives_five_minutes(self, person: SignUp, at: Clock) -> None:
         kari, now = person("kari"), clock.now()
         at(now)
         soon, late = (kari.post("/v1/me/passkeys/options").json for _ in range(2))
@@ -230,7 +224,7 @@ class TestRegistering:
         assert (refused.status, refused.code) == (422, "passkey_invalid")
         assert "Expired challenge" in refused.json["detail"]
 
-    def test_it_takes_a_fresh_sign_in(self, person: Join, at: Clock) -> None:
+    def test_it_takes_a_fresh_sign_in(self, person: SignUp, at: Clock) -> None:
         kari = person("kari")
         added = add(kari, Authenticator()).json
         attestation = Authenticator().create(kari.post("/v1/me/passkeys/options").json)
@@ -243,7 +237,7 @@ class TestRegistering:
             assert (answer.status, answer.code) == (403, "step_up_required")
         assert kari.get("/v1/me/passkeys").json["items"] == [added]
 
-    def test_options_are_not_asked_for_without_end(self, person: Join, at: Clock) -> None:
+    def test_options_are_not_asked_for_without_end(self, person: SignUp, at: Clock) -> None:
         kari = person("kari")
         at(clock.now())
         answers = [kari.post("/v1/me/passkeys/options") for _ in range(21)]
@@ -252,7 +246,7 @@ class TestRegistering:
 
 
 class TestWhoMay:
-    def test_nobody_in_particular_has_none(self, nobody: Client, person: Join) -> None:
+    def test_nobody_in_particular_has_none(self, nobody: Client, person: SignUp) -> None:
         passkey_id = add(person("kari"), Authenticator()).json["id"]
         for method, path in (
             ("POST", "/v1/me/passkeys/options"),
@@ -263,14 +257,14 @@ class TestWhoMay:
             answer = nobody.call(method, path, body={"name": "x", "attestation": {}} if method == "POST" else None)
             assert (answer.status, answer.code) == (401, "unauthenticated"), path
 
-    def test_strangers_neither_see_nor_remove_mine(self, person: Join) -> None:
+    def test_strangers_neither_see_nor_remove_mine(self, person: SignUp) -> None:
         kari, stranger = person("kari"), person("stranger")
         passkey = add(kari, Authenticator()).json
         assert stranger.get("/v1/me/passkeys").json["items"] == []
         assert stranger.delete(f"/v1/me/passkeys/{passkey['id']}").status == 404
         assert kari.get("/v1/me/passkeys").json["items"] == [passkey]
 
-    def test_what_is_removed_signs_nobody_in(self, person: Join, database: Database, mails: Mails) -> None:
+    def test_what_is_removed_signs_nobody_in(self, person: SignUp, database: Database, mails: Mails) -> None:
         kari, mine = person("kari"), Authenticator()
         path = f"/v1/me/passkeys/{add(kari, mine, 'Old phone').json['id']}"
         assert kari.delete(path).status == 204
@@ -282,7 +276,7 @@ class TestWhoMay:
         assert "Old phone" in mails()[-1]["values"]["change"]
 
     def test_a_session_counts_as_two_factors_only_while_there_is_one(
-        self, nobody: Client, person: Join, database: Database
+        self, nobody: Client, person: SignUp, database: Database
     ) -> None:
         """An admin who removes the only passkey must not go on with what takes a second factor."""
         kari, mine = person("kari"), Authenticator()
@@ -301,7 +295,7 @@ class TestSigningIn:
         assert options["userVerification"] == "required"
         assert options["challenge"] != nobody.post("/v1/auth/passkey/options").json["challenge"]
 
-    def test_it_is_both_factors(self, nobody: Client, person: Join, database: Database) -> None:
+    def test_it_is_both_factors(self, nobody: Client, person: SignUp, database: Database) -> None:
         kari, mine = person("kari"), Authenticator()
         add(kari, mine)
         database.execute(
@@ -319,11 +313,11 @@ class TestSigningIn:
         assert latest == (True,)
         assert acts(database, of=kari)[-1] == "signed_in"
 
-    def test_having_one_makes_no_second_factor_necessary(self, nobody: Client, person: Join) -> None:
+    def test_having_one_makes_no_second_factor_necessary(self, nobody: Client, person: SignUp) -> None:
         add(person("kari"), Authenticator())
         assert nobody.post("/v1/auth/login", {"login": "kari", "password": "long enough for us"}).status == 200
 
-    def test_by_cookie(self, nobody: Client, person: Join) -> None:
+    def test_by_cookie(self, nobody: Client, person: SignUp) -> None:
         mine = Authenticator()
         add(person("kari"), mine)
         nobody.headers["x-session-transport"] = "cookie"
@@ -333,19 +327,19 @@ class TestSigningIn:
         assert nobody.cookies.keys() == {"__Host-access", "__Host-refresh", "__Host-csrf"}
         assert nobody.get("/v1/me").json["username"] == "kari"
 
-    def test_whose_flags_change_is_still_known(self, nobody: Client, person: Join) -> None:
+    def test_whose_flags_change_is_still_known(self, nobody: Client, person: SignUp) -> None:
         kari, mine = person("kari"), Authenticator(flags=PRESENT | VERIFIED | BACKUP_ELIGIBLE)
         assert add(kari, mine).json["backed_up"] is False
         assert sign_in(nobody, mine, flags=mine.flags | BACKED_UP).status == 200
         assert kari.get("/v1/me/passkeys").json["items"][0]["backed_up"] is True
 
-    def test_one_that_does_not_count_signs_in_again_and_again(self, nobody: Client, person: Join) -> None:
+    def test_one_that_does_not_count_signs_in_again_and_again(self, nobody: Client, person: SignUp) -> None:
         mine = Authenticator(counts=False)
         add(person("kari"), mine)
         assert [sign_in(nobody, mine).status for _ in range(3)] == [200, 200, 200]
 
     @pytest.mark.parametrize("what", LIES)
-    def test_lies_are_named(self, nobody: Client, person: Join, what: str) -> None:
+    def test_lies_are_named(self, nobody: Client, person: SignUp, what: str) -> None:
         lies, word = LIES[what]
         mine = Authenticator()
         add(person("kari"), mine)
@@ -354,14 +348,14 @@ class TestSigningIn:
         assert word in refused.json["detail"]
         assert sign_in(nobody, mine).status == 200
 
-    def test_an_answer_for_registering_is_none(self, nobody: Client, person: Join) -> None:
+    def test_an_answer_for_registering_is_none(self, nobody: Client, person: SignUp) -> None:
         mine = Authenticator()
         add(person("kari"), mine)
         refused = sign_in(nobody, mine, kind="webauthn.create")
         assert (refused.status, refused.code) == (401, "passkey_invalid")
         assert "ceremony" in refused.json["detail"]
 
-    def test_somebody_elses_user_handle(self, nobody: Client, person: Join) -> None:
+    def test_somebody_elses_user_handle(self, nobody: Client, person: SignUp) -> None:
         mine, other = Authenticator(), Authenticator()
         add(person("kari"), mine)
         add(person("other"), other)
@@ -370,7 +364,7 @@ class TestSigningIn:
             assert (refused.status, refused.code) == (401, "passkey_invalid")
             assert "user handle" in refused.json["detail"]
 
-    def test_somebody_elses_key(self, nobody: Client, person: Join) -> None:
+    def test_somebody_elses_key(self, nobody: Client, person: SignUp) -> None:
         """The thief's authenticator signs, and names my credential."""
         mine, thief = Authenticator(), Authenticator()
         add(person("kari"), mine)
@@ -380,7 +374,7 @@ class TestSigningIn:
         assert (refused.status, refused.code) == (401, "passkey_invalid")
         assert "signature" in refused.json["detail"]
 
-    def test_a_clone_is_refused_and_written_down(self, nobody: Client, person: Join, database: Database) -> None:
+    def test_a_clone_is_refused_and_written_down(self, nobody: Client, person: SignUp, database: Database) -> None:
         kari, mine = person("kari"), Authenticator(count=7)
         add(kari, mine)
         assert sign_in(nobody, mine).status == 200
@@ -392,7 +386,7 @@ class TestSigningIn:
         mine.count = 8
         assert sign_in(nobody, mine).status == 200  # the count that was refused was not kept
 
-    def test_nobody_makes_a_clone_up(self, nobody: Client, person: Join, database: Database) -> None:
+    def test_nobody_makes_a_clone_up(self, nobody: Client, person: SignUp, database: Database) -> None:
         """Who cannot sign must not write into somebody's audit trail."""
         kari, mine = person("kari"), Authenticator(count=7)
         add(kari, mine)
@@ -412,7 +406,7 @@ class TestSigningIn:
         nobody.ip = "198.51.100.1"
         assert nobody.post("/v1/auth/passkey/options").status == 200
 
-    def test_a_challenge_is_good_once(self, nobody: Client, person: Join) -> None:
+    def test_a_challenge_is_good_once(self, nobody: Client, person: SignUp) -> None:
         mine = Authenticator()
         add(person("kari"), mine)
         options = nobody.post("/v1/auth/passkey/options").json
@@ -423,7 +417,7 @@ class TestSigningIn:
             assert (refused.status, refused.code) == (401, "passkey_invalid")
             assert "Unknown challenge" in refused.json["detail"]
 
-    def test_a_challenge_is_used_up_by_a_refusal(self, nobody: Client, person: Join) -> None:
+    def test_a_challenge_is_used_up_by_a_refusal(self, nobody: Client, person: SignUp) -> None:
         mine = Authenticator()
         add(person("kari"), mine)
         options = nobody.post("/v1/auth/passkey/options").json
@@ -431,7 +425,7 @@ class TestSigningIn:
         late = nobody.post("/v1/auth/passkey", {"assertion": mine.get(options)})
         assert "Unknown challenge" in late.json["detail"]
 
-    def test_a_challenge_for_registering_signs_nobody_in(self, nobody: Client, person: Join) -> None:
+    def test_a_challenge_for_registering_signs_nobody_in(self, nobody: Client, person: SignUp) -> None:
         kari, mine = person("kari"), Authenticator()
         add(kari, mine)
         challenge = kari.post("/v1/me/passkeys/options").json["challenge"]
@@ -439,7 +433,7 @@ class TestSigningIn:
         assert (refused.status, refused.code) == (401, "passkey_invalid")
         assert "Unknown challenge" in refused.json["detail"]
 
-    def test_a_challenge_lives_five_minutes(self, nobody: Client, person: Join, at: Clock) -> None:
+    def test_a_challenge_lives_five_minutes(self, nobody: Client, person: SignUp, at: Clock) -> None:
         mine = Authenticator()
         add(person("kari"), mine)
         at(now := clock.now())
@@ -449,7 +443,7 @@ class TestSigningIn:
         assert (refused.status, refused.code) == (401, "passkey_invalid")
         assert "Expired challenge" in refused.json["detail"]
 
-    def test_it_leaves_nothing_in_the_logs(self, nobody: Client, person: Join, logs: Callable[[], str]) -> None:
+    def test_it_leaves_nothing_in_the_logs(self, nobody: Client, person: SignUp, logs: Callable[[], str]) -> None:
         mine = Authenticator()
         add(person("kari"), mine)
         assertion = mine.get(nobody.post("/v1/auth/passkey/options").json)
@@ -501,7 +495,7 @@ class TestMalformed:
             ASSERTION | {"response": {k: v for k, v in ASSERTION["response"].items() if k != "userHandle"}},
         ],
     )
-    def test_over_http(self, nobody: Client, person: Join, sent: dict[str, Any]) -> None:
+    def test_over_http(self, nobody: Client, person: SignUp, sent: dict[str, Any]) -> None:
         refused = nobody.post("/v1/auth/passkey", {"assertion": sent})
         assert (refused.status, refused.code) == (401, "passkey_invalid"), refused.text
         refused = person("kari").post("/v1/me/passkeys", {"name": "x", "attestation": sent})

@@ -8,8 +8,9 @@ import pytest
 
 from chally.errors import InvalidRequest
 from identity import passwords
-from tests.api import Client
-from tests.conftest import Database, Join
+from tests.support.api import Client
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 OLD = "From Long Ago"
 
@@ -114,7 +115,7 @@ class TestSame:
         ],
     )
     def test_two_spellings_sign_in_alike(
-        self, nobody: Client, person: Join, database: Database, chosen: str, typed: str
+        self, nobody: Client, person: SignUp, database: Database, chosen: str, typed: str
     ) -> None:
         assert chosen != typed
         person("kari")
@@ -123,7 +124,7 @@ class TestSame:
             assert sign_in(chosen) == sign_in(typed) == 200
         assert sign_in(typed.upper()) == 401
 
-    def test_nothing_is_cut_off(self, person: Join, database: Database) -> None:
+    def test_nothing_is_cut_off(self, person: SignUp, database: Database) -> None:
         """Neither at a NUL nor after 72 bytes, as bcrypt did."""
         person("kari")
         for password in ("before\0after it", "a" * 72 + " and what follows"):
@@ -160,7 +161,7 @@ class TestHash:
         assert not passwords.matches(stored, "correct horse battery")
 
     @pytest.mark.usefixtures("patient")
-    def test_is_made_anew_at_a_sign_in_when_parameters_have_changed(self, person: Join, database: Database) -> None:
+    def test_is_made_anew_at_a_sign_in_when_parameters_have_changed(self, person: SignUp, database: Database) -> None:
         person("kari")
 
         def stored() -> str:
@@ -193,7 +194,7 @@ class TestFormerChally:
         return str(database.execute("select password_hash from identity.users where username = 'kari'")[0][0])
 
     @pytest.mark.parametrize("prefix", [b"2a", b"2b", b"2y"])
-    def test_verify_once_and_are_upgraded(self, person: Join, database: Database, prefix: bytes) -> None:
+    def test_verify_once_and_are_upgraded(self, person: SignUp, database: Database, prefix: bytes) -> None:
         person("kari")
         self.keep(database, OLD.encode(), prefix)
         assert sign_in("from long ago") == 401
@@ -205,12 +206,12 @@ class TestFormerChally:
         assert self.stored(database) == upgraded
         assert sign_in("from long ago") == 401
 
-    def test_a_password_that_would_be_refused_today_still_signs_in(self, person: Join, database: Database) -> None:
+    def test_a_password_that_would_be_refused_today_still_signs_in(self, person: SignUp, database: Database) -> None:
         person("kari")
         self.keep(database, b"secret")
         assert sign_in("secret") == sign_in("secret") == 200
 
-    def test_of_a_long_one_72_bytes_count_until_it_is_upgraded(self, person: Join, database: Database) -> None:
+    def test_of_a_long_one_72_bytes_count_until_it_is_upgraded(self, person: SignUp, database: Database) -> None:
         person("kari")
         long = "å" * 35 + "xyå" + " and what bcrypt never saw"  # the 72nd byte is the first half of a letter
         self.keep(database, long.encode())
@@ -219,7 +220,7 @@ class TestFormerChally:
         assert sign_in(long) == 200
         assert sign_in(long[:38]) == 401
 
-    def test_unicode_counts_as_it_came(self, person: Join, database: Database) -> None:
+    def test_unicode_counts_as_it_came(self, person: SignUp, database: Database) -> None:
         """That is what was hashed; from the upgrade on both spellings are the same."""
         person("kari")
         decomposed = unicodedata.normalize("NFD", "Blåbærsyltetøy")
@@ -228,7 +229,7 @@ class TestFormerChally:
         assert sign_in(decomposed) == 200
         assert sign_in("Blåbærsyltetøy") == 200
 
-    def test_others_sign_in_meanwhile(self, person: Join, database: Database) -> None:
+    def test_others_sign_in_meanwhile(self, person: SignUp, database: Database) -> None:
         person("kari"), person("ola")
         self.keep(database, OLD.encode())
         assert sign_in("long enough for us", "ola") == 200
@@ -236,7 +237,7 @@ class TestFormerChally:
         assert sign_in(OLD, "nobody") == 401
 
     def test_it_takes_as_long_as_theirs(
-        self, person: Join, database: Database, monkeypatch: pytest.MonkeyPatch
+        self, person: SignUp, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Whatever work factor the former Chally hashed with: the hash of nobody has the same."""
         person("kari")

@@ -15,8 +15,8 @@ from identity import jobs, rotation
 from identity.keyring import Keyring
 from identity.receipt_key import ReceiptKey
 from identity.rotation import ORDERED_ONCE, SecretUnreadable
-from tests.api import Client, Context
-from tests.conftest import Database
+from tests.support.api import Client, LambdaContext
+from tests.support.database import Database
 
 SetClock = Callable[[datetime], None]
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
@@ -37,7 +37,7 @@ def put(text: str) -> None:
 
 
 def run(**event: object) -> dict[str, str]:
-    context: Any = Context()
+    context: Any = LambdaContext()
     return jobs.signing_keys_handler(event, context)
 
 

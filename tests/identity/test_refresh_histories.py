@@ -17,9 +17,9 @@ import pytest
 
 from chally import clock
 from identity.rules import GRACE
-from tests import api
-from tests.conftest import Join
-from tests.identity.families import START, THREADS, Direct, Http, Parallel, Request, System, World
+from tests.support import api
+from tests.support.people import SignUp
+from tests.support.refreshing import START, THREADS, Direct, Http, Parallel, Request, System, World
 
 # Other lives: CHALLY_SEED=7 make test …; what fails names its life, which comes again by its name.
 SEED = os.environ.get("CHALLY_SEED", "chally")
@@ -245,7 +245,7 @@ class TestCopies:
         assert not world.is_signed_in(person, session)
 
     def test_an_access_token_of_it_is_refused_at_once(
-        self, person: Join, nobody: api.Client, at: Callable[[datetime], None]
+        self, person: SignUp, nobody: api.Client, at: Callable[[datetime], None]
     ) -> None:
         person("kari")
         session = nobody.post("/v1/auth/login", {"login": "kari", "password": "long enough for us"}).json

@@ -7,12 +7,13 @@ import pytest
 
 from chally import settings
 from identity import jobs
-from tests.api import Client, Context
-from tests.conftest import Database, Join
+from tests.support.api import Client, LambdaContext
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 
 def run(**event: object) -> Any:
-    context: Any = Context()
+    context: Any = LambdaContext()
     return jobs.roles_handler(event, context)
 
 
@@ -39,7 +40,7 @@ def pass_second_factor(database: Database, client: Client) -> None:
 
 
 class TestOrders:
-    def test_the_first_admin(self, person: Join, roles: Callable[[], Any], database: Database) -> None:
+    def test_the_first_admin(self, person: SignUp, roles: Callable[[], Any], database: Database) -> None:
         kari = person("kari")
         person("ana")
         answer = run(email="kari@people.test", role="admin")
@@ -51,18 +52,18 @@ class TestOrders:
         assert rows == [(kari.user["id"], None, {"before": "user", "after": "admin"})]
 
     @pytest.mark.parametrize("email", ["KARI@people.TEST", " kari@people.test\n"])
-    def test_an_address_as_people_type_it(self, person: Join, roles: Callable[[], Any], email: str) -> None:
+    def test_an_address_as_people_type_it(self, person: SignUp, roles: Callable[[], Any], email: str) -> None:
         person("kari")
         run(email=email, role="moderator")
         assert roles() == [("kari", "moderator")]
 
-    def test_what_is_so_already_is_not_written_down_again(self, person: Join, database: Database) -> None:
+    def test_what_is_so_already_is_not_written_down_again(self, person: SignUp, database: Database) -> None:
         person("kari")
         run(email="kari@people.test", role="admin")
         assert run(email="kari@people.test", role="admin")["detail"].startswith("kari was admin already.")
         assert database.execute("select count(*) from core.audit where action = 'role_changed'") == [(1,)]
 
-    def test_who_has_a_second_factor_is_told_to_use_it(self, person: Join, database: Database) -> None:
+    def test_who_has_a_second_factor_is_told_to_use_it(self, person: SignUp, database: Database) -> None:
         kari = person("kari")
         database.execute(
             "insert into identity.totp (user_id, sealed_secret, created_at) values (%(id)s::uuid, 'x', now())",
@@ -75,14 +76,14 @@ class TestOrders:
 
     @pytest.mark.parametrize("email", ["nobody@people.test", "", "%", "kari", "' or true --"])
     def test_an_unknown_address_is_refused(
-        self, person: Join, roles: Callable[[], Any], email: str, logs: Callable[[], str]
+        self, person: SignUp, roles: Callable[[], Any], email: str, logs: Callable[[], str]
     ) -> None:
         person("kari")
         assert "Nobody has this address" in run(email=email, role="admin")["error"]
         assert roles() == [("kari", "user")]
         assert "nobody@people.test" not in logs()
 
-    def test_so_is_who_has_left(self, person: Join, roles: Callable[[], Any], database: Database) -> None:
+    def test_so_is_who_has_left(self, person: SignUp, roles: Callable[[], Any], database: Database) -> None:
         person("kari")
         database.execute("update identity.users set deleted_at = now()")
         assert "Nobody has this address" in run(email="kari@people.test", role="admin")["error"]
@@ -93,7 +94,7 @@ class TestOrders:
         [{}, {"email": "kari@people.test"}, {"email": "kari@people.test", "role": "root"}, {"role": "admin"},
          {"email": 1, "role": "admin"}, {"email": "kari@people.test", "role": ["admin"]}],
     )  # fmt: skip
-    def test_half_an_order_is_refused(self, person: Join, roles: Callable[[], Any], event: dict[str, object]) -> None:
+    def test_half_an_order_is_refused(self, person: SignUp, roles: Callable[[], Any], event: dict[str, object]) -> None:
         person("kari")
         assert "roles are" in run(**event)["error"]
         assert roles() == [("kari", "user")]
@@ -101,7 +102,7 @@ class TestOrders:
 
 class TestAdmins:
     def test_without_a_second_factor_nothing_opens(
-        self, person: Join, database: Database, prod: Callable[[], None]
+        self, person: SignUp, database: Database, prod: Callable[[], None]
     ) -> None:
         admin, member = person("root"), person("kari")
         run(email="root@people.test", role="admin")
@@ -114,7 +115,7 @@ class TestAdmins:
         assert admin.get("/docs").status == 200
 
     def test_a_role_counts_from_the_next_request_on_both_ways(
-        self, person: Join, database: Database, prod: Callable[[], None]
+        self, person: SignUp, database: Database, prod: Callable[[], None]
     ) -> None:
         """The token says nothing of it."""
         kari = person("kari")
@@ -125,7 +126,9 @@ class TestAdmins:
             assert kari.get("/docs").status == status
             assert kari.get("/v1/me").json["role"] == role
 
-    def test_a_session_that_ended_has_no_role(self, person: Join, database: Database, prod: Callable[[], None]) -> None:
+    def test_a_session_that_ended_has_no_role(
+        self, person: SignUp, database: Database, prod: Callable[[], None]
+    ) -> None:
         kari = person("kari")
         run(email="kari@people.test", role="admin")
         pass_second_factor(database, kari)
@@ -134,7 +137,7 @@ class TestAdmins:
         database.execute("update identity.sessions set ended_at = now(), ended_reason = 'signed_out'")
         assert kari.get("/docs").code == "session_ended"
 
-    def test_no_route_gives_a_role(self, person: Join) -> None:
+    def test_no_route_gives_a_role(self, person: SignUp) -> None:
         kari = person("kari")
         assert kari.patch("/v1/me", {"role": "admin"}).status == 422
         assert kari.post("/v1/me/role", {"role": "admin"}).status in (404, 405)

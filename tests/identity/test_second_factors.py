@@ -9,16 +9,17 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.api import Client
-from tests.conftest import Database, Join
-from tests.identity.authenticator import Authenticator
-from tests.identity.phone import STEP, Later, Phone, login, set_up, sign_in, turn_on
+from tests.support.api import Client
+from tests.support.authenticator import Authenticator
+from tests.support.database import Database
+from tests.support.people import SignUp
+from tests.support.totp_phone import STEP, Later, Phone, login, set_up, sign_in, turn_on
 
 PASSWORD = "long enough for us"
 
 
 @pytest.fixture
-def kari(later: Later, person: Join) -> Client:
+def kari(later: Later, person: SignUp) -> Client:
     return person("kari")
 
 
@@ -123,7 +124,7 @@ class TestMfa:
         assert nobody.post("/v1/auth/verify-email", {"token": mfa_token}).code == "token_invalid"
 
     def test_one_persons_token_takes_no_others_factor(
-        self, nobody: Client, phone: Phone, person: Join, later: Later
+        self, nobody: Client, phone: Phone, person: SignUp, later: Later
     ) -> None:
         eves, eves_backup_codes = turn_on(person("eve"), later)
         karis = sign_in(nobody, "kari")
@@ -170,7 +171,7 @@ class TestMfa:
         in_time = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "code": phone.code()})
         assert in_time.status == 200
 
-    def test_guessing_leaves_others_alone(self, nobody: Client, phone: Phone, person: Join, later: Later) -> None:
+    def test_guessing_leaves_others_alone(self, nobody: Client, phone: Phone, person: SignUp, later: Later) -> None:
         eves, _ = turn_on(person("eve"), later)
         mfa_token = sign_in(nobody, "kari")
         for _ in range(10):
@@ -196,7 +197,7 @@ class TestAssertion:
         assert nobody.post("/v1/auth/mfa", body).json["user"]["username"] == "kari"
         assert acts(database, "signed_in")[-1] == {"by": "passkey"}
 
-    def test_of_somebody_else(self, nobody: Client, phone: Phone, person: Join, database: Database) -> None:
+    def test_of_somebody_else(self, nobody: Client, phone: Phone, person: SignUp, database: Database) -> None:
         """It is a good one, and it would sign its owner in: but not here."""
         eves = add_passkey(person("eve"))
         body = {"mfa_token": sign_in(nobody, "kari"), "assertion": assertion(nobody, eves)}
@@ -220,7 +221,7 @@ class TestAssertion:
         again = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "assertion": sent})
         assert again.code == "passkey_invalid"
 
-    def test_a_refused_one_is_used_up_as_well(self, nobody: Client, kari: Client, phone: Phone, person: Join) -> None:
+    def test_a_refused_one_is_used_up_as_well(self, nobody: Client, kari: Client, phone: Phone, person: SignUp) -> None:
         passkey = add_passkey(kari)
         turned_down = assertion(nobody, passkey)
         eve = person("eve")
@@ -260,7 +261,7 @@ class TestStepUp:
         assert stale.post("/v1/me/totp").code == "step_up_required"
         assert len(acts(database, "password_check_failed")) == 1
 
-    def test_by_another_persons_password(self, stale: Client, person: Join, database: Database) -> None:
+    def test_by_another_persons_password(self, stale: Client, person: SignUp, database: Database) -> None:
         eve = person("eve")
         database.execute("update identity.users set password_hash = 'nobody''s' where id = %(eve)s", eve=eve.user["id"])
         assert eve.post("/v1/me/step-up", {"password": PASSWORD}).code == "invalid_credentials"
@@ -314,7 +315,7 @@ class TestStepUp:
         assert kari.post("/v1/me/step-up", {"code": phone.code()}).code == "second_factor_invalid"
         assert kari.post("/v1/me/backup-codes", {"code": phone.code()}).code == "totp_off"
 
-    def test_by_a_strangers_code(self, person: Join, kari: Client, phone: Phone, database: Database) -> None:
+    def test_by_a_strangers_code(self, person: SignUp, kari: Client, phone: Phone, database: Database) -> None:
         assert person("eve").post("/v1/me/step-up", {"code": phone.code()}).code == "second_factor_invalid"
         assert acts(database, "second_factor_failed") == [{"by": "code"}]
 
@@ -386,7 +387,7 @@ def test_without_the_second_factor_a_session_takes_nothing_over(kari: Client, ph
     assert kari.post("/v1/me/password", change).status == 204
 
 
-def test_one_sees_whether_an_app_is_on(nobody: Client, kari: Client, person: Join, later: Later) -> None:
+def test_one_sees_whether_an_app_is_on(nobody: Client, kari: Client, person: SignUp, later: Later) -> None:
     assert nobody.get("/v1/me/totp").status == 401
     phone, codes = turn_on(kari, later)
     assert nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "backup_code": codes[0]}).status == 200

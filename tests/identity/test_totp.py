@@ -16,9 +16,10 @@ from chally import clock, db
 from chally.db import Tx
 from identity import totp
 from identity.keyring import Keyring
-from tests.api import Client
-from tests.conftest import Database, Join
-from tests.identity.phone import STEP, Later, Phone, login, set_up, sign_in, turn_on
+from tests.support.api import Client
+from tests.support.database import Database
+from tests.support.people import SignUp
+from tests.support.totp_phone import STEP, Later, Phone, login, set_up, sign_in, turn_on
 
 Mails = Callable[[], list[dict[str, Any]]]
 # "12345678901234567890", the secret of both RFCs
@@ -62,7 +63,7 @@ class TestStep:
 
 class TestOnce:
     @pytest.fixture
-    def kari(self, later: Later, person: Join) -> Client:
+    def kari(self, later: Later, person: SignUp) -> Client:
         return person("kari")
 
     def test_of_two_at_once_one_is_accepted(
@@ -97,7 +98,7 @@ class TestOnce:
             assert not totp.accept(tx, user_id, phone.code(+1), keyring, now)
 
     def test_a_secret_that_is_copied_to_somebody_else_does_not_open(
-        self, kari: Client, person: Join, later: Later, database: Database, keyring: Keyring
+        self, kari: Client, person: SignUp, later: Later, database: Database, keyring: Keyring
     ) -> None:
         """Who can write to the table, but has no keys, cannot put their own phone into another's place."""
         phone, _ = turn_on(kari, later)
@@ -114,7 +115,7 @@ class TestOnce:
 
 
 class TestTurningOn:
-    def test_answers_what_an_app_takes(self, person: Join) -> None:
+    def test_answers_what_an_app_takes(self, person: SignUp) -> None:
         answer = person("kari").post("/v1/me/totp").json
         assert len(answer["secret"]) == 32  # base 32: 160 bits, as RFC 4226 recommends
         scanned = pyotp.parse_uri(answer["otpauth_uri"])
@@ -136,12 +137,12 @@ class TestTurningOn:
             answer = nobody.call(method, path, body={"code": "123456"} if path != "/v1/me/totp" else None)
             assert answer.code == "unauthenticated", path
 
-    def test_takes_a_fresh_sign_in(self, person: Join, later: Later) -> None:
+    def test_takes_a_fresh_sign_in(self, person: SignUp, later: Later) -> None:
         kari = person("kari")
         later(timedelta(minutes=10, seconds=1))
         assert kari.post("/v1/me/totp").code == "step_up_required"
 
-    def test_is_off_until_a_code_confirms_it(self, nobody: Client, person: Join, later: Later) -> None:
+    def test_is_off_until_a_code_confirms_it(self, nobody: Client, person: SignUp, later: Later) -> None:
         kari = person("kari")
         phone = set_up(kari)
         assert login(nobody, "kari").status == 200
@@ -151,7 +152,7 @@ class TestTurningOn:
         assert login(nobody, "kari").json["methods"] == ["code", "backup_code"]
 
     def test_the_session_counts_as_one_with_a_second_factor(
-        self, person: Join, later: Later, database: Database
+        self, person: SignUp, later: Later, database: Database
     ) -> None:
         kari = person("kari")
         later(timedelta(minutes=5))
@@ -159,14 +160,14 @@ class TestTurningOn:
         rows = database.execute("select second_factor, authenticated_at from identity.sessions")
         assert rows == [(True, clock.now() - STEP)]
 
-    def test_beginning_again_replaces_what_is_not_confirmed(self, person: Join) -> None:
+    def test_beginning_again_replaces_what_is_not_confirmed(self, person: SignUp) -> None:
         kari = person("kari")
         lost, phone = set_up(kari), set_up(kari)
         assert lost.secret != phone.secret
         assert kari.post("/v1/me/totp/confirm", {"code": lost.code()}).code == "code_invalid"
         assert kari.post("/v1/me/totp/confirm", {"code": phone.code()}).status == 200
 
-    def test_one_that_is_on_is_not_replaced(self, nobody: Client, person: Join, later: Later) -> None:
+    def test_one_that_is_on_is_not_replaced(self, nobody: Client, person: SignUp, later: Later) -> None:
         """Whoever finds a browser signed in may not put their own phone in the place of the owner's."""
         kari = person("kari")
         phone, _ = turn_on(kari, later)
@@ -176,7 +177,7 @@ class TestTurningOn:
         assert nobody.post("/v1/auth/mfa", mfa).status == 200
 
     @pytest.mark.parametrize("drift", [-2, +2])
-    def test_a_wrong_clock_is_told(self, person: Join, later: Later, drift: int) -> None:
+    def test_a_wrong_clock_is_told(self, person: SignUp, later: Later, drift: int) -> None:
         kari = person("kari")
         phone = set_up(kari)
         answer = kari.post("/v1/me/totp/confirm", {"code": phone.code(drift)})
@@ -186,32 +187,32 @@ class TestTurningOn:
         assert "clock" in error["message"]
 
     @pytest.mark.parametrize("code", ["12345", "1234567", "12345a", "", 123456, None, "\ud800", "1" * 5000])
-    def test_says_what_a_code_looks_like(self, person: Join, code: object) -> None:
+    def test_says_what_a_code_looks_like(self, person: SignUp, code: object) -> None:
         answer = person("kari").post("/v1/me/totp/confirm", {"code": code})
         assert (answer.status, answer.code) == (422, "invalid")
         assert [error["pointer"] for error in answer.json["errors"]] == ["/code"]
 
-    def test_a_code_may_be_copied_as_the_app_shows_it(self, person: Join) -> None:
+    def test_a_code_may_be_copied_as_the_app_shows_it(self, person: SignUp) -> None:
         kari = person("kari")
         code = set_up(kari).code()
         assert kari.post("/v1/me/totp/confirm", {"code": f" {code[:3]} {code[3:]}"}).status == 200
 
-    def test_the_code_that_turned_it_on_signs_nobody_in(self, nobody: Client, person: Join) -> None:
+    def test_the_code_that_turned_it_on_signs_nobody_in(self, nobody: Client, person: SignUp) -> None:
         kari = person("kari")
         phone = set_up(kari)
         kari.post("/v1/me/totp/confirm", {"code": phone.code()})
         mfa = {"mfa_token": sign_in(nobody, "kari"), "code": phone.code()}
         assert nobody.post("/v1/auth/mfa", mfa).code == "second_factor_invalid"
 
-    def test_nothing_to_confirm(self, person: Join) -> None:
+    def test_nothing_to_confirm(self, person: SignUp) -> None:
         assert person("kari").post("/v1/me/totp/confirm", {"code": "123456"}).code == "totp_off"
 
-    def test_a_stranger_cannot_confirm_it(self, nobody: Client, person: Join) -> None:
+    def test_a_stranger_cannot_confirm_it(self, nobody: Client, person: SignUp) -> None:
         phone = set_up(person("kari"))
         assert person("eve").post("/v1/me/totp/confirm", {"code": phone.code()}).code == "totp_off"
         assert login(nobody, "kari").status == login(nobody, "eve").status == 200
 
-    def test_the_owner_is_told(self, person: Join, later: Later, mails: Mails, database: Database) -> None:
+    def test_the_owner_is_told(self, person: SignUp, later: Later, mails: Mails, database: Database) -> None:
         kari = person("kari")
         turn_on(kari, later)
         mail = mails()[-1]
@@ -220,7 +221,7 @@ class TestTurningOn:
         actions = [action for (action,) in database.execute("select action from core.audit order by id")]
         assert actions[-2:] == ["totp_on", "backup_codes_made"]
 
-    def test_guessing_is_limited(self, person: Join) -> None:
+    def test_guessing_is_limited(self, person: SignUp) -> None:
         kari = person("kari")
         phone = set_up(kari)
         for _ in range(10):
@@ -230,7 +231,7 @@ class TestTurningOn:
 
 class TestTurningOff:
     @pytest.fixture
-    def kari(self, later: Later, person: Join) -> Client:
+    def kari(self, later: Later, person: SignUp) -> Client:
         return person("kari")
 
     @pytest.fixture
@@ -269,7 +270,7 @@ class TestTurningOff:
         failed = database.execute("select detail from core.audit where action = 'second_factor_failed'")
         assert failed == [({"by": "code"},)]
 
-    def test_not_with_another_persons_code(self, person: Join, kari: Client, phone: Phone, later: Later) -> None:
+    def test_not_with_another_persons_code(self, person: SignUp, kari: Client, phone: Phone, later: Later) -> None:
         eves, _ = turn_on(person("eve"), later)
         assert kari.delete("/v1/me/totp", {"code": eves.code()}).code == "second_factor_invalid"
 
@@ -277,11 +278,11 @@ class TestTurningOff:
         both = {"code": phone.code(), "backup_code": "00000-00000"}
         assert kari.delete("/v1/me/totp", both).status == 422
 
-    def test_there_is_none(self, person: Join) -> None:
+    def test_there_is_none(self, person: SignUp) -> None:
         assert person("kari").delete("/v1/me/totp", {"code": "123456"}).code == "totp_off"
 
     def test_a_stranger_turns_off_their_own_at_most(
-        self, nobody: Client, person: Join, kari: Client, phone: Phone
+        self, nobody: Client, person: SignUp, kari: Client, phone: Phone
     ) -> None:
         assert person("eve").delete("/v1/me/totp", {"code": phone.code()}).code == "totp_off"
         assert login(nobody, "kari").code == "mfa_required"

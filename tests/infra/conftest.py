@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra.settings import Inputs, load
-from tests.infra.template import Template, synthesise
+from tests.support.cdk_template import Template, synthesise
 
 STAGES = ("local", "staging", "prod")
 

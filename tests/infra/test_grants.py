@@ -3,7 +3,7 @@
 A new job that connects as `chally_system` and uses no other resource needs no line here.
 """
 
-from tests.infra.template import Template, many
+from tests.support.cdk_template import Template, many
 
 OUTBOX = "Notifications/OutboxQueue/Queue.Arn"
 VERDICTS = "Proofs/VerdictsQueue/Queue.Arn"

@@ -15,7 +15,7 @@ from infra.local import __main__ as cli
 from infra.local import deployment, invocation
 from infra.local.progress import LocalError
 from infra.local.workspace import Workspace
-from tests.infra.template import Template
+from tests.support.cdk_template import Template
 
 
 @dataclass

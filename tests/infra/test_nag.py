@@ -8,7 +8,7 @@ from aws_cdk import App, Stack, Validations
 from aws_cdk.aws_s3 import Bucket
 from cdk_nag import AwsSolutionsChecks
 
-from tests.infra.template import Template
+from tests.support.cdk_template import Template
 
 # (rule, where) of every suppression; a rule is suppressed at one construct, for one finding
 EXPECTED = {

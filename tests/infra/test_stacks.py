@@ -11,7 +11,7 @@ from chally.settings import BY_HANDLER
 from identity import archive
 from identity.rules import EXPORT_LEASE, EXPORT_LIFE
 from infra.settings import Domain, Inputs, load
-from tests.infra.template import Template, many, synthesise
+from tests.support.cdk_template import Template, many, synthesise
 
 # A person or a queue waits for these. The others start cold: a deploy, a schedule or an operator runs them.
 SNAP_STARTED = {

@@ -10,7 +10,7 @@ from psycopg import sql
 from chally import settings
 from infra.local.postgres import Postgres
 from migrations.handler import handler
-from tests.api import Context
+from tests.support.api import LambdaContext
 
 
 @pytest.fixture
@@ -24,17 +24,17 @@ def empty(postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_again_changes_nothing(empty: str) -> None:
-    first = handler({}, Context())
+    first = handler({}, LambdaContext())
     with psycopg.connect(empty) as connection:
         query = "select count(*), max(oid) from pg_class"
         before = connection.execute(query).fetchone()
-        assert handler({}, Context()) == first
+        assert handler({}, LambdaContext()) == first
         assert connection.execute(query).fetchone() == before
 
 
 def test_two_deploys_at_once_take_turns(empty: str) -> None:
     answers: list[object] = []
-    threads = [threading.Thread(target=lambda: answers.append(handler({}, Context()))) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: answers.append(handler({}, LambdaContext()))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -44,7 +44,7 @@ def test_two_deploys_at_once_take_turns(empty: str) -> None:
 
 
 def test_nobody_but_ours_may_connect(empty: str) -> None:
-    handler({}, Context())
+    handler({}, LambdaContext())
     with psycopg.connect(empty, autocommit=True) as connection:
         role = f"somebody_{uuid4().hex}"
         connection.execute(sql.SQL("create role {} login password 'x'").format(sql.Identifier(role)))

@@ -13,25 +13,27 @@ from moto.ses.models import ses_backends
 from chally import clock, db, outbox
 from notifications import mail, reminders
 from notifications.jobs import outbox_handler, reminders_handler
-from tests.api import Client, Context
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client, LambdaContext
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 Mails = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def owner(person: Join) -> Client:
+def owner(person: SignUp) -> Client:
     client = person("owner", "Asia/Tokyo")
     client.post("/v1/challenges", challenge_body(clock.now()))
     return client
 
 
 def remind() -> int:
-    return int(reminders_handler({}, Context())["taken"])
+    return int(reminders_handler({}, LambdaContext())["taken"])
 
 
 def deliver() -> dict[str, int]:
-    return dict(outbox_handler({}, Context()))
+    return dict(outbox_handler({}, LambdaContext()))
 
 
 def sent() -> list[Any]:
@@ -85,7 +87,7 @@ class TestReminders:
         assert len(mails()) == before
 
     def test_not_to_who_wants_none(
-        self, owner: Client, person: Join, database: Database, mails: Mails, at: Callable[[datetime], None]
+        self, owner: Client, person: SignUp, database: Database, mails: Mails, at: Callable[[datetime], None]
     ) -> None:
         ((code,),) = database.execute("select invite_code from challenges.challenges")
         other = person("other", "Asia/Tokyo")
@@ -122,7 +124,7 @@ class TestOutbox:
         assert database.execute("select payload, delivered_at is null from core.outbox") == [({}, False)]
 
     def test_a_failure_is_recorded_and_comes_again_later(
-        self, person: Join, database: Database, monkeypatch: pytest.MonkeyPatch, logs: Callable[[], str]
+        self, person: SignUp, database: Database, monkeypatch: pytest.MonkeyPatch, logs: Callable[[], str]
     ) -> None:
         person("kari")
 
@@ -140,7 +142,7 @@ class TestOutbox:
         assert deliver() == {"delivered": 1, "failed": 0}
 
     def test_after_its_last_attempt_it_is_left_and_counted(
-        self, person: Join, database: Database, logs: Callable[[], str]
+        self, person: SignUp, database: Database, logs: Callable[[], str]
     ) -> None:
         person("kari")
         database.execute("update core.outbox set attempts = 12")
@@ -148,7 +150,7 @@ class TestOutbox:
         assert '"dead":1' in logs()
 
     def test_a_slow_delivery_is_not_taken_by_the_next_run(
-        self, person: Join, database: Database, monkeypatch: pytest.MonkeyPatch
+        self, person: SignUp, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         person("kari")
         seen: list[int] = []
@@ -169,7 +171,7 @@ class TestOutbox:
         deliver()
         assert database.execute("select count(*) from core.idempotency_keys") == [(0,)]
 
-    def test_one_that_cannot_be_sent_does_not_hold_up_the_others(self, person: Join, database: Database) -> None:
+    def test_one_that_cannot_be_sent_does_not_hold_up_the_others(self, person: SignUp, database: Database) -> None:
         person("kari")
         database.execute(
             "insert into core.outbox (topic, payload, due_at)"

@@ -10,8 +10,10 @@ from moto.ses.models import ses_backends
 
 from notifications import mail
 from notifications.jobs import outbox_handler
-from tests.api import Client, Context
-from tests.conftest import PUBLIC_URL, Database, Join
+from tests.support.api import Client, LambdaContext
+from tests.support.database import Database
+from tests.support.environment import PUBLIC_URL
+from tests.support.people import SignUp
 
 # What each template is given besides the receiver's name.
 VALUES: dict[str, dict[str, str]] = {
@@ -57,7 +59,7 @@ def compose(name: str) -> mail.Mail:
 
 
 def deliver() -> dict[str, int]:
-    return dict(outbox_handler({}, Context()))
+    return dict(outbox_handler({}, LambdaContext()))
 
 
 def sent() -> list[Any]:
@@ -131,7 +133,7 @@ class TestLinksInMails:
         assert "ERROR" not in logs()
 
     def test_the_owner_gets_it_at_their_address(
-        self, nobody: Client, person: Join, database: Database, path: str
+        self, nobody: Client, person: SignUp, database: Database, path: str
     ) -> None:
         person("kari")
         deliver()
@@ -147,7 +149,7 @@ class TestLinksInMails:
         assert message.body.startswith("Hello kari,")
 
     def test_so_does_who_has_asked_to_be_deleted(
-        self, nobody: Client, person: Join, database: Database, path: str
+        self, nobody: Client, person: SignUp, database: Database, path: str
     ) -> None:
         """It is their way back."""
         person("kari")
@@ -162,7 +164,7 @@ class TestLinksInMails:
 
 
 def test_a_change_of_address_writes_to_the_new_and_then_to_the_old(
-    nobody: Client, person: Join, database: Database
+    nobody: Client, person: SignUp, database: Database
 ) -> None:
     kari = person("kari")
     deliver()

@@ -10,7 +10,7 @@ from chally import clock
 from chally.db import Params, Tx
 from notifications import queries
 from notifications.rules import LATE
-from tests.conftest import Database
+from tests.support.database import Database
 
 FEW, MANY, DUE, BATCH = 1_000, 100_000, 100, 500
 

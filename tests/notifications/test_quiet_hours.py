@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notifications.rules import QuietHours, Window, due
-from tests.challenges import clocks, oracle
-from tests.conftest import Database
+from tests.support import window_oracle, zone_clocks
+from tests.support.database import Database
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NASTY = [("22:00", "07:00"), ("01:30", "02:30"), ("02:30", "01:30"), ("02:15", "02:00"), ("00:00", "23:59")]
@@ -50,7 +50,7 @@ def ask(database: Database, tmp_path: Path) -> Iterator[Ask]:
     share = database.execute("select setting from pg_config where name = 'SHAREDIR'")[0][0]
     # Ojinaga: see tests/challenges/test_windows_oracle.py
     shutil.copytree(f"{share}/timezone", tmp_path / "zones", ignore=shutil.ignore_patterns("Ojinaga"))
-    with psycopg.connect(database.url, autocommit=True) as connection, clocks.of(tmp_path / "zones"):
+    with psycopg.connect(database.url, autocommit=True) as connection, zone_clocks.of(tmp_path / "zones"):
 
         def said(cases: Sequence[Case]) -> list[datetime | None]:
             rows = connection.execute(
@@ -80,10 +80,10 @@ def walked(case: Case) -> datetime | None:
     at = max(case.window.nominal, case.planned_at)
     spans = []
     for days in range(-3, 4):
-        day = oracle.reading(case.zone, at).date() + days * DAY
+        day = window_oracle.reading(case.zone, at).date() + days * DAY
         until = day if case.begins < case.ends else day + DAY
-        begins = oracle.instant(case.zone, datetime.combine(day, time.fromisoformat(case.begins)), "first")
-        ends = oracle.instant(case.zone, datetime.combine(until, time.fromisoformat(case.ends)), "last")
+        begins = window_oracle.instant(case.zone, datetime.combine(day, time.fromisoformat(case.begins)), "first")
+        ends = window_oracle.instant(case.zone, datetime.combine(until, time.fromisoformat(case.ends)), "last")
         spans.append((begins, ends))
 
     begins = ends = at
@@ -162,8 +162,8 @@ def test_every_zone_around_every_change_of_its_clocks(ask: Ask) -> None:
     hours = cycle(NASTY)
     lengths = cycle([10 * MINUTE, HOUR, 7 * HOUR, DAY])
     cases = []
-    for zone in clocks.unlike():
-        for change in clocks.transitions(zone) or [utc("2027-06-15T00:00")]:
+    for zone in zone_clocks.unlike():
+        for change in zone_clocks.transitions(zone) or [utc("2027-06-15T00:00")]:
             for away in (-DAY, -3 * HOUR, -HOUR, -30 * MINUTE, timedelta(), 30 * MINUTE, HOUR, DAY):
                 begins, ends = next(hours)
                 length, nominal = next(lengths), change + away
@@ -184,13 +184,14 @@ def test_every_zone_around_every_change_of_its_clocks(ask: Ask) -> None:
 def cases(draw: st.DrawFn) -> Case:
     """As likely around a change of the clocks as anywhere, mostly to the quarter of an hour."""
     zone = draw(
-        st.sampled_from([z for z in clocks.unlike() if clocks.transitions(z)]) | st.sampled_from(clocks.names())
+        st.sampled_from([z for z in zone_clocks.unlike() if zone_clocks.transitions(z)])
+        | st.sampled_from(zone_clocks.names())
     )
     quarters = st.integers(0, 95).map(lambda n: f"{n // 4:02}:{n % 4 * 15:02}")
     hours = st.tuples(quarters, quarters).filter(lambda pair: pair[0] != pair[1]) | st.sampled_from(NASTY)
     begins, ends = draw(hours)
-    near = st.sampled_from(clocks.transitions(zone)) if clocks.transitions(zone) else st.nothing()
-    some = st.integers(0, 15 * 365 * 24).map(lambda hour: clocks.FIRST + 10 * DAY + hour * HOUR)
+    near = st.sampled_from(zone_clocks.transitions(zone)) if zone_clocks.transitions(zone) else st.nothing()
+    some = st.integers(0, 15 * 365 * 24).map(lambda hour: zone_clocks.FIRST + 10 * DAY + hour * HOUR)
     middle = draw(near | some)
     opens_at = middle + draw(st.integers(-200, 200)) * 15 * MINUTE
     closes_at = opens_at + draw(st.integers(1, 26 * 60)) * MINUTE

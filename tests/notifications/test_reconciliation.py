@@ -7,16 +7,18 @@ import pytest
 
 from chally import clock
 from notifications.jobs import nightly_handler, reminders_handler
-from tests.api import Client, Context
-from tests.conftest import Database, Join, challenge_body
-from tests.notifications.test_reminders import NIGHT, hush, pending
+from tests.support.api import Client, LambdaContext
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
+from tests.support.quiet_hours import NIGHT, pending, set_quiet_hours
 
 At = Callable[[datetime], None]
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 @pytest.fixture
-def owner(person: Join) -> Client:
+def owner(person: SignUp) -> Client:
     client = person("owner", "Europe/Berlin")
     assert client.post("/v1/challenges", challenge_body(clock.now())).status == 201
     return client
@@ -25,11 +27,11 @@ def owner(person: Join) -> Client:
 @pytest.fixture
 def reminded(owner: Client, database: Database, at: At) -> datetime:
     """They have quiet hours, and were reminded then; the clock is an hour on."""
-    hush(owner, NIGHT)
+    set_quiet_hours(owner, NIGHT)
     due = pending(database)
     for minutes in range(-60, 10, 10):
         at(due + minutes * MINUTE)
-        reminders_handler({}, Context())
+        reminders_handler({}, LambdaContext())
     at(due + HOUR)
     assert found() == {}
     return due
@@ -51,7 +53,7 @@ def found() -> dict[str, int]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reconciliation, "check", noted)
         try:
-            assert nightly_handler({}, Context())["wrong"] == 0
+            assert nightly_handler({}, LambdaContext())["wrong"] == 0
         except RuntimeError:
             assert kinds
         else:
@@ -108,24 +110,26 @@ def test_says_which_and_raises_for_the_alarm(
         due=reminded,
     )
     with pytest.raises(RuntimeError, match="1 of"):
-        nightly_handler({}, Context())
+        nightly_handler({}, LambdaContext())
     assert f'"participant_id":"{participant}"' in logs()
     assert f'"local_date":"{day}"' in logs()
     assert '"RemindersWrong":[1.0]' in capsys.readouterr().out.replace(" ", "")
 
 
 def test_hours_that_changed_since_are_no_alarm(owner: Client, reminded: datetime, at: At) -> None:
-    hush(owner, {"from": "20:00", "to": "23:00"})
+    set_quiet_hours(owner, {"from": "20:00", "to": "23:00"})
     assert found() == {}
     assert owner.patch("/v1/me", {"timezone": "Asia/Tokyo"}).status == 200
     assert found() == {}
-    hush(owner, None)
+    set_quiet_hours(owner, None)
     at(reminded + 3 * HOUR)
-    reminders_handler({}, Context())
+    reminders_handler({}, LambdaContext())
     assert found() == {}
 
 
-def test_nobody_who_came_went_or_proved_it_is_an_alarm(owner: Client, person: Join, database: Database, at: At) -> None:
+def test_nobody_who_came_went_or_proved_it_is_an_alarm(
+    owner: Client, person: SignUp, database: Database, at: At
+) -> None:
     [(challenge, code)] = database.execute("select id, invite_code from challenges.challenges")
     people = [person(name, "Europe/Berlin") for name in ("goes", "returns", "proves")]
     late = person("late", "Europe/Berlin")
@@ -133,7 +137,7 @@ def test_nobody_who_came_went_or_proved_it_is_an_alarm(owner: Client, person: Jo
         assert each.post(f"/v1/challenges/{code}/join").status == 201
     due = pending(database)
     at(due - 20 * MINUTE)
-    reminders_handler({}, Context())
+    reminders_handler({}, LambdaContext())
     for each in people[:2]:
         assert each.post(f"/v1/challenges/{challenge}/leave").status == 204
     database.execute(
@@ -143,12 +147,12 @@ def test_nobody_who_came_went_or_proved_it_is_an_alarm(owner: Client, person: Jo
         due=due,
     )
     at(due)
-    reminders_handler({}, Context())
+    reminders_handler({}, LambdaContext())
     at(due + 30 * MINUTE)
     for each in (people[1], late):
         assert each.post(f"/v1/challenges/{code}/join").status == 201
     for _ in range(2):
-        reminders_handler({}, Context())
+        reminders_handler({}, LambdaContext())
         at(clock.now() + 10 * MINUTE)
     assert found() == {}
     sent = database.execute("select count(*) from notifications.reminders where sent_at >= %(due)s", due=due)
@@ -158,15 +162,15 @@ def test_nobody_who_came_went_or_proved_it_is_an_alarm(owner: Client, person: Jo
 def test_finds_one_that_was_late(owner: Client, database: Database, at: At) -> None:
     due = pending(database)
     at(due + timedelta(seconds=91))
-    reminders_handler({}, Context())
+    reminders_handler({}, LambdaContext())
     at(due + HOUR)
     assert found() == {"late": 1}
 
 
 def test_ninety_seconds_are_not_late(owner: Client, database: Database, at: At) -> None:
-    hush(owner, NIGHT)
+    set_quiet_hours(owner, NIGHT)
     due = pending(database)
     at(due + timedelta(seconds=90))  # of the quiet hours, too
-    reminders_handler({}, Context())
+    reminders_handler({}, LambdaContext())
     at(due + 2 * HOUR)
     assert found() == {}

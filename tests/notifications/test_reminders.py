@@ -12,26 +12,23 @@ import pytest
 from chally import clock, db, outbox, zones
 from notifications import jobs, reminders
 from notifications.jobs import reminders_handler
-from tests.api import Client, Context
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client, LambdaContext
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
+from tests.support.quiet_hours import NIGHT, pending, set_quiet_hours
 
 At = Callable[[datetime], None]
 Mails = Callable[[], list[dict[str, Any]]]
 MINUTE = timedelta(minutes=1)
-NIGHT = {"from": "22:00", "to": "07:00"}
 
 
 @pytest.fixture
-def owner(person: Join) -> Client:
+def owner(person: SignUp) -> Client:
     """In Berlin, with windows of whole days there: reminders are due at 23:00."""
     client = person("owner", "Europe/Berlin")
     assert client.post("/v1/challenges", challenge_body(clock.now())).status == 201
     return client
-
-
-def hush(client: Client, hours: dict[str, str] | None) -> None:
-    answer = client.patch("/v1/me", {"notifications": {"quiet_hours": hours}})
-    assert answer.status == 200, answer.text
 
 
 def walls(database: Database, zone: str = "Europe/Berlin") -> set[str]:
@@ -44,49 +41,39 @@ def walls(database: Database, zone: str = "Europe/Berlin") -> set[str]:
     return {wall for (wall,) in rows}
 
 
-def pending(database: Database) -> datetime:
-    """When the reminder of a window that is still to open is due."""
-    [(due_at,)] = database.execute(
-        "select min(due_at) from notifications.reminders where nominal_at > planned_at + interval '2 minutes'"
-        " and sent_at is null"
-    )
-    assert isinstance(due_at, datetime)
-    return due_at
-
-
 def remind() -> dict[str, int]:
-    return dict(reminders_handler({}, Context()))
+    return dict(reminders_handler({}, LambdaContext()))
 
 
 class TestQuietHours:
     def test_hold_at_once_for_what_is_planned_and_end_at_once(self, owner: Client, database: Database) -> None:
         assert walls(database) == {"23:00"}
-        hush(owner, NIGHT)
+        set_quiet_hours(owner, NIGHT)
         assert walls(database) == {"22:00"}  # they end after the window's close, so it is when they begin
-        hush(owner, {"from": "22:30", "to": "23:30"})
+        set_quiet_hours(owner, {"from": "22:30", "to": "23:30"})
         assert walls(database) == {"23:30"}
-        hush(owner, None)
+        set_quiet_hours(owner, None)
         assert walls(database) == {"23:00"}
         assert owner.get("/v1/me").json["notifications"] == {"reminders": True, "quiet_hours": None}
 
     def test_stay_when_something_else_changes(self, owner: Client, database: Database) -> None:
-        hush(owner, NIGHT)
+        set_quiet_hours(owner, NIGHT)
         assert owner.patch("/v1/me", {"notifications": {"reminders": True}}).status == 200
         assert owner.patch("/v1/me", {"notifications": None}).status == 200
         assert owner.get("/v1/me").json["notifications"]["quiet_hours"] == NIGHT
         assert walls(database) == {"22:00"}
 
-    def test_hold_for_windows_that_are_made_later(self, person: Join, database: Database) -> None:
+    def test_hold_for_windows_that_are_made_later(self, person: SignUp, database: Database) -> None:
         kari = person("kari", "Europe/Berlin")
-        hush(kari, NIGHT)
+        set_quiet_hours(kari, NIGHT)
         kari.post("/v1/challenges", challenge_body(clock.now()))
         assert walls(database) == {"22:00"}
 
-    def test_are_those_of_the_accounts_zone(self, person: Join, database: Database) -> None:
+    def test_are_those_of_the_accounts_zone(self, person: SignUp, database: Database) -> None:
         """In Kolkata 23:00 is 2:30 of the next day in Tokyo."""
         kari = person("kari", "Asia/Kolkata")
         assert kari.post("/v1/challenges", challenge_body(clock.now())).status == 201
-        hush(kari, NIGHT)
+        set_quiet_hours(kari, NIGHT)
         assert kari.patch("/v1/me", {"timezone": "Asia/Tokyo"}).status == 200
         assert walls(database, "Asia/Tokyo") == {"22:00"}
         hours = {"from": "01:00", "to": "02:45"}
@@ -94,33 +81,33 @@ class TestQuietHours:
         assert walls(database, "Asia/Kolkata") == {"23:00"}
 
     def test_that_cover_a_window_leave_none_and_say_so(
-        self, person: Join, database: Database, at: At, mails: Mails
+        self, person: SignUp, database: Database, at: At, mails: Mails
     ) -> None:
         kari = person("kari", "UTC")
         body = challenge_body(clock.now())
         body["rules"]["schedule"] |= {"opens": "12:00", "closes": "13:00"}
         assert kari.post("/v1/challenges", body).status == 201
-        hush(kari, {"from": "11:00", "to": "12:56"})
+        set_quiet_hours(kari, {"from": "11:00", "to": "12:56"})
         rows = database.execute("select skipped, due_at from notifications.reminders where closes_at > now()")
         assert set(rows) == {("quiet", None)}
         before = len(mails())
         at(clock.now() + timedelta(days=4))
         assert remind() == {"taken": 0, "sent": 0}
-        hush(kari, None)  # the windows are over
+        set_quiet_hours(kari, None)  # the windows are over
         assert remind() == {"taken": 0, "sent": 0}
         assert len(mails()) == before
 
     def test_hold_for_what_has_just_come_due(self, owner: Client, database: Database, at: At) -> None:
         due = pending(database)
         at(due + timedelta(seconds=30))
-        hush(owner, {"from": "23:00", "to": "23:40"})
+        set_quiet_hours(owner, {"from": "23:00", "to": "23:40"})
         assert remind()["sent"] == 0
         at(due + 40 * MINUTE)
         assert remind()["sent"] == 1
 
     def test_are_kept_by_a_job_that_was_away(self, owner: Client, database: Database, at: At, mails: Mails) -> None:
         """Due at 22:00, and nothing ran until 22:10: then it is quiet."""
-        hush(owner, NIGHT)
+        set_quiet_hours(owner, NIGHT)
         due = pending(database)
         at(due + 10 * MINUTE)
         before = [mail for mail in mails() if mail.get("template") == "reminder"]
@@ -132,7 +119,7 @@ class TestQuietHours:
     def test_a_job_that_was_away_waits_for_their_end(
         self, owner: Client, database: Database, at: At, mails: Mails
     ) -> None:
-        hush(owner, {"from": "23:05", "to": "23:30"})
+        set_quiet_hours(owner, {"from": "23:05", "to": "23:30"})
         due = pending(database)  # 23:00
         at(due + 10 * MINUTE)
         assert remind()["sent"] == 0
@@ -191,7 +178,7 @@ class TestOnce:
         assert len(mails()) == sent
 
     def test_when_they_leave_and_come_back(
-        self, owner: Client, person: Join, database: Database, at: At, mails: Mails
+        self, owner: Client, person: SignUp, database: Database, at: At, mails: Mails
     ) -> None:
         [(challenge, code)] = database.execute("select id, invite_code from challenges.challenges")
         member = person("member", "Europe/Berlin")
@@ -208,7 +195,7 @@ class TestOnce:
         assert len(mails()) == sent
 
     def test_who_comes_back_late_is_reminded_then_and_nobody_was_late(
-        self, owner: Client, person: Join, database: Database, at: At
+        self, owner: Client, person: SignUp, database: Database, at: At
     ) -> None:
         [(challenge, code)] = database.execute("select id, invite_code from challenges.challenges")
         member = person("member", "Europe/Berlin")
@@ -323,7 +310,7 @@ def test_the_app_cannot_decide_when_anybody_is_reminded(database: Database) -> N
     assert rows == []
 
 
-def test_quiet_hours_are_for_who_is_signed_in_and_ones_own(nobody: Client, owner: Client, person: Join) -> None:
+def test_quiet_hours_are_for_who_is_signed_in_and_ones_own(nobody: Client, owner: Client, person: SignUp) -> None:
     stranger = person("stranger")
     body = {"notifications": {"quiet_hours": NIGHT}}
     assert nobody.patch("/v1/me", body).code == "unauthenticated"

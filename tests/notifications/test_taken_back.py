@@ -13,20 +13,22 @@ from chally import clock, db
 from chally.db import Tx
 from notifications import reminders
 from notifications.jobs import reminders_handler
-from tests.api import Client, Context
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client, LambdaContext
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 At = Callable[[datetime], None]
 Mails = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def owner(person: Join) -> Client:
+def owner(person: SignUp) -> Client:
     return person("owner", "Europe/Berlin")
 
 
 @pytest.fixture
-def friend(person: Join) -> Client:
+def friend(person: SignUp) -> Client:
     return person("friend", "Asia/Tokyo")
 
 
@@ -54,7 +56,7 @@ def last_hour(database: Database, at: At, noon: datetime) -> None:
     )
     for minutes in range(70, 0, -5):
         at(closes - timedelta(minutes=minutes))
-        reminders_handler({}, Context())
+        reminders_handler({}, LambdaContext())
 
 
 @pytest.mark.parametrize("taken_back", [True, False])
@@ -89,7 +91,7 @@ def test_who_comes_back_to_what_was_proved_meanwhile(
     at(noon + timedelta(minutes=2))
     assert friend.post(f"/v1/challenges/{challenge['invite_code']}/join").status == 201
     at(closes - timedelta(minutes=59))
-    reminders_handler({}, Context())
+    reminders_handler({}, LambdaContext())
     assert reminded(mails, friend) == 0
 
 
@@ -110,7 +112,7 @@ def test_quiet_hours_that_come_while_windows_are_planned(
         for hour in range(18, 24):
             for minute in (0, 1, 31):
                 at((noon + timedelta(days=days + 1)).replace(hour=hour, minute=minute))
-                reminders_handler({}, Context())
+                reminders_handler({}, LambdaContext())
     sent = database.execute(
         "select to_char(sent_at at time zone 'Europe/Berlin', 'HH24:MI') from notifications.reminders"
         " where sent_at is not null"

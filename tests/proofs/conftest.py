@@ -7,12 +7,14 @@ import boto3
 import pytest
 
 from chally import clock
-from tests.conftest import Database, Join, challenge_body
-from tests.proofs.sending import BUCKET, Club
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
+from tests.support.proof_uploads import BUCKET, Club
 
 
 @pytest.fixture
-def club(person: Join, database: Database) -> Callable[..., Club]:
+def club(person: SignUp, database: Database) -> Callable[..., Club]:
     boto3.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
 
     def make(**rules: Any) -> Club:

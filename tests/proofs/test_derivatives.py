@@ -12,8 +12,8 @@ from PIL.ExifTags import GPS, IFD, Base
 from PIL.PngImagePlugin import PngInfo
 
 from proofs import derivatives, images
-from tests import corpora
-from tests.factories import encoded, picture
+from tests.support import corpora
+from tests.support.pictures import encoded, picture
 
 JPEG, PNG, WEBP = "image/jpeg", "image/png", "image/webp"
 FORMATS = [("JPEG", JPEG), ("PNG", PNG), ("WEBP", WEBP)]

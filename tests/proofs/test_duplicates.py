@@ -15,9 +15,9 @@ from proofs import rules
 from proofs.queries import duplicates, proofs
 from proofs.queries.arrivals import Arrival
 from proofs.queries.duplicates import Match
-from tests.conftest import Database
-from tests.proofs import album
-from tests.proofs.album import Hash, Hashes, Sent, as_system, keep, near, neighbour, somebody, text
+from tests.support import fingerprints
+from tests.support.database import Database
+from tests.support.fingerprints import Hash, Hashes, Sent, as_system, keep, near, neighbour, somebody, text
 
 LIMIT = rules.DUPLICATE_DISTANCE
 FILE = b"f" * 32
@@ -29,11 +29,11 @@ def search(database: Database, sent: Sent, *variants: Hash, file: bytes = FILE) 
 
 
 def eight(chance: np.random.Generator) -> Hashes:
-    return album.random_hashes(chance, 8)
+    return fingerprints.random_hashes(chance, 8)
 
 
 class TestExact:
-    @pytest.mark.parametrize("hashes", [album.random_hashes, album.skewed_hashes])
+    @pytest.mark.parametrize("hashes", [fingerprints.random_hashes, fingerprints.skewed_hashes])
     @pytest.mark.parametrize("number", [300, 10_000])
     @pytest.mark.parametrize("crowded", ["challenge", "person"])
     def test_as_looking_at_all_of_them(
@@ -53,7 +53,7 @@ class TestExact:
         keep(database, [somebody() for _ in planted], np.array(planted))
         with as_system(database) as tx:
             for variants in asked:
-                truth = album.distances(kept, variants)
+                truth = fingerprints.distances(kept, variants)
                 expected = {ids[place]: int(truth[place]) for place in np.flatnonzero(truth <= LIMIT)}
                 assert len(expected) > LIMIT
                 assert near(tx, scope, variants, LIMIT) == expected
@@ -173,7 +173,7 @@ class TestScope:
 class TestReviewers:
     def test_what_waits_for_them_is_found_without_reading_the_rest(self, database: Database) -> None:
         me = somebody()
-        first, *_, last = keep(database, [me] * 3000, album.random_hashes(np.random.default_rng(53), 3000))
+        first, *_, last = keep(database, [me] * 3000, fingerprints.random_hashes(np.random.default_rng(53), 3000))
         database.execute("update proofs.proofs set status = 'needs_review' where id = any(%(ids)s)", ids=[first, last])
         with as_system(database) as tx:
             tx.run("select set_config('chally.actor', %(owner)s, true)", {"owner": str(me.user_id)})
@@ -212,7 +212,7 @@ class TestCost:
 
 
 def add(database: Database, chance: np.random.Generator, sent: Sequence[Sent]) -> None:
-    keep(database, sent, album.random_hashes(chance, len(sent)))
+    keep(database, sent, fingerprints.random_hashes(chance, len(sent)))
 
 
 def check_cost(database: Database, chance: np.random.Generator, sent: Sent, crowd: int, own: int) -> None:

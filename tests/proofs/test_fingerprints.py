@@ -8,8 +8,8 @@ from PIL import Image
 
 from proofs import fingerprints, rules
 from proofs.fingerprints import Fingerprint
-from tests import corpora
-from tests.factories import picture
+from tests.support import corpora
+from tests.support.pictures import picture
 
 # What Meta's own tools print for its pictures of a bridge (pdq/data/reg-test-input/dih).
 META = {

@@ -15,9 +15,9 @@ from PIL.ExifTags import GPS, IFD, Base
 
 from proofs import derivatives, images, metadata
 from proofs.capture import Captured
-from tests import corpora
-from tests.factories import encoded, picture
-from tests.proofs.mutants import mutant
+from tests.support import corpora
+from tests.support.image_mutants import mutant
+from tests.support.pictures import encoded, picture
 
 JPEG, PNG, WEBP = "image/jpeg", "image/png", "image/webp"
 MUTANTS, LOTS = 6000, 4

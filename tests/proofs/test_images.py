@@ -12,8 +12,8 @@ from PIL import Image, ImageFile
 
 from proofs import fingerprints, images, rules
 from proofs.images import Unreadable
-from tests import corpora
-from tests.factories import encoded, photo, picture
+from tests.support import corpora
+from tests.support.pictures import encoded, photo, picture
 
 JPEG, PNG, WEBP = "image/jpeg", "image/png", "image/webp"
 FORMATS = [("JPEG", JPEG), ("PNG", PNG), ("WEBP", WEBP)]

@@ -15,9 +15,21 @@ from PIL import Image
 
 from chally import clock
 from proofs import storage
-from tests.conftest import Database
-from tests.factories import encoded, picture
-from tests.proofs.sending import BUCKET, OTHER_PHOTO, PHOTO, PICTURE, SIZE, TEXT, Club, batch, codes, created, decide
+from tests.support.database import Database
+from tests.support.pictures import encoded, picture
+from tests.support.proof_uploads import (
+    BUCKET,
+    OTHER_PHOTO,
+    PHOTO,
+    PICTURE,
+    SIZE,
+    TEXT,
+    Club,
+    batch,
+    codes,
+    created,
+    decide,
+)
 
 
 class TestAccepted:
@@ -237,10 +249,10 @@ class TestAtOnce:
         asked = [there.ask(who, photos[who.user["username"]]) for who in (there.kari, there.miro)]
         program = (
             "import json, pathlib, sys; sys.path[:] = json.loads(sys.argv[1]);"
-            "from proofs import jobs, storage; from tests.api import Context;"
+            "from proofs import jobs, storage; from tests.support.api import LambdaContext;"
             "storage.read = lambda *_, **__: pathlib.Path(sys.argv[2]).read_bytes();"
             "storage.keep_picture = lambda *_: 'pictures/one.jpg';"
-            "print(json.dumps(jobs.verdicts_handler(json.loads(sys.argv[3]), Context())), file=sys.stderr)"
+            "print(json.dumps(jobs.verdicts_handler(json.loads(sys.argv[3]), LambdaContext())), file=sys.stderr)"
         )
         workers = []
         with psycopg.connect(database.url) as gate:

@@ -9,8 +9,8 @@ from PIL.ExifTags import GPS, IFD, Base
 
 from proofs import metadata
 from proofs.capture import Captured
-from tests import corpora
-from tests.factories import encoded, picture
+from tests.support import corpora
+from tests.support.pictures import encoded, picture
 
 TIME = "2026:11:20 06:45:10"
 WALL = datetime.fromisoformat("2026-11-20T06:45:10")

@@ -18,12 +18,14 @@ from challenges import overlay_key
 from challenges.overlay import Finding
 from chally import clock, db
 from proofs import fingerprints, images, overlay
-from tests.api import Client
-from tests.conftest import Database, Join, challenge_body
-from tests.factories import encoded
-from tests.proofs import scenes
-from tests.proofs.scenes import Shot
-from tests.proofs.sending import BUCKET, Club, codes, decide
+from tests.support import qr_scenes
+from tests.support.api import Client
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
+from tests.support.pictures import encoded
+from tests.support.proof_uploads import BUCKET, Club, codes, decide
+from tests.support.qr_scenes import Shot
 
 TOKEN = tokens.issue(b"a key", UUID(int=7), date(2026, 11, 20))
 TAG = "https://club.example/a-poster-on-the-wall"
@@ -53,25 +55,25 @@ def found(data: bytes, declared_type: str = "image/jpeg") -> list[str]:
 class TestFind:
     @pytest.mark.parametrize(("shot", "quality"), SHOTS.values(), ids=list(SHOTS))
     def test_as_people_show_it(self, shot: Shot, quality: int) -> None:
-        assert found(scenes.photo((TOKEN, shot), quality=quality)) == [TOKEN]
+        assert found(qr_scenes.photo((TOKEN, shot), quality=quality)) == [TOKEN]
 
     @pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
     def test_other_formats(self, file_format: str) -> None:
-        data = encoded(scenes.taken((TOKEN, Shot(width=0.15))), file_format=file_format)
+        data = encoded(qr_scenes.taken((TOKEN, Shot(width=0.15))), file_format=file_format)
         assert found(data, f"image/{file_format.lower()}") == [TOKEN]
 
     def test_as_a_phone_stores_it(self) -> None:
         """Lying on its side, which EXIF mends: a code reads either way."""
         exif = Image.Exif()
         exif[0x0112] = 6
-        assert found(encoded(scenes.taken((TOKEN, Shot(width=0.15))), quality=60, exif=exif)) == [TOKEN]
+        assert found(encoded(qr_scenes.taken((TOKEN, Shot(width=0.15))), quality=60, exif=exif)) == [TOKEN]
 
     def test_several(self) -> None:
         left, right = Shot(width=0.2, at=(0.3, 0.5)), Shot(width=0.2, turned=20, at=(0.75, 0.5))
-        assert sorted(found(scenes.photo((TOKEN, left), (TAG, right)))) == sorted([TOKEN, TAG])
+        assert sorted(found(qr_scenes.photo((TOKEN, left), (TAG, right)))) == sorted([TOKEN, TAG])
 
     def test_no_code_no_text(self) -> None:
-        assert found(scenes.photo()) == []
+        assert found(qr_scenes.photo()) == []
 
 
 class TestLegible:
@@ -85,7 +87,7 @@ class TestLegible:
 
     def test_the_fingerprint_stays_the_same(self) -> None:
         """To within Meta's tolerance: what is a copy must not depend on whether a code is asked for."""
-        data = encoded(scenes.landscape(7, scenes.SIZE))
+        data = encoded(qr_scenes.landscape(7, qr_scenes.SIZE))
         asked, plain = (fingerprints.of(images.read(data, "image/jpeg", legible=each).luma) for each in (True, False))
         assert asked.distance(plain) <= 10
 
@@ -106,7 +108,7 @@ def finders(pixels: int, side: int = 1024) -> NDArray[np.uint8]:
 
 def hostile() -> dict[str, NDArray[np.uint8]]:
     chance = np.random.default_rng(3)
-    grid = np.asarray(scenes.code(TOKEN))
+    grid = np.asarray(qr_scenes.code(TOKEN))
     torn = np.where(chance.random(grid.shape) < 0.2, 255 - grid, grid).astype(np.uint8)
     return {
         "noise": chance.integers(0, 256, (1024, 1024), np.uint8),
@@ -136,11 +138,11 @@ class TestHostile:
         "said", ["\0\0", "CHALLY1:", "CHALLY1:" + "A" * 2000, "çédille", "日本語", "\x1b[31m", "CHALLY1:é"]
     )
     def test_texts_of_every_kind(self, said: str) -> None:
-        (text,) = overlay.find(np.asarray(scenes.code(said)))
+        (text,) = overlay.find(np.asarray(qr_scenes.code(said)))
         assert tokens.check(text, [b"a key"], UUID(int=7), date(2026, 11, 20)) in ("foreign", "forged")
 
     def test_a_wall_of_codes(self) -> None:
-        small = np.asarray(Image.fromarray(np.asarray(scenes.code("A"))).resize((87, 87), Image.Resampling.NEAREST))
+        small = np.asarray(Image.fromarray(np.asarray(qr_scenes.code("A"))).resize((87, 87), Image.Resampling.NEAREST))
         assert set(overlay.find(tiled(small, 1024))) == {"A"}
 
 
@@ -164,7 +166,7 @@ class TestJudge:
 
 
 @pytest.fixture
-def there(person: Join, database: Database) -> Club:
+def there(person: SignUp, database: Database) -> Club:
     """A challenge whose photos must show an overlay."""
     boto3.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     owner, kari, miro = person("owner"), person("kari", "Europe/Oslo"), person("miro", "Europe/Oslo")
@@ -200,7 +202,7 @@ def drawn(svg: str) -> NDArray[np.uint8]:
 
 def shot(*texts: str, seed: int = 7) -> bytes:
     places = [Shot(width=0.2, turned=10 * n, at=(0.2 + 0.3 * n, 0.5)) for n, _ in enumerate(texts)]
-    return scenes.photo(*zip(texts, places, strict=True), size=(1280, 960), quality=70, seed=seed)
+    return qr_scenes.photo(*zip(texts, places, strict=True), size=(1280, 960), quality=70, seed=seed)
 
 
 class TestVerdict:

@@ -12,10 +12,12 @@ from PIL import Image
 
 from chally import clock
 from proofs.jobs import removals_handler
-from tests.api import Client, Context
-from tests.conftest import Database, Join, challenge_body
-from tests.factories import encoded, picture
-from tests.proofs.sending import BUCKET, OTHER_PHOTO, PHOTO, PICTURE, SIZE, Club, codes, decide
+from tests.support.api import Client, LambdaContext
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
+from tests.support.pictures import encoded, picture
+from tests.support.proof_uploads import BUCKET, OTHER_PHOTO, PHOTO, PICTURE, SIZE, Club, codes, decide
 
 Clubs = Callable[..., Club]
 
@@ -57,7 +59,7 @@ class TestPicture:
             assert image.format == "JPEG"
             assert not image.getexif()
 
-    def test_nobody_else(self, club: Clubs, person: Join, nobody: Client) -> None:
+    def test_nobody_else(self, club: Clubs, person: SignUp, nobody: Client) -> None:
         there = club()
         proof = there.send(there.kari, PHOTO)
         path = f"/v1/proofs/{proof['id']}/image"
@@ -104,7 +106,7 @@ class TestPicture:
             assert decide(there.put(proof_id, PHOTO)) == []
         assert there.kari.delete(f"/v1/proofs/{proof_id}").status == 204
         at(clock.now() + timedelta(minutes=16))
-        removals_handler({}, Context())
+        removals_handler({}, LambdaContext())
         name = there.keys[proof_id].removeprefix("uploads/")
         left = boto3.client("s3").list_object_versions(Bucket=BUCKET).get("Versions", [])
         assert [version["Key"] for version in left if name in version["Key"]] == []
@@ -165,7 +167,7 @@ class TestDoubt:
         club: Clubs,
         database: Database,
         mails: Callable[[], list[dict[str, Any]]],
-        person: Join,
+        person: SignUp,
         is_looked_after: bool,
     ) -> None:
         """The owner of one is not shown what somebody proved in another: moderators are asked, where there are any."""

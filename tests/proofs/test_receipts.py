@@ -20,8 +20,11 @@ from identity.receipt_key import ReceiptKey
 from infra.bootstrap import ROOT
 from proofs import receipts
 from proofs.receipts import Invalid, Receipt
-from tests.api import Answer, Client, Context
-from tests.conftest import PUBLIC_URL, Database, Join, challenge_body
+from tests.support.api import Client, LambdaContext, Response
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.environment import PUBLIC_URL
+from tests.support.people import SignUp
 
 PROOF = {
     *("challenge_id", "participant_id", "kind", "local_date", "opens_at", "closes_at", "timezone", "tzdata"),
@@ -30,7 +33,7 @@ PROOF = {
 
 
 @pytest.fixture
-def send(person: Join) -> Callable[..., tuple[Client, dict[str, Any]]]:
+def send(person: SignUp) -> Callable[..., tuple[Client, dict[str, Any]]]:
     """Somebody's proof, a text or a number, in a challenge of their own."""
 
     def prove(value: str | float = "I ran", **terms: Any) -> tuple[Client, dict[str, Any]]:
@@ -45,7 +48,7 @@ def send(person: Join) -> Callable[..., tuple[Client, dict[str, Any]]]:
     return prove
 
 
-def ask(client: Client, proof: dict[str, Any]) -> Answer:
+def ask(client: Client, proof: dict[str, Any]) -> Response:
     return client.get(f"/v1/proofs/{proof['id']}/receipt")
 
 
@@ -137,7 +140,7 @@ class TestWhatItSays:
         assert not any("of 10000" in str(each) for each in said.values())
 
     def test_a_verdict_that_was_taken_back_gives_another_receipt(
-        self, send: Callable[..., tuple[Client, dict[str, Any]]], person: Join, database: Database
+        self, send: Callable[..., tuple[Client, dict[str, Any]]], person: SignUp, database: Database
     ) -> None:
         prover, proof = send()
         before = receipt(prover, proof)
@@ -156,7 +159,7 @@ class TestWhatItSays:
             receipts.verify(text, key_set())  # what the first one said, it said truly
 
     def test_who_has_left_has_nothing_hashed(
-        self, send: Callable[..., tuple[Client, dict[str, Any]]], database: Database, person: Join
+        self, send: Callable[..., tuple[Client, dict[str, Any]]], database: Database, person: SignUp
     ) -> None:
         prover, proof = send(7)
         moderator = person("moderator")
@@ -200,7 +203,7 @@ class TestWhoGetsOne:
         assert "expired" in answer.json["detail"]
 
     def test_strangers_learn_nothing(
-        self, send: Callable[..., tuple[Client, dict[str, Any]]], person: Join, nobody: Client
+        self, send: Callable[..., tuple[Client, dict[str, Any]]], person: SignUp, nobody: Client
     ) -> None:
         _, proof = send()
         stranger = person("stranger")
@@ -219,7 +222,7 @@ class TestWhoGetsOne:
 
 
 def turn(**event: object) -> dict[str, str]:
-    context: Any = Context()
+    context: Any = LambdaContext()
     return jobs.signing_keys_handler(event, context)
 
 

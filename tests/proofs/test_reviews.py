@@ -13,8 +13,10 @@ import pytest
 
 from chally import clock
 from proofs.jobs import removals_handler
-from tests.api import Answer, Client, Context
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client, LambdaContext, Response
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 REJECT = {"decision": "reject", "reason": "This is not you."}
 ACCEPT = {"decision": "accept", "reason": "I was there and saw it."}
@@ -44,7 +46,7 @@ class Club:
         proof: dict[str, Any] = answer.json["proof"]
         return proof
 
-    def review(self, who: Client, body: dict[str, str]) -> Answer:
+    def review(self, who: Client, body: dict[str, str]) -> Response:
         return who.post(f"{self.path}/review", body)
 
     def standing(self) -> tuple[int, int, int]:
@@ -60,7 +62,7 @@ class Club:
 
 
 @pytest.fixture
-def club(person: Join, nobody: Client, database: Database) -> Callable[..., Club]:
+def club(person: SignUp, nobody: Client, database: Database) -> Callable[..., Club]:
     def make(proof: dict[str, Any] | None = None, *, first: str | float = "I ran", **changes: Any) -> Club:
         owner, member, friend, stranger = (person(name) for name in ("owner", "member", "friend", "stranger"))
         moderator = person("moderator")
@@ -370,11 +372,11 @@ class TestTakingBack:
             " content_length = 1, sha256 = sha256(''), object_key = 'uploads/a', picture_key = 'pictures/a/1.jpg'"
         )
         assert there.member.delete(there.path).status == 204
-        assert removals_handler({}, Context()) == {"removed": 0}  # its upload may be under way
+        assert removals_handler({}, LambdaContext()) == {"removed": 0}  # its upload may be under way
         s3.put_object(Bucket="uploads-test", Key="pictures/a/2.jpg", Body=b"x")
         at(clock.now() + timedelta(minutes=16))
-        assert removals_handler({}, Context()) == {"removed": 2}
-        assert removals_handler({}, Context()) == {"removed": 0}
+        assert removals_handler({}, LambdaContext()) == {"removed": 2}
+        assert removals_handler({}, LambdaContext()) == {"removed": 0}
         left = s3.list_object_versions(Bucket="uploads-test")
         assert [version["Key"] for version in left["Versions"]] == ["uploads/ab"]
         assert "DeleteMarkers" not in left

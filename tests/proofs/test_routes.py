@@ -13,8 +13,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from chally import clock
-from tests.api import Answer, Client
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client, Response
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 DIGEST = hashlib.sha256(b"a photo").digest()
 BODY = {"content_type": "image/jpeg", "content_length": 7, "sha256": DIGEST.hex()}
@@ -34,12 +36,12 @@ class Club:
     def path(self) -> str:
         return f"/v1/challenges/{self.id}/proofs"
 
-    def ask(self, who: Client | None = None, **changes: Any) -> Answer:
+    def ask(self, who: Client | None = None, **changes: Any) -> Response:
         return (who or self.member).post(self.path, BODY | changes)
 
 
 @pytest.fixture
-def club(person: Join, nobody: Client) -> Callable[..., Club]:
+def club(person: SignUp, nobody: Client) -> Callable[..., Club]:
     def make(*, rules: dict[str, Any] | None = None, **changes: Any) -> Club:
         owner, member, stranger = person("owner"), person("member", "America/New_York"), person("stranger")
         body = challenge_body(clock.now(), **changes)

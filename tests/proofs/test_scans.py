@@ -14,11 +14,11 @@ import pytest
 from challenges import standings
 from chally import clock, db, settings
 from proofs import malware, storage
-from tests.conftest import Database
-from tests.factories import encoded
-from tests.proofs.clamd import CLAMD, COMMENT, EICAR, Clamd, answering
-from tests.proofs.sending import BUCKET, OTHER_PHOTO, PHOTO, PICTURE, TEXT, Club, codes, decide
-from tests.proofs.test_malware import result
+from tests.support.clamd import CLAMD, COMMENT, EICAR, Clamd, answering
+from tests.support.database import Database
+from tests.support.guardduty import scan_result
+from tests.support.pictures import encoded
+from tests.support.proof_uploads import BUCKET, OTHER_PHOTO, PHOTO, PICTURE, TEXT, Club, codes, decide
 
 INFECTED_PHOTO = encoded(PICTURE, comment=COMMENT)
 
@@ -161,7 +161,7 @@ class Sent:
 
     def scanned(self, status: str, created: dict[str, Any] | None = None) -> dict[str, Any]:
         uploaded = (created or self.created)["detail"]["object"]
-        return result(status, key=uploaded["key"], version_id=uploaded["version-id"])
+        return scan_result(status, key=uploaded["key"], version_id=uploaded["version-id"])
 
     @property
     def verdict(self) -> tuple[str, list[str]]:
@@ -258,7 +258,7 @@ class TestGuardDuty:
         assert decide(sent.scanned(status), sent.created) == []
 
     def test_an_object_that_is_no_proofs(self, sent: Sent) -> None:
-        assert decide(result("THREATS_FOUND", key="uploads/of-somebody")) == []
+        assert decide(scan_result("THREATS_FOUND", key="uploads/of-somebody")) == []
 
     def test_an_upload_that_is_gone_is_not_waited_for(self, sent: Sent) -> None:
         version = sent.created["detail"]["object"]["version-id"]

@@ -18,10 +18,10 @@ import psycopg
 
 from challenges import standings
 from chally import db
-from tests.conftest import Database
-from tests.factories import encoded, picture
-from tests.proofs import environment
-from tests.proofs.sending import TEXT, Club, batch, created
+from tests.support import verdict_process
+from tests.support.database import Database
+from tests.support.pictures import encoded, picture
+from tests.support.proof_uploads import TEXT, Club, batch, created
 
 UPLOADS = 40
 
@@ -93,7 +93,7 @@ def _in_two_environments(
         for number, half in enumerate(halves):
             batches = place / f"batches-{number}"
             batches.write_text(json.dumps([batch(*events) for events in batched(half, 10, strict=False)]))
-            arguments = [sys.executable, environment.__file__, str(batches), str(place)]
+            arguments = [sys.executable, "-m", verdict_process.__name__, str(batches), str(place)]
             workers.append(
                 subprocess.Popen(
                     arguments,

@@ -25,11 +25,13 @@ from challenges import standings
 from chally import db
 from proofs import fingerprints, images
 from proofs.fingerprints import Fingerprint
-from tests.api import Client
-from tests.conftest import Database, Join, challenge_body
-from tests.factories import encoded, picture
-from tests.proofs.sending import BUCKET, created, decide
-from tests.proofs.uploads import File, Model, Rules, Upload, Version, standing
+from tests.support.api import Client
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
+from tests.support.pictures import encoded, picture
+from tests.support.proof_uploads import BUCKET, created, decide
+from tests.support.upload_model import File, Model, Rules, Upload, Version, standing
 
 UPLOADS = 500
 BATCH = 10
@@ -233,7 +235,7 @@ def _taken(upload: Upload, *, near: bool) -> Image.Exif:
 
 
 @pytest.fixture
-def club(person: Join, database: Database, at: Callable[[datetime], None]) -> Callable[[int], Club]:
+def club(person: SignUp, database: Database, at: Callable[[datetime], None]) -> Callable[[int], Club]:
     boto3.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
 
     def make(seed: int) -> Club:

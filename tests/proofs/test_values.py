@@ -11,8 +11,10 @@ import psycopg
 import pytest
 
 from chally import clock
-from tests.api import Answer, Client
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client, Response
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 TEXT = {"kind": "text"}
 NUMBER = {"kind": "number", "unit": "km", "target": 5}
@@ -26,7 +28,7 @@ class Club:
     stranger: Client
     nobody: Client
 
-    def send(self, value: Any, who: Client | None = None, **headers: str) -> Answer:
+    def send(self, value: Any, who: Client | None = None, **headers: str) -> Response:
         return (who or self.member).post(f"/v1/challenges/{self.id}/proofs", {"value": value}, **headers)
 
     def standing(self, who: Client) -> dict[str, Any]:
@@ -39,7 +41,7 @@ class Club:
 
 
 @pytest.fixture
-def club(person: Join, nobody: Client) -> Callable[..., Club]:
+def club(person: SignUp, nobody: Client) -> Callable[..., Club]:
     def make(proof: dict[str, Any], **changes: Any) -> Club:
         owner, member, stranger = person("owner"), person("member", "America/New_York"), person("stranger")
         body = challenge_body(clock.now(), **changes)

@@ -10,9 +10,9 @@ from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
 from chally import clock
-from tests.conftest import challenge_body
-from tests.factories import encoded, picture
-from tests.proofs.sending import FLAT, OTHER_PHOTO, PHOTO, PICTURE, SIZE, TEXT, Club, codes, decide
+from tests.support.challenges import challenge_body
+from tests.support.pictures import encoded, picture
+from tests.support.proof_uploads import FLAT, OTHER_PHOTO, PHOTO, PICTURE, SIZE, TEXT, Club, codes, decide
 
 
 class TestDuplicates:

@@ -13,9 +13,9 @@ from uuid import uuid4
 from chally import db
 from identity import links, tokens
 from identity.queries import second_factors, users
-from tests.api import Client
-from tests.conftest import Database
-from tests.security.forger import Forger, text
+from tests.support.api import Client
+from tests.support.database import Database
+from tests.support.token_forger import Forger, text
 
 Mails = Callable[[], list[dict[str, Any]]]
 EVIL = "https://evil.example/keys"

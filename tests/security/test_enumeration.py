@@ -15,32 +15,33 @@ import pytest
 
 from chally import outbox
 from identity import passwords
-from tests.api import Answer, Client
-from tests.conftest import Database, Join
+from tests.support.api import Client, Response
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 PASSWORD = "long enough for us"
-Ask = Callable[[Client, str], Answer]
+Ask = Callable[[Client, str], Response]
 
 
-def register(client: Client, email: str) -> Answer:
+def register(client: Client, email: str) -> Response:
     username = f"n_{abs(hash(email)) % 10**9:09}"
     body = {"email": email, "username": username, "password": "another good one", "timezone": "Europe/Oslo"}
     return client.post("/v1/auth/register", body)
 
 
-def login(client: Client, name: str) -> Answer:
+def login(client: Client, name: str) -> Response:
     return client.post("/v1/auth/login", {"login": name, "password": "not the right one"})
 
 
-def magic_link(client: Client, email: str) -> Answer:
+def magic_link(client: Client, email: str) -> Response:
     return client.post("/v1/auth/magic-link", {"email": email})
 
 
-def forgot(client: Client, email: str) -> Answer:
+def forgot(client: Client, email: str) -> Response:
     return client.post("/v1/auth/password/forgot", {"email": email})
 
 
-def change(client: Client, email: str) -> Answer:
+def change(client: Client, email: str) -> Response:
     return client.post("/v1/me/email", {"current_password": PASSWORD, "new": email})
 
 
@@ -103,7 +104,7 @@ def watch(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[[Ask,
     return make
 
 
-def seen(answer: Answer) -> tuple[object, ...]:
+def seen(answer: Response) -> tuple[object, ...]:
     """What a client sees, but for the id that every request has of its own."""
     text = re.sub(r'"request_id":"[0-9a-f]+"', '"request_id":"…"', answer.text)
     headers = {name: value for name, value in answer.headers.items() if name != "x-request-id"}
@@ -148,7 +149,9 @@ CASES: dict[str, tuple[Ask, str, int, str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_known_and_unknown_are_alike(nobody: Client, person: Join, watch: Watch, database: Database, case: str) -> None:
+def test_known_and_unknown_are_alike(
+    nobody: Client, person: SignUp, watch: Watch, database: Database, case: str
+) -> None:
     """Somebody, nobody, and who has left: the first time, and again, when there are traces of the first."""
     ask, form, status, table = CASES[case]
     person("kari"), person("gone")
@@ -165,7 +168,7 @@ def test_known_and_unknown_are_alike(nobody: Client, person: Join, watch: Watch,
 
 @pytest.mark.parametrize("form", ["{}", "{}@people.test"])
 def test_a_login_hashes_alike_whatever_kind_the_hash_is(
-    nobody: Client, person: Join, watch: Watch, database: Database, form: str
+    nobody: Client, person: SignUp, watch: Watch, database: Database, form: str
 ) -> None:
     """An account of today, one of the former Chally, and none."""
     person("kari"), person("ola")
@@ -181,7 +184,7 @@ def test_a_login_hashes_alike_whatever_kind_the_hash_is(
     assert then[0][1].hashes == [argon2, "$2b$04", argon2]
 
 
-def test_another_address(person: Join, watch: Watch) -> None:
+def test_another_address(person: SignUp, watch: Watch) -> None:
     """Somebody who is signed in, and may not learn who else is here either."""
     person("kari")
     one, other = person("ola"), person("liv")
@@ -194,11 +197,11 @@ def test_another_address(person: Join, watch: Watch) -> None:
         assert known[1].rows["core.outbox"] == (1, 0)
 
 
-def test_what_waits_to_be_confirmed_tells_nothing(nobody: Client, person: Join, watch: Watch) -> None:
+def test_what_waits_to_be_confirmed_tells_nothing(nobody: Client, person: SignUp, watch: Watch) -> None:
     """Somebody asks for accounts with addresses of others, and then looks what became of it."""
     person("kari")
 
-    def look(client: Client, email: str) -> Answer:
+    def look(client: Client, email: str) -> Response:
         return client.post("/v1/auth/login", {"login": email, "password": "another good one"})
 
     for email in ("kari@people.test", "none@people.test"):
@@ -209,7 +212,7 @@ def test_what_waits_to_be_confirmed_tells_nothing(nobody: Client, person: Join, 
 
 
 @pytest.mark.parametrize("ask", [login, magic_link, forgot, register], ids=lambda ask: ask.__name__)
-def test_refusals_are_alike(nobody: Client, person: Join, database: Database, ask: Ask) -> None:
+def test_refusals_are_alike(nobody: Client, person: SignUp, database: Database, ask: Ask) -> None:
     """A limit is used up, or a wait begins, after as many calls, and is told in the same words."""
     person("kari")
     database.execute("delete from core.rate_limits")

@@ -24,9 +24,9 @@ from chally import access_tokens, db
 from chally.jws import CompactJws, MalformedJws
 from identity.keyring import SigningKey
 from identity.queries import keys
-from tests import corpora
-from tests.conftest import Database
-from tests.security.forger import Forger, private, status, text
+from tests.support import corpora
+from tests.support.database import Database
+from tests.support.token_forger import Forger, private, status, text
 
 EVIL = "https://evil.example/keys"
 

@@ -30,8 +30,9 @@ from chally.settings import BY_HANDLER
 from identity import passwords, rules, tokens
 from identity.keyring import Keyring
 from identity.queries import sessions
-from tests.api import Answer, Client, Context
-from tests.conftest import PUBLIC_URL, Database
+from tests.support.api import Client, LambdaContext, Response
+from tests.support.database import Database
+from tests.support.environment import PUBLIC_URL
 
 PASSWORD = "correct horse battery staple"
 CONTEXTS = [name.rpartition(".")[0] for name in BY_HANDLER if name.endswith(".routes.handler")]
@@ -151,7 +152,7 @@ def leaves(value: Any) -> set[str]:
     return {str(value)} if isinstance(value, str | int) and not isinstance(value, bool) else set()
 
 
-def secrets_of(answer: Answer) -> set[str]:
+def secrets_of(answer: Response) -> set[str]:
     """What an answer hands out: tokens, codes, seeds, in its body and its cookies."""
     found = {line.partition("=")[2].partition(";")[0].strip('"') for line in answer.cookies}
 
@@ -368,7 +369,7 @@ def test_nor_does_a_job_whatever_it_raises(
     event = {"email": address, "role": "admin", "Records": [record]}
     # a batch of events answers which of them failed, and raises nothing
     with nullcontext() if attribute == "verdicts_handler" else pytest.raises(JobFailed) as caught:
-        getattr(import_module(name), attribute)(event, Context())
+        getattr(import_module(name), attribute)(event, LambdaContext())
     if caught is not None:
         logging.getLogger("runtime").error("%s", caught.value)
     assert "[redacted] for k…@people.test" in log.check({token, address, PASSWORD}, entry_point)

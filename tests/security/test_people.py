@@ -6,8 +6,8 @@ The functions of migration 0007 are stored parsed, so Postgres knows which table
 import pytest
 
 from identity.queries import people
-from tests.conftest import Database
-from tests.identity.traces import tables
+from tests.support.database import Database
+from tests.support.personal_data import tables
 
 # What holds nothing on anybody.
 NOBODYS = {

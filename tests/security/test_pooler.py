@@ -14,12 +14,11 @@ from chally.actor import Actor
 from chally.errors import SessionEnded
 from identity.keyring import Keyring
 from infra.local.postgres import Postgres
-from tests import access
-from tests.challenges import test_routes_access as of_challenges
-from tests.conftest import Database
-from tests.proofs import test_access as of_proofs
-from tests.relay import connecting_by
-from tests.security.pgbouncer import PGBOUNCER, PgBouncer
+from tests.support import access
+from tests.support.access_tables import CHALLENGE_PROOFS, CHALLENGES, PROOFS
+from tests.support.database import Database
+from tests.support.pgbouncer import PGBOUNCER, PgBouncer
+from tests.support.relay import connecting_by
 
 WHO = "select core.actor()"
 
@@ -42,9 +41,9 @@ def pooled(pooler: PgBouncer, database: Database, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.usefixtures("cloud")
 def test_everybody_reads_what_they_may_and_no_more(pooled: Database, keyring: Keyring) -> None:
-    table = of_challenges.TABLE | of_proofs.TABLE
+    table = CHALLENGES | PROOFS
     club = access.open_club(pooled, keyring, "code")
-    asked = club.call("participant", f"POST {of_proofs.PROOFS}", table[f"POST {of_proofs.PROOFS}"])
+    asked = club.call("participant", f"POST {CHALLENGE_PROOFS}", table[f"POST {CHALLENGE_PROOFS}"])
     club.values["proof_id"] = asked.json["proof"]["id"]
     pooled.execute("update proofs.proofs set status = 'accepted', picture_key = 'pictures/a.jpg', decided_at = now()")
     reads = [route for route in table if route.startswith("GET")]

@@ -15,14 +15,15 @@ from chally import access_tokens, clock, jws
 from identity.receipt_key import ReceiptKey
 from proofs import receipts
 from proofs.receipts import Invalid
-from tests import corpora
-from tests.api import Client
-from tests.conftest import Join, challenge_body
-from tests.security.forger import Forger, status, text
+from tests.support import corpora
+from tests.support.api import Client
+from tests.support.challenges import challenge_body
+from tests.support.people import SignUp
+from tests.support.token_forger import Forger, status, text
 
 
 @pytest.fixture
-def genuine(person: Join) -> str:
+def genuine(person: SignUp) -> str:
     """A receipt of ours."""
     prover = person("prover")
     body = challenge_body(clock.now())

@@ -6,7 +6,9 @@ import psycopg
 import pytest
 
 from chally import clock
-from tests.conftest import Database, Join, challenge_body
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 SCHEMAS = ("core", "identity", "challenges", "proofs", "notifications")
 
@@ -43,7 +45,7 @@ def test_the_roles_own_nothing_and_bypass_nothing(database: Database) -> None:
     assert owned == [(0,)]
 
 
-def test_the_app_may_not_read_secrets_even_of_its_own_user(person: Join, database: Database) -> None:
+def test_the_app_may_not_read_secrets_even_of_its_own_user(person: SignUp, database: Database) -> None:
     kari = person("kari")
     with psycopg.connect(database.app, autocommit=True) as app:
         app.execute("select set_config('chally.actor', %s, false)", [kari.user["id"]])
@@ -73,7 +75,7 @@ def test_the_app_may_not_read_secrets_even_of_its_own_user(person: Join, databas
                 app.execute(forbidden.encode())
 
 
-def test_a_stranger_sees_no_row_of_anything(person: Join, database: Database) -> None:
+def test_a_stranger_sees_no_row_of_anything(person: SignUp, database: Database) -> None:
     owner, stranger = person("owner"), person("stranger")
     made = owner.post("/v1/challenges", challenge_body(clock.now()))
     assert made.status == 201
@@ -89,7 +91,7 @@ def test_a_stranger_sees_no_row_of_anything(person: Join, database: Database) ->
             assert (reminders is not None and reminders[0] > 0) == bool(expected)
 
 
-def test_a_zone_that_is_none_is_refused_where_it_is_written(person: Join, database: Database) -> None:
+def test_a_zone_that_is_none_is_refused_where_it_is_written(person: SignUp, database: Database) -> None:
     """One unknown zone would stop the statement that makes everybody's windows."""
     kari = person("kari")
     kari.post("/v1/challenges", challenge_body(clock.now()))
@@ -99,7 +101,7 @@ def test_a_zone_that_is_none_is_refused_where_it_is_written(person: Join, databa
             app.execute("update challenges.challenges set timezone = 'nonsense'")
 
 
-def test_nobody_writes_in_anothers_name(person: Join, database: Database) -> None:
+def test_nobody_writes_in_anothers_name(person: SignUp, database: Database) -> None:
     owner, stranger = person("owner"), person("stranger")
     challenge = owner.post("/v1/challenges", challenge_body(clock.now())).json
     with psycopg.connect(database.app, autocommit=True) as app:

@@ -7,8 +7,9 @@ import pytest
 
 from chally import aws, settings
 from system import docs, openapi
-from tests.api import Client
-from tests.conftest import Database, Join
+from tests.support.api import Client
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 
 class TestHealth:
@@ -51,7 +52,7 @@ def test_version(nobody: Client) -> None:
     assert nobody.get("/version").json == {"version": "0", "commit": "test", "stage": "local"}
 
 
-def test_anyone_can_verify_our_tokens_with_the_published_keys(nobody: Client, person: Join) -> None:
+def test_anyone_can_verify_our_tokens_with_the_published_keys(nobody: Client, person: SignUp) -> None:
     token = person("kari").token
     assert token is not None
     (key,) = [each for each in nobody.get("/.well-known/jwks.json").json["keys"] if each["alg"] == "RS256"]
@@ -89,7 +90,7 @@ class TestDocumentation:
         assert nobody.get("/docs/other.js").status == 404
 
     def test_in_prod_it_is_for_admins(
-        self, nobody: Client, person: Join, database: Database, monkeypatch: pytest.MonkeyPatch
+        self, nobody: Client, person: SignUp, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         member, moderator, admin = person("kari"), person("ana"), person("root")
         database.execute("update identity.users set role = 'admin' where username = 'root'")

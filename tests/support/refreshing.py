@@ -17,8 +17,8 @@ from chally.errors import AppError, SessionEnded
 from identity import sessions, tokens
 from identity.queries import users
 from identity.routes import handler
-from tests import api
-from tests.conftest import Database
+from tests.support import api
+from tests.support.database import Database
 
 THREADS = 4
 START = datetime(2027, 3, 27, 12, tzinfo=UTC)  # a clock change lies within what follows
@@ -111,7 +111,7 @@ class Http:
         event["requestContext"]["timeEpoch"] = int(request.arrived.timestamp() * 1000)
         event["headers"]["content-type"] = "application/json"
         event["body"] = json.dumps({"refresh_token": request.token})
-        answer = api.answer(handler(event, api.Context()))
+        answer = api.read_response(handler(event, api.LambdaContext()))
         return str(answer.json["refresh_token"]) if answer.status == 200 else answer.code
 
     def log_out(self, token: str, now: datetime) -> None:

@@ -8,8 +8,10 @@ import boto3
 from psycopg.types.json import Jsonb
 
 from chally import clock
-from tests.api import Client
-from tests.conftest import Database, Join, challenge_body
+from tests.support.api import Client
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.people import SignUp
 
 BUCKET = "uploads-test"
 PHOTO = b"\xff\xd8 a photo of kari"
@@ -29,7 +31,7 @@ class Traces:
     personal: list[str]
 
 
-def leave_traces(person: Join, database: Database, username: str = "kari") -> Traces:
+def leave_traces(person: SignUp, database: Database, username: str = "kari") -> Traces:
     """Signs somebody up who does a bit of everything; the rest is put there."""
     client = person(username)
     user_id = client.user["id"]

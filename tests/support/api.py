@@ -20,7 +20,7 @@ ROUTES = {
 
 
 @dataclass(frozen=True)
-class Context:
+class LambdaContext:
     """What a handler asks of its Lambda context."""
 
     function_name: str = "test"
@@ -35,7 +35,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     headers: dict[str, str]
     text: str
@@ -63,16 +63,16 @@ class Client:
     cookies: dict[str, str] = field(default_factory=dict)
     ip: str = "192.0.2.7"
 
-    def get(self, path: str, **query: object) -> Answer:
+    def get(self, path: str, **query: object) -> Response:
         return self.call("GET", path, query=query)
 
-    def post(self, path: str, body: object = None, **headers: str) -> Answer:
+    def post(self, path: str, body: object = None, **headers: str) -> Response:
         return self.call("POST", path, body=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
 
-    def patch(self, path: str, body: object) -> Answer:
+    def patch(self, path: str, body: object) -> Response:
         return self.call("PATCH", path, body=body)
 
-    def delete(self, path: str, body: object = None) -> Answer:
+    def delete(self, path: str, body: object = None) -> Response:
         return self.call("DELETE", path, body=body)
 
     def call(
@@ -84,7 +84,7 @@ class Client:
         raw: bytes | None = None,
         query: dict[str, object] | None = None,
         headers: dict[str, str] | None = None,
-    ) -> Answer:
+    ) -> Response:
         event = request_event(method, path, query or {})
         event["requestContext"]["http"]["sourceIp"] = self.ip
         event["cookies"] = [f"{name}={value}" for name, value in self.cookies.items()]
@@ -97,7 +97,7 @@ class Client:
             event["headers"].setdefault("content-type", "application/json")
             event["body"] = base64.b64encode(raw).decode()
             event["isBase64Encoded"] = True
-        got = answer(importlib.import_module(f"{_context(path)}.routes").handler(event, Context()))
+        got = read_response(importlib.import_module(f"{_context(path)}.routes").handler(event, LambdaContext()))
         for line in got.cookies:
             jar = SimpleCookie(line)
             for name, morsel in jar.items():
@@ -125,12 +125,12 @@ def request_event(method: str, path: str, query: dict[str, object]) -> dict[str,
     }
 
 
-def answer(response: dict[str, Any]) -> Answer:
+def read_response(response: dict[str, Any]) -> Response:
     body = response.get("body") or ""
     if response.get("isBase64Encoded"):
         body = base64.b64decode(body).decode()
     headers = {name.lower(): value for name, value in response["headers"].items()}
-    return Answer(response["statusCode"], headers, body, tuple(response.get("cookies", ())))
+    return Response(response["statusCode"], headers, body, tuple(response.get("cookies", ())))
 
 
 def _context(path: str) -> str:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from identity.keyring import SigningKey
-from tests.api import Client
+from tests.support.api import Client
 
 
 def text(data: bytes) -> str:

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.rows import scalar_row
 
-from tests.challenges.oracle import Participant
-from tests.conftest import Database
+from tests.support.database import Database
+from tests.support.window_oracle import Participant
 
 
 def rules(participant: Participant) -> dict[str, object]:

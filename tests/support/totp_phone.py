@@ -7,7 +7,7 @@ from datetime import timedelta
 import pyotp
 
 from chally import clock
-from tests.api import Answer, Client
+from tests.support.api import Client, Response
 
 Later = Callable[[timedelta], None]
 STEP = timedelta(seconds=30)
@@ -50,5 +50,5 @@ def sign_in(nobody: Client, username: str) -> str:
     return str(answer.json["mfa_token"])
 
 
-def login(nobody: Client, username: str) -> Answer:
+def login(nobody: Client, username: str) -> Response:
     return nobody.post("/v1/auth/login", {"login": username, "password": "long enough for us"})

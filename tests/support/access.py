@@ -14,9 +14,11 @@ from chally import clock, db
 from identity import sessions
 from identity.keyring import Keyring
 from identity.queries import users
-from tests.api import Answer, Client
-from tests.challenges.crowd import sign_up
-from tests.conftest import PUBLIC_URL, Database, challenge_body
+from tests.support.api import Client, Response
+from tests.support.challenges import challenge_body
+from tests.support.database import Database
+from tests.support.environment import PUBLIC_URL
+from tests.support.people import insert_users
 
 # In the order in which they try, so that who may change something does so last.
 KINDS = ("nobody", "stranger", "moderator", "removed", "participant", "owner")
@@ -43,7 +45,7 @@ class Club:
         """What everybody is answered, in the order of KINDS."""
         return " ".join(str(self.call(kind, route, row).status) for kind in KINDS)
 
-    def call(self, kind: str, route: str, row: Row) -> Answer:
+    def call(self, kind: str, route: str, row: Row) -> Response:
         method, path = route.split()
         return self.people[kind].call(method, path.format(**self.values), body=row.body, query=dict(row.query))
 
@@ -74,7 +76,7 @@ def signed_in(database: Database, keyring: Keyring, kinds: Sequence[str]) -> dic
     device = sessions.Client(user_agent=None, ip=None, cookies=False, keyring=keyring, issuer=PUBLIC_URL)
     found = {}
     with db.as_system("tests") as tx:
-        for kind, user_id in zip(kinds, sign_up(database, len(kinds)), strict=True):
+        for kind, user_id in zip(kinds, insert_users(database, len(kinds)), strict=True):
             user = users.user(tx, user_id)
             assert user is not None
             session = sessions.start(tx, user, device, clock.now(), second_factor=False)

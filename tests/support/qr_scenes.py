@@ -9,7 +9,7 @@ import segno
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from tests.factories import encoded, picture
+from tests.support.pictures import encoded, picture
 
 SIZE = (2016, 1512)
 

@@ -1,4 +1,6 @@
-"""An environment of the verdicts' function, as a process of its own: `python environment.py BATCHES OBJECTS`.
+"""An environment of the verdict function in a process of its own.
+
+Run it as `python -m tests.support.verdict_process BATCHES OBJECTS`.
 
 BATCHES is a file of events to be handled one after the other. Storage is a directory: each version of an object is a
 file with its id for a name. The last line printed are the answers.
@@ -13,7 +15,7 @@ import boto3
 from moto import mock_aws
 
 from proofs import jobs, storage
-from tests.api import Context
+from tests.support.api import LambdaContext
 
 
 def main(batches: Path, objects: Path) -> None:
@@ -26,7 +28,7 @@ def main(batches: Path, objects: Path) -> None:
 
     with mock_aws(), patch.multiple(storage, read=read, keep_picture=keep_picture):
         boto3.client("sqs").create_queue(QueueName="outbox")
-        answers = [jobs.verdicts_handler(batch, Context()) for batch in json.loads(batches.read_text())]
+        answers = [jobs.verdicts_handler(batch, LambdaContext()) for batch in json.loads(batches.read_text())]
     print(json.dumps(answers))
 
 

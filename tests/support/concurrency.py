@@ -16,22 +16,11 @@ from chally import clock
 from chally.actor import Actor
 from chally.db import Tx
 from chally.errors import AppError
-from tests.api import Context
-from tests.conftest import Database
+from tests.support.api import LambdaContext
+from tests.support.challenges import ChallengeJson
+from tests.support.database import Database
 
 AT_ONCE = 50  # connections
-Made = dict[str, Any]
-"""A challenge, as it was answered when it was made."""
-
-
-def sign_up(database: Database, number: int) -> list[UUID]:
-    """So many accounts, without the work of a sign-up."""
-    rows = database.execute(
-        "insert into identity.users (email, username, password_hash, timezone)"
-        " select 'p' || n || '@people.test', 'p_' || n, '', 'UTC' from generate_series(1, %(number)s) n returning id",
-        number=number,
-    )
-    return [user for (user,) in rows]
 
 
 @contextmanager
@@ -91,7 +80,7 @@ def waits(database: Database, pid: int) -> bool:
     return bool(database.execute("select cardinality(pg_blocking_pids(%(pid)s)) > 0", pid=pid)[0][0])
 
 
-def joining(made: Made) -> Callable[[Tx], str]:
+def joining(made: ChallengeJson) -> Callable[[Tx], str]:
     def join(tx: Tx) -> str:
         _, came = membership.join(tx, made["invite_code"], None, clock.now())
         return "came" if came else "was in"
@@ -99,7 +88,7 @@ def joining(made: Made) -> Callable[[Tx], str]:
     return join
 
 
-def leaving(made: Made) -> Callable[[Tx], str]:
+def leaving(made: ChallengeJson) -> Callable[[Tx], str]:
     def leave(tx: Tx) -> str:
         membership.leave(tx, UUID(made["id"]), clock.now())
         return "left"
@@ -114,4 +103,4 @@ def check_counts(database: Database) -> None:
         " (select count(*) from challenges.participants p where p.challenge_id = c.id and p.left_at is null)"
     )
     assert wrong == []
-    assert nightly_handler({}, Context())["wrong"] == 0
+    assert nightly_handler({}, LambdaContext())["wrong"] == 0

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tests.api import Client
-from tests.conftest import Database
+from tests.support.api import Client
+from tests.support.database import Database
 
 
 def roster(reader: Client, path: str) -> list[str]:

@@ -13,9 +13,9 @@ from PIL import Image
 
 from chally import clock
 from proofs import jobs
-from tests.api import Client, Context
-from tests.conftest import Database
-from tests.factories import encoded, picture
+from tests.support.api import Client, LambdaContext
+from tests.support.database import Database
+from tests.support.pictures import encoded, picture
 
 BUCKET = "uploads-test"
 SIZE = (400, 300)
@@ -125,7 +125,7 @@ def batch(*events: dict[str, Any] | str) -> dict[str, Any]:
 
 def decide(*events: dict[str, Any] | str) -> list[int]:
     """Hand the events to the function; the places of those that failed."""
-    answer = jobs.verdicts_handler(batch(*events), Context())
+    answer = jobs.verdicts_handler(batch(*events), LambdaContext())
     return [int(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]]
 
 

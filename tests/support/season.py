@@ -12,7 +12,7 @@ from challenges import rules
 from challenges.language import Scoring
 from challenges.queries.standings import Standing
 from challenges.rules import Outcome, Score
-from tests.conftest import Database
+from tests.support.database import Database
 
 DAY = timedelta(days=1)
 

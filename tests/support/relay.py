@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from chally import db, settings
-from tests.conftest import Database
+from tests.support.database import Database
 
 # What psycopg sends behind the Sync that ends a pipeline. It asks for nothing.
 FLUSH = b"H\0\0\0\4"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from chally.db import Tx
 from proofs.queries.arrivals import Arrival
-from tests.conftest import Database
+from tests.support.database import Database
 
 BITS = 256
 TODAY = date(2026, 11, 26)

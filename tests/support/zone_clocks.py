@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 
 from chally import zones
-from tests.challenges import oracle
-from tests.challenges.oracle import reading
+from tests.support import window_oracle
+from tests.support.window_oracle import reading
 
 FIRST, END = datetime(2020, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC)
 
@@ -76,9 +76,17 @@ def of(directory: Path | None) -> Iterator[None]:
 
 def _forget() -> None:
     zoneinfo.ZoneInfo.clear_cache()
-    for remembers in (names, transitions, unlike, oracle.instant, oracle.instants, oracle.offsets, oracle.gap):
+    for remembers in (
+        names,
+        transitions,
+        unlike,
+        window_oracle.instant,
+        window_oracle.instants,
+        window_oracle.offsets,
+        window_oracle.gap,
+    ):
         remembers.cache_clear()
-    oracle.exists.cache_clear()
+    window_oracle.exists.cache_clear()
 
 
 def _offset(zone: str, at: datetime) -> timedelta:

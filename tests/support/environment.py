@@ -1,0 +1,3 @@
+"""The environment that functions run in during tests."""
+
+PUBLIC_URL = "https://api.test"

@@ -1,0 +1,19 @@
+"""Accounts for tests."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from tests.support.api import Client
+from tests.support.database import Database
+
+SignUp = Callable[..., Client]
+
+
+def insert_users(database: Database, number: int) -> list[UUID]:
+    """So many accounts, without the work of a sign-up."""
+    rows = database.execute(
+        "insert into identity.users (email, username, password_hash, timezone)"
+        " select 'p' || n || '@people.test', 'p_' || n, '', 'UTC' from generate_series(1, %(number)s) n returning id",
+        number=number,
+    )
+    return [user for (user,) in rows]
