@@ -33,6 +33,17 @@ class Notifications(Construct):
             snap_start=True,
         )
         self.outbox_queue = WorkQueue(self, "OutboxQueue", worker=self.outbox)
+        self.housekeeping = Function(
+            self,
+            "Housekeeping",
+            defaults=defaults,
+            name="outbox-housekeeping",
+            handler="notifications.jobs.housekeeping_handler",
+            connects_as=["chally_system"],
+            schedule=Duration.minutes(5),
+            timeout=Duration.minutes(1),
+            memory=512,
+        )
         self.reminders = Function(
             self,
             "Reminders",

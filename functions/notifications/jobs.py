@@ -1,4 +1,4 @@
-"""Jobs of notifications: take due reminders, deliver the outbox; every night, check what was reminded of."""
+"""Jobs of notifications: send due reminders, deliver and tidy the outbox, and check reminders every night."""
 
 from datetime import timedelta
 from typing import Any
@@ -92,15 +92,29 @@ def outbox_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, i
                 failed += 1
         if len(messages) < MAILS:
             break
-    with db.as_system("tidy the outbox") as tx:
-        outbox.forget_delivered(tx)
-        idempotency.forget_old(tx)
-        dead = outbox.dead(tx)
     metrics.add_metric("MessagesDelivered", MetricUnit.Count, delivered)
     metrics.add_metric("MessagesFailed", MetricUnit.Count, failed)
-    metrics.add_metric("MessagesDead", MetricUnit.Count, dead)
-    logger.info("outbox", delivered=delivered, failed=failed, dead=dead)
+    logger.info("outbox", delivered=delivered, failed=failed)
     return {"delivered": delivered, "failed": failed}
+
+
+@metrics.log_metrics(raise_on_empty_metrics=False)
+@logger.inject_lambda_context(clear_state=True)
+@job
+def housekeeping_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Every five minutes: delete old outbox rows and idempotency keys, and report messages that used up their attempts.
+
+    A job of its own, so that a nudge only delivers. Each part commits separately.
+    """
+    with db.as_system("delete delivered messages") as tx:
+        messages = outbox.forget_delivered(tx)
+    with db.as_system("delete old idempotency keys") as tx:
+        keys = idempotency.forget_old(tx)
+    with db.as_system("count dead messages", read_only=True) as tx:
+        dead = outbox.dead(tx)
+    metrics.add_metric("MessagesDead", MetricUnit.Count, dead)
+    logger.info("outbox_housekeeping", messages_deleted=messages, keys_deleted=keys, messages_dead=dead)
+    return {"messages_deleted": messages, "keys_deleted": keys, "messages_dead": dead}
 
 
 def _deliver(message: OutboxMessage) -> bool:

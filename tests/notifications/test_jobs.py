@@ -1,5 +1,6 @@
 """Reminders and the outbox, by the real handlers and moto's SES."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from moto.ses.models import ses_backends
 
 from chally import clock, db, outbox
 from notifications import mail, reminders
-from notifications.jobs import outbox_handler, reminders_handler
+from notifications.jobs import housekeeping_handler, outbox_handler, reminders_handler
 from tests.support.api import Client, LambdaContext
 from tests.support.challenges import challenge_body
 from tests.support.database import Database
@@ -34,6 +35,10 @@ def remind() -> int:
 
 def deliver() -> dict[str, int]:
     return dict(outbox_handler({}, LambdaContext()))
+
+
+def tidy() -> dict[str, int]:
+    return dict(housekeeping_handler({}, LambdaContext()))
 
 
 def sent() -> list[Any]:
@@ -141,13 +146,10 @@ class TestOutbox:
         database.execute("update core.outbox set due_at = now()")
         assert deliver() == {"delivered": 1, "failed": 0}
 
-    def test_after_its_last_attempt_it_is_left_and_counted(
-        self, person: SignUp, database: Database, logs: Callable[[], str]
-    ) -> None:
+    def test_a_message_is_not_sent_after_its_last_attempt(self, person: SignUp, database: Database) -> None:
         person("kari")
         database.execute("update core.outbox set attempts = 12")
         assert deliver() == {"delivered": 0, "failed": 0}
-        assert '"dead":1' in logs()
 
     def test_a_slow_delivery_is_not_taken_by_the_next_run(
         self, person: SignUp, database: Database, monkeypatch: pytest.MonkeyPatch
@@ -163,14 +165,6 @@ class TestOutbox:
         assert deliver() == {"delivered": 1, "failed": 0}
         assert seen == [0]
 
-    def test_old_answers_of_keyed_writes_are_forgotten(self, owner: Client, database: Database) -> None:
-        owner.post("/v1/challenges", challenge_body(clock.now()), idempotency_key="k1")
-        deliver()
-        assert database.execute("select count(*) from core.idempotency_keys") == [(1,)]
-        database.execute("update core.idempotency_keys set created_at = now() - interval '25 hours'")
-        deliver()
-        assert database.execute("select count(*) from core.idempotency_keys") == [(0,)]
-
     def test_one_that_cannot_be_sent_does_not_hold_up_the_others(self, person: SignUp, database: Database) -> None:
         person("kari")
         database.execute(
@@ -178,6 +172,40 @@ class TestOutbox:
             """ values ('mail', '{"template": "unknown", "to": "a@b.test", "values": {}}', now() - interval '1 h')"""
         )
         assert deliver() == {"delivered": 1, "failed": 1}
+
+
+class TestHousekeeping:
+    def test_delivered_messages_are_deleted_after_a_week(self, person: SignUp, database: Database) -> None:
+        person("kari")
+        person("ola")
+        deliver()
+        (oldest, _) = database.execute("select id from core.outbox order by id")
+        database.execute(
+            "update core.outbox set delivered_at = now() - interval '8 days' where id = %(id)s", id=oldest[0]
+        )
+        assert tidy()["messages_deleted"] == 1
+        assert tidy()["messages_deleted"] == 0
+        assert database.execute("select count(*) from core.outbox") == [(1,)]
+
+    def test_messages_that_were_never_delivered_are_kept(self, person: SignUp, database: Database) -> None:
+        person("kari")
+        database.execute("update core.outbox set created_at = now() - interval '30 days'")
+        assert tidy()["messages_deleted"] == 0
+
+    def test_idempotency_keys_are_deleted_after_a_day(self, owner: Client, database: Database) -> None:
+        owner.post("/v1/challenges", challenge_body(clock.now()), idempotency_key="k1")
+        assert tidy()["keys_deleted"] == 0
+        database.execute("update core.idempotency_keys set created_at = now() - interval '25 hours'")
+        assert tidy()["keys_deleted"] == 1
+
+    def test_messages_without_attempts_left_are_reported(
+        self, person: SignUp, database: Database, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        person("kari")
+        assert tidy()["messages_dead"] == 0
+        database.execute("update core.outbox set attempts = 12")
+        assert tidy()["messages_dead"] == 1
+        assert json.loads(capsys.readouterr().out.splitlines()[-1])["MessagesDead"] == [1.0]
 
 
 @contextmanager

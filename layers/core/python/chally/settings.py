@@ -154,6 +154,11 @@ class OutboxSettings(DatabaseSettings):
     public_url: str
 
 
+@loaded_by("notifications.jobs.housekeeping_handler")
+class HousekeepingSettings(DatabaseSettings):
+    pass
+
+
 @loaded_by("system.routes.handler")
 class SystemSettings(HttpSettings):
     verdicts_queue_url: str
