@@ -1,4 +1,4 @@
-"""Jobs of challenges: precompute everybody's windows, close those that nobody proved; nightly, check what counts."""
+"""Jobs of challenges: precompute and close windows every 15 minutes; check counts, standings and zones every night."""
 
 from typing import Any
 from uuid import UUID
@@ -11,9 +11,8 @@ from chally import clock, db
 from chally.log import job, logger, metrics
 
 BATCH = 1_000
-CLOSINGS = 1_000
-ZONES = 50
-# Left for the next run when less of the function's time than this remains (milliseconds).
+ZONE_BATCH = 50
+# A run starts no further batch with less time left than this (milliseconds); the next run continues.
 RESERVE = 30_000
 FIRST = UUID(int=0)
 
@@ -22,9 +21,9 @@ FIRST = UUID(int=0)
 @logger.inject_lambda_context(clear_state=True)
 @job
 def windows_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Every 15 minutes: store the windows from yesterday to the day after tomorrow, and close overdue ones.
+    """Every 15 minutes: store the windows from yesterday to the day after tomorrow, and decide overdue ones.
 
-    Idempotent and resumable: batches commit on their own, and what is stored already is left as it is.
+    Idempotent and resumable: each batch commits on its own, and windows that are already stored do not change.
     """
     batches = closed = 0
     after: UUID | None = FIRST
@@ -34,12 +33,12 @@ def windows_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
         batches += 1
     while context.get_remaining_time_in_millis() > RESERVE:
         with db.as_system("close overdue windows") as tx:
-            taken = standings.close_overdue(tx, clock.now(), CLOSINGS)
-        closed += taken
-        if taken < CLOSINGS:
+            overdue = standings.close_overdue(tx, clock.now(), BATCH)
+        closed += overdue
+        if overdue < BATCH:
             break
     metrics.add_metric("WindowsMissed", MetricUnit.Count, closed)
-    logger.info("windows", batches=batches, closed=closed, complete=after is None)
+    logger.info("windows_job_finished", batches=batches, closed=closed, complete=after is None)
     return {"batches": batches, "closed": closed}
 
 
@@ -47,45 +46,54 @@ def windows_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
 @logger.inject_lambda_context(clear_state=True)
 @job
 def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Every night: compare what is kept with what it is made of: the counts of participants, and the standings; and the
-    clocks of Postgres with ours.
+    """Every night: compare participant counts and standings with their sources, and Postgres' time zones with ours.
 
-    It mends nothing: what counted wrong would do so again. RuntimeError at the end when any is wrong, for the alarm.
+    The job only reports: the same bug would corrupt a repair. Raises RuntimeError at the end if any count or standing
+    is wrong, which triggers the alarm.
     """
     zones_differ = _compare_zones()
-    counts, wrong_counts, counted_all = _check_counts(context)
-    kept, wrong_standings, compared_all = _check_standings(context)
+    checked_counts, wrong_counts, counts_complete = _check_counts(context)
+    checked_standings, wrong_standings, standings_complete = _check_standings(context)
     metrics.add_metric("CountsWrong", MetricUnit.Count, wrong_counts)
     metrics.add_metric("StandingsWrong", MetricUnit.Count, wrong_standings)
     wrong = wrong_counts + wrong_standings
-    logger.info("nightly", counts=counts, standings=kept, wrong=wrong, complete=counted_all and compared_all)
+    logger.info(
+        "nightly_job_finished",
+        counts=checked_counts,
+        standings=checked_standings,
+        wrong=wrong,
+        complete=counts_complete and standings_complete,
+    )
     if wrong:
         raise RuntimeError(
-            f"{wrong_counts} of {counts} challenges have a wrong participant_count,"
-            f" {wrong_standings} of {kept} standings are not what their windows and proofs add up to"
+            f"{wrong_counts} of {checked_counts} challenges have a wrong participant_count,"
+            f" {wrong_standings} of {checked_standings} standings do not match their windows and proofs"
         )
-    return {"counts": counts, "standings": kept, "wrong": wrong, "zones_differ": zones_differ}
+    return {"counts": checked_counts, "standings": checked_standings, "wrong": wrong, "zones_differ": zones_differ}
 
 
 def _check_counts(context: LambdaContext) -> tuple[int, int, bool]:
-    """How many were checked, how many are wrong, and whether that was all."""
+    """Return how many were checked, how many are wrong, and whether all were checked."""
     checked = wrong = 0
     after: UUID | None = FIRST
     while after is not None and context.get_remaining_time_in_millis() > RESERVE:
         with db.as_system("check counts", read_only=True) as tx:
-            counts, after = membership.counts(tx, after, BATCH)
+            counts, after = membership.participant_counts(tx, after, BATCH)
         checked += len(counts)
         for count in counts:
-            if count.said != count.present:
+            if count.stored != count.actual:
                 logger.error(
-                    "a wrong count", challenge_id=str(count.challenge_id), said=count.said, is_in=count.present
+                    "participant_count_mismatch",
+                    challenge_id=str(count.challenge_id),
+                    stored=count.stored,
+                    actual=count.actual,
                 )
                 wrong += 1
     return checked, wrong, after is None
 
 
 def _check_standings(context: LambdaContext) -> tuple[int, int, bool]:
-    """How many were checked, how many are wrong, and whether that was all."""
+    """Return how many were checked, how many are wrong, and whether all were checked."""
     checked = wrong = 0
     after: UUID | None = FIRST
     while after is not None and context.get_remaining_time_in_millis() > RESERVE:
@@ -93,32 +101,32 @@ def _check_standings(context: LambdaContext) -> tuple[int, int, bool]:
             batch, after = standings.check(tx, after, BATCH)
         checked += len(batch)
         for each in batch:
-            if not each.is_right:
+            if not each.is_correct:
                 logger.error(
-                    "a wrong standing",
-                    participant_id=str(each.kept.participant_id),
-                    kept=str(each.kept.score),
-                    counted=str(each.counted.score),
-                    proved=each.proved,
-                    placed=each.placed,
+                    "standing_mismatch",
+                    participant_id=str(each.stored.participant_id),
+                    stored=str(each.stored.score),
+                    recomputed=str(each.recomputed.score),
+                    proofs_agree=each.proofs_agree,
+                    visibility_agrees=each.visibility_agrees,
                 )
                 wrong += 1
     return checked, wrong, after is None
 
 
 def _compare_zones() -> int:
-    """How many zones in use Postgres and Python read differently in the next year: see `chally.zones.tzdata_version`.
+    """Return for how many zones in use Postgres and Python disagree: see `chally.zones.tzdata_version`.
 
-    An alarm of its own says so: no retry would mend it.
+    They do not make the job fail, because no retry would help; the metric has its own alarm.
     """
     with db.as_system("compare zones", read_only=True) as tx:
         names = zones.in_use(tx)
-    found = 0
-    for first in range(0, len(names), ZONES):
+    total = 0
+    for first in range(0, len(names), ZONE_BATCH):
         with db.as_system("compare zones", read_only=True) as tx:
-            differing = zones.differing(tx, names[first : first + ZONES], clock.now())
-        for zone in differing:
-            logger.error("a zone differs", zone=zone.zone, times=zone.times, first=zone.first)
-        found += len(differing)
-    metrics.add_metric("ZonesDiffer", MetricUnit.Count, found)
-    return found
+            mismatches = zones.mismatches(tx, names[first : first + ZONE_BATCH], clock.now())
+        for mismatch in mismatches:
+            logger.error("zone_mismatch", zone=mismatch.zone, times=mismatch.times, first=mismatch.first)
+        total += len(mismatches)
+    metrics.add_metric("ZonesDiffer", MetricUnit.Count, total)
+    return total

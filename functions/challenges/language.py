@@ -1,4 +1,4 @@
-"""The rule language, version 1: what a challenge asks for, as its owner writes it."""
+"""The rule language, version 1: how an owner writes down what a challenge requires."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -21,31 +21,34 @@ from chally.body import Body
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ImageType = Literal["image/jpeg", "image/png", "image/webp"]
-# [0-9], for \d takes the digits of every script
-WallTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["05:00"])]
+# [0-9] because \d also matches the digits of other scripts
+ScheduleTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["05:00"])]
 MaxPerWindow = Annotated[int, Field(ge=1, le=10)]
 MAX_BYTES = 10 * 1024 * 1024
 MAX_NUMBER = 10**12
 
 
 class Schedule(Body):
-    """Which days, and from when to when on the wall clock. `closes` at or before `opens` crosses midnight."""
+    """Days, and opening and closing times on the wall clock.
+
+    If `closes` is not later than `opens`, the window closes on the next day.
+    """
 
     days: Annotated[list[Day], Field(min_length=1, max_length=7, json_schema_extra={"uniqueItems": True})]
-    opens: WallTime
-    closes: WallTime
+    opens: ScheduleTime
+    closes: ScheduleTime
     scope: Literal["participant_local", "challenge_tz"] = "participant_local"
 
     @field_validator("days")
     @classmethod
-    def _each_day_once(cls, days: list[Day]) -> list[Day]:
+    def _check_unique(cls, days: list[Day]) -> list[Day]:
         if len(set(days)) != len(days):
-            raise ValueError("Name each day once.")
+            raise ValueError("List each day only once.")
         return days
 
 
 class PhotoProof(Body):
-    """A photo: how many a window takes, how large (bytes), of which types."""
+    """Photos: how many per window, the maximum size in bytes, and the allowed types."""
 
     kind: Literal["photo"] = "photo"
     max_per_window: MaxPerWindow = 1
@@ -54,7 +57,7 @@ class PhotoProof(Body):
 
 
 class TextProof(Body):
-    """A few words: how many texts a window takes, and how long each must be at least (characters)."""
+    """Texts: how many per window, and the minimum length of each in characters."""
 
     kind: Literal["text"]
     max_per_window: MaxPerWindow = 1
@@ -62,7 +65,7 @@ class TextProof(Body):
 
 
 class NumberProof(Body):
-    """A number: how many a window takes, what it counts, and what it must reach. Null: any number will do."""
+    """Numbers: how many per window, the unit, and the value to reach. With a null `target` any number is accepted."""
 
     kind: Literal["number"]
     max_per_window: MaxPerWindow = 1
@@ -70,23 +73,23 @@ class NumberProof(Body):
     target: Annotated[float, Field(gt=-MAX_NUMBER, lt=MAX_NUMBER, allow_inf_nan=False)] | None = None
 
 
-KINDS: Mapping[str, type[Body]] = {"photo": PhotoProof, "text": TextProof, "number": NumberProof}
+PROOF_KINDS: Mapping[str, type[Body]] = {"photo": PhotoProof, "text": TextProof, "number": NumberProof}
 
 
-def _kind(proof: object) -> object:
-    """A proof that names no kind is a photo. What is no kind at all is told so, rather than that it is missing."""
+def _proof_kind(proof: object) -> object:
+    """Return the kind of a proof, photo by default. An explicit null is reported as a wrong kind, not a missing one."""
     kind = proof.get("kind", "photo") if isinstance(proof, dict) else getattr(proof, "kind", "photo")
     return "null" if kind is None else kind
 
 
-Proof = Annotated[
+ProofRules = Annotated[
     Annotated[PhotoProof, Tag("photo")] | Annotated[TextProof, Tag("text")] | Annotated[NumberProof, Tag("number")],
-    Discriminator(_kind),
+    Discriminator(_proof_kind),
 ]
 
 
 class AntiCheat(Body):
-    """Which checks a photo must pass."""
+    """The checks that a photo must pass."""
 
     overlay: bool = False
     exif_required: bool = False
@@ -95,7 +98,7 @@ class AntiCheat(Body):
 
 
 class Scoring(Body):
-    """Points of an accepted window, what each day of a streak adds, and how many missed windows keep a streak alive."""
+    """Points per accepted window, the bonus per day of the streak, and how many missed windows do not end a streak."""
 
     points: Annotated[int, Field(ge=0, le=1000)] = 10
     streak_bonus: Annotated[int, Field(ge=0, le=100)] = 1
@@ -103,115 +106,117 @@ class Scoring(Body):
 
 
 class Reminders(Body):
-    """When to remind: minutes before a window closes. Null: not at all."""
+    """When to send a reminder, in minutes before the window closes. Null sends none."""
 
     before_close_minutes: Annotated[int | None, Field(ge=1, le=1440)] = 60
 
 
 class Rules(Body):
-    """A challenge's rules. When there is a version 2, this becomes a union of both, told apart by `version`."""
+    """The rules of a challenge."""
 
     version: Literal[1] = 1
     schedule: Schedule
-    proof: Proof = PhotoProof()
+    proof: ProofRules = PhotoProof()
     anti_cheat: AntiCheat = AntiCheat()
     scoring: Scoring = Scoring()
     reminders: Reminders = Reminders()
 
     @model_validator(mode="wrap")
     @classmethod
-    def _say_clearly(cls, given: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _rewrite_errors(cls, given: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
         version = given.get("version", 1) if isinstance(given, dict) else 1
         if version not in tuple(VERSIONS):
-            # this alone: what else a later version has we cannot judge
-            message = f"This is not a version that we know: send {' or '.join(map(str, VERSIONS))}."
-            raise _refused([(("version",), message, version)])
+            # report nothing else: fields of a later version cannot be judged
+            message = f"Unknown version. Send {' or '.join(map(str, VERSIONS))}."
+            raise _validation_error([(("version",), message, version)])
         try:
             rules = handler(given)
         except ValidationError as error:
-            raise _refused([(_place(each), _sentence(each), each["input"]) for each in error.errors()]) from None
-        asked = [name for name in ("overlay", "exif_required") if getattr(rules.anti_cheat, name)]
-        if asked and rules.proof.kind != "photo":
-            raise _refused([(("anti_cheat", name), _ONLY_PHOTOS, True) for name in asked])
+            found = [(_location(each), _message(each), each["input"]) for each in error.errors()]
+            raise _validation_error(found) from None
+        required = [name for name in ("overlay", "exif_required") if getattr(rules.anti_cheat, name)]
+        if required and rules.proof.kind != "photo":
+            raise _validation_error([(("anti_cheat", name), _ONLY_PHOTOS, True) for name in required])
         return rules
 
 
+# Version 2 will make the field `rules` a union, discriminated by `version`.
 VERSIONS: Mapping[int, type[BaseModel]] = {1: Rules}
 
-_ONLY_PHOTOS = "Only a photo can be checked for this: send false, or ask for photos."
-# By pydantic's type of error, with its context.
-_BY_TYPE = {
+_ONLY_PHOTOS = "Only photos support this check. Send false, or set proof.kind to photo."
+# By pydantic's error type; placeholders come from the error's context.
+_MESSAGES = {
     "missing": "This field is required.",
-    "literal_error": "It must be {expected}.",
-    "string_pattern_mismatch": "Write a time of day as HH:MM, from 00:00 to 23:59, such as 05:00.",
-    "string_type": "It must be a text.",
-    "greater_than_equal": "It must be {ge} or more.",
-    "less_than_equal": "It must be {le} or less.",
-    "too_short": "Name at least {min_length}.",
-    "too_long": "Name at most {max_length}.",
-    "int_type": "It must be a whole number.",
-    "int_parsing": "It must be a whole number.",
-    "int_parsing_size": "It must be a smaller number.",
-    "int_from_float": "It must be a whole number.",
-    "finite_number": "It must be a finite number.",
-    "bool_type": "It must be true or false.",
-    "bool_parsing": "It must be true or false.",
-    "list_type": "It must be a list.",
-    "model_type": "It must be a JSON object.",
-    "model_attributes_type": "It must be a JSON object.",
+    "literal_error": "Must be {expected}.",
+    "string_pattern_mismatch": "Must be a time of day as HH:MM, from 00:00 to 23:59.",
+    "string_type": "Must be a string.",
+    "greater_than_equal": "Must be {ge} or more.",
+    "less_than_equal": "Must be {le} or less.",
+    "too_short": "Must have at least {min_length} item.",
+    "too_long": "Must have at most {max_length} items.",
+    "int_type": "Must be a whole number.",
+    "int_parsing": "Must be a whole number.",
+    "int_parsing_size": "Must be a smaller number.",
+    "int_from_float": "Must be a whole number.",
+    "finite_number": "Must be a finite number.",
+    "bool_type": "Must be true or false.",
+    "bool_parsing": "Must be true or false.",
+    "list_type": "Must be a list.",
+    "model_type": "Must be a JSON object.",
+    "model_attributes_type": "Must be a JSON object.",
     "value_error": "{error}",
-    "union_tag_invalid": "It must be 'photo', 'text' or 'number'.",
-    "greater_than": "It must be more than {gt}.",
-    "less_than": "It must be less than {lt}.",
-    "string_too_long": "It must have at most {max_length} characters.",
-    "string_too_short": "It must have at least {min_length} character.",
-    "float_type": "It must be a number.",
-    "float_parsing": "It must be a number.",
+    "union_tag_invalid": "Must be 'photo', 'text' or 'number'.",
+    "greater_than": "Must be more than {gt}.",
+    "less_than": "Must be less than {lt}.",
+    "string_too_long": "Must have at most {max_length} characters.",
+    "string_too_short": "Must have at least {min_length} character.",
+    "float_type": "Must be a number.",
+    "float_parsing": "Must be a number.",
 }
 
 
-def _place(error: ErrorDetails) -> tuple[int | str, ...]:
-    """Where the error is in the document. Pydantic puts the kind of proof it took into the path as well."""
+def _location(error: ErrorDetails) -> tuple[int | str, ...]:
+    """Return where the error is in the document. Pydantic's path also contains the kind of proof: remove it."""
     where = error["loc"]
     if where[:1] != ("proof",):
         return where
     if error["type"] == "union_tag_invalid":
         return ("proof", "kind")
-    return (*where[:1], *where[2:]) if where[1:2] and where[1] in KINDS else where
+    return (*where[:1], *where[2:]) if where[1:2] and where[1] in PROOF_KINDS else where
 
 
-def _sentence(error: ErrorDetails) -> str:
-    """What to do about one error of pydantic's."""
+def _message(error: ErrorDetails) -> str:
+    """Return our message for one of pydantic's errors."""
     where = error["loc"]
     if error["type"] == "extra_forbidden":
-        return f"There is no such field here, only {', '.join(_fields(where[:-1]))}."
+        return f"Unknown field. Allowed here: {', '.join(_fields(where[:-1]))}."
     context: dict[str, Any] = error.get("ctx", {})
-    return _BY_TYPE[error["type"]].format_map(context) if error["type"] in _BY_TYPE else f"{error['msg']}."
+    return _MESSAGES[error["type"]].format_map(context) if error["type"] in _MESSAGES else f"{error['msg']}."
 
 
 def _fields(where: tuple[int | str, ...]) -> list[str]:
     model: Any = Rules
     for name in where:
-        # a kind of proof stands behind `proof`, whose annotation is all of them
-        model = KINDS[str(name)] if name in KINDS else model.model_fields[name].annotation
+        # the annotation of `proof` is the union of all kinds, and the path names one of them
+        model = PROOF_KINDS[str(name)] if name in PROOF_KINDS else model.model_fields[name].annotation
     return list(model.model_fields)
 
 
-def _refused(found: list[tuple[tuple[int | str, ...], str, object]]) -> ValidationError:
-    """An error whose sentences are ours: a JSON pointer's parts, the sentence, what was sent."""
+def _validation_error(found: list[tuple[tuple[int | str, ...], str, object]]) -> ValidationError:
+    """Build a pydantic error from our own messages: (location, message, input)."""
     return ValidationError.from_exception_data(
         "Rules",
         [
             InitErrorDetails(
-                type=PydanticCustomError("rules", "{sentence}", {"sentence": sentence}), loc=where, input=sent
+                type=PydanticCustomError("rules", "{message}", {"message": message}), loc=where, input=value
             )
-            for where, sentence, sent in found
+            for where, message, value in found
         ],
     )
 
 
 def json_schema(identifier: str) -> dict[str, Any]:
-    """The language as JSON Schema; `identifier` is the URL that it is published at."""
+    """Return the language as JSON Schema. `identifier` is the URL where it is published."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": identifier,

@@ -1,77 +1,83 @@
-"""Taking part: coming, going, coming back. A place is kept when it is left, with its dates and what was missed."""
+"""Membership: joining, leaving, rejoining. A participant who leaves is kept, with their dates and missed windows."""
 
 from datetime import datetime
 from uuid import UUID
 
-from challenges import rules, windows
+from challenges import rules, windows, zone_change
 from challenges.queries import challenges, participants
-from challenges.queries.challenges import Challenge, Count
+from challenges.queries.challenges import Challenge, ParticipantCount
 from chally import audit
 from chally.db import Tx
 from chally.errors import NotFound
 
 
 def join(tx: Tx, ref: str, zone: str | None, now: datetime) -> tuple[Challenge, bool]:
-    """Take part, by invite code, or by the id of a public challenge; answers it, and whether the actor was not in yet.
+    """Join by invite code, or by the id of a public challenge. Return it, and whether the actor is a new participant.
 
-    Whoever is in already, and whoever comes back, moves to the zone given. Raises `NotFound`, and by constraint:
-    `OwnerAlreadyIn`, `Removed`, `NotActive`, `AlreadyStarted`, `Full`, `QuotaJoined`.
+    A zone also moves a participant who is in already or rejoins. Raises `NotFound`, and by constraint
+    `OwnerAlreadyJoined`, `RemovedByOwner`, `NotActive`, `AlreadyStarted`, `ChallengeFull`, `TooManyJoined`.
     """
-    challenge_id, code = _reference(ref)
-    place = participants.join(tx, challenge_id, code, zone, now)
-    if place is None:
+    challenge_id, code = _parse_reference(ref)
+    joined = participants.join(tx, challenge_id, code, zone, now)
+    if joined is None:
         raise NotFound
-    if zone is not None and zone != place.timezone:
-        windows.move(tx, place.participant_id, zone, now)
-    if place.came:
-        windows.precompute(tx, place.participant_id, now)
-    return _found(challenges.counted(tx, place.challenge_id)), place.came
+    if zone is not None and zone != joined.timezone:
+        zone_change.move_participant(tx, joined.participant_id, zone, now)
+    if joined.is_new:
+        windows.precompute(tx, joined.participant_id, now)
+    return _existing(challenges.find_after_join(tx, joined.challenge_id)), joined.is_new
 
 
-def join_own(tx: Tx, challenge_id: UUID, now: datetime, *, runs: bool) -> Challenge:
-    """The owner's place, as the challenge is made. Raises `QuotaJoined` by constraint."""
-    place = participants.join(tx, challenge_id, None, None, now)
-    if place is not None and runs:  # a draft has no windows to keep yet
-        windows.precompute(tx, place.participant_id, now)
-    return _found(challenges.counted(tx, challenge_id))
+def join_own(tx: Tx, challenge_id: UUID, now: datetime, *, is_active: bool) -> Challenge:
+    """Make the owner a participant of a new challenge. Raises `TooManyJoined` by constraint."""
+    joined = participants.join(tx, challenge_id, None, None, now)
+    if joined is not None and is_active:  # a draft stores no windows
+        windows.precompute(tx, joined.participant_id, now)
+    return _existing(challenges.find_after_join(tx, challenge_id))
 
 
 def leave(tx: Tx, challenge_id: UUID, now: datetime) -> None:
-    """Raises `NotFound`, `NotParticipant` for who never was in, and by constraint `OwnerCannotLeave`."""
+    """End the actor's participation. Leaving twice is no error.
+
+    Raises `NotFound`, `NotParticipant` if they never took part, and by constraint `OwnerCannotLeave`.
+    """
     if not participants.leave(tx, challenge_id, now):
-        _found(challenges.challenge(tx, challenge_id))
+        _existing(challenges.find(tx, challenge_id))
         raise rules.NotParticipant
 
 
 def remove(tx: Tx, challenge_id: UUID, participant_id: UUID, now: datetime) -> None:
-    """Take somebody out; only an invite code made later lets them in again.
+    """Remove a participant. They can only rejoin with an invite code created later.
 
     Raises `NotFound`, `NotOwner`, and by constraint `OwnerCannotLeave`.
     """
     user_id = participants.remove(tx, challenge_id, participant_id, now)
     if user_id is None:
-        challenge = _found(challenges.challenge(tx, challenge_id))
+        challenge = _existing(challenges.find(tx, challenge_id))
         if tx.actor is None or challenge.owner_id != tx.actor.user_id:
             raise rules.NotOwner
         raise NotFound
     audit.record(tx, "participant_removed", now, user_id=user_id, challenge_id=str(challenge_id))
 
 
-def counts(tx: Tx, after: UUID, limit: int) -> tuple[list[Count], UUID | None]:
-    """What the next `limit` challenges say of their participants and how many there are; the last one's id."""
-    found = challenges.counts(tx, after=after, limit=limit)
-    return found, found[-1].challenge_id if found else None
+def participant_counts(tx: Tx, after: UUID, limit: int) -> tuple[list[ParticipantCount], UUID | None]:
+    """Return the stored and actual counts of the next `limit` challenges, in order of id, starting after `after`.
+
+    Also return the last challenge's id, to be passed as the next `after`; None if no challenges are left.
+    """
+    counts = challenges.participant_counts(tx, after=after, limit=limit)
+    return counts, counts[-1].challenge_id if counts else None
 
 
-def _reference(ref: str) -> tuple[UUID | None, str | None]:
-    """An id, or else an invite code, which people may write in small letters."""
+def _parse_reference(ref: str) -> tuple[UUID | None, str | None]:
+    """Parse an id, or else an invite code, which people may type in lower case."""
     try:
         return UUID(ref), None
     except ValueError:
         return None, ref.upper()
 
 
-def _found(challenge: Challenge | None) -> Challenge:
+def _existing(challenge: Challenge | None) -> Challenge:
     if challenge is None:
         raise NotFound
     return challenge

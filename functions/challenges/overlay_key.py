@@ -1,7 +1,7 @@
-"""The key that signs overlays: a secret that the deploy makes, and that anybody may replace who has the right to.
+"""The key that signs overlay tokens: a secret that the deployment creates and an operator may replace.
 
-Secrets Manager keeps the value before the current one, and so tokens stay good that were handed out before it was
-replaced: once, so do it at most once a day, which is a window's length.
+Secrets Manager keeps one previous value, so tokens issued before a replacement stay valid. A second replacement ends
+that: replace the key at most once a day, which is as long as a window can last.
 """
 
 from contextlib import suppress
@@ -9,24 +9,25 @@ from contextlib import suppress
 from chally import aws
 from chally.errors import ServiceUnavailable
 
-KEY_LIVES = 300  # seconds that a function trusts the key it has read
+CACHE_SECONDS = 300  # how long a function uses the key it has read
 
 
-def current(secret_arn: str) -> bytes:
-    """The key in force, as of the last minutes. Asks Secrets Manager: never call it inside a transaction. Raises
-    `ServiceUnavailable`.
+def cached(secret_arn: str) -> bytes:
+    """Return the current key, at most `CACHE_SECONDS` old. Raises `ServiceUnavailable`.
+
+    May call Secrets Manager: never call it inside a transaction.
     """
     from aws_lambda_powertools.utilities import parameters
 
     try:
-        key: str = parameters.get_secret(secret_arn, max_age=KEY_LIVES)
+        key: str = parameters.get_secret(secret_arn, max_age=CACHE_SECONDS)
     except parameters.exceptions.GetParameterError as error:
         raise ServiceUnavailable(headers={"Retry-After": "1"}) from error
     return key.encode()
 
 
-def read_anew(secret_arn: str) -> list[bytes]:
-    """The key in force at this very moment, and the one before where there was one. Not inside a transaction either."""
+def fetch_all(secret_arn: str) -> list[bytes]:
+    """Fetch the current key and the previous one, if there is one. Never call it inside a transaction."""
     client = aws.client("secretsmanager")
     keys = [client.get_secret_value(SecretId=secret_arn, VersionStage="AWSCURRENT")]
     with suppress(client.exceptions.ResourceNotFoundException):

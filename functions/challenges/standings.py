@@ -1,11 +1,10 @@
-"""Standings: what a participant's decided windows add up to, kept whenever one is decided.
+"""Standings: the score of each participant's decided windows, updated whenever a window is decided.
 
-Most windows are decided in the order of their dates, and each is one step from the standing as it was. One that is not,
-such as a late verdict on a missed window, has it computed from all outcomes. Both are `rules.step`, and every night
-each standing is compared with its recomputation.
+Most windows are decided in the order of their dates, and each adds one outcome to the stored score. Otherwise, for
+example after a late verdict on a missed window, the score is recomputed from all outcomes. Both use `score`. A nightly
+job compares each standing with its recomputation.
 
-The window is always locked before the standing, and standings in the order of participants: any other way round two
-transactions could deadlock.
+Lock order: a window before its standing, and standings by participant id. Any other order could deadlock.
 """
 
 from collections.abc import Sequence
@@ -13,121 +12,128 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from uuid import UUID
 
-from challenges import rules, windows
+from challenges import outcomes, rules
 from challenges.language import Scoring
+from challenges.outcomes import OutcomeChange, WindowOutcome
 from challenges.queries import standings as queries
-from challenges.queries.standings import Kept, Standing
+from challenges.queries.standings import Standing, StandingRow
 from challenges.rules import Outcome
-from challenges.windows import Decided, Decision
+from challenges.score import Score, add_outcomes
 from chally.db import Tx
 
 
 def record(tx: Tx, participant_id: UUID, local_date: date, outcome: Outcome) -> None:
-    """Write a window's outcome and bring the participant's standing up to date, in the same transaction.
+    """Write a window's outcome and update the participant's standing, in the same transaction.
 
-    In any order and any number of times: see `windows.decide` for which outcome stays.
+    Outcomes may arrive in any order and repeatedly: `outcomes.record` decides which one stays.
     """
-    _keep(tx, windows.decide(tx, [Decision(participant_id, local_date, outcome)]))
+    _update(tx, outcomes.record(tx, [WindowOutcome(participant_id, local_date, outcome)]))
 
 
 def retract(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None:
-    """Take an accepted window back, because its proof is not accepted any more; any other stays as it is.
+    """Take back the outcome of an accepted window whose proof is no longer accepted. Other windows stay as they are.
 
-    It is undecided again while a proof or a verdict may still come, and then missed, or excused where its challenge
-    does not run. For the caller to know: whether another accepted proof stands for the window, and it stays accepted.
-    Who looks for one holds the window before (`windows.hold`), so that none is accepted meanwhile.
+    The window is undecided again while a proof or a verdict may still arrive; after that it is missed, or excused if
+    its challenge was not running. The caller must check that no other accepted proof stands for the window, and must
+    lock the window first (`outcomes.lock_window`), so that none is accepted meanwhile.
     """
-    window = windows.hold(tx, participant_id, local_date)
+    window = outcomes.lock_window(tx, participant_id, local_date)
     if window is None or window.outcome != "accepted":
         return
-    outcome = rules.without_proof(window.closes_at, now, runs=window.runs)
-    windows.put_back(tx, participant_id, local_date, outcome)
-    (kept,) = queries.lock(tx, [participant_id])
-    queries.keep(tx, _anew(tx, [kept]))
+    outcome = rules.outcome_without_proof(window.closes_at, now, was_running=window.was_running)
+    outcomes.reset(tx, participant_id, local_date, outcome)
+    queries.save(tx, _recompute(tx, queries.lock(tx, [participant_id])))
 
 
 def close_overdue(tx: Tx, now: datetime, limit: int) -> int:
-    """Count as missed what closed long enough ago without a verdict; answers how many windows that were.
+    """Decide up to `limit` windows whose verdict is overdue, and return how many there were.
 
-    A window that closed while its challenge was paused, canceled or deleted is excused: nobody could prove it.
+    They are missed, or excused if their challenge was paused, canceled or deleted when they closed.
     """
-    overdue = windows.overdue(tx, now - rules.UNDECIDED_FOR, limit)
-    closings = [
-        Decision(window.participant_id, window.local_date, "missed" if window.runs else "excused") for window in overdue
+    overdue = outcomes.lock_overdue(tx, now - rules.VERDICT_TIMEOUT, limit)
+    closed = [
+        WindowOutcome(window.participant_id, window.local_date, "missed" if window.was_running else "excused")
+        for window in overdue
     ]
-    _keep(tx, windows.decide(tx, closings))
+    _update(tx, outcomes.record(tx, closed))
     return len(overdue)
 
 
-def _keep(tx: Tx, decided: Sequence[Decided]) -> None:
-    """Bring the standings of windows that were just decided up to date, each by a step where that will do."""
-    counted: dict[UUID, list[Decided]] = {}
-    for window in sorted(decided, key=lambda each: each.local_date):
-        if window.outcome != "excused":
-            counted.setdefault(window.participant_id, []).append(window)
-    if not counted:
+def _update(tx: Tx, changes: Sequence[OutcomeChange]) -> None:
+    """Update the standings of windows that were just decided: add to the score if possible, or else recompute it."""
+    by_participant: dict[UUID, list[OutcomeChange]] = {}
+    for change in sorted(changes, key=lambda each: each.local_date):
+        if change.outcome != "excused":
+            by_participant.setdefault(change.participant_id, []).append(change)
+    if not by_participant:
         return
-    stepped, others = [], []
-    for kept in queries.lock(tx, list(counted)):
-        new = counted[kept.participant_id]
-        if _follow(new, kept.last_decided):
-            score = rules.score((each.outcome for each in new), _scoring(kept), before=kept.score)
-            stepped.append(Standing(kept.participant_id, score, new[-1].local_date))
+    updated, out_of_order = [], []
+    for row in queries.lock(tx, list(by_participant)):
+        new = by_participant[row.participant_id]
+        if _are_newer(new, row.last_decided):
+            score = add_outcomes(row.score, (each.outcome for each in new), _scoring(row))
+            updated.append(Standing(row.participant_id, score, new[-1].local_date))
         else:
-            others.append(kept)
-    queries.keep(tx, stepped + _anew(tx, others))
+            out_of_order.append(row)
+    queries.save(tx, updated + _recompute(tx, out_of_order))
 
 
-def _follow(new: Sequence[Decided], last_decided: date | None) -> bool:
-    """Whether windows, in the order of their dates, all come after those that count already."""
+def _are_newer(changes: Sequence[OutcomeChange], last_decided: date | None) -> bool:
+    """Return whether these changes, in the order of their dates, are all later than what the score includes."""
     return (
         last_decided is not None
-        and new[0].local_date > last_decided
-        and all(window.former != "missed" for window in new)
+        and changes[0].local_date > last_decided
+        and all(change.previous != "missed" for change in changes)
     )
 
 
-def _anew(tx: Tx, held: Sequence[Kept]) -> list[Standing]:
-    """The standings that these participants' outcomes add up to."""
-    if not held:
+def _recompute(tx: Tx, rows: Sequence[StandingRow]) -> list[Standing]:
+    """Compute these standings from all outcomes of their participants."""
+    if not rows:
         return []
-    truths = {truth.participant_id: truth for truth in queries.count(tx, [kept.participant_id for kept in held])}
+    histories = {each.participant_id: each for each in queries.histories(tx, [row.participant_id for row in rows])}
     standings = []
-    for kept in held:
-        truth = truths[kept.participant_id]
-        standings.append(Standing(kept.participant_id, rules.score(truth.outcomes, _scoring(kept)), truth.newest))
+    for row in rows:
+        history = histories[row.participant_id]
+        score = add_outcomes(Score(), history.outcomes, _scoring(row))
+        standings.append(Standing(row.participant_id, score, history.newest))
     return standings
 
 
-def _scoring(kept: Kept) -> Scoring:
-    return Scoring.model_validate(kept.scoring)
+def _scoring(row: StandingRow) -> Scoring:
+    return Scoring.model_validate(row.scoring)
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A standing as it is kept, and what its participant's outcomes add up to.
+class StandingCheck:
+    """A stored standing next to its recomputation from the participant's outcomes.
 
-    `proved`: its accepted windows are those with an accepted proof. `placed`: it is shown just when they take part.
+    `proofs_agree`: the accepted windows are those with an accepted proof. `visibility_agrees`: the standing is shown
+    exactly while the participant takes part.
     """
 
-    kept: Standing
-    counted: Standing
-    proved: bool
-    placed: bool
+    stored: Standing
+    recomputed: Standing
+    proofs_agree: bool
+    visibility_agrees: bool
 
     @property
-    def is_right(self) -> bool:
-        return self.kept == self.counted and self.proved and self.placed
+    def is_correct(self) -> bool:
+        return self.stored == self.recomputed and self.proofs_agree and self.visibility_agrees
 
 
-def check(tx: Tx, after: UUID, limit: int) -> tuple[list[Checked], UUID | None]:
-    """The next `limit` standings beside their recomputation, as at one instant; the last participant's id."""
-    found = queries.compare(tx, after=after, limit=limit)
-    checked = []
-    for row in found:
-        counted = Standing(row.participant_id, rules.score(row.outcomes, _scoring(row)), row.newest)
-        kept = Standing(row.participant_id, row.score, row.last_decided)
-        if row.last_decided is None:  # so the next decision computes both anew
-            kept = Standing(row.participant_id, replace(row.score, grace_spent=counted.score.grace_spent), row.newest)
-        checked.append(Checked(kept, counted, proved=row.proved, placed=row.placed))
-    return checked, found[-1].participant_id if found else None
+def check(tx: Tx, after: UUID, limit: int) -> tuple[list[StandingCheck], UUID | None]:
+    """Check the next `limit` standings in one snapshot, in order of participant id, starting after `after`.
+
+    Also return the last participant's id, to be passed as the next `after`; None if no standings are left.
+    """
+    rows = queries.compare(tx, after=after, limit=limit)
+    checks = []
+    for row in rows:
+        score = add_outcomes(Score(), row.outcomes, _scoring(row))
+        recomputed = Standing(row.participant_id, score, row.newest)
+        stored = Standing(row.participant_id, row.score, row.last_decided)
+        if row.last_decided is None:  # unknown, so the next decision recomputes both
+            stored = Standing(row.participant_id, replace(row.score, grace_spent=score.grace_spent), row.newest)
+        checks.append(StandingCheck(stored, recomputed, row.proofs_agree, row.visibility_agrees))
+    return checks, rows[-1].participant_id if rows else None

@@ -9,7 +9,7 @@ import zxingcpp
 from numpy.typing import NDArray
 
 from challenges import overlay, overlay_key
-from challenges.overlay import Finding
+from challenges.overlay import OverlayResult
 from proofs.rules import Reason
 
 FORMATS = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCodeModel2)  # no Micro QR, which segno makes none of
@@ -21,22 +21,22 @@ def find(luma: NDArray[np.uint8]) -> list[str]:
     return [code.bytes.decode("ascii", "replace") for code in codes]
 
 
-def look(luma: NDArray[np.uint8], secret_arn: str, participant_id: UUID, local_date: date) -> set[Finding]:
+def look(luma: NDArray[np.uint8], secret_arn: str, participant_id: UUID, local_date: date) -> set[OverlayResult]:
     """What the codes in a picture are to a window. It may ask Secrets Manager: never call it inside a transaction."""
     texts = find(luma)
 
-    def check(*keys: bytes) -> set[Finding]:
+    def check(*keys: bytes) -> set[OverlayResult]:
         return {overlay.check(text, keys, participant_id, local_date) for text in texts}
 
-    findings = check(overlay_key.current(secret_arn))
-    if "forged" in findings and "right" not in findings:  # unless the key was replaced meanwhile
-        findings = check(*overlay_key.read_anew(secret_arn))
+    findings = check(overlay_key.cached(secret_arn))
+    if "forged" in findings and "valid" not in findings:  # unless the key was replaced meanwhile
+        findings = check(*overlay_key.fetch_all(secret_arn))
     return findings
 
 
-def judge(findings: Collection[Finding]) -> Reason | None:
+def judge(findings: Collection[OverlayResult]) -> Reason | None:
     """What is wrong with the codes in a photo that must show its window's; None where one is right."""
-    if "right" in findings:
+    if "valid" in findings:
         return None
     for finding, detail in _WRONG_OVERLAYS.items():
         if finding in findings:
@@ -49,9 +49,9 @@ def judge(findings: Collection[Finding]) -> Reason | None:
 
 
 # The nearest to a right one first.
-_WRONG_OVERLAYS: dict[Finding, str] = {
-    "of_another_window": "The QR code in this photo is of another day. Load today's, and take a new photo with that.",
-    "of_another_participant": "The QR code in this photo was made for somebody else, or for another challenge. Take a "
+_WRONG_OVERLAYS: dict[OverlayResult, str] = {
+    "other_window": "The QR code in this photo is of another day. Load today's, and take a new photo with that.",
+    "other_participant": "The QR code in this photo was made for somebody else, or for another challenge. Take a "
     "new photo with the one that this challenge shows to you.",
     "forged": "The QR code in this photo is not as we made it. Load your window's, and take a new photo with that.",
 }

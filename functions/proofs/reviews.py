@@ -8,7 +8,7 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from challenges import standings, windows
+from challenges import outcomes, standings
 from chally import audit, outbox
 from chally.actor import check_role
 from chally.db import Tx
@@ -45,7 +45,7 @@ def review(tx: Tx, proof_id: UUID, decision: Decision, reason: str, now: datetim
         reviewed_by=proof.reviewed_by,
         appealed=proof.appealed_at is not None,
     )
-    windows.hold(tx, proof.participant_id, proof.local_date)
+    outcomes.lock_window(tx, proof.participant_id, proof.local_date)
     others = reviews.others(tx, proof)
     if decision == "accept":
         rules.check_room_to_accept(others, proof.max_per_window)
@@ -86,7 +86,7 @@ def remove(tx: Tx, proof_id: UUID, now: datetime) -> None:
     """Take a proof of one's own back while its window is open. Raises `NotFound` and `WindowClosed`."""
     proof = _own(tx, proof_id)
     rules.check_removal(proof.closes_at, now)
-    windows.hold(tx, proof.participant_id, proof.local_date)
+    outcomes.lock_window(tx, proof.participant_id, proof.local_date)
     _withdraw(tx, proof, reviews.others(tx, proof), now)
     reviews.remove(tx, proof, now)
     audit.record(tx, "proof_removed", now, user_id=proof.user_id, proof_id=str(proof.id), former=proof.status)

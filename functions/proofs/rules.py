@@ -7,6 +7,7 @@ from typing import Literal, Protocol, TypedDict
 from uuid import UUID
 
 from challenges.language import NumberProof, PhotoProof, TextProof
+from challenges.rules import UPLOAD_TIMEOUT
 from chally.errors import AppError, FieldError, InvalidRequest
 
 Status = Literal["awaiting_upload", "processing", "accepted", "rejected", "needs_review", "replaced"]
@@ -31,7 +32,7 @@ UsedBefore = Literal["file", "picture"]
 # An upload may begin this long after it was asked for, and so may reach storage this long after its window closed.
 UPLOAD_LIFE = timedelta(minutes=10)
 # From then on nobody waits for it any more: its URL is dead, and an event would have come.
-EXPIRES_AFTER = timedelta(minutes=15)
+EXPIRES_AFTER = UPLOAD_TIMEOUT
 # Where Meta recommends to start (pdq/README.md, "Matching"): fingerprints at most 31 bits apart are of one picture, and
 # one with a quality of 49 or less is discarded, because its picture shows too little to be told from others.
 DUPLICATE_DISTANCE = 31
@@ -161,7 +162,7 @@ def check_window[W: Window](window: W | None, challenge_status: str, now: dateti
     return window
 
 
-def check_room(proofs: Collection[Status], max_per_window: int) -> None:
+def check_room(proofs: Collection[ShownStatus], max_per_window: int) -> None:
     """Raise `WindowFull` when no other may be sent for a window. One never uploaded, or rejected, takes no place."""
     if sum(status in COUNTED for status in proofs) >= max_per_window:
         raise _full(max_per_window, "To send another, take one back first (DELETE /v1/proofs/{id}).")

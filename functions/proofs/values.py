@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from challenges import standings, windows
+from challenges import outcomes, standings
 from challenges.language import NumberProof, TextProof
 from chally.db import Tx
 from notifications import reminders
@@ -17,7 +17,7 @@ def prove(tx: Tx, asked: Asked, value: str | float, terms: TextProof | NumberPro
     Raises `InvalidRequest` for a value of another kind, and `WindowFull`: of two that come at once, one is the second.
     """
     rules.check_value(value, terms)
-    windows.hold(tx, asked.participant_id, asked.local_date)
+    outcomes.lock_window(tx, asked.participant_id, asked.local_date)
     rules.check_room(proofs.statuses(tx, asked.participant_id, asked.local_date), terms.max_per_window)
     verdict = rules.decide_value(value, terms)
     proof = proofs.add_value(tx, asked, value, verdict, now=now)

@@ -16,7 +16,7 @@ import psycopg
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from challenges import standings, windows
+from challenges import outcomes, standings
 from challenges.queries import standings as queries
 from chally.actor import Actor
 from chally.db import Tx
@@ -139,7 +139,7 @@ def count(connection: psycopg.Connection[Any]) -> None:
             checked, last = standings.check(tx, after, PEOPLE)
             if last is None:
                 return
-            queries.keep(tx, [each.counted for each in checked])
+            queries.save(tx, [each.recomputed for each in checked])
         after = last
 
 
@@ -155,15 +155,15 @@ def main() -> None:
         tx = Tx(connection, Actor(reader[0], uuid4()))
         now = FIRST + timedelta(days=DAYS)
 
-        def page(of: UUID, after: tuple[int, UUID] | None = None) -> list[queries.Ranked]:
+        def page(of: UUID, after: tuple[int, UUID] | None = None) -> list[queries.RankedStanding]:
             with connection.transaction():
                 connection.execute("select set_config('chally.actor', %s, true)", [str(reader[0])])
                 return queries.ranking(tx, of, after=after, offset=0, limit=PAGE)
 
-        def added_up() -> list[queries.Ranked]:
+        def added_up() -> list[queries.RankedStanding]:
             values = {"challenge": many, "now": now, "page": PAGE}
             with connection.transaction():
-                return tx.all(ADDED_UP, values, row=queries.Ranked)
+                return tx.all(ADDED_UP, values, row=queries.RankedStanding)
 
         assert page(many) == added_up()
         middle = connection.execute(
@@ -178,7 +178,7 @@ def main() -> None:
 
         def one_by_one() -> None:
             with connection.transaction():
-                for window in windows.overdue(tx, now, CLOSING):
+                for window in outcomes.lock_overdue(tx, now, CLOSING):
                     standings.record(tx, window.participant_id, window.local_date, "missed")
 
         print(f"{PEOPLE} participants of {DAYS} days; time of the first over time of the second")

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from challenges.language import DAYS
-from challenges.rules import RuntimeState, Status
+from challenges.rules import ChallengeStatus, RuntimeState
 from chally import clock
 from tests.support.api import Client
 from tests.support.challenges import challenge_body
@@ -216,7 +216,7 @@ class TestWindows:
 
 
 # The table of the contract, from outside: state, and where it may go.
-STEPS: dict[RuntimeState, set[Status]] = {
+STEPS: dict[RuntimeState, set[ChallengeStatus]] = {
     "draft": {"active", "deleted"},
     "upcoming": {"paused", "canceled", "deleted"},
     "started": {"paused", "canceled", "deleted"},
@@ -225,7 +225,7 @@ STEPS: dict[RuntimeState, set[Status]] = {
     "canceled": {"deleted"},
     "archived": {"deleted"},
 }
-STATUSES: tuple[Status, ...] = ("draft", "active", "paused", "canceled", "archived", "deleted")
+STATUSES: tuple[ChallengeStatus, ...] = ("draft", "active", "paused", "canceled", "archived", "deleted")
 
 
 class TestTransitions:

@@ -13,44 +13,44 @@ from chally import clock
 from tests.support.api import Client
 from tests.support.challenges import RULES, challenge_body
 
-TIME = "Write a time of day as HH:MM, from 00:00 to 23:59, such as 05:00."
-DAYS = "It must be 'mon', 'tue', 'wed', 'thu', 'fri', 'sat' or 'sun'."
+TIME = "Must be a time of day as HH:MM, from 00:00 to 23:59."
+DAYS = "Must be 'mon', 'tue', 'wed', 'thu', 'fri', 'sat' or 'sun'."
 
 WRONG: list[tuple[str, Any, str]] = [
-    ("/version", 2, "This is not a version that we know: send 1."),
-    ("/version", "1", "This is not a version that we know: send 1."),
-    ("/version", [], "This is not a version that we know: send 1."),
-    ("/schedule", None, "It must be a JSON object."),
-    ("/schedule", [], "It must be a JSON object."),
-    ("/schedule/days", [], "Name at least 1."),
-    ("/schedule/days", ["mon"] * 8, "Name at most 7."),
-    ("/schedule/days", ["mon", "mon"], "Name each day once."),
-    ("/schedule/days", "mon", "It must be a list."),
+    ("/version", 2, "Unknown version. Send 1."),
+    ("/version", "1", "Unknown version. Send 1."),
+    ("/version", [], "Unknown version. Send 1."),
+    ("/schedule", None, "Must be a JSON object."),
+    ("/schedule", [], "Must be a JSON object."),
+    ("/schedule/days", [], "Must have at least 1 item."),
+    ("/schedule/days", ["mon"] * 8, "Must have at most 7 items."),
+    ("/schedule/days", ["mon", "mon"], "List each day only once."),
+    ("/schedule/days", "mon", "Must be a list."),
     ("/schedule/days/0", ["monday"], DAYS),
     ("/schedule/opens", "5:00", TIME),
     ("/schedule/opens", "24:00", TIME),
     ("/schedule/opens", "05:00\n", TIME),
     ("/schedule/opens", "0\u0665:00", TIME),  # a digit, but none that Postgres would read
-    ("/schedule/closes", 800, "It must be a text."),
-    ("/schedule/scope", "utc", "It must be 'participant_local' or 'challenge_tz'."),
-    ("/schedule/open", "05:00", "There is no such field here, only days, opens, closes, scope."),
-    ("/proof/kind", "video", "It must be 'photo', 'text' or 'number'."),
-    ("/proof/kind", None, "It must be 'photo', 'text' or 'number'."),
-    ("/proof/kind", ["photo"], "It must be 'photo', 'text' or 'number'."),
-    ("/proof/unit", "km", "There is no such field here, only kind, max_per_window, max_bytes, types."),
-    ("/proof/max_per_window", 0, "It must be 1 or more."),
-    ("/proof/max_per_window", 11, "It must be 10 or less."),
-    ("/proof/max_per_window", 1.5, "It must be a whole number."),
-    ("/proof/max_per_window", "many", "It must be a whole number."),
-    ("/proof/max_per_window", None, "It must be a whole number."),
-    ("/proof/max_bytes", 10**30, "It must be 10485760 or less."),
-    ("/proof/types/0", ["image/gif"], "It must be 'image/jpeg', 'image/png' or 'image/webp'."),
-    ("/anti_cheat/overlay", "always", "It must be true or false."),
-    ("/anti_cheat/exif_required", "perhaps", "It must be true or false."),
-    ("/anti_cheat/phash_check", "maybe", "It must be true or false."),
-    ("/scoring/points", -1, "It must be 0 or more."),
-    ("/reminders/before_close_minutes", 0, "It must be 1 or more."),
-    ("/penalties", {}, "There is no such field here, only version, schedule, proof, anti_cheat, scoring, reminders."),
+    ("/schedule/closes", 800, "Must be a string."),
+    ("/schedule/scope", "utc", "Must be 'participant_local' or 'challenge_tz'."),
+    ("/schedule/open", "05:00", "Unknown field. Allowed here: days, opens, closes, scope."),
+    ("/proof/kind", "video", "Must be 'photo', 'text' or 'number'."),
+    ("/proof/kind", None, "Must be 'photo', 'text' or 'number'."),
+    ("/proof/kind", ["photo"], "Must be 'photo', 'text' or 'number'."),
+    ("/proof/unit", "km", "Unknown field. Allowed here: kind, max_per_window, max_bytes, types."),
+    ("/proof/max_per_window", 0, "Must be 1 or more."),
+    ("/proof/max_per_window", 11, "Must be 10 or less."),
+    ("/proof/max_per_window", 1.5, "Must be a whole number."),
+    ("/proof/max_per_window", "many", "Must be a whole number."),
+    ("/proof/max_per_window", None, "Must be a whole number."),
+    ("/proof/max_bytes", 10**30, "Must be 10485760 or less."),
+    ("/proof/types/0", ["image/gif"], "Must be 'image/jpeg', 'image/png' or 'image/webp'."),
+    ("/anti_cheat/overlay", "always", "Must be true or false."),
+    ("/anti_cheat/exif_required", "perhaps", "Must be true or false."),
+    ("/anti_cheat/phash_check", "maybe", "Must be true or false."),
+    ("/scoring/points", -1, "Must be 0 or more."),
+    ("/reminders/before_close_minutes", 0, "Must be 1 or more."),
+    ("/penalties", {}, "Unknown field. Allowed here: version, schedule, proof, anti_cheat, scoring, reminders."),
 ]
 
 
@@ -73,17 +73,17 @@ def test_says_where_and_what_to_do(pointer: str, value: Any, sentence: str) -> N
 
 
 WRONG_KINDS: list[tuple[dict[str, Any], str, str]] = [
-    ({"kind": "text", "min_length": 0}, "/proof/min_length", "It must be 1 or more."),
-    ({"kind": "text", "max_per_window": 11}, "/proof/max_per_window", "It must be 10 or less."),
+    ({"kind": "text", "min_length": 0}, "/proof/min_length", "Must be 1 or more."),
+    ({"kind": "text", "max_per_window": 11}, "/proof/max_per_window", "Must be 10 or less."),
     (
         {"kind": "text", "types": []},
         "/proof/types",
-        "There is no such field here, only kind, max_per_window, min_length.",
+        "Unknown field. Allowed here: kind, max_per_window, min_length.",
     ),
-    ({"kind": "number", "target": "far"}, "/proof/target", "It must be a number."),
-    ({"kind": "number", "target": float("nan")}, "/proof/target", "It must be a finite number."),
-    ({"kind": "number", "unit": "  "}, "/proof/unit", "It must have at least 1 character."),
-    ({"kind": "number", "unit": "k" * 41}, "/proof/unit", "It must have at most 40 characters."),
+    ({"kind": "number", "target": "far"}, "/proof/target", "Must be a number."),
+    ({"kind": "number", "target": float("nan")}, "/proof/target", "Must be a finite number."),
+    ({"kind": "number", "unit": "  "}, "/proof/unit", "Must have at least 1 character."),
+    ({"kind": "number", "unit": "k" * 41}, "/proof/unit", "Must have at most 40 characters."),
 ]
 
 
@@ -119,7 +119,7 @@ def test_says_everything_at_once() -> None:
 def test_of_another_version_it_says_nothing_more() -> None:
     """What version 2 holds we cannot judge."""
     assert errors({"version": 2, "calendar": "lunar"}) == [
-        ("/version", "This is not a version that we know: send 1."),
+        ("/version", "Unknown version. Send 1."),
     ]
 
 
@@ -137,7 +137,7 @@ def test_over_http_with_its_pointer_in_the_body(owner: Client) -> None:
     assert answer.status == 422
     assert answer.json["errors"] == [{"pointer": "/rules/schedule/opens", "message": TIME}]
     answer = owner.post("/v1/challenges", challenge_body(clock.now(), rules="none"))
-    assert answer.json["errors"] == [{"pointer": "/rules", "message": "It must be a JSON object."}]
+    assert answer.json["errors"] == [{"pointer": "/rules", "message": "Must be a JSON object."}]
 
 
 class TestSchema:

@@ -22,23 +22,23 @@ DAY = date(2026, 11, 20)
 TOKEN = overlay.issue(KEY, ANA, DAY)
 
 
-def check(text: str, *keys: bytes, participant: UUID = ANA, day: date = DAY) -> overlay.Finding:
+def check(text: str, *keys: bytes, participant: UUID = ANA, day: date = DAY) -> overlay.OverlayResult:
     return overlay.check(text, keys or (KEY,), participant, day)
 
 
 class TestTokens:
     def test_is_right_for_its_window_and_no_other(self) -> None:
-        assert check(TOKEN) == "right"
-        assert check(TOKEN, participant=uuid4()) == "of_another_participant"
-        assert check(TOKEN, day=DAY + timedelta(days=1)) == "of_another_window"
-        assert check(TOKEN, day=DAY - timedelta(days=1)) == "of_another_window"
+        assert check(TOKEN) == "valid"
+        assert check(TOKEN, participant=uuid4()) == "other_participant"
+        assert check(TOKEN, day=DAY + timedelta(days=1)) == "other_window"
+        assert check(TOKEN, day=DAY - timedelta(days=1)) == "other_window"
 
     @pytest.mark.parametrize("day", [date.min, DAY, date.max])
     def test_fits_a_qr_code_of_the_dense_kind(self, day: date) -> None:
         token = overlay.issue(KEY, ANA, day)
         assert len(token) == 64
         assert set(token) <= set("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:")
-        assert check(token, day=day) == "right"
+        assert check(token, day=day) == "valid"
 
     def test_takes_the_key(self) -> None:
         assert check(TOKEN, OTHER_KEY) == "forged"
@@ -46,7 +46,7 @@ class TestTokens:
         assert overlay.check(TOKEN, [], ANA, DAY) == "forged"
 
     def test_one_of_several_keys_is_enough(self) -> None:
-        assert check(TOKEN, OTHER_KEY, KEY) == "right"
+        assert check(TOKEN, OTHER_KEY, KEY) == "valid"
 
     def test_a_secret_that_was_left_empty_signs_nothing(self) -> None:
         with pytest.raises(ValueError, match="empty"):
@@ -95,10 +95,10 @@ class TestHandedOut:
     def test_while_the_window_is_open(self, owner: Client, shown: ChallengeJson) -> None:
         window = current(owner, shown)
         given = window["overlay"]
-        key = overlay_key.current(secret())
+        key = overlay_key.cached(secret())
         participant = UUID(owner.get(f"/v1/challenges/{shown['id']}/participants").json["items"][0]["participant_id"])
         assert check(given["token"], key, participant=participant, day=date.fromisoformat(window["local_date"])) == (
-            "right"
+            "valid"
         )
         assert ET.fromstring(given["qr"]).tag == "{http://www.w3.org/2000/svg}svg"
         assert current(owner, shown) == window
@@ -134,7 +134,7 @@ class TestHandedOut:
     def test_not_where_the_rules_do_not_ask_for_it(
         self, owner: Client, challenge: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.delattr(overlay_key, "current")  # nobody waits for AWS in vain
+        monkeypatch.delattr(overlay_key, "cached")  # nobody waits for AWS in vain
         assert current(owner, challenge)["overlay"] is None
 
     def test_not_in_lists(self, owner: Client, shown: ChallengeJson) -> None:
@@ -153,7 +153,7 @@ class TestHandedOut:
             seen.append(set(db._open))
             return KEY
 
-        monkeypatch.setattr(overlay_key, "current", watch)
+        monkeypatch.setattr(overlay_key, "cached", watch)
         current(owner, shown)
         assert seen == [set()]
 
@@ -181,18 +181,18 @@ class TestKeys:
         parameters.clear_caches()  # type: ignore[no-untyped-call]
 
     def test_read_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        first = overlay_key.current(secret())
+        first = overlay_key.cached(secret())
         boto3.client("secretsmanager").put_secret_value(SecretId="overlay", SecretString="the next one")
-        assert overlay_key.current(secret()) == first
+        assert overlay_key.cached(secret()) == first
 
     def test_read_anew_with_the_one_before(self) -> None:
-        first = overlay_key.current(secret())
-        assert overlay_key.read_anew(secret()) == [first]
+        first = overlay_key.cached(secret())
+        assert overlay_key.fetch_all(secret()) == [first]
         boto3.client("secretsmanager").put_secret_value(SecretId="overlay", SecretString="the next one")
-        assert overlay_key.read_anew(secret()) == [b"the next one", first]
+        assert overlay_key.fetch_all(secret()) == [b"the next one", first]
 
     def test_a_secret_that_is_missing_is_our_failure(self) -> None:
         with pytest.raises(ServiceUnavailable):
-            overlay_key.current("arn:aws:secretsmanager:us-east-1:000000000000:secret:gone-abc")
+            overlay_key.cached("arn:aws:secretsmanager:us-east-1:000000000000:secret:gone-abc")
         with pytest.raises(boto3.client("secretsmanager").exceptions.ResourceNotFoundException):
-            overlay_key.read_anew("arn:aws:secretsmanager:us-east-1:000000000000:secret:gone-abc")
+            overlay_key.fetch_all("arn:aws:secretsmanager:us-east-1:000000000000:secret:gone-abc")

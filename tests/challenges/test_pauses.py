@@ -9,10 +9,11 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from challenges import membership, standings, windows
+from challenges import membership, outcomes, standings, windows
 from challenges.jobs import windows_handler
+from challenges.outcomes import WindowOutcome
 from challenges.queries import challenges
-from challenges.queries.challenges import Terms
+from challenges.queries.challenges import ChallengeFields
 from chally import clock
 from chally.db import Tx
 from tests.support.api import Client, LambdaContext
@@ -142,11 +143,11 @@ def test_an_edit_and_the_job_take_turns(noon: datetime, owner: Client, database:
 
     batch = threading.Thread(target=job)
     with connect(database) as own, acting(own, UUID(owner.user["id"])) as tx:
-        challenges.hold_schedule(tx, challenge_id)
+        challenges.lock_schedule(tx, challenge_id)
         challenges.lock(tx, challenge_id)
-        found = challenges.challenge(tx, challenge_id)
-        before = {name: getattr(found, name) for name in Terms.__dataclass_fields__}
-        challenges.edit(tx, challenge_id, Terms(**before | {"rules": rules}))
+        found = challenges.find(tx, challenge_id)
+        before = {name: getattr(found, name) for name in ChallengeFields.__dataclass_fields__}
+        challenges.update(tx, challenge_id, ChallengeFields(**before | {"rules": rules}))
         windows.replan(tx, challenge_id, clock.now())
         batch.start()
         while database.execute("select count(*) from pg_locks where not granted") != [(1,)]:
@@ -179,12 +180,12 @@ def test_who_comes_back_from_another_zone_and_a_closing_take_turns(
         connection.transaction(),
     ):
         tx = Tx(connection, None)
-        overdue = windows.overdue(tx, clock.now() - timedelta(minutes=20), 1000)
+        overdue = outcomes.lock_overdue(tx, clock.now() - timedelta(minutes=20), 1000)
         assert overdue
         coming.start()
         while coming.is_alive() and database.execute("select count(*) from pg_locks where not granted") == [(0,)]:
             pass
-        closings = [windows.Decision(each.participant_id, each.local_date, "missed") for each in overdue]
-        standings._keep(tx, windows.decide(tx, closings))
+        closings = [WindowOutcome(each.participant_id, each.local_date, "missed") for each in overdue]
+        standings._update(tx, outcomes.record(tx, closings))
     coming.join()
     assert failed == []

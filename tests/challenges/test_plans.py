@@ -13,7 +13,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from challenges import jobs, windows
+from challenges import jobs, outcomes, windows
 from challenges.queries import challenges, participants
 from challenges.rules import ListedState
 from chally import clock
@@ -189,8 +189,8 @@ def lists(crowded: UUID) -> dict[str, Ask]:
     page: Any = {"offset": 0, "limit": PAGE}
     now = clock.now()
     found: dict[str, Ask] = {
-        "mine": partial(challenges.mine, before=None, **page),
-        "joined": partial(challenges.joined, before=None, **page),
+        "mine": partial(challenges.list_owned, before=None, **page),
+        "joined": partial(challenges.list_joined, before=None, **page),
         "roster": partial(participants.roster, challenge_id=crowded, after=None, **page),
     }
     for words, state in product(WORDS, STATES):
@@ -231,7 +231,7 @@ INDEX_OF_JOBS = {"overdue": "windows_undecided", "batch": "participants_pkey"}
 def of_jobs() -> dict[str, Ask]:
     now = clock.now()
     return {
-        "overdue": lambda tx: windows.overdue(tx, now, 10),
+        "overdue": lambda tx: outcomes.lock_overdue(tx, now, 10),
         "batch": lambda tx: windows.precompute_batch(tx, jobs.FIRST, jobs.BATCH, now),
     }
 

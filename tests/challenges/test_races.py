@@ -134,12 +134,12 @@ class TestQuotas:
         now = clock.now()
 
         def act(tx: Tx) -> str:
-            terms = challenges.Terms(
+            fields = challenges.ChallengeFields(
                 "t", "", "code", "participants", False, 100, "UTC", now, now + timedelta(days=9), {"schedule": {}}
             )
             code = tx.value("select upper(left(md5(random()::text), 8))", {})
             membership.join_own(
-                tx, challenges.add(tx, terms, status="draft", invite_code=code, now=now), now, runs=False
+                tx, challenges.insert(tx, fields, status="draft", invite_code=code, now=now), now, is_active=False
             )
             return "made"
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from challenges.queries import standings as queries
-from challenges.queries.standings import Ranked
+from challenges.queries.standings import RankedStanding
 from tests.support.api import Client
 from tests.support.challenge_views import ranked
 from tests.support.challenges import ChallengeJson
@@ -135,8 +135,13 @@ class TestPages:
         connection.close()
 
     def page(
-        self, connection: psycopg.Connection[Any], run: Season, after: Ranked | None, limit: int, offset: int = 0
-    ) -> list[Ranked]:
+        self,
+        connection: psycopg.Connection[Any],
+        run: Season,
+        after: RankedStanding | None,
+        limit: int,
+        offset: int = 0,
+    ) -> list[RankedStanding]:
         position = None if after is None else (after.points, after.participant_id)
         with acting(connection, run.users[0]) as tx:
             return queries.ranking(tx, run.challenge, after=position, offset=offset, limit=limit)
@@ -146,9 +151,9 @@ class TestPages:
         connection: psycopg.Connection[Any],
         run: Season,
         limit: int,
-        between: Callable[[list[Ranked]], object] = lambda read: None,
-    ) -> list[Ranked]:
-        read: list[Ranked] = []
+        between: Callable[[list[RankedStanding]], object] = lambda read: None,
+    ) -> list[RankedStanding]:
+        read: list[RankedStanding] = []
         while page := self.page(connection, run, read[-1] if read else None, limit):
             read += page
             between(read)
@@ -204,7 +209,7 @@ class TestPages:
         self.arrange(run, [n // 3 * 10 for n in range(30)], set())
         movers = run.participants[::4]
 
-        def move(read: list[Ranked]) -> None:
+        def move(read: list[RankedStanding]) -> None:
             """Of those who move, who was read falls behind everybody, and who was not goes ahead of all."""
             seen = {row.participant_id for row in read}
             database.execute(

@@ -6,7 +6,8 @@ import pytest
 
 from challenges import rules
 from challenges.language import Rules, Schedule, Scoring
-from challenges.rules import Outcome, Score
+from challenges.rules import Outcome
+from challenges.score import Score, add_outcomes
 from chally.errors import InvalidRequest
 
 NOW = datetime(2026, 6, 3, 12, tzinfo=UTC)
@@ -30,7 +31,7 @@ class TestScore:
     )
     def test_points_streaks_and_grace(self, outcomes: list[Outcome], grace_days: int, expected: Score) -> None:
         scoring = Scoring(points=10, streak_bonus=1, grace_days=grace_days)
-        assert rules.score(outcomes, scoring) == expected
+        assert add_outcomes(Score(), outcomes, scoring) == expected
 
 
 class TestState:
@@ -58,7 +59,7 @@ class TestState:
         }  # fmt: skip
 
     @pytest.mark.parametrize("to", ["active", "canceled", "deleted"])
-    def test_what_is_over_can_end_but_not_begin(self, to: rules.Status) -> None:
+    def test_what_is_over_can_end_but_not_begin(self, to: rules.ChallengeStatus) -> None:
         if to == "active":
             with pytest.raises(rules.InvalidTransition, match="over"):
                 rules.check_transition("paused", to, is_over=True)
@@ -69,7 +70,7 @@ class TestState:
 class TestEdit:
     """A challenge of ten places and five people that runs from noon to noon."""
 
-    def check(self, *changed: str, status: rules.Status = "active", hours: int = 0, places: int = 10) -> None:
+    def check(self, *changed: str, status: rules.ChallengeStatus = "active", hours: int = 0, places: int = 10) -> None:
         rules.check_edit(
             set(changed),
             status=status,
@@ -80,12 +81,12 @@ class TestEdit:
             now=NOW + timedelta(hours=hours),
         )
 
-    @pytest.mark.parametrize("field", sorted(rules.FROZEN))
+    @pytest.mark.parametrize("field", sorted(rules.FROZEN_FIELDS))
     def test_the_schedule_is_frozen_from_the_very_start(self, field: str) -> None:
         self.check(field, hours=-1)
         self.check(field, hours=0, status="draft")
         for status in ("active", "paused"):
-            with pytest.raises(rules.Frozen, match=field):
+            with pytest.raises(rules.ScheduleFrozen, match=field):
                 self.check("title", field, status=status, hours=0)
 
     def test_all_of_it_from_the_very_end(self) -> None:
@@ -93,7 +94,7 @@ class TestEdit:
         self.check("title", hours=24, status="draft")
         self.check(hours=24)  # nothing changes
         for status in ("active", "paused"):
-            with pytest.raises(rules.Over):
+            with pytest.raises(rules.ChallengeOver):
                 self.check("title", status=status, hours=24)
 
     def test_places_suffice_for_who_is_in(self) -> None:

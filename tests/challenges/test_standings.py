@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from challenges import rules, standings
+from challenges import standings
 from challenges.language import Scoring
-from challenges.rules import Outcome, Score
+from challenges.rules import Outcome
+from challenges.score import Score, add_outcomes
 from chally import db
 from chally.db import Params, Tx
 from tests.support.database import Database
@@ -57,7 +58,7 @@ def all_right() -> bool:
     """By the nightly check."""
     with db.as_system("test", read_only=True) as tx:
         checked, _ = standings.check(tx, UUID(int=0), 1_000)
-    return bool(checked) and all(each.is_right for each in checked)
+    return bool(checked) and all(each.is_correct for each in checked)
 
 
 class TestRecord:
@@ -104,7 +105,7 @@ class TestRecord:
         someone = run.participants[0]
         for day in (0, 1):
             record(someone, run.days[day], "accepted")
-        before = rules.score(["accepted", "accepted", "missed"], GRACE)
+        before = add_outcomes(Score(), ["accepted", "accepted", "missed"], GRACE)
         run.database.execute(
             "update challenges.windows set outcome = 'missed' where participant_id = %(id)s and local_date = %(day)s",
             id=someone,
@@ -260,7 +261,7 @@ def test_whatever_is_decided_in_whatever_order_it_is_the_fold_of_the_outcomes(
             if day not in model or what == "accepted":
                 model[day] = what
         assert played.outcomes(someone) == model
-        expected = rules.score((model[each] for each in sorted(model)), terms)
+        expected = add_outcomes(Score(), (model[each] for each in sorted(model)), terms)
         assert played.standing(someone).score == expected
     assert all_right()
 

@@ -84,7 +84,7 @@ class TestStepByStep:
         """All of a join but its last statement."""
         place = participants.join(tx, None, made["invite_code"], None, clock.now())
         assert place is not None
-        assert place.came
+        assert place.is_new
 
     def test_a_pause_comes_before_the_count(
         self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
@@ -155,7 +155,7 @@ class TestStepByStep:
 
         def lower(tx: Tx) -> str:
             challenges.lock(tx, UUID(made["id"]))
-            found = challenges.challenge(tx, UUID(made["id"]))
+            found = challenges.find(tx, UUID(made["id"]))
             assert found is not None
             return f"{found.participant_count} are in"
 
@@ -216,7 +216,7 @@ class TestStepByStep:
         made = make(starts_at=(clock.now() + timedelta(hours=20)).isoformat())
 
         def edit(tx: Tx) -> str:
-            challenges.hold_schedule(tx, UUID(made["id"]))
+            challenges.lock_schedule(tx, UUID(made["id"]))
             challenges.lock(tx, UUID(made["id"]))
             return f"{len(participants.roster(tx, UUID(made['id']), after=None, offset=0, limit=9))} are in"
 
@@ -345,7 +345,7 @@ class TestZones:
         waiting: list[threading.Thread] = []
 
         def edit(tx: Tx) -> str:
-            challenges.hold_schedule(tx, UUID(made["id"]))
+            challenges.lock_schedule(tx, UUID(made["id"]))
             return f"{self.zones(database, mover)}"
 
         self.move(database, mover, lambda: waiting.append(two.begin(UUID(owner.user["id"]), edit)))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from challenges import windows
+from challenges import windows, zone_change
 from chally import db
 from tests.support.database import Database
 
@@ -223,7 +223,7 @@ class TestMoved:
 
     def move(self, participant: UUID, zone: str, now: datetime) -> None:
         with db.as_system("test") as tx:
-            windows.move(tx, participant, zone, now)
+            zone_change.move_participant(tx, participant, zone, now)
 
     def now(self, participant: UUID, now: datetime) -> windows.Window | None:
         with db.as_system("test", read_only=True) as tx:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from challenges import windows
+from challenges import windows, zone_change
 from chally import db
 from tests.support import enrolment, window_oracle, zone_clocks
 from tests.support.database import Database
@@ -114,7 +114,7 @@ def test_travellers(club: Club, travel: Travel) -> None:
             if zone is None:
                 windows.precompute_batch(tx, UUID(int=id_.int - 1), 1, now)
             else:
-                windows.move(tx, id_, zone, now)
+                zone_change.move_participant(tx, id_, zone, now)
                 participant = replace(participant, moves=(*participant.moves, (now, zone)))
         found = all_of(id_, participant, now)
         told = f"{zone or 'the job'} at {now}, {participant}"

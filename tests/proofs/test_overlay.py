@@ -15,7 +15,7 @@ from PIL import Image
 
 from challenges import overlay as tokens
 from challenges import overlay_key
-from challenges.overlay import Finding
+from challenges.overlay import OverlayResult
 from chally import clock, db
 from proofs import fingerprints, images, overlay
 from tests.support import qr_scenes
@@ -147,18 +147,18 @@ class TestHostile:
 
 
 class TestJudge:
-    @pytest.mark.parametrize("others", [set(), {"foreign"}, {"forged", "of_another_window", "of_another_participant"}])
-    def test_a_right_one_is_enough(self, others: set[Finding]) -> None:
-        assert overlay.judge({"right", *others}) is None
+    @pytest.mark.parametrize("others", [set(), {"foreign"}, {"forged", "other_window", "other_participant"}])
+    def test_a_right_one_is_enough(self, others: set[OverlayResult]) -> None:
+        assert overlay.judge({"valid", *others}) is None
 
     @pytest.mark.parametrize("findings", [set(), {"foreign"}])
-    def test_none_of_ours(self, findings: set[Finding]) -> None:
+    def test_none_of_ours(self, findings: set[OverlayResult]) -> None:
         reason = overlay.judge(findings)
         assert reason is not None
         assert reason["code"] == "overlay_missing"
 
-    @pytest.mark.parametrize("finding", ["forged", "of_another_window", "of_another_participant"])
-    def test_a_wrong_one_says_what_to_do(self, finding: Finding) -> None:
+    @pytest.mark.parametrize("finding", ["forged", "other_window", "other_participant"])
+    def test_a_wrong_one_says_what_to_do(self, finding: OverlayResult) -> None:
         reason = overlay.judge({finding, "foreign"})
         assert reason is not None
         assert reason["code"] == "overlay_invalid"
@@ -289,8 +289,8 @@ class TestKeyIsReplaced:
             seen.append(set(db._open))
             return [b"a key"]
 
-        monkeypatch.setattr(overlay_key, "current", lambda arn: watch(arn)[0])
-        monkeypatch.setattr(overlay_key, "read_anew", watch)
+        monkeypatch.setattr(overlay_key, "cached", lambda arn: watch(arn)[0])
+        monkeypatch.setattr(overlay_key, "fetch_all", watch)
         there.send(there.kari, shot(TOKEN.replace("B", "C")))
         assert seen == [set(), set()]
 
@@ -300,7 +300,7 @@ class TestKeyIsReplaced:
         proof_id = there.ask(there.kari, photo)
         event = there.put(proof_id, photo)
         with monkeypatch.context() as patch:
-            patch.setattr(overlay_key, "current", lambda _: overlay_key.read_anew("gone")[0])
+            patch.setattr(overlay_key, "cached", lambda _: overlay_key.fetch_all("gone")[0])
             assert decide(event) == [0]
         assert decide(event) == []
         assert codes(there.proof(proof_id)) == ("accepted", [])

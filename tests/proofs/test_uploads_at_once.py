@@ -79,7 +79,7 @@ def test_each_is_decided_once(
             assert len([proof_id for proof_id, _ in verdicts if proof_id == upload.proof_id]) == 1
     with db.as_system("test", read_only=True) as tx:
         checked, _ = standings.check(tx, UUID(int=0), 1_000)
-    assert all(each.is_right for each in checked)
+    assert all(each.is_correct for each in checked)
     assert there.accepted(there.kari) == there.accepted(there.miro) == 1
 
 

@@ -297,7 +297,7 @@ def _standings_are_what_the_proofs_make(there: Club, database: Database, end: da
     with db.as_system("test", read_only=True) as tx:
         checked, _ = standings.check(tx, UUID(int=0), 1_000)
     assert len(checked) == len(PEOPLE) * len(CHALLENGES)
-    assert all(each.is_right for each in checked)
+    assert all(each.is_correct for each in checked)
 
     proved = {upload.place for upload in there.model.uploads if upload.status == "accepted"}
     grace_days = {upload.participant_id: upload.rules.grace_days for upload in there.model.uploads}

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from challenges import rules
 from challenges.language import Scoring
 from challenges.queries.standings import Standing
-from challenges.rules import Outcome, Score
+from challenges.rules import Outcome
+from challenges.score import Score, add_outcomes
 from tests.support.database import Database
 
 DAY = timedelta(days=1)
@@ -46,7 +46,7 @@ class Season:
 
     def counted(self, participant: UUID, scoring: Scoring) -> Score:
         """By the outcomes."""
-        return rules.score(self.outcomes(participant).values(), scoring)
+        return add_outcomes(Score(), self.outcomes(participant).values(), scoring)
 
     def run(self, statement: str, **parameters: object) -> None:
         self.database.execute(statement, challenge=self.challenge, **parameters)

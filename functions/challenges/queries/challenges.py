@@ -1,4 +1,4 @@
-"""SQL of challenges themselves: one of them, or a list. One function, one statement."""
+"""SQL of challenges: find one, list them, change one. One function, one statement."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,20 +7,20 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from challenges.rules import ListedState, RosterVisibility, Status, Visibility
+from challenges.rules import ChallengeStatus, ListedState, RosterVisibility, Visibility
 from chally.db import Tx
 
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """A challenge as the reader may see it; `participant_id` is the reader's own, where they take part."""
+    """A challenge as the actor may see it. `participant_id` is the actor's own, if they take part."""
 
     id: UUID
     title: str
     description: str
     owner_id: UUID
     owner_username: str
-    status: Status
+    status: ChallengeStatus
     visibility: Visibility
     invite_code: str
     timezone: str
@@ -36,8 +36,8 @@ class Challenge:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What an owner may edit."""
+class ChallengeFields:
+    """The fields that an owner can edit."""
 
     title: str
     description: str
@@ -56,18 +56,18 @@ _COLUMNS = """
     c.timezone, c.starts_at, c.ends_at, c.max_participants, {count} as participant_count, c.late_join,
     c.roster_visibility, c.rules, c.created_at, p.id as participant_id
 """
-_HYDRATED = _COLUMNS.format(count="c.participant_count")
+_STORED = _COLUMNS.format(count="c.participant_count")
 _OWNER = "join identity.profiles o on o.id = c.owner_id"
-_OWN_PLACE = """
+_OWN_PARTICIPANT = """
     left join challenges.participants p
         on p.challenge_id = c.id and p.user_id = core.actor() and p.left_at is null
 """
 
 
-def challenge(tx: Tx, challenge_id: UUID) -> Challenge | None:
+def find(tx: Tx, challenge_id: UUID) -> Challenge | None:
     return tx.maybe(
         f"""
-        select {_HYDRATED} from challenges.challenges c {_OWNER} {_OWN_PLACE}
+        select {_STORED} from challenges.challenges c {_OWNER} {_OWN_PARTICIPANT}
         where c.id = %(id)s and c.status <> 'deleted'
         """,
         {"id": challenge_id},
@@ -75,13 +75,16 @@ def challenge(tx: Tx, challenge_id: UUID) -> Challenge | None:
     )
 
 
-def counted(tx: Tx, challenge_id: UUID) -> Challenge | None:
-    """The challenge, once whoever came in this transaction is counted. Its row is held from here to the commit, so let
-    this be the last statement. Raises, by constraint, what keeps them out.
+def find_after_join(tx: Tx, challenge_id: UUID) -> Challenge | None:
+    """Return the challenge with a count that includes participants who joined in this transaction.
+
+    This locks the challenge's row until the commit, so make it the last statement. If the challenge does not accept
+    the participant, a constraint error is raised here.
     """
     return tx.maybe(
         f"""
-        select {_COLUMNS.format(count="challenges.counted(c.id)")} from challenges.challenges c {_OWNER} {_OWN_PLACE}
+        select {_COLUMNS.format(count="challenges.counted(c.id)")}
+        from challenges.challenges c {_OWNER} {_OWN_PARTICIPANT}
         where c.id = %(id)s
         """,
         {"id": challenge_id},
@@ -92,12 +95,15 @@ def counted(tx: Tx, challenge_id: UUID) -> Challenge | None:
 def discover(
     tx: Tx, words: str | None, state: ListedState | None, now: datetime, *, before: UUID | None, offset: int, limit: int
 ) -> list[Challenge]:
-    """Public ones, newest first: ids are made in time order. `words`: each must begin a word of theirs."""
+    """Return public challenges, newest first (ids are in time order).
+
+    Each of `words` must be the beginning of a word in the title or description.
+    """
     return tx.all(
         f"""
-        select {_HYDRATED}
+        select {_STORED}
         from challenges.discover(%(words)s, %(state)s, %(now)s, %(before)s, %(offset)s, %(limit)s) as found (id)
-        join challenges.challenges c on c.id = found.id {_OWNER} {_OWN_PLACE}
+        join challenges.challenges c on c.id = found.id {_OWNER} {_OWN_PARTICIPANT}
         order by c.id desc
         """,
         {"words": words, "state": state, "now": now, "before": before, "offset": offset, "limit": limit},
@@ -105,11 +111,11 @@ def discover(
     )
 
 
-def mine(tx: Tx, *, before: UUID | None, offset: int, limit: int) -> list[Challenge]:
-    """Those the reader owns, drafts too, newest first."""
+def list_owned(tx: Tx, *, before: UUID | None, offset: int, limit: int) -> list[Challenge]:
+    """Return the challenges that the actor owns, including drafts, newest first."""
     return tx.all(
         f"""
-        select {_HYDRATED} from challenges.challenges c {_OWNER} {_OWN_PLACE}
+        select {_STORED} from challenges.challenges c {_OWNER} {_OWN_PARTICIPANT}
         where c.owner_id = core.actor() and c.status <> 'deleted' and (%(before)s::uuid is null or c.id < %(before)s)
         order by c.id desc offset %(offset)s limit %(limit)s
         """,
@@ -118,11 +124,11 @@ def mine(tx: Tx, *, before: UUID | None, offset: int, limit: int) -> list[Challe
     )
 
 
-def joined(tx: Tx, *, before: UUID | None, offset: int, limit: int) -> list[Challenge]:
-    """Those the reader takes part in, the one joined last first. `before` is a participant's id."""
+def list_joined(tx: Tx, *, before: UUID | None, offset: int, limit: int) -> list[Challenge]:
+    """Return the challenges that the actor takes part in, the one joined last first. `before`: a participant's id."""
     return tx.all(
         f"""
-        select {_HYDRATED}
+        select {_STORED}
         from challenges.participants p join challenges.challenges c on c.id = p.challenge_id {_OWNER}
         where p.user_id = core.actor() and p.left_at is null and c.status <> 'deleted'
           and (%(before)s::uuid is null or p.id < %(before)s)
@@ -134,16 +140,16 @@ def joined(tx: Tx, *, before: UUID | None, offset: int, limit: int) -> list[Chal
 
 
 def lock(tx: Tx, challenge_id: UUID) -> bool:
-    """Hold the challenge's row until the end of the transaction; False where the reader may not change it.
+    """Lock the challenge's row until the end of the transaction. Return False if the actor does not own it.
 
-    `no key`: rows that refer to it may be made meanwhile. A join makes one first, and counts last.
+    `no key`: rows that refer to it can still be inserted. A join inserts its row first, and updates the count last.
     """
     sql = "select true from challenges.challenges where id = %(id)s and owner_id = core.actor() for no key update"
     return bool(tx.value(sql, {"id": challenge_id}))
 
 
-def hold_schedule(tx: Tx, challenge_id: UUID) -> None:
-    """Before `lock`: wait for the joins under way, and have the next ones wait. They make windows of the schedule."""
+def lock_schedule(tx: Tx, challenge_id: UUID) -> None:
+    """Wait for joins in progress and block new ones: they compute windows from the schedule. Call it before `lock`."""
     tx.run(
         """
         select pg_advisory_xact_lock(hashtextextended('schedule of ' || id, 0))
@@ -153,7 +159,7 @@ def hold_schedule(tx: Tx, challenge_id: UUID) -> None:
     )
 
 
-def add(tx: Tx, terms: Terms, *, status: str, invite_code: str, now: datetime) -> UUID:
+def insert(tx: Tx, fields: ChallengeFields, *, status: str, invite_code: str, now: datetime) -> UUID:
     challenge_id: UUID = tx.value(
         """
         insert into challenges.challenges (
@@ -166,12 +172,12 @@ def add(tx: Tx, terms: Terms, *, status: str, invite_code: str, now: datetime) -
         )
         returning id
         """,
-        _parameters(terms) | {"status": status, "invite_code": invite_code, "now": now},
+        _parameters(fields) | {"status": status, "invite_code": invite_code, "now": now},
     )
     return challenge_id
 
 
-def edit(tx: Tx, challenge_id: UUID, terms: Terms) -> None:
+def update(tx: Tx, challenge_id: UUID, fields: ChallengeFields) -> None:
     tx.run(
         """
         update challenges.challenges set
@@ -181,26 +187,26 @@ def edit(tx: Tx, challenge_id: UUID, terms: Terms) -> None:
             ends_at = %(ends_at)s, rules = %(rules)s
         where id = %(id)s
         """,
-        _parameters(terms) | {"id": challenge_id},
+        _parameters(fields) | {"id": challenge_id},
     )
 
 
-def _parameters(terms: Terms) -> dict[str, object]:
+def _parameters(fields: ChallengeFields) -> dict[str, object]:
     return {
-        "title": terms.title,
-        "description": terms.description,
-        "visibility": terms.visibility,
-        "roster_visibility": terms.roster_visibility,
-        "late_join": terms.late_join,
-        "max_participants": terms.max_participants,
-        "timezone": terms.timezone,
-        "starts_at": terms.starts_at,
-        "ends_at": terms.ends_at,
-        "rules": Jsonb(terms.rules),
+        "title": fields.title,
+        "description": fields.description,
+        "visibility": fields.visibility,
+        "roster_visibility": fields.roster_visibility,
+        "late_join": fields.late_join,
+        "max_participants": fields.max_participants,
+        "timezone": fields.timezone,
+        "starts_at": fields.starts_at,
+        "ends_at": fields.ends_at,
+        "rules": Jsonb(fields.rules),
     }
 
 
-def set_status(tx: Tx, challenge_id: UUID, status: Status, now: datetime) -> None:
+def set_status(tx: Tx, challenge_id: UUID, status: ChallengeStatus, now: datetime) -> None:
     tx.run(
         """
         update challenges.challenges set status = %(status)s,
@@ -222,23 +228,23 @@ def set_invite_code(tx: Tx, challenge_id: UUID, invite_code: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
-    """What a challenge says of its participants, and how many there are."""
+class ParticipantCount:
+    """The stored number of a challenge's participants, and the actual one."""
 
     challenge_id: UUID
-    said: int
-    present: int
+    stored: int
+    actual: int
 
 
-def counts(tx: Tx, *, after: UUID, limit: int) -> list[Count]:
-    """The counts of the next `limit` challenges with ids after `after`, as at one instant."""
+def participant_counts(tx: Tx, *, after: UUID, limit: int) -> list[ParticipantCount]:
+    """Return the counts of the next `limit` challenges, in order of id, in one snapshot."""
     return tx.all(
         """
-        select c.id as challenge_id, c.participant_count as said,
+        select c.id as challenge_id, c.participant_count as stored,
                (select count(*) from challenges.participants p where p.challenge_id = c.id and p.left_at is null)
-               as present
+               as actual
         from challenges.challenges c where c.id > %(after)s order by c.id limit %(limit)s
         """,
         {"after": after, "limit": limit},
-        row=Count,
+        row=ParticipantCount,
     )

@@ -1,4 +1,4 @@
-"""SQL of taking part: coming, going, the roster. One function, one statement."""
+"""SQL of participants: join, leave, remove, roster. One function, one statement."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,13 +9,13 @@ from chally.errors import Unauthenticated
 
 
 @dataclass(frozen=True, slots=True)
-class Entered:
-    """A place of the caller's. `came`: they were not in before; `timezone` is the one that their windows go by."""
+class JoinResult:
+    """The actor's participation. `is_new`: they did not take part before; `timezone`: the zone of their windows."""
 
     challenge_id: UUID
     participant_id: UUID
     timezone: str
-    came: bool
+    is_new: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,35 +27,36 @@ class Participant:
 
 
 def own_timezone(tx: Tx) -> str:
-    """The caller's zone. Raises `Unauthenticated` when the account is gone and only its token still lives."""
+    """Return the actor's zone. Raises `Unauthenticated` if the account no longer exists."""
     zone: str | None = tx.value("select timezone from identity.users where id = core.actor()", {})
     if zone is None:
         raise Unauthenticated
     return zone
 
 
-def join(tx: Tx, challenge_id: UUID | None, code: str | None, zone: str | None, now: datetime) -> Entered | None:
-    """Give the caller a place, by id or by code; None where there is nothing that they may see.
+def join(tx: Tx, challenge_id: UUID | None, code: str | None, zone: str | None, now: datetime) -> JoinResult | None:
+    """Make the actor a participant, by id or by code. Return None if there is no challenge that they may see.
 
-    It is counted at the commit, or by `challenges.counted`. Raises, by constraint, what keeps them out.
+    `participant_count` includes them from the commit on, or from `challenges.find_after_join`. If the challenge does
+    not accept them, a constraint error is raised.
     """
     return tx.maybe(
         """
-        select challenge_id, participant_id, timezone, came
+        select challenge_id, participant_id, timezone, came as is_new
         from challenges.join(%(challenge_id)s, %(code)s, %(zone)s, %(now)s)
         """,
         {"challenge_id": challenge_id, "code": code, "zone": zone, "now": now},
-        row=Entered,
+        row=JoinResult,
     )
 
 
 def leave(tx: Tx, challenge_id: UUID, now: datetime) -> bool:
-    """Take the caller out, who may be out already; False where they never were in."""
+    """End the actor's participation. Return False if they never took part; leaving twice returns True."""
     return bool(tx.value("select challenges.leave(%(id)s, %(now)s)", {"id": challenge_id, "now": now}))
 
 
 def remove(tx: Tx, challenge_id: UUID, participant_id: UUID, now: datetime) -> UUID | None:
-    """Take somebody out of the caller's own challenge; whom. None where there is no such participant of theirs."""
+    """Remove a participant from the actor's own challenge. Return the user's id, None if there was none."""
     removed: UUID | None = tx.value(
         "select challenges.remove(%(challenge_id)s, %(participant_id)s, %(now)s)",
         {"challenge_id": challenge_id, "participant_id": participant_id, "now": now},
@@ -68,7 +69,7 @@ def shows_roster(tx: Tx, challenge_id: UUID) -> bool:
 
 
 def roster(tx: Tx, challenge_id: UUID, *, after: UUID | None, offset: int, limit: int) -> list[Participant]:
-    """In the order of joining: participant ids are made in time order."""
+    """Return participants in the order of joining (ids are in time order)."""
     return tx.all(
         """
         select p.id as participant_id, p.user_id, u.username, p.joined_at

@@ -6,13 +6,14 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from challenges.rules import Outcome, Score
+from challenges.rules import Outcome
+from challenges.score import Score
 from chally.db import Tx
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
-    """A standing as it is shown."""
+class RankedStanding:
+    """A standing with its rank, as shown to clients."""
 
     rank: int
     participant_id: UUID
@@ -24,10 +25,13 @@ class Ranked:
     missed: int
 
 
-def ranking(tx: Tx, challenge_id: UUID, *, after: tuple[int, UUID] | None, offset: int, limit: int) -> list[Ranked]:
-    """Best first; none where the roster is not shown to the actor.
+def ranking(
+    tx: Tx, challenge_id: UUID, *, after: tuple[int, UUID] | None, offset: int, limit: int
+) -> list[RankedStanding]:
+    """Return a page of the standings, best first; empty if the actor may not see the roster.
 
-    Equal points rank equally, and the next rank is skipped (standard competition ranking).
+    Equal points share a rank, and the ranks after them are skipped (standard competition ranking). `after`: the points
+    and the participant of the last standing of the previous page.
     """
     points, participant_id = after or (None, None)
     return tx.all(
@@ -45,15 +49,15 @@ def ranking(tx: Tx, challenge_id: UUID, *, after: tuple[int, UUID] | None, offse
             "offset": offset,
             "limit": limit,
         },
-        row=Ranked,
+        row=RankedStanding,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What one participant's decided windows add up to, and the date of the newest that counts; None where none does.
+    """One participant's score, and the date of the newest window that counts in it, if any.
 
-    An excused window counts for nothing.
+    An excused window does not count.
     """
 
     participant_id: UUID
@@ -62,8 +66,8 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A standing as its row has it, with its challenge's scoring rules. `last_decided` None: it is not known."""
+class StandingRow:
+    """A standing as stored, with its challenge's scoring rules. `last_decided` is None if it is unknown."""
 
     participant_id: UUID
     points: int
@@ -80,7 +84,7 @@ class Kept:
         return Score(self.points, self.current_streak, self.best_streak, self.accepted, self.missed, self.grace_spent)
 
 
-_KEPT = """
+_COLUMNS = """
     s.participant_id, s.points, s.current_streak, s.best_streak, s.accepted, s.missed, s.grace_spent, s.last_decided,
     coalesce(c.rules -> 'scoring', '{}') as scoring
 """
@@ -90,42 +94,42 @@ _OUTCOMES = """
 """
 
 
-def lock(tx: Tx, participants: Sequence[UUID]) -> list[Kept]:
-    """Hold the standings of these participants, one after the other in their order."""
+def lock(tx: Tx, participants: Sequence[UUID]) -> list[StandingRow]:
+    """Lock the standings of these participants, in the order of their ids."""
     return tx.all(
         f"""
-        select {_KEPT}
+        select {_COLUMNS}
         from challenges.standings s join challenges.challenges c on c.id = s.challenge_id
         where s.participant_id = any (%(participants)s) order by s.participant_id for no key update of s
         """,
         {"participants": list(participants)},
-        row=Kept,
+        row=StandingRow,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """One participant's outcomes that count, oldest first, and the date of the newest."""
+class OutcomeHistory:
+    """One participant's outcomes, oldest first, without excused windows, and the date of the newest."""
 
     participant_id: UUID
     outcomes: list[Outcome]
     newest: date | None
 
 
-def count(tx: Tx, participants: Sequence[UUID]) -> list[Counted]:
-    """The outcomes of each of these participants, also where there are none."""
+def histories(tx: Tx, participants: Sequence[UUID]) -> list[OutcomeHistory]:
+    """Return one history for each of these participants, even if it is empty."""
     return tx.all(
         f"""
         select s.participant_id, o.outcomes, o.newest
         from unnest(%(participants)s::uuid[]) as s (participant_id) cross join lateral ({_OUTCOMES}) as o
         """,
         {"participants": list(participants)},
-        row=Counted,
+        row=OutcomeHistory,
     )
 
 
-def keep(tx: Tx, standings: Sequence[Standing]) -> None:
-    """Write the standings, which this transaction holds."""
+def save(tx: Tx, standings: Sequence[Standing]) -> None:
+    """Write standings that this transaction has locked."""
     columns = zip(
         *(
             (
@@ -159,24 +163,24 @@ def keep(tx: Tx, standings: Sequence[Standing]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared(Kept):
-    """A standing beside what it is made of: the outcomes, the date of the newest, the proofs, the place."""
+class StandingComparison(StandingRow):
+    """A standing next to its sources: outcomes, proofs, and whether the participant takes part."""
 
     outcomes: list[Outcome]
     newest: date | None
-    proved: bool
-    placed: bool
+    proofs_agree: bool
+    visibility_agrees: bool
 
 
-def compare(tx: Tx, *, after: UUID, limit: int) -> list[Compared]:
-    """The standings of the next `limit` participants with ids after `after`, as at one instant.
+def compare(tx: Tx, *, after: UUID, limit: int) -> list[StandingComparison]:
+    """Return the standings of the next `limit` participants, in order of id, in one snapshot.
 
-    `proved`: where a participant has proofs, exactly their windows with an accepted one are accepted.
+    `proofs_agree`: the participant has no proofs, or their accepted windows are exactly those with an accepted proof.
     """
     return tx.all(
         f"""
-        select {_KEPT}, o.outcomes, o.newest, s.present = (p.left_at is null) as placed,
-               f.proofs = 0 or f.accepted is not distinct from a.accepted as proved
+        select {_COLUMNS}, o.outcomes, o.newest, s.present = (p.left_at is null) as visibility_agrees,
+               f.proofs = 0 or f.accepted is not distinct from a.accepted as proofs_agree
         from (
             select * from challenges.standings where participant_id > %(after)s
             order by participant_id limit %(limit)s
@@ -197,5 +201,5 @@ def compare(tx: Tx, *, after: UUID, limit: int) -> list[Compared]:
         order by s.participant_id
         """,
         {"after": after, "limit": limit},
-        row=Compared,
+        row=StandingComparison,
     )

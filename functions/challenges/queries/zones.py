@@ -1,4 +1,4 @@
-"""SQL of time zones: which ones people live by, and what Postgres makes of them. One function, one statement."""
+"""SQL of time zones: which ones are in use, and their offsets in Postgres. One function, one statement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from chally.db import Tx
 
 
 @dataclass(frozen=True, slots=True)
-class Differing:
-    """A zone whose clocks Postgres and Python do not read alike: how often of what was asked, and first when.
+class ZoneMismatch:
+    """A zone for which Postgres and Python disagree: at how many of the instants, and first when.
 
-    `first` is None where Postgres does not know the zone at all.
+    `first` is None if Postgres, or Python, does not know the zone at all.
     """
 
     zone: str
@@ -34,8 +34,8 @@ def in_use(tx: Tx) -> list[str]:
     )
 
 
-def differing(tx: Tx, clocks: Sequence[tuple[str, datetime, timedelta]]) -> list[Differing]:
-    """Those of the zones that Postgres has further from UTC, or less far, at an instant: (zone, instant, offset)."""
+def mismatches(tx: Tx, clocks: Sequence[tuple[str, datetime, timedelta]]) -> list[ZoneMismatch]:
+    """Compare offsets from UTC, given as (zone, instant, offset), with Postgres; return the zones that differ."""
     return tx.all(
         """
         with known as materialized (select name from pg_timezone_names)
@@ -51,5 +51,5 @@ def differing(tx: Tx, clocks: Sequence[tuple[str, datetime, timedelta]]) -> list
             "instants": [at for _, at, _ in clocks],
             "offsets": [offset for _, _, offset in clocks],
         },
-        row=Differing,
+        row=ZoneMismatch,
     )

@@ -1,4 +1,4 @@
-"""HTTP of one challenge: make it, read it, edit it, move it on, change its invite code."""
+"""HTTP of one challenge: create, read, edit, change its status or its invite code."""
 
 import secrets
 from dataclasses import asdict, replace
@@ -11,9 +11,9 @@ from pydantic import AwareDatetime, Field, StringConstraints
 from challenges import membership, rules, windows
 from challenges.language import Rules
 from challenges.queries import challenges, participants
-from challenges.queries.challenges import Terms
-from challenges.routes import shown
-from challenges.routes.shown import ChallengeOut
+from challenges.queries.challenges import ChallengeFields
+from challenges.routes import access
+from challenges.routes.models import ChallengeOut
 from chally import audit, clock, http, ratelimit
 from chally.body import Body
 from chally.http import CurrentActor, UserTx
@@ -21,7 +21,7 @@ from chally.zones import Zone
 
 router = http.router("challenges")
 
-# Without 0/O and 1/I/L, which people mistake for one another; 31^8 is about 10^12 codes.
+# Without 0/O and 1/I/L, which look alike; 31^8 is about 10^12 codes.
 CODE_ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 CODE_LENGTH = 8
 
@@ -35,7 +35,7 @@ class ChallengeIn(Body):
     description: Description = ""
     status: Literal["draft", "active"] = "draft"
     visibility: rules.Visibility = "code"
-    timezone: Annotated[Zone | None, Field(description="default: the owner's")] = None
+    timezone: Annotated[Zone | None, Field(description="Defaults to your account's time zone")] = None
     starts_at: AwareDatetime
     ends_at: AwareDatetime
     max_participants: Places = 100
@@ -45,7 +45,7 @@ class ChallengeIn(Body):
 
 
 class ChallengeEditIn(Body):
-    """What is to change; what is left out, or null, stays."""
+    """The fields to change. Fields that are left out or null keep their values."""
 
     title: Title | None = None
     description: Description | None = None
@@ -60,20 +60,23 @@ class ChallengeEditIn(Body):
 
 
 class TransitionIn(Body):
-    to: rules.Status
+    to: rules.ChallengeStatus
 
 
 async def _limit_creation(actor: CurrentActor) -> None:
     ratelimit.take(clock.now(), actor, challenge_create=str(actor.user_id))
 
 
-@router.post("/v1/challenges", status_code=201, dependencies=[Depends(_limit_creation)])
+@router.post("/v1/challenges", summary="Create a challenge", status_code=201, dependencies=[Depends(_limit_creation)])
 async def create(body: ChallengeIn, actor: CurrentActor, tx: UserTx, response: Response) -> ChallengeOut:
-    """Make a challenge; its owner takes part at once. One may own 50 that are neither archived nor deleted."""
+    """Create a challenge. You become its owner and first participant.
+
+    You can own up to 50 challenges that are neither archived nor deleted.
+    """
     now = clock.now()
     zone = body.timezone or participants.own_timezone(tx)
     rules.check_period(body.rules.schedule, zone=zone, starts_at=body.starts_at, ends_at=body.ends_at, now=now)
-    terms = Terms(
+    fields = ChallengeFields(
         title=body.title,
         description=body.description,
         visibility=body.visibility,
@@ -85,31 +88,32 @@ async def create(body: ChallengeIn, actor: CurrentActor, tx: UserTx, response: R
         ends_at=body.ends_at,
         rules=body.rules.model_dump(),
     )
-    challenge_id = challenges.add(tx, terms, status=body.status, invite_code=_new_code(), now=now)
-    challenge = membership.join_own(tx, challenge_id, now, runs=body.status == "active")
+    challenge_id = challenges.insert(tx, fields, status=body.status, invite_code=_new_code(), now=now)
+    challenge = membership.join_own(tx, challenge_id, now, is_active=body.status == "active")
     response.headers["Location"] = f"/v1/challenges/{challenge_id}"
     return ChallengeOut.of(challenge, actor.user_id, now)
 
 
-@router.get("/v1/challenges/{challenge_id}")
+@router.get("/v1/challenges/{challenge_id}", summary="Get a challenge")
 async def read(challenge_id: UUID, actor: CurrentActor, tx: UserTx) -> ChallengeOut:
-    """One challenge, for whoever may see it."""
-    return ChallengeOut.of(shown.found(tx, challenge_id), actor.user_id, clock.now())
+    """Get a challenge that is public, or that you own or take part in."""
+    return ChallengeOut.of(access.find(tx, challenge_id), actor.user_id, clock.now())
 
 
-@router.patch("/v1/challenges/{challenge_id}")
+@router.patch("/v1/challenges/{challenge_id}", summary="Edit a challenge")
 async def edit(challenge_id: UUID, body: ChallengeEditIn, actor: CurrentActor, tx: UserTx) -> ChallengeOut:
-    """Change a challenge that is not over. For its owner.
+    """Edit your own challenge, unless it is over.
 
-    Once it has started, its rules, timezone, starts_at and ends_at stay; before that, all windows are made anew.
+    Once it has started, `rules`, `timezone`, `starts_at` and `ends_at` can no longer change. Changing them earlier
+    recomputes the windows of all participants.
     """
     now = clock.now()
-    asked = {name: value for name, value in body.model_dump().items() if value is not None}
-    if asked.keys() & rules.FROZEN:
-        challenges.hold_schedule(tx, challenge_id)
-    challenge = shown.owned(tx, challenge_id)
-    before = Terms(**{name: getattr(challenge, name) for name in Terms.__dataclass_fields__})
-    after = replace(before, **asked)
+    edits = {name: value for name, value in body.model_dump().items() if value is not None}
+    if edits.keys() & rules.FROZEN_FIELDS:
+        challenges.lock_schedule(tx, challenge_id)
+    challenge = access.lock_owned(tx, challenge_id)
+    before = ChallengeFields(**{name: getattr(challenge, name) for name in ChallengeFields.__dataclass_fields__})
+    after = replace(before, **edits)
     changed = {name for name, value in asdict(after).items() if value != getattr(before, name)}
     rules.check_edit(
         changed,
@@ -122,25 +126,30 @@ async def edit(challenge_id: UUID, body: ChallengeEditIn, actor: CurrentActor, t
     )
     if "starts_at" in changed and challenge.status != "draft":
         rules.check_new_start(after.starts_at, now)
-    if changed & rules.FROZEN:
+    if changed & rules.FROZEN_FIELDS:
         schedule = Rules.model_validate(after.rules).schedule
         rules.check_period(schedule, zone=after.timezone, starts_at=after.starts_at, ends_at=after.ends_at, now=now)
     if changed:
-        challenges.edit(tx, challenge_id, after)
+        challenges.update(tx, challenge_id, after)
         audit.record(
             tx, "challenge_edited", now, user_id=actor.user_id, challenge_id=str(challenge_id), fields=sorted(changed)
         )
-    if changed & rules.FROZEN and challenge.status != "draft":  # a draft has no windows to keep yet
+    if changed & rules.FROZEN_FIELDS and challenge.status != "draft":  # a draft stores no windows
         windows.replan(tx, challenge_id, now)
-    return ChallengeOut.of(shown.found(tx, challenge_id), actor.user_id, now)
+    return ChallengeOut.of(access.find(tx, challenge_id), actor.user_id, now)
 
 
-@router.post("/v1/challenges/{challenge_id}/transitions")
+@router.post("/v1/challenges/{challenge_id}/transitions", summary="Change the status of a challenge")
 async def transition(challenge_id: UUID, body: TransitionIn, actor: CurrentActor, tx: UserTx) -> ChallengeOut:
-    """Move a challenge to another state. For its owner."""
+    """Change the status of your own challenge.
+
+    Allowed are draft to active, active to paused and back, active or paused to canceled, ended to archived, and any
+    state to deleted.
+    """
     now = clock.now()
-    challenge = shown.owned(tx, challenge_id)
-    rules.check_transition(shown.state(challenge, now), body.to, is_over=now >= challenge.ends_at)
+    challenge = access.lock_owned(tx, challenge_id)
+    state = rules.runtime_state(challenge.status, challenge.starts_at, challenge.ends_at, now)
+    rules.check_transition(state, body.to, is_over=now >= challenge.ends_at)
     challenges.set_status(tx, challenge_id, body.to, now)
     if body.to == "active" and challenge.participant_id is not None:
         windows.precompute(tx, challenge.participant_id, now)
@@ -149,11 +158,11 @@ async def transition(challenge_id: UUID, body: TransitionIn, actor: CurrentActor
     return ChallengeOut.of(replace(challenge, status=body.to), actor.user_id, now)
 
 
-@router.post("/v1/challenges/{challenge_id}/invite-code")
+@router.post("/v1/challenges/{challenge_id}/invite-code", summary="Replace the invite code")
 async def change_invite_code(challenge_id: UUID, actor: CurrentActor, tx: UserTx) -> ChallengeOut:
-    """Make a new invite code; the old one stops working at once. For the owner."""
+    """Create a new invite code for your own challenge. The old code stops working at once."""
     now = clock.now()
-    challenge = shown.owned(tx, challenge_id)
+    challenge = access.lock_owned(tx, challenge_id)
     code = _new_code()
     challenges.set_invite_code(tx, challenge_id, code)
     audit.record(tx, "invite_code_changed", now, user_id=actor.user_id, challenge_id=str(challenge_id))

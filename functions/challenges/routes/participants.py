@@ -1,4 +1,4 @@
-"""HTTP of taking part: join, leave, remove somebody, see who takes part."""
+"""HTTP of participants: join, leave, remove, list."""
 
 from datetime import datetime
 from typing import Annotated
@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 
 from challenges import membership
 from challenges.queries import participants
-from challenges.routes import shown
-from challenges.routes.shown import ChallengeOut
+from challenges.routes import access
+from challenges.routes.models import ChallengeOut
 from chally import clock, http, ratelimit
 from chally.body import Body
 from chally.http import CurrentActor, UserTx
@@ -22,7 +22,8 @@ router = http.router("challenges")
 
 class JoinIn(Body):
     timezone: Annotated[
-        Zone | None, Field(description="default: that of the account, or the one here for who was in before")
+        Zone | None,
+        Field(description="Defaults to your account's time zone, or to your previous one if you are rejoining"),
     ] = None
 
 
@@ -34,51 +35,58 @@ class ParticipantOut(BaseModel):
 
 
 async def _limit_joins(actor: CurrentActor) -> None:
-    """Whatever comes of them: who guesses codes runs out of guesses."""
+    """Charge failed attempts too, so that invite codes cannot be guessed."""
     ratelimit.take(clock.now(), actor, join=str(actor.user_id))
 
 
 @router.post(
     "/v1/challenges/{ref}/join",
+    summary="Join a challenge",
     status_code=201,
     responses={200: {"model": ChallengeOut}},
     dependencies=[Depends(_limit_joins)],
 )
 async def join(
-    ref: Annotated[str, Path(max_length=64, description="invite code, or the id of a public challenge")],
+    ref: Annotated[str, Path(max_length=64, description="Invite code, or the id of a public challenge")],
     actor: CurrentActor,
     tx: UserTx,
     response: Response,
     body: JoinIn | None = None,
 ) -> ChallengeOut:
-    """Take part, by invite code, or by id where it is public. Whoever is in already only moves to the zone given.
+    """Join a challenge by invite code, or by id if it is public.
 
-    Whoever left finds their place as it was, with the windows missed meanwhile. Whom the owner removed needs an invite
-    code that was made since.
+    If you already take part, the response is 200, and `timezone`, if given, moves your windows to that zone. If you
+    left earlier, you get your standing back, with the windows missed in between. If the owner removed you, you need a
+    newer invite code. You can take part in up to 200 challenges that are not over.
     """
     now = clock.now()
-    challenge, came = membership.join(tx, ref, body.timezone if body else None, now)
-    if not came:
+    challenge, is_new = membership.join(tx, ref, body.timezone if body else None, now)
+    if not is_new:
         response.status_code = 200
     return ChallengeOut.of(challenge, actor.user_id, now)
 
 
-@router.post("/v1/challenges/{challenge_id}/leave", status_code=204)
+@router.post("/v1/challenges/{challenge_id}/leave", summary="Leave a challenge", status_code=204)
 async def leave_challenge(challenge_id: UUID, tx: UserTx) -> None:
-    """Take part no longer: off the roster and the standings. Also 204 for who left before. The owner cannot."""
+    """Leave a challenge: you no longer appear in its roster and standings.
+
+    Leaving again is also 204. The owner cannot leave.
+    """
     membership.leave(tx, challenge_id, clock.now())
 
 
-@router.delete("/v1/challenges/{challenge_id}/participants/{participant_id}", status_code=204)
+@router.delete(
+    "/v1/challenges/{challenge_id}/participants/{participant_id}", summary="Remove a participant", status_code=204
+)
 async def remove_participant(challenge_id: UUID, participant_id: UUID, tx: UserTx) -> None:
-    """Take somebody out; only an invite code made later lets them in again. For the owner."""
+    """Remove a participant from your own challenge. They can only rejoin with an invite code created later."""
     membership.remove(tx, challenge_id, participant_id, clock.now())
 
 
-@router.get("/v1/challenges/{challenge_id}/participants")
-async def roster(challenge_id: UUID, tx: UserTx, asked: PageParams) -> Page[ParticipantOut]:
-    """Who takes part, in the order of joining."""
-    shown.check_roster(tx, challenge_id)
-    rows = participants.roster(tx, challenge_id, after=asked.after, offset=asked.offset, limit=asked.fetch)
+@router.get("/v1/challenges/{challenge_id}/participants", summary="List participants")
+async def roster(challenge_id: UUID, tx: UserTx, paging: PageParams) -> Page[ParticipantOut]:
+    """List the participants of a challenge, in the order of joining."""
+    access.check_roster(tx, challenge_id)
+    rows = participants.roster(tx, challenge_id, after=paging.after, offset=paging.offset, limit=paging.fetch)
     items = [ParticipantOut.model_validate(row, from_attributes=True) for row in rows]
-    return asked.page(rows, items, [str(row.participant_id) for row in rows])
+    return paging.page(rows, items, [str(row.participant_id) for row in rows])

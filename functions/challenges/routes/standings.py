@@ -1,11 +1,11 @@
-"""HTTP of standings: who is how good."""
+"""HTTP of standings."""
 
 from uuid import UUID
 
 from pydantic import BaseModel
 
 from challenges.queries import standings
-from challenges.routes import shown
+from challenges.routes import access
 from chally import http, paging
 from chally.http import UserTx
 from chally.paging import Page, PageParams
@@ -24,15 +24,15 @@ class StandingOut(BaseModel):
     missed: int
 
 
-@router.get("/v1/challenges/{challenge_id}/standings")
-async def read_standings(challenge_id: UUID, tx: UserTx, asked: PageParams) -> Page[StandingOut]:
-    """The standings, best first; equal points rank equally."""
-    after = None if asked.position is None else _standing_position(asked.position)
-    rows = standings.ranking(tx, challenge_id, after=after, offset=asked.offset, limit=asked.fetch)
-    if not rows:  # past the end, or it is not shown to the reader: nobody else is asked why
-        shown.check_roster(tx, challenge_id)
+@router.get("/v1/challenges/{challenge_id}/standings", summary="List standings")
+async def read_standings(challenge_id: UUID, tx: UserTx, paging: PageParams) -> Page[StandingOut]:
+    """List the standings, best first. Participants with equal points share a rank."""
+    after = None if paging.position is None else _standing_position(paging.position)
+    rows = standings.ranking(tx, challenge_id, after=after, offset=paging.offset, limit=paging.fetch)
+    if not rows:  # past the end, or hidden from the actor: only then does the reason cost a query
+        access.check_roster(tx, challenge_id)
     items = [StandingOut.model_validate(row, from_attributes=True) for row in rows]
-    return asked.page(rows, items, [f"{row.points} {row.participant_id}" for row in rows])
+    return paging.page(rows, items, [f"{row.points} {row.participant_id}" for row in rows])
 
 
 def _standing_position(text: str) -> tuple[int, UUID]:

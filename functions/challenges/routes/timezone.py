@@ -1,4 +1,4 @@
-"""HTTP of a change of zone, before it is made: what would move."""
+"""HTTP of the preview of a change of zone."""
 
 from datetime import date, datetime
 from typing import Annotated, Self
@@ -7,8 +7,8 @@ from uuid import UUID
 from fastapi import Depends
 from pydantic import BaseModel, Field
 
-from challenges import windows
-from challenges.windows import FORESEEN, Moves
+from challenges import zone_change
+from challenges.zone_change import PREVIEW_PERIOD, ChallengePreview, WindowMove
 from chally import clock, db, http, ratelimit
 from chally.body import Body
 from chally.http import CurrentActor
@@ -22,50 +22,69 @@ class TimezoneIn(Body):
     timezone: Zone
 
 
-class MovingOut(BaseModel):
+class PreviewChallengeOut(BaseModel):
     id: UUID
     title: str
 
 
-class SpanOut(BaseModel):
+class WindowTimesOut(BaseModel):
     opens_at: datetime
     closes_at: datetime
     timezone: str
 
 
-class MoveOut(BaseModel):
-    """A window as it is, and as it would be."""
+class WindowMoveOut(BaseModel):
+    """A window before and after the change."""
 
     local_date: date
-    from_: Annotated[SpanOut, Field(alias="from", serialization_alias="from")]
-    to: SpanOut
-
-
-class MovesOut(BaseModel):
-    """What would move of a challenge: only windows of which the instants differ."""
-
-    challenge: MovingOut
-    windows: Annotated[list[MoveOut], Field(description=f"those that open within {FORESEEN.days} days")]
+    from_: Annotated[WindowTimesOut, Field(alias="from", serialization_alias="from")]
+    to: WindowTimesOut
 
     @classmethod
-    def of(cls, row: Moves) -> Self:
-        return cls.model_validate({"challenge": {"id": row.challenge_id, "title": row.title}, "windows": row.windows})
+    def of(cls, move: WindowMove) -> Self:
+        return cls.model_validate(
+            {
+                "local_date": move.local_date,
+                "from": WindowTimesOut(
+                    opens_at=move.old_opens_at, closes_at=move.old_closes_at, timezone=move.old_timezone
+                ),
+                "to": WindowTimesOut(opens_at=move.opens_at, closes_at=move.closes_at, timezone=move.timezone),
+            }
+        )
+
+
+class TimezonePreviewOut(BaseModel):
+    """The windows of one challenge that the change would move. Windows whose times stay the same are left out."""
+
+    challenge: PreviewChallengeOut
+    windows: Annotated[
+        list[WindowMoveOut], Field(description=f"Windows that open within the next {PREVIEW_PERIOD.days} days")
+    ]
+
+    @classmethod
+    def of(cls, preview: ChallengePreview) -> Self:
+        return cls(
+            challenge=PreviewChallengeOut(id=preview.challenge_id, title=preview.title),
+            windows=[WindowMoveOut.of(move) for move in preview.moves],
+        )
 
 
 async def _limit_previews(actor: CurrentActor) -> None:
-    """Each looks at years of windows."""
+    """A preview computes up to three years of windows for each challenge."""
     ratelimit.take(clock.now(), actor, timezone_preview=str(actor.user_id))
 
 
-@router.post("/v1/me/timezone/preview", dependencies=[Depends(_limit_previews)])
-async def preview(body: TimezoneIn, actor: CurrentActor, asked: PageParams) -> Page[MovesOut]:
-    """What PATCH /v1/me with this `timezone` would move, if it came now. It changes nothing.
+@router.post(
+    "/v1/me/timezone/preview", summary="Preview a change of time zone", dependencies=[Depends(_limit_previews)]
+)
+async def preview(body: TimezoneIn, actor: CurrentActor, paging: PageParams) -> Page[TimezonePreviewOut]:
+    """Preview which windows PATCH /v1/me with this `timezone` would move now. Nothing is changed.
 
-    Every challenge whose windows go by the zone of the account and that is not over, the one joined last first; of each
-    the windows that open in the next 62 days.
+    Lists every challenge that follows your account's time zone and is not over, the one joined last first, with the
+    windows that open in the next 62 days.
     """
     with db.as_user(actor, read_only=True) as tx:
-        rows = windows.preview(
-            tx, body.timezone, clock.now(), before=asked.after, offset=asked.offset, limit=asked.fetch
+        rows = zone_change.preview(
+            tx, body.timezone, clock.now(), before=paging.after, offset=paging.offset, limit=paging.fetch
         )
-    return asked.page(rows, [MovesOut.of(row) for row in rows], [str(row.participant_id) for row in rows])
+    return paging.page(rows, [TimezonePreviewOut.of(row) for row in rows], [str(row.participant_id) for row in rows])

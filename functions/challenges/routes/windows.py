@@ -1,7 +1,7 @@
-"""HTTP of windows: when I may prove what."""
+"""HTTP of windows: when the actor can prove a challenge."""
 
 from datetime import date, datetime, timedelta
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from uuid import UUID
 
 from fastapi import Query
@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from challenges import overlay, overlay_key, rules, windows
 from challenges.language import Rules
-from challenges.routes import shown
+from challenges.routes import access
 from chally import clock, db, http, qr
 from chally.errors import FieldError, InvalidRequest, NotFound
 from chally.http import CurrentActor, UserTx
@@ -21,8 +21,15 @@ router = http.router("challenges")
 MAX_DAYS = 62
 
 
+class WindowProofOut(BaseModel):
+    """A proof that you sent in this window. GET /v1/proofs/{id} returns the rest."""
+
+    id: UUID
+    status: rules.WindowProofStatus
+
+
 class WindowOut(BaseModel):
-    """One of the caller's windows. `state`: an open one takes proofs; a closed one waits for its verdict."""
+    """One of your windows. While `state` is `open` you can send proofs; while it is `closed` a verdict is pending."""
 
     local_date: date
     opens_at: datetime
@@ -30,7 +37,7 @@ class WindowOut(BaseModel):
     timezone: str
     tzdata: str
     state: rules.WindowState
-    proofs: list[dict[str, Any]]
+    proofs: list[WindowProofOut]
 
     @classmethod
     def of(cls, window: windows.Window, now: datetime) -> Self:
@@ -41,12 +48,12 @@ class WindowOut(BaseModel):
             timezone=window.timezone,
             tzdata=window.tzdata,
             state=rules.window_state(window.outcome, window.opens_at, window.closes_at, now),
-            proofs=window.proofs,
+            proofs=[WindowProofOut(id=proof.id, status=proof.status) for proof in window.proofs],
         )
 
 
 class OverlayOut(BaseModel):
-    """What must be seen in the photo: `token`, as the QR code that `qr` is (SVG)."""
+    """What the photo must show: `qr` is an SVG image of a QR code that contains `token`."""
 
     token: str
     qr: str
@@ -56,41 +63,41 @@ class CurrentWindowOut(WindowOut):
     overlay: Annotated[
         OverlayOut | None,
         Field(
-            description="what to show in the photo, where the rules ask for it; null before the window opens, because "
-            "a photo that shows it cannot have been taken earlier"
+            description="The QR code to show in the photo, if the rules require one. Null before the window opens, so "
+            "that a photo that shows it cannot have been taken earlier"
         ),
     ] = None
 
 
-@router.get("/v1/challenges/{challenge_id}/windows")
+@router.get("/v1/challenges/{challenge_id}/windows", summary="List your windows")
 async def list_windows(
     challenge_id: UUID,
     tx: UserTx,
     first: Annotated[date, Query(alias="from")],
     last: Annotated[date, Query(alias="to")],
 ) -> Page[WindowOut]:
-    """My windows of these local dates, past or future: all of them on one page."""
+    """List your windows in a range of local dates, past or future: up to 62 days, on one page."""
     if not timedelta(0) <= last - first < timedelta(days=MAX_DAYS):
-        message = f"Ask for at most {MAX_DAYS} days, with `to` not before `from`."
+        message = f"Must not be before `from`, and the range can have at most {MAX_DAYS} days."
         raise InvalidRequest(errors=[FieldError(pointer="/query/to", message=message)])
     now = clock.now()
-    found = windows.between(tx, shown.own_place(tx, challenge_id), first, last, now)
+    found = windows.between(tx, access.participant_id(access.find(tx, challenge_id)), first, last, now)
     return Page(items=[WindowOut.of(window, now) for window in found], has_more=False, next_cursor=None)
 
 
-@router.get("/v1/challenges/{challenge_id}/windows/current")
+@router.get("/v1/challenges/{challenge_id}/windows/current", summary="Get your current window")
 async def current_window(challenge_id: UUID, actor: CurrentActor) -> CurrentWindowOut:
-    """My window that is open now, or else the next one."""
+    """Get your window that is open now, or else your next one."""
     now = clock.now()
-    with db.as_user(actor, read_only=True) as tx:  # its own: the overlay's key may come by network
-        challenge = shown.found(tx, challenge_id)
-        window = windows.current(tx, shown.place(challenge), now)
+    with db.as_user(actor, read_only=True) as tx:  # ends before the overlay's key is fetched over the network
+        challenge = access.find(tx, challenge_id)
+        window = windows.current(tx, access.participant_id(challenge), now)
     if window is None:
-        raise NotFound("This challenge has no window any more: it is over.")
+        raise NotFound("This challenge has no more windows: it is over.")
     out = CurrentWindowOut.of(window, now)
-    asked = Rules.model_validate(challenge.rules).anti_cheat.overlay
-    if asked and rules.takes_proofs(challenge.status, window.opens_at, window.closes_at, now):
-        key = overlay_key.current(load(ChallengesSettings).overlay_secret_arn)
+    requires_overlay = Rules.model_validate(challenge.rules).anti_cheat.overlay
+    if requires_overlay and rules.accepts_proofs(challenge.status, window.opens_at, window.closes_at, now):
+        key = overlay_key.cached(load(ChallengesSettings).overlay_secret_arn)
         token = overlay.issue(key, window.participant_id, window.local_date)
         out.overlay = OverlayOut(token=token, qr=qr.svg(token, error="Q"))
     return out

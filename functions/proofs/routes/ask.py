@@ -128,7 +128,7 @@ async def ask(challenge_id: UUID, body: ProofIn, tx: TrustedTx, response: Respon
         body.note,
     )
     if isinstance(terms.proof, PhotoProof):
-        rules.check_room([proof["status"] for proof in window.proofs], terms.proof.max_per_window)
+        rules.check_room(window.proof_statuses, terms.proof.max_per_window)
         answer = _photo(tx, asked, body, terms.proof, now)
     else:
         proof = values.prove(tx, asked, body.value, terms.proof, now)
