@@ -4,7 +4,6 @@
 double submit is bound to the session and every function can check it without a key.
 """
 
-import base64
 import hashlib
 import hmac
 from datetime import timedelta
@@ -12,6 +11,7 @@ from datetime import timedelta
 from fastapi import Request
 from starlette.responses import Response
 
+from chally import base64url
 from chally.errors import AppError
 
 ACCESS, REFRESH, CSRF = "__Host-access", "__Host-refresh", "__Host-csrf"
@@ -32,7 +32,7 @@ class TwoCredentials(AppError):
 
 def digest(csrf_token: str) -> str:
     """What an access token says of the CSRF token it goes with."""
-    return base64.urlsafe_b64encode(hashlib.sha256(csrf_token.encode()).digest()).decode().rstrip("=")
+    return base64url.encode(hashlib.sha256(csrf_token.encode()).digest())
 
 
 def csrf_token(request: Request) -> str:

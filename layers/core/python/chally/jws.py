@@ -3,14 +3,14 @@
 Nothing in one chooses its key or how it is read, and there is one way of writing it down.
 """
 
-import base64
-import binascii
 import json
 import re
 from dataclasses import dataclass
 from typing import Any, Self
 
 import jwt
+
+from chally import base64url
 
 COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]+)")
 PARAMETERS = {"alg", "kid", "typ"}
@@ -67,12 +67,9 @@ def members(part: bytes) -> dict[str, Any]:
 
 def _decode(part: str) -> bytes:
     try:
-        decoded = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-    except binascii.Error:
-        raise MalformedJws("A part of it is not base64url.") from None
-    if base64.urlsafe_b64encode(decoded).decode().rstrip("=") != part:
-        raise MalformedJws("A part of it has stray bits at its end: another spelling of the same bytes.")
-    return decoded
+        return base64url.decode(part)
+    except ValueError:
+        raise MalformedJws("A part of it is not base64url, or has stray bits at its end.") from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

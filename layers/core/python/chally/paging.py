@@ -1,7 +1,5 @@
 """Lists: `limit`, `offset` or `cursor` in; `{items, has_more, next_cursor}` out."""
 
-import base64
-import binascii
 from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
@@ -9,6 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Query
 from pydantic import BaseModel
 
+from chally import base64url
 from chally.errors import FieldError, InvalidRequest
 
 
@@ -56,14 +55,13 @@ PageParams = Annotated[Paging, Depends(_paging)]
 
 
 def _encode(position: str) -> str:
-    return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
+    return base64url.encode(position.encode())
 
 
 def _decode(cursor: str) -> str:
     try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
+        return base64url.decode(cursor).decode()
+    except ValueError:
         raise bad_cursor() from None
 
 
