@@ -22,7 +22,7 @@ def cached(secret_arn: str) -> bytes:
     try:
         key: str = parameters.get_secret(secret_arn, max_age=CACHE_SECONDS)
     except parameters.exceptions.GetParameterError as error:
-        raise ServiceUnavailable(headers={"Retry-After": "1"}) from error
+        raise ServiceUnavailable from error
     return key.encode()
 
 

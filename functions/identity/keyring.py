@@ -128,7 +128,7 @@ def load(secret_arn: str) -> Keyring:
     try:
         text = parameters.get_secret(secret_arn, max_age=SECRET_LIVES)
     except parameters.exceptions.GetParameterError as error:
-        raise ServiceUnavailable(headers={"Retry-After": "1"}) from error
+        raise ServiceUnavailable from error
     return Keyring.loads(text)
 
 

@@ -71,5 +71,5 @@ def load(secret_arn: str) -> ReceiptKey:
     try:
         text = parameters.get_secret(secret_arn, max_age=KEY_LIVES)
     except parameters.exceptions.GetParameterError as error:
-        raise ServiceUnavailable(headers={"Retry-After": "1"}) from error
+        raise ServiceUnavailable from error
     return ReceiptKey.loads(text)

@@ -1,5 +1,7 @@
 """What `chally.http` promises for every route, shown on a small router of its own."""
 
+import ast
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -7,9 +9,10 @@ import fastapi
 import psycopg
 import pytest
 
-from chally import db, http, outbox
+from chally import clock, db, http, outbox, ratelimit
 from chally.errors import AppError
-from chally.http import AnonymousTx, SystemTx, UserTx
+from chally.http import AnonymousTx, CurrentActor, SystemTx, UserTx
+from infra.bootstrap import ROOT
 from tests.support.api import Client, LambdaContext, Response, read_response, request_event
 from tests.support.database import Database
 from tests.support.people import SignUp
@@ -88,6 +91,19 @@ async def lost(tx: AnonymousTx) -> dict[str, str]:
     raise psycopg.errors.DeadlockDetected
 
 
+@router.post("/limited")
+async def limited(request: fastapi.Request, actor: CurrentActor) -> dict[str, str]:
+    """Consumes two limits and records in a transaction of its own; loses its race as often as the header says."""
+    races.append(1)
+    now = clock.now()
+    ratelimit.take(now, actor, narrow="kari")
+    ratelimit.take(now, wide="kari")
+    with db.as_user(actor):
+        if len(races) <= int(request.headers.get("lose", "0")):
+            raise psycopg.errors.SerializationFailure
+    return {}
+
+
 races: list[int] = []
 handler = http.lambda_handler(router, {"taken_pkey": Taken})
 
@@ -139,6 +155,27 @@ class TestTransaction:
         assert refused.code == "unavailable"
         assert refused.headers["retry-after"] == "1"
         assert len(races) == 3
+
+    @pytest.mark.parametrize("lose", [1, 2, 3])
+    def test_a_request_that_loses_races_is_charged_to_its_limits_once(
+        self, token: str, database: Database, lose: int
+    ) -> None:
+        database.execute("""
+            insert into core.limits (name, quantity, period, per, counts) values
+                ('narrow', 2, '1 hour', 'account and ip', 'tests'), ('wide', 3, '1 hour', 'account', 'tests')
+        """)
+        assert call("POST", "/limited", token, lose=str(lose)).status == (200 if lose < 3 else 503)
+        assert call("POST", "/limited", token).status == 200
+        assert call("POST", "/limited", token).code == "rate_limited"
+        names = "select name from core.rate_limits where name in ('narrow', 'wide') order by name"
+        assert database.execute(names) == [("narrow",), ("wide",)]
+
+    def test_a_request_that_loses_races_is_logged_and_measured_once(
+        self, token: str, logs: Callable[[], str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        call("GET", "/raced")
+        assert logs().count('"message":"request"') == 1
+        assert '"Requests":[1.0]' in capsys.readouterr().out.replace(" ", "")
 
     def test_mail_leaves_only_with_the_commit(self, token: str, database: Database) -> None:
         database.execute("delete from core.outbox")
@@ -255,3 +292,20 @@ class TestTrace:
 def test_a_nested_transaction_raises(cloud: None) -> None:
     with db.as_anonymous(), pytest.raises(RuntimeError, match="cannot be nested"), db.as_anonymous():
         pass
+
+
+def test_no_route_has_two_transactions_that_write() -> None:
+    """A request that runs again after a conflict would repeat the first of them."""
+    writing = {"UserTx", "TrustedTx", "AccountTx", "SystemTx", "AnonymousTx"}
+    functions = [
+        (path, node)
+        for path in (ROOT / "functions").glob("*/routes/**/*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert len(functions) > 50
+    for path, function in functions:
+        source = ast.unparse(function)
+        injected = [each for each in function.args.args if each.annotation and ast.unparse(each.annotation) in writing]
+        opened = [call for call in re.findall(r"db\.as_\w+\([^\n]*\) as tx", source) if "read_only=True" not in call]
+        assert len(injected) + len(opened) <= 1, f"{path.name}: {function.name}"

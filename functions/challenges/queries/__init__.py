@@ -4,7 +4,7 @@ The SQL of windows, their outcomes and changes of zone stands in those modules (
 """
 
 from challenges import rules
-from chally.errors import AppError, ServiceUnavailable, Unauthenticated
+from chally.errors import AppError, TransactionConflict, Unauthenticated
 
 CONSTRAINTS: dict[str, type[AppError]] = {
     "challenges_already_started": rules.AlreadyStarted,
@@ -16,7 +16,7 @@ CONSTRAINTS: dict[str, type[AppError]] = {
     "challenges_quota_owned": rules.TooManyOwned,
     "challenges_removed": rules.RemovedByOwner,
     # two challenges drew the same code: the request runs again, with another one
-    "challenges_invite_code": ServiceUnavailable,
+    "challenges_invite_code": TransactionConflict,
     # the account has been deleted, and its token has not expired yet
     "challenges_owner_fkey": Unauthenticated,
     "participants_user_fkey": Unauthenticated,

@@ -168,7 +168,7 @@ def _transaction(role: DatabaseRole, *, actor: Actor | None, read_only: bool, re
         if lost or error.sqlstate in TIMED_OUT:
             close()  # the next request must not use a broken connection
             logger.warning("database_connection_loss", sqlstate=error.sqlstate)
-            raise ServiceUnavailable(headers={"Retry-After": "1"}) from error
+            raise ServiceUnavailable from error
         raise
     finally:
         _open.discard(role)

@@ -1,4 +1,4 @@
-"""Errors that a client sees. Subclasses live beside the rules that raise them; `chally.http` renders them."""
+"""Errors that a client sees. Subclasses live beside the rules that raise them; `chally.problems` renders them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,20 +7,20 @@ from typing import ClassVar, TypedDict
 
 
 class FieldError(TypedDict):
-    """One thing wrong with a request's body or parameters: a JSON pointer (RFC 6901) and a sentence."""
+    """One invalid part of a request's body or parameters: a JSON pointer (RFC 6901) and a sentence."""
 
     pointer: str
     message: str
 
 
 class AppError(Exception):
-    """An answer other than success: an HTTP status, a stable code, and a sentence a person can act on."""
+    """A response other than success: an HTTP status, a stable code, and a sentence that says what to do."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     detail: str = "Something went wrong on our side. Try again in a moment."
     extra: Mapping[str, object] = {}
-    """Further members of the problem, for errors that a client goes on from."""
+    """Further members of the problem, if a client needs more to continue."""
 
     def __init__(
         self,
@@ -38,13 +38,13 @@ class AppError(Exception):
 class InvalidRequest(AppError):
     status = 422
     code = "invalid"
-    detail = "Some fields are not valid. See errors."
+    detail = "Some fields are invalid. See errors."
 
 
 class Unauthenticated(AppError):
     status = 401
     code = "unauthenticated"
-    detail = "Sign in first: send Authorization: Bearer with a valid access token."
+    detail = "Sign in, and send a valid access token as Authorization: Bearer."
 
 
 class SessionEnded(AppError):
@@ -56,31 +56,38 @@ class SessionEnded(AppError):
 class Forbidden(AppError):
     status = 403
     code = "forbidden"
-    detail = "You may not do this."
+    detail = "You are not allowed to do this."
 
 
 class NotFound(AppError):
     status = 404
     code = "not_found"
-    detail = "There is nothing here, or nothing that you may see."
+    detail = "Not found. It does not exist, or you are not allowed to see it."
 
 
 class PayloadTooLarge(AppError):
     status = 413
     code = "payload_too_large"
-    detail = "The body is larger than 1 MB. Photos go straight to storage, by the upload URL of a proof."
+    detail = "The body is larger than 1 MB. Send photos to storage, with the upload URL of a proof."
 
 
 class ServiceUnavailable(AppError):
     status = 503
     code = "unavailable"
-    detail = "The service is busy or restarting. Nothing was changed or it was changed whole: try again shortly."
+    detail = "The service is busy or restarting. The request was either fully applied or not at all; retry."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "1"})
+
+
+class TransactionConflict(ServiceUnavailable):
+    """The transaction lost to a concurrent one and was rolled back. `chally.middleware` retries the request."""
 
 
 class RateLimited(AppError):
     status = 429
     code = "rate_limited"
-    detail = "Too many attempts. Wait as long as Retry-After says, in seconds, and try again."
+    detail = "Too many attempts. Retry after the number of seconds in the Retry-After header."
 
     def __init__(self, wait: timedelta) -> None:
         super().__init__(headers={"Retry-After": str(max(1, math.ceil(wait.total_seconds())))})

@@ -1,4 +1,4 @@
-"""Idempotency keys: a write that is sent again gets the first answer again. The key and the effect commit together."""
+"""Idempotency keys: a repeated write gets the response to the first one. The key commits together with the effect."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,18 +12,19 @@ from chally.errors import AppError
 class IdempotencyKeyReused(AppError):
     status = 422
     code = "idempotency_key_reused"
-    detail = "This Idempotency-Key was used for another request. Send a new key for a new request."
+    detail = "This Idempotency-Key belongs to another request. Send a new key with a new request."
 
 
 class IdempotencyInProgress(AppError):
     status = 409
     code = "idempotency_in_progress"
-    detail = "The first request with this Idempotency-Key is still running. Try again in a second."
+    detail = "The first request with this Idempotency-Key is still running. Retry in a second."
 
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
-    """An answer as it was given: status, headers, body; and what was asked. None of it, of a key that is new;
+    """The row of a key: the response, and the fingerprint of its request, which is None if the key is new.
+
     `claimed` is False while another transaction holds the key.
     """
 
@@ -35,7 +36,7 @@ class StoredResponse:
 
 
 class ReplayResponse(Exception):
-    """Not an error: the stored answer of the first request, to be sent again."""
+    """Not an error: the stored response is to be sent again."""
 
     def __init__(self, stored: StoredResponse) -> None:
         super().__init__()
@@ -44,14 +45,14 @@ class ReplayResponse(Exception):
 
 @dataclass(frozen=True, slots=True)
 class KeyedRequest:
-    """A keyed write under way: its answer is to be stored in its own transaction."""
+    """A request with a claimed key. Its response is to be stored in the same transaction."""
 
     tx: Tx
     key: str
     fingerprint: bytes
 
 
-def begin(tx: Tx, key: str, *, method: str, target: str, body: bytes) -> KeyedRequest:
+def claim(tx: Tx, key: str, *, method: str, target: str, body: bytes) -> KeyedRequest:
     """Claim the key for this transaction. `target` is the path with its query.
 
     Raises `ReplayResponse` if the request has completed before, `IdempotencyKeyReused` if the key belongs to another
@@ -73,9 +74,9 @@ def begin(tx: Tx, key: str, *, method: str, target: str, body: bytes) -> KeyedRe
     raise ReplayResponse(stored)
 
 
-def record(recording: KeyedRequest, *, status: int, headers: dict[str, str], body: bytes) -> None:
-    """Store the answer with the effect. An expired row of the same key gives way."""
-    recording.tx.run(
+def store_response(keyed_request: KeyedRequest, *, status: int, headers: dict[str, str], body: bytes) -> None:
+    """Store the response with its effect. Replaces an expired row of the same key."""
+    keyed_request.tx.run(
         """
         insert into core.idempotency_keys (user_id, key, fingerprint, status, headers, body)
         values (core.actor(), %(key)s, %(fingerprint)s, %(status)s, %(headers)s, %(body)s)
@@ -84,8 +85,8 @@ def record(recording: KeyedRequest, *, status: int, headers: dict[str, str], bod
             body = excluded.body, created_at = now()
         """,
         {
-            "key": recording.key,
-            "fingerprint": recording.fingerprint,
+            "key": keyed_request.key,
+            "fingerprint": keyed_request.fingerprint,
             "status": status,
             "headers": Jsonb(headers),
             "body": body,
@@ -94,5 +95,5 @@ def record(recording: KeyedRequest, *, status: int, headers: dict[str, str], bod
 
 
 def forget_old(tx: Tx) -> int:
-    """Delete the answers that nobody may ask for again; answers how many."""
+    """Delete responses older than a day. Returns how many."""
     return tx.count("delete from core.idempotency_keys where created_at <= now() - interval '24 hours'", {})

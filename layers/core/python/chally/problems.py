@@ -1,24 +1,24 @@
-"""Errors as clients see them: problem+json (RFC 9457), whatever raised them."""
+"""Errors as clients see them: application/problem+json (RFC 9457)."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import psycopg
-from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from chally import context
-from chally.errors import AppError, FieldError, InvalidRequest, NotFound, ServiceUnavailable
+from chally.errors import AppError, FieldError, InvalidRequest, NotFound, TransactionConflict
 
 MEDIA_TYPE = "application/problem+json"
 Constraints = Mapping[str, type[AppError]]
 
 
 class Problem(BaseModel):
-    """An error (RFC 9457): `code` is stable, `detail` says what to do, `errors` names fields where there are any."""
+    """An error (RFC 9457). `code` is stable, `detail` says what to do, `errors` names invalid fields."""
 
     type: str
     title: str
@@ -29,8 +29,14 @@ class Problem(BaseModel):
     errors: list[FieldError] | None = None
 
 
-def answer(request: Request, error: AppError) -> JSONResponse:
-    """The problem as it is sent."""
+class MethodNotAllowed(AppError):
+    status = 405
+    code = "method_not_allowed"
+    detail = "This path does not support the method. See /docs."
+
+
+def response(error: AppError) -> JSONResponse:
+    """The response that renders an error."""
     problem = Problem(
         type=f"urn:chally:error:{error.code}",
         title=error.code.replace("_", " ").capitalize(),
@@ -49,7 +55,7 @@ def answer(request: Request, error: AppError) -> JSONResponse:
 
 
 def from_validation(error: RequestValidationError) -> AppError:
-    """What pydantic found, by field."""
+    """The error for a request that pydantic refused, field by field."""
     return InvalidRequest(errors=[_field_error(item) for item in error.errors()])
 
 
@@ -58,45 +64,37 @@ def _field_error(item: dict[str, Any]) -> FieldError:
         return FieldError(pointer="", message="The body is not valid JSON.")
     if item["type"] == "model_attributes_type":
         return FieldError(
-            pointer=_pointer(item["loc"]), message="Send a JSON object, as Content-Type: application/json."
+            pointer=_pointer(item["loc"]), message="Send a JSON object with Content-Type: application/json."
         )
     return FieldError(pointer=_pointer(item["loc"]), message=str(item["msg"]).removeprefix("Value error, "))
 
 
 def _pointer(location: tuple[str | int, ...]) -> str:
-    where, *path = location
-    parts = path if where == "body" else [where, *path]
+    source, *path = location
+    parts = path if source == "body" else [source, *path]
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def from_http(error: HTTPException) -> AppError:
-    """What the router says of paths and methods."""
+    """The error for a path or method that does not exist."""
     if error.status_code == 404:
-        return NotFound("There is no such path. See /docs.")
+        return NotFound("This path does not exist. See /docs.")
     if error.status_code == 405:
-        return _MethodNotAllowed(headers=error.headers)
+        return MethodNotAllowed(headers=error.headers)
     return InvalidRequest(str(error.detail))
 
 
-class _MethodNotAllowed(AppError):
-    status = 405
-    code = "method_not_allowed"
-    detail = "This path does not take that method. See /docs."
-
-
 def from_postgres(error: psycopg.Error, constraints: Constraints) -> AppError | None:
-    """What a failed statement means to the client; None for what only we can have caused."""
-    named = constraints.get(error.diag.constraint_name or "")
-    if named is not None:
-        return named()
+    """The error for a failed statement; None if the client could not have caused it."""
+    constraint_error = constraints.get(error.diag.constraint_name or "")
+    if constraint_error is not None:
+        return constraint_error()
     if isinstance(error, psycopg.errors.CharacterNotInRepertoire | psycopg.errors.UntranslatableCharacter) or (
         isinstance(error, psycopg.DataError) and "NUL" in str(error)
     ):
-        return InvalidRequest("Text may not contain the character NUL (U+0000).")
+        return InvalidRequest("Text must not contain the character NUL (U+0000).")
     if isinstance(error, psycopg.errors.InvalidParameterValue) and "time zone" in str(error):
-        return InvalidRequest("This time zone is not one that we know: send an IANA name such as Europe/Berlin.")
-    if isinstance(error, psycopg.errors.SerializationFailure | psycopg.errors.DeadlockDetected):
-        return ServiceUnavailable(headers={"Retry-After": "1"})
-    if isinstance(error, psycopg.errors.LockNotAvailable):
-        return ServiceUnavailable(headers={"Retry-After": "1"})
+        return InvalidRequest("Unknown time zone. Send an IANA name such as Europe/Berlin.")
+    if isinstance(error, SerializationFailure | DeadlockDetected | LockNotAvailable):
+        return TransactionConflict()
     return None
