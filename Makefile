@@ -4,7 +4,7 @@ LOCAL = .venv/bin/python -m infra.local
 PLACE = $(if $(DIRECTORY),--directory "$(DIRECTORY)") $(if $(PORT),--port $(PORT)) $(if $(POSTGRES_PORT),--postgres-port $(POSTGRES_PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up demo down reset logs doctor windows rotate-keys admin redrive test check openapi synth deploy bench
+.PHONY: help bootstrap up demo down reset logs doctor windows rotate-keys admin redrive test check openapi schema synth deploy bench
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ check: bootstrap ## Run every linter and type check
 
 bench: bootstrap ## Measure the figures we publish (the system must be up for those of the whole)
 	@$(LOCAL) bench
+
+schema: bootstrap ## Write the whole database schema, functions/migrations/schema.sql, for readers
+	@PYTHONPATH=functions:layers/core/python .venv/bin/python -m infra.tools.schema
 
 openapi: bootstrap ## Write the API's description, functions/system/openapi.json, from the code
 	@PYTHONPATH=functions:layers/core/python .venv/bin/python -m system.openapi

@@ -1,33 +1,36 @@
-"""Brings the database to the newest schema. Runs during deploy, before the functions that need it.
+"""Brings the database to the newest schema. Runs during a deploy, before the functions that need it.
 
-It connects as the database's administrator to the instance itself (the proxy would pin), makes the roles and
-schemas where they are missing, and migrates as `chally_owner`, which therefore owns everything.
+It connects to the instance itself as the database's administrator (through the proxy, the session would be pinned),
+creates missing roles and schemas, and migrates as `chally_owner`, which therefore owns everything: first the tables, by
+Alembic, then the functions, views, triggers, policies and grants, by `migrations.objects`.
 """
 
 import time
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, create_engine, make_url, text
 
 from chally.log import logger
 from chally.settings import MigrationSettings, load
+from migrations import objects
 
 ROLES = {
     "chally_owner": "nologin",
     "chally_app": "login",
     "chally_system": "login",
 }
-SCHEMAS = ("core", "identity", "challenges", "proofs", "notifications")
 MIGRATIONS = Path(__file__).parent
-# Any number that is ours: two deploys at once must not migrate side by side.
+# The key of an advisory lock: two deploys must not migrate at the same time.
 LOCK = 7_245_101
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, str]:
-    """Migrate to head. Safe to repeat: a database that is there already is left as it is."""
+    """Migrate to the newest revision. It is safe to repeat: a database that is up to date stays as it is."""
     engine = create_engine(_url(load(MigrationSettings)))
     try:
         with engine.connect() as connection:
@@ -37,31 +40,63 @@ def handler(event: dict[str, Any], context: object) -> dict[str, str]:
 
 
 def migrate(connection: Connection) -> str:
-    """Create roles and schemas where missing, run the open migrations; answers the revision reached."""
+    """Create missing roles and schemas, run the pending migrations, apply changed SQL files; returns the revision.
+
+    A revision that this code does not know is that of a newer release. When CloudFormation rolls that release back, it
+    runs this older version against the newer schema: migrations are additive, so the schema serves both, and this
+    succeeds without touching it. Failing would end the rollback in UPDATE_ROLLBACK_FAILED.
+    """
     _take_turns(connection)
-    _prepare(connection)
-    connection.commit()
-    connection.execute(text("set role chally_owner"))
-    # A migration that waits for a lock makes everybody wait behind it: better it fails, and the deploy with it.
-    connection.execute(text("set lock_timeout = '5s'"))
-    connection.execute(text("set statement_timeout = '9min'"))
-    connection.commit()
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-    revision = connection.execute(text("select version_num from core.schema_version")).scalar_one()
-    connection.execute(text("reset all"))
-    connection.execute(text("reset role"))
-    connection.execute(text("select pg_advisory_unlock(:lock)"), {"lock": LOCK})
+    revision = _revision(connection)
+    if revision is not None and revision not in _known(config):
+        logger.warning("unknown_revision", revision=revision)
+        _end(connection)
+        return revision
+    _prepare(connection)
     connection.commit()
+    connection.execute(text("set role chally_owner"))
+    # A migration that waits for a lock makes everyone wait behind it: it is better that it fails, and the deploy too.
+    connection.execute(text("set lock_timeout = '5s'"))
+    connection.execute(text("set statement_timeout = '9min'"))
+    connection.commit()
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    files = objects.files()
+    objects.apply(driver, [file for file in files if file.fixed])
+    command.upgrade(config, "head")
+    objects.apply(driver, [file for file in files if not file.fixed])
+    objects.report_undeclared(driver, files)
+    revision = _revision(connection)
+    _end(connection)
     logger.info("migrated", revision=revision)
     return str(revision)
 
 
+def _revision(connection: Connection) -> str | None:
+    """The revision that the database is at; None before the first migration."""
+    if connection.execute(text("select to_regclass('core.schema_version')")).scalar_one() is None:
+        return None
+    found = connection.execute(text("select version_num from core.schema_version")).scalar_one_or_none()
+    return str(found) if found is not None else None
+
+
+def _known(config: Config) -> set[str]:
+    return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+
+
+def _end(connection: Connection) -> None:
+    connection.execute(text("reset all"))
+    connection.execute(text("reset role"))
+    connection.execute(text("select pg_advisory_unlock(:lock)"), {"lock": LOCK})
+    connection.commit()
+
+
 def _take_turns(connection: Connection) -> None:
-    """Wait for another deploy that migrates. Asking, not waiting inside a statement: CREATE INDEX CONCURRENTLY waits
-    for every statement that is running, and the two would wait for each other.
+    """Wait for another deploy that is migrating. This polls, because CREATE INDEX CONCURRENTLY waits for every running
+    statement: a statement that waited for the lock would deadlock with it.
     """
     while not connection.execute(text("select pg_try_advisory_lock(:lock)"), {"lock": LOCK}).scalar_one():
         connection.commit()
@@ -73,7 +108,7 @@ def _prepare(connection: Connection) -> None:
     for role, login in ROLES.items():
         if role not in present:
             connection.execute(text(f"create role {role} {login}"))
-    # A function that was killed must not hold a challenge's row for ever, nor one slow statement everybody's.
+    # Bounds how long a killed function holds a row lock, and how long one slow statement makes others wait.
     connection.execute(text("alter role chally_app set statement_timeout = '10s'"))
     connection.execute(text("alter role chally_app set transaction_timeout = '30s'"))
     connection.execute(text("alter role chally_system set statement_timeout = '2min'"))
@@ -81,7 +116,7 @@ def _prepare(connection: Connection) -> None:
     for role in ("chally_app", "chally_system"):
         connection.execute(text(f"alter role {role} set lock_timeout = '5s'"))
         connection.execute(text(f"alter role {role} set idle_in_transaction_session_timeout = '30s'"))
-    if "rds_iam" in present:  # on RDS the roles sign in with IAM tokens, and with nothing else
+    if "rds_iam" in present:  # on RDS the roles can sign in with IAM tokens only
         connection.execute(text("grant rds_iam to chally_app, chally_system"))
     connection.execute(text("grant chally_owner to current_user with inherit true, set true"))
     database = connection.execute(text("select quote_ident(current_database())")).scalar_one()
@@ -89,8 +124,9 @@ def _prepare(connection: Connection) -> None:
     connection.execute(text(f"grant connect on database {database} to chally_app, chally_system"))
     connection.execute(text(f"grant create on database {database} to chally_owner"))
     connection.execute(text("revoke all on schema public from public"))
-    for schema in SCHEMAS:
+    for schema in objects.SCHEMAS:
         connection.execute(text(f"create schema if not exists {schema} authorization chally_owner"))
+        connection.execute(text(f"grant usage on schema {schema} to chally_app, chally_system"))
 
 
 def _url(settings: MigrationSettings) -> URL:
@@ -106,6 +142,6 @@ def _url(settings: MigrationSettings) -> URL:
         host=settings.database_host,
         port=settings.database_port,
         database=settings.database_name,
-        # encrypted, and inside the VPC; the instance's certificate comes from a private authority of RDS
+        # encrypted inside the VPC, without verification: a private authority of RDS signs the instance's certificate
         query={"sslmode": "require"},
     )

@@ -1,49 +1,50 @@
-"""Migrations by the real handler, on databases of their own."""
+"""The migration function, on databases of its own."""
 
 import threading
+from collections.abc import Callable
 from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from chally import settings
 from infra.local.postgres import Postgres
+from infra.tools import schema
 from migrations.handler import handler
 from tests.support.api import LambdaContext
 
-
-@pytest.fixture
-def empty(postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    name = f"empty_{uuid4().hex}"
-    with psycopg.connect(postgres.url(), autocommit=True) as connection:
-        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    monkeypatch.setenv("CHALLY_DATABASE_OWNER_URL", postgres.url(name))
-    settings.load.cache_clear()
-    return postgres.url(name)
+NEWER = "9999"  # a revision of a release to come
 
 
-def test_again_changes_nothing(empty: str) -> None:
+def test_a_second_run_touches_nothing(empty: str) -> None:
     first = handler({}, LambdaContext())
     with psycopg.connect(empty) as connection:
-        query = "select count(*), max(oid) from pg_class"
-        before = connection.execute(query).fetchone()
+        # the id of the transaction that last wrote each object, and each recorded file
+        query = """
+            select 'class', oid::text, xmin::text from pg_class
+            union all select 'function', oid::text, xmin::text from pg_proc
+            union all select 'policy', oid::text, xmin::text from pg_policy
+            union all select 'trigger', oid::text, xmin::text from pg_trigger
+            union all select 'file', name, xmin::text from core.sql_files
+            order by 1, 2
+        """
+        before = connection.execute(query).fetchall()
         assert handler({}, LambdaContext()) == first
-        assert connection.execute(query).fetchone() == before
+        assert connection.execute(query).fetchall() == before
 
 
-def test_two_deploys_at_once_take_turns(empty: str) -> None:
-    answers: list[object] = []
-    threads = [threading.Thread(target=lambda: answers.append(handler({}, LambdaContext()))) for _ in range(3)]
+def test_concurrent_deploys_take_turns(empty: str) -> None:
+    results: list[object] = []
+    threads = [threading.Thread(target=lambda: results.append(handler({}, LambdaContext()))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(answers) == 3
-    assert answers[0] == answers[1] == answers[2]
+    assert len(results) == 3
+    assert results[0] == results[1] == results[2]
 
 
-def test_nobody_but_ours_may_connect(empty: str) -> None:
+def test_only_the_roles_of_the_product_may_connect(empty: str) -> None:
     handler({}, LambdaContext())
     with psycopg.connect(empty, autocommit=True) as connection:
         role = f"somebody_{uuid4().hex}"
@@ -51,3 +52,23 @@ def test_nobody_but_ours_may_connect(empty: str) -> None:
         with pytest.raises(psycopg.OperationalError, match="permission denied"):
             psycopg.connect(connection.info.dsn, user=role, password="x")
         connection.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
+
+
+def test_an_older_release_leaves_a_newer_schema_as_it_is(empty: str, logs: Callable[[], str]) -> None:
+    """CloudFormation runs the older version against the newer schema when it rolls a release back."""
+    handler({}, LambdaContext())
+    with psycopg.connect(empty, autocommit=True) as connection:
+        connection.execute("update core.schema_version set version_num = %s", [NEWER])
+        connection.execute("update core.sql_files set sha256 = 'of the newer release'")
+        before = schema.dump(empty)
+        assert handler({}, LambdaContext()) == {"revision": NEWER}
+        assert schema.dump(empty) == before
+        assert connection.execute("select distinct sha256 from core.sql_files").fetchall() == [
+            ("of the newer release",)
+        ]
+    assert '"message":"unknown_revision"' in logs()
+    assert handler({}, LambdaContext()) == {"revision": NEWER}, "the lock was released"
+
+
+def test_schema_sql_is_the_schema(postgres: Postgres, template: str) -> None:
+    assert schema.dump(postgres.url(template)) == schema.SCHEMA.read_text(), "run `make schema`"

@@ -1,0 +1,67 @@
+-- requires: challenges/words
+
+create or replace function challenges.query(q text) returns tsquery
+language sql immutable parallel safe set search_path = ''
+return (
+    select coalesce(string_agg('''' || word || ''':*', ' & '), '')::tsquery
+    from unnest(challenges.tokens(q)) as word
+);
+
+-- Inlined where it is called, so that indexes are seen through it.
+create or replace function challenges.is_in(
+    state text, at timestamptz, status text, starts_at timestamptz, ends_at timestamptz
+)
+returns boolean
+language sql immutable parallel safe
+return case state
+    when 'upcoming' then status = 'active' and starts_at > at
+    when 'started' then status = 'active' and starts_at <= at and ends_at > at
+    when 'ended' then status = 'active' and ends_at <= at
+    else state is null or status = state
+end;
+
+-- The ids of public challenges, newest first, that hold a word beginning with each of `q`. Policies would keep `@@`
+-- away from its index, and its statistics; what this shows is public. What is rare is looked up and sorted. Of what is
+-- not, a walk from the newest on soon finds a page: behind `coalesce` the planner sees no match that could be rare.
+create or replace function challenges.discover(
+    q text, state text, at timestamptz, before uuid, skip integer, quantity integer
+)
+returns setof uuid
+language plpgsql stable security definer rows 25
+set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+declare
+    wanted constant tsquery := challenges.query(q);
+    rare constant integer := 10000;
+begin
+    if q is not null and rare > (
+        select count(*) from (
+            select from challenges.challenges c
+            where c.visibility = 'public' and c.status not in ('draft', 'deleted')
+              and challenges.words(c.title, c.description) @@ wanted
+            limit rare
+        ) as found
+    ) then
+        return query
+        select found.id from (
+            select c.id from challenges.challenges c
+            where c.visibility = 'public' and c.status not in ('draft', 'deleted')
+              and challenges.words(c.title, c.description) @@ wanted
+              and challenges.is_in(state, at, c.status, c.starts_at, c.ends_at)
+              and (before is null or c.id < before)
+            offset 0
+        ) as found
+        order by found.id desc offset skip limit quantity;
+        return;
+    end if;
+    return query
+    select c.id from challenges.challenges c
+    where c.visibility = 'public' and c.status not in ('draft', 'deleted')
+      and (q is null or coalesce(challenges.words(c.title, c.description) @@ wanted, false))
+      and challenges.is_in(state, at, c.status, c.starts_at, c.ends_at)
+      and (before is null or c.id < before)
+    order by c.id desc offset skip limit quantity;
+end
+$$;
+
+revoke execute on function challenges.query, challenges.is_in, challenges.discover from public;
+grant execute on function challenges.discover to chally_app;

@@ -1,0 +1,97 @@
+-- requires: challenges/membership
+
+create or replace function challenges.add_standing() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+    insert into challenges.standings (participant_id, challenge_id) values (new.id, new.challenge_id);
+    return null;
+end
+$$;
+
+create or replace function challenges.mark_present() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+    update challenges.standings s set present = new.left_at is null where s.participant_id = new.id;
+    return null;
+end
+$$;
+
+-- Whoever writes a standing says up to which date it counts. Who does not, as the code before this migration, which
+-- runs on during the deploy, leaves a standing that the next decision computes from all outcomes.
+create or replace function challenges.forget_last_decided() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+    new.last_decided := null;
+    return new;
+end
+$$;
+
+-- A page of the standings, best first, for whom the roster is shown to: asked once, where a policy would ask for every
+-- row. Only its first row's rank is counted; those of the others follow. Without a plan of its own for each call, the
+-- planner would not see that no `after` means no condition.
+create or replace function challenges.ranking(
+    challenge uuid, after_points integer, after_participant uuid, skip integer, quantity integer
+)
+returns table (
+    rank bigint, participant_id uuid, username text, points integer, current_streak integer, best_streak integer,
+    accepted integer, missed integer
+)
+language plpgsql stable security definer rows 25
+set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+#variable_conflict use_column
+begin
+    if not challenges.shows_roster(ranking.challenge) then
+        return;
+    end if;
+    return query
+    with page as materialized (
+        select s.* from challenges.standings s
+        where s.challenge_id = ranking.challenge and s.present and (
+            ranking.after_points is null
+            or (-s.points, s.participant_id) > (-ranking.after_points, ranking.after_participant)
+        )
+        order by -s.points, s.participant_id offset ranking.skip limit ranking.quantity
+    ),
+    first as materialized (select points, participant_id from page order by -points, participant_id limit 1),
+    before as materialized (
+        select count(*) as all, count(*) filter (where s.points > first.points) as better
+        from first join challenges.standings s
+            on s.challenge_id = ranking.challenge and s.present
+            and (-s.points, s.participant_id) < (-first.points, first.participant_id)
+    )
+    select case when page.points = first.points then before.better + 1
+               else before.all + rank() over (order by -page.points) end,
+           page.participant_id, u.username, page.points, page.current_streak, page.best_streak, page.accepted,
+           page.missed
+    from page cross join first cross join before
+    join challenges.participants p on p.id = page.participant_id
+    join identity.profiles u on u.id = p.user_id
+    order by -page.points, page.participant_id;
+end
+$$;
+
+revoke execute on function
+    challenges.add_standing, challenges.mark_present, challenges.forget_last_decided, challenges.ranking
+from public;
+grant execute on function challenges.ranking to chally_app;
+
+create trigger participants_standing after insert on challenges.participants
+for each row execute function challenges.add_standing();
+
+-- last, as everywhere: who comes back may move their windows first, and windows are held before standings
+create constraint trigger participants_present after update of left_at on challenges.participants
+deferrable initially deferred
+for each row when ((old.left_at is null) <> (new.left_at is null)) execute function challenges.mark_present();
+
+create trigger standings_last_decided before update of points on challenges.standings
+for each row when (new.last_decided is not distinct from old.last_decided)
+execute function challenges.forget_last_decided();
+
+create policy standings_owner on challenges.standings to chally_owner using (true);
+create policy standings_system on challenges.standings to chally_system using (true);
+create policy standings_roster on challenges.standings for select to chally_app
+using (challenges.shows_roster(challenge_id));
+
+revoke all on challenges.standings from chally_app, chally_system;
+grant select, insert, update, delete on challenges.standings to chally_system;
+grant select on challenges.standings to chally_app;

@@ -1,0 +1,178 @@
+-- requires: core/actor, challenges/instants
+
+-- A person's quiet hours on the dates around an instant: from the first occurrence of their begin to the second of their
+-- end, as for windows. Where a change of clocks makes two of them meet, there is no gap between them.
+create or replace function notifications.quiet(zone text, quiet_from time, quiet_to time, around timestamptz)
+returns table (begins_at timestamptz, ends_at timestamptz)
+language sql stable parallel safe
+begin atomic
+    select i.opening, i.closing
+    from generate_series(-2, 2) as n
+    cross join lateral (select (around at time zone zone)::date + n as day) as d
+    cross join lateral challenges.instants(
+        zone, d.day + quiet_from,
+        d.day + quiet_to + case when quiet_to <= quiet_from then interval '1 day' else interval '0' end
+    ) as i
+    where i.opening < i.closing;
+end;
+
+-- When to send a reminder, as of `at`: at the nominal instant, or now if that is past. Within quiet hours: when they end,
+-- if that leaves five minutes of the window; otherwise when they begin, if that is still ahead and the window is open by
+-- then. Null: no reminder.
+create or replace function notifications.due(
+    nominal_at timestamptz, opens_at timestamptz, closes_at timestamptz, zone text, quiet_from time, quiet_to time,
+    at timestamptz
+)
+returns timestamptz
+language sql stable parallel safe
+return case
+    when closes_at <= at then null
+    when quiet_from is null then greatest(nominal_at, at)
+    else (
+        with span as materialized (
+            select q.begins_at, q.ends_at
+            from notifications.quiet(zone, quiet_from, quiet_to, greatest(nominal_at, at)) as q
+        ),
+        around as (
+            select
+                (
+                    select min(s.ends_at) from span s
+                    where s.ends_at > greatest(nominal_at, at) and not exists (
+                        select from span o where o.begins_at <= s.ends_at and s.ends_at < o.ends_at
+                    )
+                ) as ends_at,
+                (
+                    select max(s.begins_at) from span s
+                    where s.begins_at <= greatest(nominal_at, at) and not exists (
+                        select from span o where o.begins_at < s.begins_at and s.begins_at <= o.ends_at
+                    )
+                ) as begins_at
+        )
+        select case
+            when not exists (
+                select from span s where s.begins_at <= greatest(nominal_at, at)
+                  and greatest(nominal_at, at) < s.ends_at
+            ) then greatest(nominal_at, at)
+            when around.ends_at <= closes_at - interval '5 minutes' then around.ends_at
+            when around.begins_at >= opens_at and around.begins_at >= at then around.begins_at
+        end
+        from around
+    )
+end;
+
+-- Plan the reminders of these windows. A reminder that was sent, or that came due and was skipped, stays as it is.
+-- Nested loops, although the caller turns them off: a few people are looked up among all.
+create or replace function notifications.remind(windows notifications.window[], at timestamptz) returns void
+language sql set search_path = '' set enable_nestloop = on
+begin atomic
+    insert into notifications.reminders as r (
+        participant_id, local_date, user_id, title, timezone, opens_at, closes_at, nominal_at, due_at, skipped,
+        planned_at, planned_by
+    )
+    select w.participant_id, w.local_date, w.user_id, w.title, w.timezone, w.opens_at, w.closes_at,
+           nominal.at, due.at,
+           case when w.closes_at <= remind.at then 'closed' when due.at is null then 'quiet' end, remind.at,
+           u.quiet_since
+    from unnest(remind.windows) as w
+    join identity.users u on u.id = w.user_id and u.purged_at is null
+    cross join lateral (
+        select greatest(w.opens_at, w.closes_at - make_interval(mins => w.before_close_minutes)) as at
+    ) as nominal
+    cross join lateral (
+        select notifications.due(
+            nominal.at, w.opens_at, w.closes_at, u.timezone, u.quiet_from, u.quiet_to, remind.at
+        ) as at
+    ) as due
+    on conflict on constraint reminders_pkey do update set
+        title = excluded.title, timezone = excluded.timezone, opens_at = excluded.opens_at,
+        closes_at = excluded.closes_at, nominal_at = excluded.nominal_at, due_at = excluded.due_at,
+        skipped = excluded.skipped, planned_at = excluded.planned_at, planned_by = excluded.planned_by
+    where r.sent_at is null
+      and (r.cleared_at is not null or r.due_at is null or r.skipped is null and r.due_at > excluded.planned_at);
+end;
+
+-- Plan a person's pending reminders again, after their quiet hours or their account's zone changed at this instant. Does
+-- nothing unless they did.
+create or replace function notifications.reschedule(person uuid, at timestamptz) returns void
+language sql set search_path = ''
+begin atomic
+    update notifications.reminders r
+    set (due_at, skipped, planned_at, planned_by) = (
+        select due, case when due is null then 'quiet' end, reschedule.at, u.quiet_since
+        from notifications.due(
+            coalesce(r.nominal_at, r.due_at),
+            r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, reschedule.at
+        ) as due
+    )
+    from identity.users u
+    where u.id = reschedule.person and u.quiet_since = reschedule.at
+      and r.user_id = reschedule.person and r.closes_at > reschedule.at
+      and r.sent_at is null and r.cleared_at is null
+      and (r.due_at is null or r.skipped is null and r.due_at > reschedule.at);
+end;
+
+-- Clear a participant's pending reminders.
+create or replace function notifications.silence(participant uuid, at timestamptz) returns void
+language sql set search_path = ''
+begin atomic
+    update notifications.reminders set cleared_at = at
+    where participant_id = participant and sent_at is null and cleared_at is null;
+end;
+
+-- Plan again what `silence` cleared at that instant and is still ahead, as of the participant's return.
+create or replace function notifications.resume(participant uuid, silenced_at timestamptz) returns void
+language sql set search_path = ''
+begin atomic
+    update notifications.reminders r
+    set cleared_at = null, (due_at, skipped, planned_at, planned_by) = (
+        select due, case when due is null then 'quiet' end, p.returned_at, u.quiet_since
+        from notifications.due(
+            r.nominal_at, r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, p.returned_at
+        ) as due
+    )
+    from challenges.participants p join identity.users u on u.id = p.user_id
+    where p.id = resume.participant and r.participant_id = resume.participant
+      and r.cleared_at = resume.silenced_at and r.sent_at is null and r.closes_at > p.returned_at
+      and (r.due_at is null or r.skipped is null)
+      -- a window that was decided while they were away needs no reminder
+      and not exists (
+          select from challenges.windows w
+          where w.participant_id = r.participant_id and w.local_date = r.local_date and w.outcome is not null
+      );
+end;
+
+-- Plan the cleared reminder of a window that is to be proved again.
+create or replace function notifications.restore(participant uuid, date date, at timestamptz) returns void
+language sql set search_path = ''
+begin atomic
+    update notifications.reminders r
+    set cleared_at = null, (due_at, skipped, planned_at, planned_by) = (
+        select due, case when due is null then 'quiet' end, restore.at, u.quiet_since
+        from notifications.due(
+            r.nominal_at, r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, restore.at
+        ) as due
+    )
+    from identity.users u
+    where u.id = r.user_id and r.participant_id = restore.participant and r.local_date = restore.date
+      and r.cleared_at is not null and r.sent_at is null and r.closes_at > restore.at;
+end;
+
+revoke execute on function
+    notifications.quiet, notifications.due, notifications.remind, notifications.reschedule, notifications.silence,
+    notifications.resume, notifications.restore
+from public;
+grant execute on function
+    notifications.quiet, notifications.due, notifications.reschedule, notifications.restore
+to chally_system;
+
+create policy reminders_owner on notifications.reminders to chally_owner using (true);
+create policy reminders_system on notifications.reminders to chally_system using (true);
+create policy reminders_own on notifications.reminders to chally_app
+using (user_id = core.actor()) with check (
+    user_id = core.actor()
+    and exists (select from challenges.participants p where p.id = participant_id and p.user_id = core.actor())
+);
+
+revoke all on notifications.reminders from chally_app, chally_system;
+grant select, insert, update, delete on notifications.reminders to chally_system;
+grant select on notifications.reminders to chally_app;

@@ -1,0 +1,137 @@
+create or replace function proofs.within_one_bit(key bigint) returns bigint[]
+language sql immutable strict parallel safe set search_path = ''
+return array[key, key # 1, key # 2, key # 4, key # 8, key # 16, key # 32, key # 64, key # 128, key # 256, key # 512, key # 1024, key # 2048, key # 4096, key # 8192, key # 16384, key # 32768];
+
+-- Photos near the given fingerprint (in eight orientations, `variants`): of a challenge or of a person (`scope`), at most
+-- `distance` bits away, by multi-index hashing. Two fingerprints at most 31 bits apart differ in at most one bit in at
+-- least one of 16 bands of 16 bits, or they would differ in 32 (Norouzi, Punjani, Fleet: Fast Exact Search in Hamming Space
+-- with Multi-Index Hashing, 2014, section 3). So each band has an index, and a search looks up its 17 values within one
+-- bit, band by band, and misses nothing. The planner expects too much behind every key, and would read
+-- the table, or compile its plan; and while a page is new it would rather sort what a band finds than read the index.
+-- `is not distinct from`: `=` would offer it the index of all of a challenge.
+create or replace function proofs.near(scope uuid, variants text[], distance integer)
+returns table (proof_id uuid, bits integer)
+language plpgsql stable rows 10 set search_path = ''
+set enable_seqscan = off set enable_bitmapscan = off set enable_memoize = off set jit = off as $$
+begin
+    if distance > 31 then
+        raise exception 'the bands find what is at most 31 bits apart, not %', distance;
+    end if;
+    if exists (select from proofs.fingerprints f where f.user_id = scope) then
+        return query
+        select f.proof_id, nearest.bits from proofs.fingerprints f
+        cross join lateral (
+            select min(bit_count(f.pdq # variant))::integer as bits from unnest(variants::bit(256)[]) as variant
+        ) as nearest
+        where f.user_id = scope and f.quality > 49 and nearest.bits <= distance;
+    else
+        return query
+        select found.proof_id, min(found.bits)::integer
+        from unnest(variants::bit(256)[]) as variant
+        cross join lateral (
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 1, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 1, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.quality > 49
+              and bit_count(f.pdq # variant) <= distance union all 
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 17, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 17, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.quality > 49
+              and bit_count(f.pdq # variant) <= distance union all 
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 33, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 33, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.quality > 49
+              and bit_count(f.pdq # variant) <= distance union all 
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 49, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 49, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.quality > 49
+              and bit_count(f.pdq # variant) <= distance union all 
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 65, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 65, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.quality > 49
+              and bit_count(f.pdq # variant) <= distance union all 
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 81, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 81, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.quality > 49
+              and bit_count(f.pdq # variant) <= distance union all 
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 97, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 97, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.quality > 49
+              and bit_count(f.pdq # variant) <= distance union all 
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 113, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 113, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.quality > 49
+              and bit_count(f.pdq # variant) <= distance union all 
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 129, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 129, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.quality > 49
+              and bit_count(f.pdq # variant) <= distance union all 
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 145, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 145, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.quality > 49
+              and bit_count(f.pdq # variant) <= distance union all 
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 161, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 161, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.quality > 49
+              and bit_count(f.pdq # variant) <= distance union all 
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 177, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 177, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.quality > 49
+              and bit_count(f.pdq # variant) <= distance union all 
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 193, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 193, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.quality > 49
+              and bit_count(f.pdq # variant) <= distance union all 
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 209, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 209, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.quality > 49
+              and bit_count(f.pdq # variant) <= distance union all 
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 225, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 225, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.quality > 49
+              and bit_count(f.pdq # variant) <= distance union all 
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 241, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 241, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.quality > 49
+              and bit_count(f.pdq # variant) <= distance
+        ) as found
+        group by found.proof_id;
+    end if;
+end
+$$;
+
+-- Whose the photo is, in step with its proof whoever adds it; the functions of the release before this one do as well.
+create or replace function proofs.set_fingerprint_user() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+    new.user_id := (select p.user_id from proofs.proofs p where p.id = new.proof_id);
+    return new;
+end
+$$;
+
+revoke execute on function proofs.within_one_bit, proofs.near, proofs.set_fingerprint_user from public;
+grant execute on function proofs.within_one_bit, proofs.near, proofs.set_fingerprint_user to chally_system;
+
+create trigger fingerprints_user before insert on proofs.fingerprints
+for each row execute function proofs.set_fingerprint_user();
+
+create policy fingerprints_owner on proofs.fingerprints to chally_owner using (true);
+create policy fingerprints_system on proofs.fingerprints to chally_system using (true);
+
+revoke all on proofs.fingerprints from chally_app, chally_system;
+grant select, insert, update, delete on proofs.fingerprints to chally_system;
