@@ -25,7 +25,7 @@ _FUNCTION_BODY = re.compile(r"AS \$\$.*?\$\$;", re.DOTALL)
 
 def dump(url: str) -> str:
     """The schema of a migrated database as SQL text; equal databases have equal texts."""
-    command = [BINARIES / "pg_dump", "--schema-only", "--no-owner", "--exclude-schema=public", "--dbname", url]
+    command = [str(BINARIES / "pg_dump"), "--schema-only", "--no-owner", "--exclude-schema=public", "--dbname", url]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     bodies: list[str] = []
 
