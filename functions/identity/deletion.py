@@ -25,9 +25,9 @@ def request(tx: Tx, user_id: UUID, password: str | None, now: datetime) -> date 
     if account is None:
         return None
     users.set_deleted(tx, user_id, now)
-    links.drop(tx, user_id)
-    second_factors.drop_pending_of(tx, user_id)
-    exports.drop_unbuilt(tx, user_id)
+    links.delete_of_user(tx, user_id)
+    second_factors.delete_pending_of_user(tx, user_id)
+    exports.delete_unbuilt(tx, user_id)
     # last, as in `credentials`: what a sign-in starts meanwhile is waited for, and then ended
     sessions.end_sessions(tx, user_id, "account_deleted", now)
     audit.record(tx, "deletion_requested", now, user_id=user_id)
@@ -43,7 +43,7 @@ def _proven(tx: Tx, user_id: UUID, password: str | None, now: datetime) -> Accou
         if not tx.session.second_factor:
             raise StepUpRequired
     elif password is not None:
-        return credentials.prove(tx, user_id, password, now)
+        return credentials.check_current_password(tx, user_id, password, now)
     check_fresh(tx.session, now)
     return users.lock_account(tx, user_id)
 

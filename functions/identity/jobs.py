@@ -1,4 +1,4 @@
-"""Jobs of identity: keys, made and rotated; roles; exports; every night, who left and what is old."""
+"""Jobs of identity: key rotation, roles, exports, and the nightly purge and retention."""
 
 import tempfile
 from collections.abc import Callable
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 ATTEMPTS = 3
-# No run lasts so long: a key that was published before then and is in no secret will never be in one.
-STRAY_AFTER = timedelta(hours=1)
+# No run lasts this long: a key that was published earlier and is in no secret will never be in one.
+ORPHANED_AFTER = timedelta(hours=1)
 PEOPLE = 100
 # Left for the next run when less of the function's time than this remains (milliseconds). An export is begun with
 # most of it there: a large one takes minutes.
@@ -36,84 +36,83 @@ EXPORT_RESERVE = 600_000
 @logger.inject_lambda_context(clear_state=True)
 @job
 def signing_keys_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
-    """At every deploy and every day: see that there are keys, that all are published, and that none grows old.
+    """At every deploy and every day: generate missing keys, publish them all, and rotate old ones.
 
-    `{"rotate": true}` makes the next key of access tokens now, `{"rotate_receipts": true}` that of receipts. Safe to
-    repeat, to cut off anywhere, and to run twice at once.
+    `{"rotate": true}` rotates the key of access tokens now, `{"rotate_receipts": true}` the receipt key. A run may be
+    repeated, cut off anywhere, and run twice at once.
     """
     settings = load(SigningKeysSettings)
-    keyring = _insist(lambda: _turn_keys(settings.signing_secret_arn, by_hand=event.get("rotate") is True))
+    keyring = _retry_lost_races(lambda: _rotate_keys(settings.signing_secret_arn, by_hand=event.get("rotate") is True))
     now = clock.now()
     signing, newest = keyring.signing(now), keyring.keys[-1]
     metrics.add_metric("SigningKeyAgeDays", MetricUnit.Count, rotation.age_days(keyring, now))
     metrics.flush_metrics()
-    receipts = _insist(
-        lambda: _turn_receipt_key(settings.receipt_secret_arn, by_hand=event.get("rotate_receipts") is True)
+    receipts = _retry_lost_races(
+        lambda: _rotate_receipt_key(settings.receipt_secret_arn, by_hand=event.get("rotate_receipts") is True)
     )
-    logger.info("signing keys", signing=signing.kid, newest=newest.kid, receipts=receipts.kid)
+    logger.info("signing_keys", signing=signing.kid, newest=newest.kid, receipts=receipts.kid)
     return {
         "signing": signing.kid,
         "newest": newest.kid,
-        "newest_signs_from": rotation.begins(newest).isoformat(),
+        "newest_signs_from": rotation.signing_start(newest).isoformat(),
         "receipts": receipts.kid,
     }
 
 
-def _insist[T](turn: Callable[[], T | None]) -> T:
-    """What a turn answers, tried again where another run stored something since it read."""
+def _retry_lost_races[T](rotate: Callable[[], T | None]) -> T:
+    """Return the result of `rotate`; call it again while another run stores the secret first."""
     for _ in range(ATTEMPTS):
-        turned = turn()
-        if turned is not None:
-            return turned
+        rotated = rotate()
+        if rotated is not None:
+            return rotated
     raise RuntimeError(
-        "the signing secret has a version already that follows the current one: other runs store theirs, or an old"
-        " version was made current; in that case put its value anew"
+        "the secret already has a version after the current one: other runs are storing theirs, or an old version was"
+        " made current; in that case put that version's value again"
     )
 
 
-def _turn_keys(secret_arn: str, *, by_hand: bool) -> Keyring | None:
-    """The keys from now on, published and stored; None when another run stored some since we read."""
+def _rotate_keys(secret_arn: str, *, by_hand: bool) -> Keyring | None:
+    """Publish and store the keys to use from now on; None if another run stored a secret since we read it."""
     client = aws.client("secretsmanager")
     secret = client.get_secret_value(SecretId=secret_arn)
     now = clock.now()
-    stored = rotation.read(secret["SecretString"], now)
+    stored = rotation.read(secret["SecretString"])
     keyring = rotation.plan(stored, now, by_hand=by_hand)
-    with db.as_system("publish signing keys") as tx:  # published first: a token must never be unknown to its readers
+    with db.as_system("publish signing keys") as tx:  # first: no token's key may be unknown to its verifiers
         for key in keyring.keys:
             queries.publish_key(tx, key.kid, key.public_jwk())
         if stored is not None:
-            _set_ends(tx, stored)  # as the last run should have; what leaves the secret now must have an end
-        queries.end_strays(
+            _set_ends(tx, stored)  # if the last run was cut off: keys that leave the secret now need an end
+        queries.end_orphaned_keys(
             tx,
             [key.kid for key in (*keyring.keys, *(stored.keys if stored else ()))],
-            published_before=now - STRAY_AFTER,
+            published_before=now - ORPHANED_AFTER,
             verifies_until=now + rotation.VERIFIES_ON,
         )
     if keyring.dumps() == secret["SecretString"]:
         return keyring
     if not _store(client, secret_arn, keyring.dumps(), after=secret["VersionId"]):
         return None
-    with db.as_system("say until when signing keys verify") as tx:
+    with db.as_system("set ends of signing keys") as tx:
         _set_ends(tx, keyring)
     return keyring
 
 
-def _turn_receipt_key(secret_arn: str, *, by_hand: bool) -> ReceiptKey | None:
-    """The same for receipts. One that was published and never stored stays published: nobody has its private half."""
+def _rotate_receipt_key(secret_arn: str, *, by_hand: bool) -> ReceiptKey | None:
+    """The same for receipts. A published key that was never stored stays published: its private half is gone."""
     client = aws.client("secretsmanager")
     secret = client.get_secret_value(SecretId=secret_arn)
     stored = rotation.read_receipt_key(secret["SecretString"])
     key = rotation.plan_receipt_key(stored, clock.now(), by_hand=by_hand)
-    with db.as_system("publish the key of receipts") as tx:
+    with db.as_system("publish receipt key") as tx:
         queries.publish_key(tx, key.kid, key.public_jwk())
-        queries.set_end(tx, key.kid, None)  # older code, that a deploy was rolled back to, took it for a stray one
     return key if key == stored or _store(client, secret_arn, key.dumps(), after=secret["VersionId"]) else None
 
 
 def _store(client: "SecretsManagerClient", secret_arn: str, text: str, *, after: str) -> bool:
-    """Put a secret's value that follows a version of it; False when another run has put one."""
+    """Store the successor of a secret's version; False if another run has stored one."""
     try:
-        # The version after this one has one name only: of two runs that read the same, one is refused.
+        # The successor's id is derived from the version: of two runs that read the same version, one is refused.
         client.put_secret_value(
             SecretId=secret_arn, SecretString=text, ClientRequestToken=str(uuid5(NAMESPACE_OID, after))
         )
@@ -130,20 +129,21 @@ def _set_ends(tx: Tx, keyring: Keyring) -> None:
 @logger.inject_lambda_context(clear_state=True)
 @job
 def roles_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
-    """By hand: `{"email": …, "role": "admin" | "moderator" | "user"}`. Answers `detail`, or `error`, in a sentence."""
+    """By hand: `{"email": …, "role": "admin" | "moderator" | "user"}`. Returns a sentence as `detail` or `error`."""
     email, role = event.get("email"), event.get("role")
     if not isinstance(email, str) or role not in ("admin", "moderator", "user"):
-        return {"error": 'Give {"email": "…", "role": "admin"}; the roles are admin, moderator and user.'}
+        return {"error": 'Send {"email": "…", "role": "admin"}. The roles are admin, moderator and user.'}
     with db.as_system("change a role") as tx:
         change = roles.change(tx, email, role, clock.now())
     if change is None:
-        return {"error": "Nobody has this address. The person registers and confirms it first."}
-    logger.info("role", before=change.before, after=role)
-    detail = f"{change.username} is {role} now." if change.before != role else f"{change.username} was {role} already."
+        return {"error": "No account has this address. The user must register and confirm it first."}
+    logger.info("role_change", before=change.before, after=role)
+    changed = change.before != role
+    detail = f"{change.username} is now {role}." if changed else f"{change.username} is already {role}."
     if role != "user" and change.second_factor:
-        detail += f" {role.capitalize()} calls work in sessions that were signed in to with the second factor."
+        detail += f" {role.capitalize()} calls work in sessions that were started with the second factor."
     elif role != "user":
-        detail += f" {role.capitalize()}s must have a second factor: turn one on before {role} calls work."
+        detail += f" {role.capitalize()} calls require a second factor, which {change.username} must turn on first."
     return {"detail": detail}
 
 

@@ -1,7 +1,7 @@
-"""The keys we hold: what signs access tokens, derives refresh and CSRF tokens, and seals what must be read again.
+"""The private keys: they sign access tokens, derive refresh and CSRF tokens, and encrypt the secrets of authenticators.
 
-Kept as one secret in Secrets Manager. A new signing key is published before it signs (`signs_from`), so that every
-reader knows it by then; the one before stays until its last token has expired. See `identity.rotation`.
+They are one secret in Secrets Manager. A new signing key is published before it signs (`signs_from`), so every verifier
+knows it by then; the previous key stays until its last token has expired. See `identity.rotation`.
 """
 
 import base64
@@ -24,13 +24,13 @@ from chally.access_tokens import ALGORITHM, AUDIENCE, TYPE
 from chally.errors import ServiceUnavailable
 from identity.rules import ACCESS_LIFE
 
-SECRET_LIVES = 300  # seconds that a function trusts the secret it has read
+SECRET_LIVES = 300  # seconds for which a function caches the secret
 NONCE = 12  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """An RSA key: its id, its private half (PEM), and from when on it signs (seconds since the epoch)."""
+    """An RSA key: its id, its private half (PEM), and the time from which it signs (seconds since the epoch)."""
 
     kid: str
     private_key: str
@@ -38,13 +38,13 @@ class SigningKey:
 
     @classmethod
     def make(cls, signs_from: datetime) -> Self:
-        """A new RSA-2048 key."""
+        """Generate an RSA-2048 key."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
         return cls(secrets.token_hex(8), pem, signs_from.timestamp())
 
     def public_jwk(self) -> dict[str, Any]:
-        """The public half, as it is published (RFC 7517)."""
+        """Return the public half as a JWK (RFC 7517)."""
         algorithm = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256)
         public = algorithm.prepare_key(self.private_key).public_key()  # type: ignore[union-attr]
         jwk: dict[str, Any] = algorithm.to_jwk(public, as_dict=True)
@@ -61,12 +61,12 @@ class Keyring:
 
     @classmethod
     def make(cls, now: datetime) -> Self:
-        """New keys, of which the first may sign at once: nobody holds any token yet."""
+        """Generate new keys. The signing key signs at once: no tokens of another key exist yet."""
         return cls((SigningKey.make(now),), secrets.token_hex(32), secrets.token_hex(32))
 
     @classmethod
     def loads(cls, text: str) -> Self:
-        """Read a secret. ValueError, TypeError or KeyError for what is none of ours."""
+        """Parse a secret. ValueError, TypeError or KeyError if it is no keyring."""
         stored = json.loads(text)
         return cls(tuple(SigningKey(**key) for key in stored["keys"]), stored["refresh_key"], stored["sealing_key"])
 
@@ -74,7 +74,7 @@ class Keyring:
         return json.dumps(asdict(self))
 
     def signing(self, now: datetime) -> SigningKey:
-        """The newest key whose time has come."""
+        """Return the newest key whose `signs_from` has passed."""
         return max(
             (key for key in self.keys if key.signs_from <= now.timestamp()),
             key=lambda key: key.signs_from,
@@ -82,7 +82,7 @@ class Keyring:
         )
 
     def access_token(self, *, issuer: str, user_id: UUID, session_id: UUID, csrf: str | None, now: datetime) -> str:
-        """A JWT that says who is speaking, for 15 minutes. `csrf` is the digest that makes it one for cookies."""
+        """Sign a JWT that is valid for 15 minutes. `csrf`, a digest, makes it a token for cookies only."""
         claims = {
             "iss": issuer,
             "aud": AUDIENCE,
@@ -98,31 +98,33 @@ class Keyring:
         return jwt.encode(claims, _loaded(key.private_key), ALGORITHM, headers={"kid": key.kid, "typ": TYPE})
 
     def child_of(self, refresh_token: str) -> str:
-        """The token that follows `refresh_token`, always the same: tabs that refresh at once hold the same child."""
+        """Derive the successor of a refresh token: always the same one, so parallel tabs get the same child."""
         derived = hmac.new(bytes.fromhex(self.refresh_key), refresh_token.encode(), hashlib.sha512).digest()
         return _text(derived[:32])
 
     def csrf_token(self, session_id: UUID) -> str:
-        """What goes with the cookies of a session: the same for as long as it lasts."""
+        """Derive the CSRF token of a session: the same for its whole life."""
         return _text(hmac.new(bytes.fromhex(self.refresh_key), b"csrf" + session_id.bytes, hashlib.sha256).digest())
 
     def keyed_hash(self, text: str, *, purpose: str) -> bytes:
-        """What is stored of a secret that is too short for a plain hash: without the key nobody can try them all."""
+        """Hash a secret that is too short for a plain hash: without the key, brute force is impossible."""
         return hmac.new(bytes.fromhex(self.sealing_key), f"{purpose}:{text}".encode(), hashlib.sha256).digest()
 
     def seal(self, secret: str, *, owner: UUID) -> bytes:
-        """Encrypted (AES-256-GCM) and bound to its owner: a row that is copied to somebody else does not open."""
+        """Encrypt a secret (AES-256-GCM), bound to its owner: copied to another user's row, it does not decrypt."""
         nonce = secrets.token_bytes(NONCE)
         return nonce + AESGCM(bytes.fromhex(self.sealing_key)).encrypt(nonce, secret.encode(), owner.bytes)
 
     def unseal(self, sealed: bytes, *, owner: UUID) -> str:
-        """The other way. cryptography's InvalidTag for what was altered."""
+        """Decrypt what `seal` returned. Raises cryptography's InvalidTag if it was altered."""
         aes = AESGCM(bytes.fromhex(self.sealing_key))
         return aes.decrypt(sealed[:NONCE], sealed[NONCE:], owner.bytes).decode()
 
 
 def load(secret_arn: str) -> Keyring:
-    """The keys in force. Asks Secrets Manager: never call it inside a transaction. Raises `ServiceUnavailable`."""
+    """Return the current keys. Never call this inside a transaction: it may call Secrets Manager. Raises
+    `ServiceUnavailable`.
+    """
     from aws_lambda_powertools.utilities import parameters
 
     try:
@@ -134,7 +136,7 @@ def load(secret_arn: str) -> Keyring:
 
 @lru_cache(maxsize=4)
 def _loaded(private_key: str) -> rsa.RSAPrivateKey:
-    """Kept, and not tested for being a key: that takes 30 ms, a signature 0.2, and it is one that we have made."""
+    """Parse a private key, cached. Validation is skipped: it takes 30 ms (a signature: 0.2 ms), and the key is ours."""
     key = load_pem_private_key(private_key.encode(), None, unsafe_skip_rsa_key_validation=True)
     assert isinstance(key, rsa.RSAPrivateKey)
     return key

@@ -1,7 +1,7 @@
-"""Links in mails: a hashed token, good once and for 15 minutes. A newer link makes the older one void.
+"""Links in mails: a single-use token, stored as a hash and valid for 15 minutes. A newer link invalidates the older.
 
-Whether or not the address has an account, asking for a link writes the same rows and one message; to an address
-without one the message is never sent. So neither the answer nor its time tells whether there is an account.
+A request for a link writes the same rows and one message whether or not the address has an account; without one, the
+message is never sent. So neither the response nor its timing tells whether there is an account.
 """
 
 from datetime import datetime
@@ -25,21 +25,21 @@ def request(tx: Tx, purpose: Literal["magic_link", "password_reset"], email: str
 
 
 def send(tx: Tx, purpose: Purpose, *, email: str, account: User | None, now: datetime) -> None:
-    """Mail a link to the owner of `account`, whose address is `email`; nothing leaves where there is no account."""
-    receiver = account.id if account else uuid4()  # nobody's
-    token = put(tx, purpose, email.lower(), email=email, user_id=receiver, now=now)
+    """Mail a link to the owner of `account`, whose address is `email`. Without an account no mail leaves."""
+    receiver = account.id if account else uuid4()  # the id of no account: the mailer drops the message
+    token = create(tx, purpose, email.lower(), email=email, user_id=receiver, now=now)
     if account is not None and account.deleted_at is not None:
-        # the mailer finds nobody who has left, and a link is how they come back
+        # the mailer finds no deleted accounts by id, and a link is how to restore one
         to, values = {"to": account.email}, {"username": account.username, "token": token}
     else:
         to, values = {"user_id": str(receiver)}, {"token": token}
     outbox.add(tx, "mail", {"template": purpose, "values": values, **to})
 
 
-def put(tx: Tx, purpose: Purpose, subject: str, *, email: str, user_id: UUID, now: datetime) -> str:
-    """Make a link that takes the place of an older one of the same purpose and subject; answers its token."""
+def create(tx: Tx, purpose: Purpose, subject: str, *, email: str, user_id: UUID, now: datetime) -> str:
+    """Create a link and return its token. It replaces an older link with the same purpose and subject."""
     token = tokens.random()
-    queries.put(
+    queries.upsert(
         tx,
         purpose,
         subject,
@@ -52,17 +52,17 @@ def put(tx: Tx, purpose: Purpose, subject: str, *, email: str, user_id: UUID, no
     return token
 
 
-def take(tx: Tx, purpose: Purpose, token: str, now: datetime) -> Link:
-    """What a link was sent for, once. Raises `TokenInvalid`."""
-    link = queries.take(tx, purpose, tokens.digest(token), now)
+def consume(tx: Tx, purpose: Purpose, token: str, now: datetime) -> Link:
+    """Use up a link and return it. Raises `TokenInvalid`."""
+    link = queries.consume(tx, purpose, tokens.digest(token), now)
     if link is None:
         raise rules.TokenInvalid
     return link
 
 
-def follow(tx: Tx, purpose: Purpose, token: str, now: datetime) -> Account:
-    """The account that a link was sent to, once. Raises `TokenInvalid`, also where its address has changed since."""
-    link = take(tx, purpose, token, now)
+def consume_for_account(tx: Tx, purpose: Purpose, token: str, now: datetime) -> Account:
+    """Use up a link and return its account. Raises `TokenInvalid`, also if the account's address has changed since."""
+    link = consume(tx, purpose, token, now)
     account = users.account_by_email(tx, link.email)
     if account is None or account.id != link.user_id:
         raise rules.TokenInvalid

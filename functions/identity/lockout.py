@@ -1,8 +1,8 @@
-"""Wrong passwords in a row make a login wait, longer every time, and its owner is told by mail.
+"""Lockout: wrong passwords in a row make a login wait, longer every time, and the owner gets a mail.
 
-Counted by the login as it was typed, whether or not there is such an account: so waiting tells nobody whether there
-is one, nor that a username and an address are the same person's. Nobody can lock a stranger out for good: where its
-owner signed in lately an account does not wait, and any link in a mail to them ends the wait.
+Failures are counted per login as typed, whether or not the account exists. So a wait reveals neither that an account
+exists nor that a username and an address are the same person's. An attacker cannot lock the owner out for good: logins
+from networks that the owner used recently do not wait, and any link in a mail to them ends the wait.
 """
 
 from datetime import datetime
@@ -18,7 +18,7 @@ from identity.rules import LoginLocked
 
 
 def check(tx: Tx, login: str, account: User | None, *, ip: str | None, trusts_ips: bool, now: datetime) -> None:
-    """Raise `LoginLocked` while the login has to wait."""
+    """Raise `LoginLocked` while the login has to wait. `trusts_ips`: whether recently used networks are exempt."""
     found = queries.find(tx, tokens.digest(login), now - rules.FAILURES_LIVE)
     known = sessions.is_known_network(tx, account.id if account else None, network(ip), now - rules.KNOWN_IP_LIVES)
     if found is None or (known and trusts_ips):
@@ -28,8 +28,8 @@ def check(tx: Tx, login: str, account: User | None, *, ip: str | None, trusts_ip
         raise LoginLocked(wait)
 
 
-def failed(tx: Tx, login: str, account: User | None, now: datetime) -> None:
-    """Count a wrong password. When the wait gets longest, the owner is sent a link that ends it."""
+def record_failure(tx: Tx, login: str, account: User | None, now: datetime) -> None:
+    """Count a wrong password. When the wait reaches its maximum, mail the owner a link that ends it."""
     count = queries.add(tx, tokens.digest(login), now, now - rules.FAILURES_LIVE)
     audit.record(tx, "sign_in_failed", now, user_id=account.id if account else None, failures=count)
     if count % rules.LOCKED_FAILURES == 0:
@@ -37,14 +37,14 @@ def failed(tx: Tx, login: str, account: User | None, now: datetime) -> None:
         links.send(tx, "unlock", email=email, account=account, now=now)
 
 
-def lift(tx: Tx, account: User) -> None:
-    """The owner is here: forget the failures."""
+def clear(tx: Tx, account: User) -> None:
+    """Reset the failures after the owner signed in."""
     queries.clear(tx, [tokens.digest(login) for login in _logins(account)])
 
 
-def release(tx: Tx, account: User) -> None:
-    """The owner follows a link of ours: forget the attempts of others from everywhere, too."""
-    lift(tx, account)
+def unlock(tx: Tx, account: User) -> None:
+    """Reset the failures and the account's rate limit after the owner followed a link in a mail."""
+    clear(tx, account)
     ratelimit.give_back(tx, "login_account", _logins(account))
 
 

@@ -1,7 +1,7 @@
-"""The pages behind the links of mails. Mail scanners open links, so opening one changes nothing: its button does.
+"""The pages behind the links in mails. Mail scanners open links, so opening a page changes nothing; its button does.
 
-One template: a title, a sentence, a button that posts the link's token to the page's own path, and what to say then.
-The token stays in the browser's address bar: no page repeats it.
+One template: a title, a sentence, a button that posts the link's token to the page's path, and the text to show
+afterwards. The token stays in the browser's address bar: no page contains it.
 """
 
 import html
@@ -25,7 +25,7 @@ h1 { line-height: 1.2; }
 :focus-visible { outline: 3px solid #c60; outline-offset: 2px; }
 #text { outline: none; }
 """
-# What a person can put right stays on the page (a weak password, a wrong code, waiting); the rest is said and final.
+# After an error that the user can correct (a weak password, a wrong code, a wait) the form stays; others are final.
 _SCRIPT = """
 const text = document.getElementById("text"), code = document.getElementById("code");
 const form = document.querySelector("form"), button = form.querySelector("button");
@@ -41,7 +41,7 @@ function end(sentence) {
 function askForCode(mfa_token) {
   path = new URL("../mfa", location.href).pathname;
   known = { mfa_token };
-  text.textContent = "One step more: enter the code that your authenticator app shows.";
+  text.textContent = "One more step: enter the code from your authenticator app.";
   code.hidden = code.disabled = false;
   code.querySelector("input").focus();
 }
@@ -60,25 +60,25 @@ form.addEventListener("submit", async (event) => {
   try {
     const headers = { "content-type": "application/json" };
     if ("signsIn" in form.dataset) headers["x-session-transport"] = "cookie";
-    const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body()) });
-    const said = answer.status === 204 ? {} : await answer.json();
-    if (answer.ok) {
-      end(form.dataset.done.replace("{username}", () => said.user?.username));
-    } else if (said.code === "mfa_required") {
-      askForCode(said.mfa_token);
+    const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body()) });
+    const result = response.status === 204 ? {} : await response.json();
+    if (response.ok) {
+      end(form.dataset.done.replace("{username}", () => result.user?.username));
+    } else if (result.code === "mfa_required") {
+      askForCode(result.mfa_token);
     } else {
-      const sentences = [said.detail, ...(said.errors ?? []).map((error) => error.message)].join(" ");
-      const again = [401, 422, 429].includes(answer.status) || answer.status >= 500;
-      if (again && said.code !== "mfa_token_invalid") text.textContent = sentences;
+      const sentences = [result.detail, ...(result.errors ?? []).map((error) => error.message)].join(" ");
+      const again = [401, 422, 429].includes(response.status) || response.status >= 500;
+      if (again && result.code !== "mfa_token_invalid") text.textContent = sentences;
       else end(sentences);
     }
   } catch {
-    text.textContent = "We could not be reached. Try again in a moment.";
+    text.textContent = "We could not reach Chally. Try again in a moment.";
   }
   button.disabled = false;
 });
 
-if (token === null && "needsToken" in form.dataset) end("This link is not whole. Open it once more from the mail.");
+if (token === null && "needsToken" in form.dataset) end("This link is incomplete. Open it from the mail again.");
 """
 _PAGE = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -88,23 +88,23 @@ _PAGE = Template("""<!doctype html>
 <p id="text" role="status" tabindex="-1">$sentence</p>
 <form data-done="$done"$flags>$field
 <button>$button</button></form>
-<noscript><p>This page works with JavaScript only: please turn it on.</p></noscript>
+<noscript><p>This page requires JavaScript. Please turn it on.</p></noscript>
 </main><script nonce="$nonce">$script</script></body></html>
 """)
 _CODE = """
 <fieldset id="code" hidden disabled><label for="code-input">Code from your app, or a backup code</label>
 <input id="code-input" name="code" autocomplete="one-time-code" required maxlength="40"></fieldset>"""
 _PASSWORD = """
-<label for="password">New password, 10 characters or more</label>
+<label for="password">New password (at least 10 characters)</label>
 <input id="password" name="password" type="password" autocomplete="new-password" required maxlength="1000">"""  # noqa: S105
 _ADDRESS = """
-<label for="email">Your mail address</label>
+<label for="email">Your email address</label>
 <input id="email" name="email" type="email" autocomplete="email" required maxlength="254">"""
 
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """`field`: HTML of what is asked for. `signs_in`: the answer is a session, which only cookies can keep here."""
+    """`field`: HTML of the form's input. `signs_in`: the response is a session, which this page keeps in cookies."""
 
     title: str
     sentence: str
@@ -114,8 +114,8 @@ class _Page:
     signs_in: bool = False
     needs_token: bool = True
 
-    def answer(self) -> HTMLResponse:
-        """The page, under a content security policy that lets nothing else run or load."""
+    def response(self) -> HTMLResponse:
+        """Render the page. Its content security policy lets nothing else run or load."""
         nonce = secrets.token_urlsafe(16)
         policy = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self';"
@@ -136,7 +136,7 @@ class _Page:
 
 
 def confirm_address() -> HTMLResponse:
-    """Of `verify_email`."""
+    """The page of `verify_email` mails."""
     return _Page(
         "Confirm your address",
         "Press the button to confirm your address.",
@@ -144,11 +144,11 @@ def confirm_address() -> HTMLResponse:
         "Your address is confirmed, and you are signed in as {username}.",
         field=_CODE,
         signs_in=True,
-    ).answer()
+    ).response()
 
 
 def sign_in() -> HTMLResponse:
-    """Of `magic_link`: says as whom one is signed in, so that nobody is led into somebody else's account unawares."""
+    """The page of `magic_link` mails. It names the account, so that nobody is lured into another person's unawares."""
     return _Page(
         "Sign in",
         "Press the button to sign in to Chally on this device.",
@@ -156,47 +156,47 @@ def sign_in() -> HTMLResponse:
         "You are signed in as {username}.",
         field=_CODE,
         signs_in=True,
-    ).answer()
+    ).response()
 
 
 def forgotten_password() -> HTMLResponse:
-    """Asks for a `password_reset`: notices of what may not have been one's own doing lead here."""
+    """The page that requests a `password_reset` mail. Security notices link to it."""
     return _Page(
-        "Forgotten your password?",
-        "Enter your mail address, and we send you a link to set a new one.",
+        "Forgot your password?",
+        "Enter your email address and we will send you a link to set a new one.",
         "Send the link",
-        "If there is an account with this address, a mail is on its way to it. Its link is good for 15 minutes.",
+        "If an account has this address, we have sent it a mail with a link that is valid for 15 minutes.",
         field=_ADDRESS,
         needs_token=False,
-    ).answer()
+    ).response()
 
 
 def new_password() -> HTMLResponse:
-    """Of `password_reset`."""
+    """The page of `password_reset` mails."""
     return _Page(
         "Set a new password",
-        "A few words in a row are good. Every device is signed out, and you sign in with the new one.",
+        "Use a few words in a row. Every device will be signed out; sign in again with the new password.",
         "Set the password",
-        "Your new password is set, and every device is signed out. You can sign in now.",
+        "Your new password is set and every device is signed out. You can sign in now.",
         field=_PASSWORD,
-    ).answer()
+    ).response()
 
 
 def confirm_change() -> HTMLResponse:
-    """Of `email_change`."""
+    """The page of `email_change` mails."""
     return _Page(
         "Confirm your new address",
-        "Press the button to make this the address of your account.",
+        "Press the button to use this address for your account.",
         "Confirm",
-        "This is the address of your account from now on.",
-    ).answer()
+        "Your account now uses this address.",
+    ).response()
 
 
 def unlock() -> HTMLResponse:
-    """Of `unlock`."""
+    """The page of `unlock` mails."""
     return _Page(
-        "Unlock signing in",
-        "Press the button, and you can try your password again without waiting.",
+        "Unlock sign-in",
+        "Press the button to try your password again without waiting.",
         "Unlock",
-        "Signing in is unlocked. You can try again now.",
-    ).answer()
+        "Sign-in is unlocked. You can try again now.",
+    ).response()

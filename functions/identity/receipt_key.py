@@ -1,7 +1,8 @@
-"""The key that signs receipts of proofs: ES256, in a secret of its own. Who may sign a receipt can sign nobody in.
+"""The key that signs receipts of proofs: ES256, in a separate secret, so that a signer of receipts cannot sign anyone
+in.
 
-`identity-keys` makes it when the secret has none, and another one by order only: receipts are kept for years, so what
-is published of a key stays published, and what it has signed verifies for good. See `identity.rotation`.
+`identity-keys` generates it if the secret is empty, and rotates it on request only. Receipts are kept for years, so the
+public half of a key stays published and its receipts verify for good. See `identity.rotation`.
 """
 
 import json
@@ -17,12 +18,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from chally.errors import ServiceUnavailable
 
 ALGORITHM = "ES256"
-KEY_LIVES = 300  # seconds that a function trusts the key it has read
+KEY_LIVES = 300  # seconds for which a function caches the key
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiptKey:
-    """A P-256 key: its id, its private half (PEM), and when it was made (seconds since the epoch)."""
+    """A P-256 key: its id, its private half (PEM), and its creation time (seconds since the epoch)."""
 
     kid: str
     private_key: str = field(repr=False)
@@ -36,7 +37,7 @@ class ReceiptKey:
 
     @classmethod
     def loads(cls, text: str) -> Self:
-        """Read a secret. ValueError, TypeError or jwt's InvalidKeyError for what is none of ours."""
+        """Parse a secret. ValueError, TypeError or jwt's InvalidKeyError if it is no receipt key."""
         key = cls(**json.loads(text))
         if not (isinstance(key.kid, str) and isinstance(key.made_at, float)):
             raise ValueError
@@ -47,24 +48,24 @@ class ReceiptKey:
         return json.dumps(asdict(self))
 
     def public_jwk(self) -> dict[str, Any]:
-        """The public half, as it is published (RFC 7517)."""
+        """Return the public half as a JWK (RFC 7517)."""
         algorithm = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256)
         private = algorithm.prepare_key(self.private_key)
         if not isinstance(private, ec.EllipticCurvePrivateKey):
-            raise ValueError("this is a public key: nothing can be signed with it")
+            raise ValueError("expected a private key, got a public one")
         jwk: dict[str, Any] = algorithm.to_jwk(private.public_key(), as_dict=True)
         members = {name: jwk[name] for name in ("kty", "crv", "x", "y")}
         return members | {"kid": self.kid, "use": "sig", "alg": ALGORITHM}
 
     def sign(self, payload: bytes, *, typ: str) -> str:
-        """A compact JWS."""
+        """Return a compact JWS."""
         headers = {"kid": self.kid, "typ": typ}
         return jwt.api_jws.encode(payload, self.private_key, ALGORITHM, headers)
 
 
 def load(secret_arn: str) -> ReceiptKey:
-    """The key in force, as of the last minutes. Asks Secrets Manager: never call it inside a transaction. Raises
-    `ServiceUnavailable`.
+    """Return the current key, at most 5 minutes old. Never call this inside a transaction: it may call Secrets Manager.
+    Raises `ServiceUnavailable`.
     """
     from aws_lambda_powertools.utilities import parameters
 

@@ -1,7 +1,8 @@
-"""Registration, and the mail that confirms it. Nobody learns here whether an address has an account.
+"""Registration, and the mail that confirms it. It never reveals whether an address has an account.
 
-Nothing becomes an account before its own link is followed: what a link confirms is what was asked for with it. Asking
-leaves the same traces for a known address as for a new one, and only the owner of the mailbox sees the difference.
+A registration becomes an account when its own link is followed: a link confirms exactly the data it was requested with.
+A registration writes the same rows for a known address as for a new one; only the owner of the mailbox sees the
+difference.
 """
 
 from datetime import datetime
@@ -15,18 +16,18 @@ from identity.queries.users import User
 
 
 def register(tx: Tx, *, email: str, username: str, password: str, timezone: str, now: datetime) -> None:
-    """Keep the wish for an account, and send its mail; to a known address go other words. Safe to repeat.
+    """Store a pending registration and mail its link; a known address gets a notice instead. Safe to repeat.
 
-    `password` was checked. Raises `UsernameTaken`. Every path hashes once, verifies once and writes one
-    row and one mail, so that they take the same time.
+    `password` has passed the strength check. Raises `UsernameTaken`. Every path hashes once, verifies once and writes
+    one row and one mail, so that all take the same time.
     """
-    password_hash = passwords.make(password)
+    password_hash = passwords.make_hash(password)
     former = queries.latest_registration(tx, email, now)
-    same_password = passwords.matches(former.password_hash if former else passwords.NOBODY, password)
+    same_password = passwords.matches(former.password_hash if former else passwords.DUMMY_HASH, password)
     if queries.username_is_taken(tx, username, email, now):
         raise rules.UsernameTaken
     if former is not None and same_password and former.username == username:
-        queries.drop_registration(tx, former.token_hash)  # sent again: of one wish only the newest link is good
+        queries.delete_registration(tx, former.token_hash)  # a repeated request: only the newest link is valid
     token = tokens.random()
     queries.add_registration(
         tx,
@@ -47,22 +48,23 @@ def register(tx: Tx, *, email: str, username: str, password: str, timezone: str,
 
 
 def confirm(tx: Tx, token: str, now: datetime) -> User:
-    """The account that is hereby made. Raises `TokenInvalid`, or `UsernameTaken` where another was quicker."""
-    registration = queries.take_registration(tx, tokens.digest(token), now)
+    """Create the account and return it. Raises `TokenInvalid`, or `UsernameTaken` if somebody else was faster."""
+    registration = queries.consume_registration(tx, tokens.digest(token), now)
     if registration is None:
         raise rules.TokenInvalid
     user = users.add_user(tx, registration, now)
-    if user is None:  # the address has an account by another of its links
+    if user is None:  # another registration of the address was confirmed before
         raise rules.TokenInvalid
-    if queries.has_rival(tx, registration, now):
-        # two mails that read alike, and one may be a stranger's: neither password counts, the owner sets one by mail
-        users.set_password_hash(tx, user.id, passwords.make(tokens.random()))
+    if queries.has_competing_registration(tx, registration, now):
+        # Two identical mails, one of which a stranger may have caused: neither password counts. The owner sets a new
+        # one through a mail.
+        users.set_password_hash(tx, user.id, passwords.make_hash(tokens.random()))
         links.send(tx, "password_reset", email=user.email, account=user, now=now)
-    queries.drop_registrations(tx, registration.email, now)
+    queries.delete_registrations(tx, registration.email, now)
     return user
 
 
 def is_pending(tx: Tx, login: str, password: str, now: datetime) -> bool:
-    """Whether these are the credentials of a registration that waits for its confirmation. Always verifies one hash."""
+    """Whether these are the credentials of an unconfirmed registration. Always verifies one hash, for equal timing."""
     former = queries.latest_registration(tx, login, now)
-    return passwords.matches(former.password_hash if former else passwords.NOBODY, password) and former is not None
+    return passwords.matches(former.password_hash if former else passwords.DUMMY_HASH, password) and former is not None

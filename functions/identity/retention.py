@@ -1,4 +1,4 @@
-"""How long what is kept that nobody needs any more: a sweep for each, of at most so many rows at a time."""
+"""Retention: how long identity keeps data that is no longer needed, and a sweep per table that deletes it."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -11,18 +11,18 @@ from identity.queries import exports, failures, links, passkeys, registrations, 
 BATCH = 10_000
 AUDIT_LIVES = timedelta(days=400)
 SESSIONS_LIVE = timedelta(days=90)  # after their end
-EXPORTS_LIVE = timedelta(days=1)  # after they expired, or were given up
+EXPORTS_LIVE = timedelta(days=1)  # after they expired or failed for good
 
-# What is swept: deletes up to BATCH rows or all there are, and answers how many.
+# By name. Each deletes at most BATCH rows, or all there are, and returns how many it deleted.
 SWEEPS: Mapping[str, Callable[[Tx, datetime], int]] = {
     "rate_limits": ratelimit.forget_old,
-    "mail_links": links.drop_expired,
-    "registrations": registrations.drop_lapsed,
-    "pending_sign_ins": second_factors.drop_expired_pending,
-    "passkey_challenges": passkeys.drop_expired_challenges,
-    "login_failures": lambda tx, now: failures.drop_old(tx, now - rules.FAILURES_LIVE),
-    "refresh_tokens": lambda tx, now: sessions.drop_expired_tokens(tx, now, BATCH),
-    "sessions": lambda tx, now: sessions.drop_over(tx, now - SESSIONS_LIVE, life=rules.REFRESH_LIFE, limit=BATCH),
-    "exports": lambda tx, now: exports.drop_old(tx, now - EXPORTS_LIVE),
+    "mail_links": links.delete_expired,
+    "registrations": registrations.delete_expired,
+    "pending_sign_ins": second_factors.delete_expired_pending,
+    "passkey_challenges": passkeys.delete_expired_challenges,
+    "login_failures": lambda tx, now: failures.delete_old(tx, now - rules.FAILURES_LIVE),
+    "refresh_tokens": lambda tx, now: sessions.delete_expired_tokens(tx, now, BATCH),
+    "sessions": lambda tx, now: sessions.delete_ended(tx, now - SESSIONS_LIVE, life=rules.REFRESH_LIFE, limit=BATCH),
+    "exports": lambda tx, now: exports.delete_old(tx, now - EXPORTS_LIVE),
     "audit": lambda tx, now: audit.forget_old(tx, now - AUDIT_LIVES, BATCH),
 }

@@ -1,4 +1,4 @@
-"""Second factors: a code of the app, a backup code, or a passkey's assertion. Any one will do."""
+"""Second factors: a code of the authenticator app, a backup code, or a passkey. Any one is enough."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,44 +14,47 @@ from identity.keyring import Keyring
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """What somebody sent to prove who they are; exactly one is there."""
+class SecondFactor:
+    """A second factor from a request. Exactly one field is set."""
 
     code: str | None = None
     backup_code: str | None = None
     assertion: dict[str, Any] | None = None
 
     @property
-    def proof(self) -> Literal["code", "backup_code", "passkey"]:
-        """What it is, in the words of `sign_in.Proof`."""
+    def method(self) -> Literal["code", "backup_code", "passkey"]:
+        """The kind of factor, as a `sign_in.SignInMethod`."""
         if self.code is not None:
             return "code"
         return "passkey" if self.backup_code is None else "backup_code"
 
 
-def refusal(
-    tx: Tx, user_id: UUID, given: Given, keyring: Keyring, *, relying_party: RelyingParty, now: datetime
+def verify(
+    tx: Tx, user_id: UUID, factor: SecondFactor, keyring: Keyring, *, relying_party: RelyingParty, now: datetime
 ) -> AppError | None:
-    """None where it is a second factor of the user, and then it is used up. Else why not: `SecondFactorInvalid` or
-    `PasskeyInvalid`. That was written down: commit it, then raise it.
+    """Verify and use up a second factor of the user. Returns None, or the error: `SecondFactorInvalid` or
+    `PasskeyInvalid`. The failure has an audit row: commit it, then raise the error.
     """
-    why: AppError | None
-    if given.code is not None:
-        why = None if totp.accept(tx, user_id, given.code, keyring, now) else rules.SecondFactorInvalid()
-    elif given.backup_code is not None:
-        why = None if backup_codes.use(tx, user_id, given.backup_code, keyring, now) else rules.SecondFactorInvalid()
+    error: AppError | None
+    if factor.code is not None:
+        error = None if totp.verify(tx, user_id, factor.code, keyring, now) else rules.SecondFactorInvalid()
+    elif factor.backup_code is not None:
+        consumed = backup_codes.consume(tx, user_id, factor.backup_code, keyring, now)
+        error = None if consumed else rules.SecondFactorInvalid()
     else:
-        why = _refused_passkey(tx, user_id, given.assertion or {}, relying_party, now)
-    if why is not None:
-        audit.record(tx, "second_factor_failed", now, user_id=user_id, by=given.proof)
-    return why
+        error = _verify_passkey(tx, user_id, factor.assertion or {}, relying_party, now)
+    if error is not None:
+        audit.record(tx, "second_factor_failed", now, user_id=user_id, by=factor.method)
+    return error
 
 
-def _refused_passkey(
+def _verify_passkey(
     tx: Tx, user_id: UUID, assertion: dict[str, Any], relying_party: RelyingParty, now: datetime
 ) -> AppError | None:
     try:
         passkey = passkeys.verify(tx, assertion, relying_party=relying_party, now=now)
-    except rules.PasskeyInvalid as refused:
-        return refused
-    return None if passkey.user_id == user_id else rules.PasskeyInvalid("Wrong account: this passkey is another's.")
+    except rules.PasskeyInvalid as error:
+        return error
+    if passkey.user_id != user_id:
+        return rules.PasskeyInvalid("Wrong account: this passkey belongs to another account.")
+    return None

@@ -1,9 +1,9 @@
-"""Sessions: one family of refresh tokens each. A token is used once; a used one that comes back ends the family.
+"""Sessions: each is a family of refresh tokens. A token is single-use; reuse of an old one ends the session.
 
-A session counts its rotations. A token of the newest generation rotates. Its parent is good for ten seconds more and
-answers the very same child (it is derived, not drawn), so parallel tabs and lost answers end in one state and never
-sign anyone out. Anything older is a copy: the family ends. The case a thief uses a copy within the ten seconds ends
-at the next rotation, when one of the two comes too late. See RFC 9700, section 4.14.
+A session counts its rotations. A token of the newest generation rotates. Its parent stays valid for 10 s and returns
+the very same child (which is derived, not random), so parallel tabs and lost responses converge and sign nobody out.
+Any older token is a copy, and ends the session. If a thief uses a copy within the 10 s, the session ends at the next
+rotation, when one of the two presents an old token. See RFC 9700, section 4.14.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,14 @@ from identity.keyring import Keyring
 from identity.queries import sessions as queries
 from identity.queries import users
 from identity.queries.users import User
-from identity.rules import Refresh
+from identity.rules import RefreshDecision
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
-    """To whom tokens are handed: a device as the person will recognise it, by cookies or not, by whose keys."""
+class ClientInfo:
+    """The client that gets tokens: its device as shown to the user, its transport (`cookies` or the body), and the
+    keys and issuer of the tokens.
+    """
 
     user_agent: str | None
     ip: str | None
@@ -33,8 +35,8 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """A fresh pair of tokens, and whose it is. `csrf_token` goes with cookies."""
+class TokenPair:
+    """An access token, its refresh token, and the user. `csrf_token` is set with cookie transport."""
 
     access_token: str
     refresh_token: str
@@ -42,8 +44,8 @@ class Session:
     user: User
 
 
-def start(tx: Tx, user: User, client: Client, now: datetime, *, second_factor: bool) -> Session:
-    """Begin a session for a person who has proven who they are."""
+def start(tx: Tx, user: User, client: ClientInfo, now: datetime, *, second_factor: bool) -> TokenPair:
+    """Start a session for an authenticated user."""
     session_id = queries.add_session(
         tx, user.id, user_agent=client.user_agent, ip=client.ip, second_factor=second_factor, now=now
     )
@@ -53,13 +55,14 @@ def start(tx: Tx, user: User, client: Client, now: datetime, *, second_factor: b
 
 
 def refresh(
-    tx: Tx, refresh_token: str, client: Client, *, csrf_token: str | None, arrived: datetime, now: datetime
-) -> Session | None:
-    """The next pair of tokens. None when the token was a copy and the family has been ended: commit that, then refuse.
+    tx: Tx, refresh_token: str, client: ClientInfo, *, csrf_token: str | None, arrived: datetime, now: datetime
+) -> TokenPair | None:
+    """Return the next pair of tokens. None if the token was a copy; the session has then been ended: commit, then
+    refuse.
 
-    What is in time is measured from when the request `arrived` at the gateway: parallel ones may wait for a cold start.
-    Raises `RefreshInvalid` for unknown or expired tokens, `SessionEnded` where the session is over, `CsrfFailed` where
-    a cookie's CSRF token is not the session's.
+    Times count from when the request `arrived` at the gateway, because parallel requests may wait for a cold start.
+    Raises `RefreshInvalid` for unknown and expired tokens, `SessionEnded` if the session is over, `CsrfFailed` if a
+    cookie's CSRF token is not the session's.
     """
     found = queries.lock_refresh_token(tx, tokens.digest(refresh_token))
     if found is None:
@@ -72,35 +75,38 @@ def refresh(
         raise rules.RefreshInvalid
     if user.deleted_at is not None:
         raise SessionEnded
-    verdict = rules.judge_refresh(
+    decision = rules.decide_refresh(
         generation=found.generation, newest=found.newest, rotated_at=found.rotated_at, now=arrived
     )
-    if verdict is not Refresh.REPEAT and found.expires_at <= arrived:  # what it was good for in time is answered again
+    # a repeated request gets its response even if the token has expired since
+    if decision is not RefreshDecision.REPEAT and found.expires_at <= arrived:
         raise rules.RefreshInvalid
-    if verdict is Refresh.REUSED:
+    if decision is RefreshDecision.REUSED:
         queries.end_session(tx, found.session_id, "reuse", now)
         audit.record(tx, "refresh_token_reused", now, user_id=user.id, session_id=found.session_id)
         outbox.add(tx, "mail", {"template": "session_reuse", "user_id": str(user.id), "values": {}})
         return None
     child = client.keyring.child_of(refresh_token)
-    if verdict is Refresh.ROTATE:
+    if decision is RefreshDecision.ROTATE:
         generation = found.generation + 1
         queries.add_refresh_token(tx, tokens.digest(child), found.session_id, generation, now + rules.REFRESH_LIFE)
         queries.advance_session(tx, found.session_id, generation, now)
     return _session(user, found.session_id, child, client, now)
 
 
-def end(tx: Tx, refresh_token: str, client: Client, *, csrf_token: str | None, everywhere: bool, now: datetime) -> None:
-    """Sign out of the session that a refresh token belongs to, or of all. Of a token that is none of ours, nothing."""
-    found = queries.session_of_token(tx, tokens.digest(refresh_token))
+def end(
+    tx: Tx, refresh_token: str, client: ClientInfo, *, csrf_token: str | None, everywhere: bool, now: datetime
+) -> None:
+    """End the session of a refresh token, or all of its user's. An unknown token ends nothing."""
+    found = queries.find_refresh_token(tx, tokens.digest(refresh_token))
     if found is None:
         return
     _check_csrf(csrf_token, found.session_id, client)
-    verdict = rules.judge_refresh(
+    decision = rules.decide_refresh(
         generation=found.generation, newest=found.newest, rotated_at=found.rotated_at, now=now
     )
-    if verdict is Refresh.REUSED or found.expires_at <= now:
-        everywhere = False  # a copy, or out of somebody's drawer: it has a say about its own session alone
+    if decision is RefreshDecision.REUSED or found.expires_at <= now:
+        everywhere = False  # a copied or expired token may end its own session only
     if everywhere and found.ended_at is None:
         queries.end_sessions(tx, found.user_id, "signed_out", now)
     queries.end_session(tx, found.session_id, "signed_out", now)
@@ -108,13 +114,13 @@ def end(tx: Tx, refresh_token: str, client: Client, *, csrf_token: str | None, e
     audit.record(tx, action, now, user_id=found.user_id, session_id=found.session_id)
 
 
-def _check_csrf(csrf_token: str | None, session_id: UUID, client: Client) -> None:
-    """`csrf_token` is None where no cookie authenticates."""
+def _check_csrf(csrf_token: str | None, session_id: UUID, client: ClientInfo) -> None:
+    """Raise `CsrfFailed` for a wrong token. It is None if the request is not authenticated by a cookie."""
     if csrf_token is not None and csrf_token != client.keyring.csrf_token(session_id):
         raise cookies.CsrfFailed
 
 
-def _session(user: User, session_id: UUID, refresh_token: str, client: Client, now: datetime) -> Session:
+def _session(user: User, session_id: UUID, refresh_token: str, client: ClientInfo, now: datetime) -> TokenPair:
     csrf_token = client.keyring.csrf_token(session_id) if client.cookies else None
     access_token = client.keyring.access_token(
         issuer=client.issuer,
@@ -123,4 +129,4 @@ def _session(user: User, session_id: UUID, refresh_token: str, client: Client, n
         csrf=cookies.digest(csrf_token) if csrf_token else None,
         now=now,
     )
-    return Session(access_token, refresh_token, csrf_token, user)
+    return TokenPair(access_token, refresh_token, csrf_token, user)

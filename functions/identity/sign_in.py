@@ -1,7 +1,7 @@
-"""Signing in: what follows when somebody has proven, one way or another, whose account it is.
+"""Signing in, after the first factor was verified.
 
-An account with a second factor waits for it: a password or a link in a mail alone answers a `Pending`. A passkey
-verifies its user, and is both factors in one. Signing in takes a wish to be deleted back.
+If the account has a second factor, a password or a mailed link leads to a `PendingSignIn`. A passkey verifies its user
+and counts as both factors. Signing in cancels a requested deletion of the account.
 """
 
 from dataclasses import dataclass
@@ -14,32 +14,36 @@ from identity import rules, sessions, tokens
 from identity.queries import second_factors as queries
 from identity.queries import users
 from identity.queries.users import User
-from identity.sessions import Client, Session
+from identity.sessions import ClientInfo, TokenPair
 
-Proof = Literal["registration", "password", "magic_link", "passkey", "code", "backup_code"]
+SignInMethod = Literal["registration", "password", "magic_link", "passkey", "code", "backup_code"]
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
-    """A sign-in that waits for its second factor: a token for it, and the ways there are. Commit, then refuse."""
+class PendingSignIn:
+    """A sign-in that waits for its second factor: its token, and the factors it accepts. Commit it, then refuse."""
 
     mfa_token: str
     methods: list[str]
 
 
-def proceed(tx: Tx, user: User, client: Client, now: datetime, *, proof: Proof) -> Session | Pending:
-    """A session for who has proven whose account it is; a `Pending` where that takes a second factor still."""
-    methods = [] if proof == "passkey" else queries.methods(tx, user.id)
+def proceed(
+    tx: Tx, user: User, client: ClientInfo, now: datetime, *, method: SignInMethod
+) -> TokenPair | PendingSignIn:
+    """Start a session, or return a `PendingSignIn` if the account requires a second factor."""
+    methods = [] if method == "passkey" else queries.methods(tx, user.id)
     if not methods:
-        return finish(tx, user, client, now, proof=proof, second_factor=proof == "passkey")
+        return finish(tx, user, client, now, method=method, second_factor=method == "passkey")
     mfa_token = tokens.random()
     queries.add_pending(tx, tokens.digest(mfa_token), user.id, now + rules.PENDING_LIFE)
-    return Pending(mfa_token, methods)
+    return PendingSignIn(mfa_token, methods)
 
 
-def finish(tx: Tx, user: User, client: Client, now: datetime, *, proof: Proof, second_factor: bool) -> Session:
-    """The session itself. Raises `InvalidCredentials` where the account was forgotten in this very moment."""
-    account = users.lock_account(tx, user.id)  # it may be leaving at this moment
+def finish(
+    tx: Tx, user: User, client: ClientInfo, now: datetime, *, method: SignInMethod, second_factor: bool
+) -> TokenPair:
+    """Start the session. Raises `InvalidCredentials` if the account is purged concurrently."""
+    account = users.lock_account(tx, user.id)  # it may be deleted or purged concurrently
     if account is None:
         raise rules.InvalidCredentials
     if account.deleted_at is not None:
@@ -47,5 +51,5 @@ def finish(tx: Tx, user: User, client: Client, now: datetime, *, proof: Proof, s
             raise rules.InvalidCredentials
         audit.record(tx, "deletion_cancelled", now, user_id=user.id)
         outbox.add(tx, "mail", {"template": "deletion_cancelled", "user_id": str(user.id), "values": {}})
-    audit.record(tx, "signed_in", now, user_id=user.id, by=proof)
+    audit.record(tx, "signed_in", now, user_id=user.id, by=method)
     return sessions.start(tx, user, client, now, second_factor=second_factor)

@@ -1,6 +1,6 @@
-"""Authenticator apps (TOTP, RFC 6238): SHA-1, six digits, 30 seconds, which is what every app can do.
+"""Authenticator apps (TOTP, RFC 6238) with SHA-1, 6 digits and 30 s, which every app supports.
 
-A code is good once: the time step of the last one accepted is kept, and only later ones are accepted (RFC 6238, 5.2).
+A code is single-use: the time step of the last accepted code is stored, and only later ones are valid (RFC 6238, 5.2).
 """
 
 import hmac
@@ -19,27 +19,27 @@ from identity.queries.users import User
 
 ISSUER = "Chally"
 STEP = 30  # seconds
-DRIFT = 1  # steps that a phone's clock may be off, either way
+DRIFT = 1  # steps by which a phone's clock may be off, in either direction
 
 
 def begin(tx: Tx, user: User, keyring: Keyring, now: datetime) -> str:
-    """A new secret, in base 32, that waits for its confirmation; it takes the place of one that waits already.
+    """Store a new unconfirmed secret and return it in base 32. It replaces an earlier unconfirmed one.
 
     Raises `TotpAlreadyOn`.
     """
     secret = pyotp.random_base32()
-    if not queries.put_totp(tx, user.id, keyring.seal(secret, owner=user.id), now):
+    if not queries.upsert_unconfirmed_totp(tx, user.id, keyring.seal(secret, owner=user.id), now):
         raise rules.TotpAlreadyOn
     return secret
 
 
 def confirm(tx: Tx, user_id: UUID, code: str, keyring: Keyring, now: datetime) -> list[str]:
-    """Turn it on, with a code that proves that the app has the secret; answers the backup codes. Other sessions end:
-    whoever began them did so without it.
+    """Turn TOTP on with a code that proves that the app has the secret, and return the backup codes. Other sessions
+    end, because they were started without a second factor.
 
-    Raises `TotpOff` where it was not begun, `TotpAlreadyOn`, or `CodeInvalid`.
+    Raises `TotpOff` if no secret was set up, `TotpAlreadyOn`, or `CodeInvalid`.
     """
-    found = queries.totp(tx, user_id)
+    found = queries.find_totp(tx, user_id)
     if found is None:
         raise rules.TotpOff
     if found.confirmed_at is not None:
@@ -50,15 +50,15 @@ def confirm(tx: Tx, user_id: UUID, code: str, keyring: Keyring, now: datetime) -
     if not queries.confirm_totp(tx, user_id, found.sealed_secret, step, now):
         raise rules.TotpAlreadyOn
     audit.record(tx, "totp_on", now, user_id=user_id)
-    _tell(tx, user_id, "An authenticator app was turned on, and every other device was signed out.")
-    queries.drop_pending_of(tx, user_id)
+    _notify(tx, user_id, "An authenticator app was turned on, and every other device was signed out.")
+    queries.delete_pending_of_user(tx, user_id)
     sessions.end_sessions(tx, user_id, "second_factor_on", now, keep=tx.actor.session_id if tx.actor else None)
-    return backup_codes.make(tx, user_id, keyring, now)
+    return backup_codes.generate(tx, user_id, keyring, now)
 
 
-def accept(tx: Tx, user_id: UUID, code: str, keyring: Keyring, now: datetime) -> bool:
-    """Whether a code is right, and neither it nor a later one was accepted before."""
-    found = queries.totp(tx, user_id)
+def verify(tx: Tx, user_id: UUID, code: str, keyring: Keyring, now: datetime) -> bool:
+    """Use up a code; False if it is wrong, or if it or a later one was accepted before."""
+    found = queries.find_totp(tx, user_id)
     if found is None:
         return False
     step = step_of(keyring.unseal(found.sealed_secret, owner=user_id), code, now)
@@ -66,30 +66,30 @@ def accept(tx: Tx, user_id: UUID, code: str, keyring: Keyring, now: datetime) ->
 
 
 def turn_off(tx: Tx, user_id: UUID, now: datetime) -> None:
-    """Turn it off; the backup codes go with it. Raises `TotpOff`."""
-    if not queries.drop_totp(tx, user_id):
+    """Turn TOTP off and delete the backup codes. Raises `TotpOff`."""
+    if not queries.delete_totp(tx, user_id):
         raise rules.TotpOff
-    queries.drop_backup_codes(tx, user_id)
-    queries.forget_passed(tx, user_id)
+    queries.delete_backup_codes(tx, user_id)
+    queries.reset_session_second_factors(tx, user_id)
     audit.record(tx, "totp_off", now, user_id=user_id)
-    _tell(tx, user_id, "The authenticator app was turned off.")
+    _notify(tx, user_id, "The authenticator app was turned off.")
 
 
 def step_of(secret: str, code: str, now: datetime) -> int | None:
-    """The time step that a code is of; None when it is of none that is near enough to `now`."""
+    """Return the time step of a code; None if it matches no step within `DRIFT` of `now`."""
     totp = pyotp.TOTP(secret, interval=STEP)
     current = totp.timecode(now)
     matching = None
-    for step in range(max(current - DRIFT, 0), current + DRIFT + 1):  # all of them: the time tells nothing
+    for step in range(max(current - DRIFT, 0), current + DRIFT + 1):  # always all steps, for equal timing
         if hmac.compare_digest(totp.generate_otp(step).encode(), code.encode()):
-            matching = step  # should two steps share a code, the later: the earlier would let it be used again
+            matching = step  # if two steps share a code, the later one: otherwise the code would be valid again
     return matching
 
 
 def uri(secret: str, username: str) -> str:
-    """What an app reads a secret from (otpauth)."""
+    """Return the otpauth URI from which an app reads the secret."""
     return pyotp.TOTP(secret, interval=STEP).provisioning_uri(name=username, issuer_name=ISSUER)
 
 
-def _tell(tx: Tx, user_id: UUID, change: str) -> None:
+def _notify(tx: Tx, user_id: UUID, change: str) -> None:
     outbox.add(tx, "mail", {"template": "second_factor_changed", "user_id": str(user_id), "values": {"change": change}})

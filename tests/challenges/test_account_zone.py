@@ -244,7 +244,7 @@ class TestPatch:
                         with connection.transaction():
                             now = clock.now()
                             people.move(tx, user, zone, now)
-                            users.change(
+                            users.update(
                                 tx, user, username=None, timezone=zone, wants_reminders=None, quiet_hours=None,
                                 sets_quiet_hours=False, now=now,
                             )  # fmt: skip

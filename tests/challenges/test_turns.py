@@ -290,7 +290,7 @@ class TestZones:
             tx = Tx(connection, None)
             now = clock.now()
             identities.move(tx, user, "Asia/Tokyo", now)
-            users.change(
+            users.update(
                 tx, user, username=None, timezone="Asia/Tokyo", wants_reminders=None, quiet_hours=None,
                 sets_quiet_hours=False, now=now,
             )  # fmt: skip

@@ -38,5 +38,5 @@ def test_the_first_admin(system: DeployedSystem, person: Callable[[str], Deploye
     assert kari.call("GET", "/v1/me").json()["role"] == "admin"
     infra_local("role", kari.email, "user", *where)
     assert kari.call("GET", "/v1/me").json()["role"] == "user"
-    with pytest.raises(AssertionError, match="Nobody has this address"):
+    with pytest.raises(AssertionError, match="No account has this address"):
         infra_local("role", "nobody@example.com", "admin", *where)

@@ -16,7 +16,7 @@ from tests.support.refreshing import THREADS, Parallel, World
 @pytest.fixture
 def world(cloud: None, database: Database, keyring: Keyring, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(outbox, "send_nudge", lambda: None)
-    return World(database, sessions.Client(None, "192.0.2.7", False, keyring, PUBLIC_URL))
+    return World(database, sessions.ClientInfo(None, "192.0.2.7", False, keyring, PUBLIC_URL))
 
 
 @pytest.fixture

@@ -114,11 +114,11 @@ class TestUsing:
 
         def use_it(connection: psycopg.Connection[Any]) -> None:
             with connection.transaction():
-                accepted.append(backup_codes.use(Tx(connection, None), user_id, codes[0], keyring, now))
+                accepted.append(backup_codes.consume(Tx(connection, None), user_id, codes[0], keyring, now))
 
         with psycopg.connect(database.system) as first, psycopg.connect(database.system) as second:
             second_pid = second.info.backend_pid
-            assert backup_codes.use(Tx(first, None), user_id, codes[0], keyring, now)
+            assert backup_codes.consume(Tx(first, None), user_id, codes[0], keyring, now)
             thread = threading.Thread(target=use_it, args=(second,))
             thread.start()
             while not database.execute("select 1 from pg_locks where pid = %(pid)s and not granted", pid=second_pid):

@@ -391,13 +391,13 @@ def test_a_sign_in_under_way_while_the_account_is_left_takes_it_back(
 ) -> None:
     """It read the account before: a session that is dead from the start, of an account that goes, helps nobody."""
     kari = person("kari")
-    client = sessions.Client(None, None, False, keyring, "https://api.test")
+    client = sessions.ClientInfo(None, None, False, keyring, "https://api.test")
     with db.as_system("test", read_only=True) as tx:
         before = users.user(tx, UUID(kari.user["id"]))
     assert before is not None
     assert kari.delete("/v1/me", {"password": "long enough for us"}).status == 202
     with db.as_system("test") as tx:
-        session = signing_in.proceed(tx, before, client, clock.now(), proof="password")
-    assert isinstance(session, sessions.Session)
+        session = signing_in.proceed(tx, before, client, clock.now(), method="password")
+    assert isinstance(session, sessions.TokenPair)
     assert Client(session.access_token).get("/v1/me").status == 200
     assert database.execute("select deleted_at from identity.users") == [(None,)]

@@ -185,7 +185,7 @@ class TestEveryLink:
                 with db.as_system("tests") as tx:
                     account = users.account_by_username(tx, "kari")
                     for _ in range(15):
-                        lockout.failed(tx, "kari", account, clock.now())
+                        lockout.record_failure(tx, "kari", account, clock.now())
             sent.append(token_of(mails, purpose))
             return sent[-1]
 

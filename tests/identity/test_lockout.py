@@ -327,7 +327,7 @@ def test_a_sign_in_under_way_while_the_password_changes_comes_too_late(
     def slow(stored: str, password: str, **more: Any) -> bool:
         found = matches(stored, password, **more)
         if found:
-            database.execute("update identity.users set password_hash = %(hash)s", hash=passwords.NOBODY)
+            database.execute("update identity.users set password_hash = %(hash)s", hash=passwords.DUMMY_HASH)
             database.execute("update identity.sessions set ended_at = now(), ended_reason = 'password_changed'")
         return found
 

@@ -272,7 +272,7 @@ class TestInABrowser:
         kari = Client(nobody.post("/v1/auth/login", {"login": "kari", "password": PASSWORD}).json["access_token"])
         kari.post("/v1/me/email", {"current_password": PASSWORD, "new": "new@people.test"})
         page.open("/v1/auth/email/confirm", token=token_of(mails, "email_change"))
-        assert page.press() == "This is the address of your account from now on."
+        assert page.press() == "Your account now uses this address."
         assert database.execute("select email from identity.users") == [("new@people.test",)]
 
     def test_unlocking_with_a_link_that_is_none(self, page: Page) -> None:
@@ -282,7 +282,7 @@ class TestInABrowser:
 
     def test_a_link_that_was_cut_off(self, page: Page) -> None:
         page.open("/v1/auth/unlock")
-        assert page.text == "This link is not whole. Open it once more from the mail."
+        assert page.text == "This link is incomplete. Open it from the mail again."
         assert not page.has_button
 
     def test_on_a_phone_nothing_is_cut_off(self, page: Page) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chally import clock, settings
 from identity import ceremonies
-from identity.ceremonies import Assertion, Attestation, RelyingParty
+from identity.ceremonies import AssertionResponse, AttestationResponse, RelyingParty
 from identity.rules import PasskeyInvalid, PasskeyRefused
 from tests.support.api import Client, Response
 from tests.support.authenticator import BACKED_UP, BACKUP_ELIGIBLE, ES384, PRESENT, VERIFIED, Authenticator, data, text
@@ -465,15 +465,15 @@ ATTESTATION = AUTHENTICATOR.create(
     ceremonies.creation_options(PARTY, challenge=CHALLENGE, user_id=OWNER, username="kari", known=[])
 )
 ASSERTION = AUTHENTICATOR.get(ceremonies.request_options(PARTY, challenge=CHALLENGE))
-PUBLIC_KEY = ceremonies.check_attestation(Attestation.read(ATTESTATION), PARTY).public_key
+PUBLIC_KEY = ceremonies.check_attestation(AttestationResponse.read(ATTESTATION), PARTY).public_key
 
 
-def check(assertion: dict[str, Any]) -> ceremonies.Credential:
-    return ceremonies.check_assertion(Assertion.read(assertion), PARTY, public_key=PUBLIC_KEY, user_id=OWNER)
+def check(assertion: dict[str, Any]) -> ceremonies.VerifiedCredential:
+    return ceremonies.check_assertion(AssertionResponse.read(assertion), PARTY, public_key=PUBLIC_KEY, user_id=OWNER)
 
 
-def attest(attestation: dict[str, Any]) -> ceremonies.Credential:
-    return ceremonies.check_attestation(Attestation.read(attestation), PARTY)
+def attest(attestation: dict[str, Any]) -> ceremonies.VerifiedCredential:
+    return ceremonies.check_attestation(AttestationResponse.read(attestation), PARTY)
 
 
 class TestMalformed:
@@ -508,9 +508,9 @@ class TestMalformed:
     @given(st.dictionaries(st.sampled_from(["id", "rawId", "type", "response", "x"]), JSON))
     def test_any_json(self, sent: dict[str, Any]) -> None:
         with pytest.raises(PasskeyInvalid):
-            Assertion.read(sent)
+            AssertionResponse.read(sent)
         with pytest.raises(PasskeyRefused):
-            Attestation.read(sent)
+            AttestationResponse.read(sent)
 
     @given(st.sampled_from(["clientDataJSON", "authenticatorData", "signature", "userHandle"]), JSON | st.binary())
     def test_any_member_of_an_assertion(self, name: str, value: Any) -> None:

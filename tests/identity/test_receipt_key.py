@@ -122,14 +122,6 @@ class TestJob:
         assert text() == damaged
         assert "PRIVATE KEY" not in logs()
 
-    def test_one_that_older_code_took_for_a_stray_is_published_again(self, database: Database) -> None:
-        """As after a deploy that was rolled back, and made again."""
-        (kid,) = published()
-        database.execute("update core.signing_keys set verifies_until = now() where kid = %(kid)s", kid=kid)
-        assert published() == {}
-        run()
-        assert published().keys() == {kid}
-
     def test_nothing_private_is_logged_or_answered(
         self, logs: Callable[[], str], capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -174,4 +166,4 @@ class TestPlan:
                 rotation.read_receipt_key(wrong)
             assert caught.value.__cause__ is None
         with pytest.raises(SecretUnreadable):
-            rotation.read(receipt_key.dumps(), NOW)
+            rotation.read(receipt_key.dumps())

@@ -46,7 +46,7 @@ class TestOrders:
         answer = run(email="kari@people.test", role="admin")
         assert roles() == [("ana", "user"), ("kari", "admin")]
         assert answer == {
-            "detail": "kari is admin now. Admins must have a second factor: turn one on before admin calls work."
+            "detail": "kari is now admin. Admin calls require a second factor, which kari must turn on first."
         }
         rows = database.execute("select user_id::text, actor_id, detail from core.audit where action = 'role_changed'")
         assert rows == [(kari.user["id"], None, {"before": "user", "after": "admin"})]
@@ -69,7 +69,7 @@ class TestOrders:
             "insert into identity.totp (user_id, sealed_secret, created_at) values (%(id)s::uuid, 'x', now())",
             id=kari.user["id"],
         )
-        assert "must have a second factor" in run(email="kari@people.test", role="admin")["detail"]
+        assert "require a second factor" in run(email="kari@people.test", role="admin")["detail"]
         database.execute("update identity.totp set confirmed_at = now()")
         assert "must" not in run(email="kari@people.test", role="admin")["detail"]
         assert run(email="kari@people.test", role="user") == {"detail": "kari is user now."}
@@ -79,14 +79,14 @@ class TestOrders:
         self, person: SignUp, roles: Callable[[], Any], email: str, logs: Callable[[], str]
     ) -> None:
         person("kari")
-        assert "Nobody has this address" in run(email=email, role="admin")["error"]
+        assert "No account has this address" in run(email=email, role="admin")["error"]
         assert roles() == [("kari", "user")]
         assert "nobody@people.test" not in logs()
 
     def test_so_is_who_has_left(self, person: SignUp, roles: Callable[[], Any], database: Database) -> None:
         person("kari")
         database.execute("update identity.users set deleted_at = now()")
-        assert "Nobody has this address" in run(email="kari@people.test", role="admin")["error"]
+        assert "No account has this address" in run(email="kari@people.test", role="admin")["error"]
         assert roles() == [("kari", "user")]
 
     @pytest.mark.parametrize(

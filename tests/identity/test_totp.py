@@ -76,11 +76,11 @@ class TestOnce:
 
         def accept(connection: psycopg.Connection[Any]) -> None:
             with connection.transaction():
-                accepted.append(totp.accept(Tx(connection, None), user_id, code, keyring, now))
+                accepted.append(totp.verify(Tx(connection, None), user_id, code, keyring, now))
 
         with psycopg.connect(database.system) as first, psycopg.connect(database.system) as second:
             second_pid = second.info.backend_pid
-            assert totp.accept(Tx(first, None), user_id, code, keyring, now)
+            assert totp.verify(Tx(first, None), user_id, code, keyring, now)
             thread = threading.Thread(target=accept, args=(second,))
             thread.start()
             while not database.execute("select 1 from pg_locks where pid = %(pid)s and not granted", pid=second_pid):
@@ -93,9 +93,9 @@ class TestOnce:
         phone, _ = turn_on(kari, later)
         user_id, now = UUID(kari.user["id"]), clock.now()
         with db.as_system("test") as tx:
-            assert totp.accept(tx, user_id, phone.code(+1), keyring, now)
-            assert not totp.accept(tx, user_id, phone.code(), keyring, now)
-            assert not totp.accept(tx, user_id, phone.code(+1), keyring, now)
+            assert totp.verify(tx, user_id, phone.code(+1), keyring, now)
+            assert not totp.verify(tx, user_id, phone.code(), keyring, now)
+            assert not totp.verify(tx, user_id, phone.code(+1), keyring, now)
 
     def test_a_secret_that_is_copied_to_somebody_else_does_not_open(
         self, kari: Client, person: SignUp, later: Later, database: Database, keyring: Keyring
@@ -111,7 +111,7 @@ class TestOnce:
             eve=eve.user["id"],
         )
         with db.as_system("test") as tx, pytest.raises(InvalidTag):
-            totp.accept(tx, UUID(eve.user["id"]), phone.code(), keyring, clock.now())
+            totp.verify(tx, UUID(eve.user["id"]), phone.code(), keyring, clock.now())
 
 
 class TestTurningOn:

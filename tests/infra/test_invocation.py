@@ -51,20 +51,20 @@ def test_the_names_are_those_of_the_template(template: Template) -> None:
 
 
 def test_a_role_is_given_where_one_says(cloud: Lambda, capsys: pytest.CaptureFixture[str]) -> None:
-    cloud.answer = {"detail": "kari is admin now."}
+    cloud.answer = {"detail": "kari is now admin."}
     assert cli.main(["role", "kari@people.test", "admin", "--stage", "prod"]) == 0
     (asked,) = cloud.asked
     assert asked["FunctionName"] == "chally-prod-identity-roles:live"
     assert json.loads(asked["Payload"]) == {"email": "kari@people.test", "role": "admin"}
     told = capsys.readouterr()
-    assert told.out == "kari is admin now.\n"
+    assert told.out == "kari is now admin.\n"
     assert "prod in account 123456789012, eu-central-1" in told.err
 
 
 def test_who_is_refused_reads_why(cloud: Lambda, capsys: pytest.CaptureFixture[str]) -> None:
-    cloud.answer = {"error": "Nobody has this address."}
+    cloud.answer = {"error": "No account has this address."}
     assert cli.main(["role", "kari@people.test", "admin", "--stage", "prod"]) == 1
-    assert "Nobody has this address." in capsys.readouterr().err
+    assert "No account has this address." in capsys.readouterr().err
     assert cli.main(["role", "", "admin", "--stage", "prod"]) == 1
     assert "EMAIL=" in capsys.readouterr().err
     assert len(cloud.asked) == 1

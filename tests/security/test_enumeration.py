@@ -175,7 +175,7 @@ def test_a_login_hashes_alike_whatever_kind_the_hash_is(
     names = [form.format(name) for name in ("kari", "ola", "none")]
     today = [watch(login, nobody, name) for name in names]
     assert today == [today[0]] * 3
-    argon2 = kind(passwords.NOBODY)
+    argon2 = kind(passwords.DUMMY_HASH)
     assert today[0][1].hashes == [argon2] * 2  # of the account, and of what waits for its confirmation
     with a_hash_of_the_former_chally(database):
         then = [watch(login, nobody, name) for name in names]

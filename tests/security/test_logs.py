@@ -216,7 +216,7 @@ class People:
 
 @pytest.fixture
 def people(cloud: None, database: Database, keyring: Keyring) -> People:
-    return People(database, keyring, passwords.make(PASSWORD))
+    return People(database, keyring, passwords.make_hash(PASSWORD))
 
 
 PERSONS = ["nobody", "bearer", "browser"]

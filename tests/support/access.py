@@ -73,7 +73,7 @@ def open_club(database: Database, keyring: Keyring, visibility: str) -> Club:
 
 def signed_in(database: Database, keyring: Keyring, kinds: Sequence[str]) -> dict[str, Client]:
     """So many people, without the work of a sign-up."""
-    device = sessions.Client(user_agent=None, ip=None, cookies=False, keyring=keyring, issuer=PUBLIC_URL)
+    device = sessions.ClientInfo(user_agent=None, ip=None, cookies=False, keyring=keyring, issuer=PUBLIC_URL)
     found = {}
     with db.as_system("tests") as tx:
         for kind, user_id in zip(kinds, insert_users(database, len(kinds)), strict=True):

@@ -44,7 +44,7 @@ class System(Protocol):
 class Direct:
     """In transactions of their own, one after the other."""
 
-    def __init__(self, client: sessions.Client) -> None:
+    def __init__(self, client: sessions.ClientInfo) -> None:
         self.client = client
 
     def refresh(self, requests: list[Request]) -> list[str]:
@@ -71,7 +71,7 @@ class Direct:
 class Parallel(Direct):
     """Requests that come together run at once, each on a connection of its own, as in functions of their own."""
 
-    def __init__(self, client: sessions.Client, url: str, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, client: sessions.ClientInfo, url: str, threads: ThreadPoolExecutor) -> None:
         super().__init__(client)
         self.threads = threads
         self.connections = [psycopg.connect(url, autocommit=True, prepare_threshold=None) for _ in range(THREADS)]
@@ -124,7 +124,7 @@ class World:
     """A Postgres, and who holds which session in it."""
 
     database: Database
-    client: sessions.Client
+    client: sessions.ClientInfo
 
     def people(self, count: int) -> list[UUID]:
         """New people."""

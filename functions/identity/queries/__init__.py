@@ -1,9 +1,9 @@
-"""All SQL of identity, a noun a file."""
+"""All SQL of identity, one file per noun."""
 
 from chally.errors import AppError
 from identity.rules import TokenInvalid, UsernameTaken
 
 CONSTRAINTS: dict[str, type[AppError]] = {
     "users_username_key": UsernameTaken,
-    "users_email_key": TokenInvalid,  # another account took the address before the link to it was followed
+    "users_email_key": TokenInvalid,  # another account took the address before its link was followed
 }

@@ -9,7 +9,7 @@ from chally.db import Tx
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What somebody asked for. While it is built the last four are null; `size` is in bytes."""
+    """A requested export. While it is being built the last four fields are None; `size` is in bytes."""
 
     id: UUID
     user_id: UUID
@@ -24,7 +24,7 @@ _EXPORT = "id, user_id, requested_at, built_at, object_key, size, expires_at"
 
 
 def latest(tx: Tx, user_id: UUID, now: datetime) -> Export | None:
-    """What a person asked for last, unless that has expired."""
+    """Return the user's latest export, unless it has expired."""
     return tx.maybe(
         f"""
         select {_EXPORT} from identity.exports
@@ -36,7 +36,7 @@ def latest(tx: Tx, user_id: UUID, now: datetime) -> Export | None:
 
 
 def add(tx: Tx, user_id: UUID, now: datetime) -> Export | None:
-    """A new one; None when one is under way."""
+    """Insert an export; None if another one of the user is being built."""
     return tx.maybe(
         f"""
         insert into identity.exports (user_id, requested_at) values (%(user_id)s, %(now)s)
@@ -48,7 +48,7 @@ def add(tx: Tx, user_id: UUID, now: datetime) -> Export | None:
 
 
 def claim(tx: Tx, now: datetime, *, leased_until: datetime, attempts: int) -> Export | None:
-    """Take the oldest that nobody builds and that has not failed too often; none of somebody who left meanwhile."""
+    """Lease the oldest unbuilt export with attempts left that no run is building. Skips deleted accounts."""
     return tx.maybe(
         f"""
         update identity.exports set attempts = attempts + 1, leased_until = %(leased_until)s
@@ -66,7 +66,7 @@ def claim(tx: Tx, now: datetime, *, leased_until: datetime, attempts: int) -> Ex
 
 
 def finish(tx: Tx, export_id: UUID, *, object_key: str, size: int, now: datetime, expires_at: datetime) -> bool:
-    """Record what was built; False when another run was quicker, or the person left."""
+    """Record the built export; False if another run was faster or the user deleted their account."""
     finished = tx.count(
         """
         update identity.exports
@@ -78,12 +78,12 @@ def finish(tx: Tx, export_id: UUID, *, object_key: str, size: int, now: datetime
     return finished > 0
 
 
-def drop_unbuilt(tx: Tx, user_id: UUID) -> None:
+def delete_unbuilt(tx: Tx, user_id: UUID) -> None:
     tx.run("delete from identity.exports where user_id = %(user_id)s and built_at is null", {"user_id": user_id})
 
 
-def drop_old(tx: Tx, before: datetime) -> int:
-    """What expired before an instant, or was asked for before it and never built: one may ask again."""
+def delete_old(tx: Tx, before: datetime) -> int:
+    """Delete exports that expired before an instant, or that were requested before it and never built."""
     return tx.count(
         "delete from identity.exports where coalesce(expires_at, requested_at) <= %(before)s", {"before": before}
     )

@@ -1,4 +1,4 @@
-"""SQL of wrong passwords in a row, by a hash of the login as it was typed. One function, one statement."""
+"""SQL of wrong passwords in a row, by a hash of the login as typed. One function, one statement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ from chally.db import Tx
 
 
 @dataclass(frozen=True, slots=True)
-class Failures:
+class LoginFailures:
     failures: int
     failed_at: datetime
 
 
-def find(tx: Tx, login_hash: bytes, since: datetime) -> Failures | None:
+def find(tx: Tx, login_hash: bytes, since: datetime) -> LoginFailures | None:
     return tx.maybe(
         "select failures, failed_at from identity.login_failures"
         " where login_hash = %(login_hash)s and failed_at > %(since)s",
         {"login_hash": login_hash, "since": since},
-        row=Failures,
+        row=LoginFailures,
     )
 
 
 def add(tx: Tx, login_hash: bytes, now: datetime, since: datetime) -> int:
-    """Count one more; answers how many in a row that makes. Those before `since` are forgotten."""
+    """Count one more failure and return how many in a row there are. Those before `since` no longer count."""
     count: int = tx.value(
         """
         insert into identity.login_failures as f (login_hash, failures, failed_at)
@@ -44,5 +44,5 @@ def clear(tx: Tx, login_hashes: Sequence[bytes]) -> None:
     )
 
 
-def drop_old(tx: Tx, since: datetime) -> int:
+def delete_old(tx: Tx, since: datetime) -> int:
     return tx.count("delete from identity.login_failures where failed_at <= %(since)s", {"since": since})

@@ -1,4 +1,4 @@
-"""SQL of the public halves of our signing keys. One function, one statement."""
+"""SQL of the public signing keys. One function, one statement."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -18,7 +18,7 @@ def publish_key(tx: Tx, kid: str, jwk: dict[str, Any]) -> None:
 
 
 def set_end(tx: Tx, kid: str, verifies_until: datetime | None) -> None:
-    """Until when tokens of a key verify; None: nobody knows yet."""
+    """Set until when tokens of a key verify; None if that is not known yet."""
     tx.run(
         "update core.signing_keys set verifies_until = %(until)s"
         " where kid = %(kid)s and verifies_until is distinct from %(until)s",
@@ -26,9 +26,9 @@ def set_end(tx: Tx, kid: str, verifies_until: datetime | None) -> None:
     )
 
 
-def end_strays(tx: Tx, known: Collection[str], *, published_before: datetime, verifies_until: datetime) -> int:
-    """Keys of access tokens that were published and are in no secret: of runs that ended between the two. Answers how
-    many. Those of receipts have no end: what they have signed is kept.
+def end_orphaned_keys(tx: Tx, known: Collection[str], *, published_before: datetime, verifies_until: datetime) -> int:
+    """Set an end for published keys of access tokens that are in no secret: their run was cut off in between. Returns
+    how many. Receipt keys never end, because receipts are kept.
     """
     return tx.count(
         """

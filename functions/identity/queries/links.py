@@ -12,13 +12,13 @@ Purpose = Literal["magic_link", "password_reset", "email_change", "unlock"]
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a link was sent for: whose account (nobody's, where the address had none), and to which address."""
+    """A link's account (the id of none, if the address had no account) and the address it was sent to."""
 
     user_id: UUID
     email: str
 
 
-def put(
+def upsert(
     tx: Tx,
     purpose: Purpose,
     subject: str,
@@ -29,7 +29,7 @@ def put(
     now: datetime,
     expires_at: datetime,
 ) -> None:
-    """Write a link; it takes the place of an older one of the same purpose and subject."""
+    """Store a link. It replaces an older one with the same purpose and subject."""
     tx.run(
         """
         insert into identity.mail_links (purpose, subject, token_hash, user_id, email, created_at, expires_at)
@@ -50,8 +50,8 @@ def put(
     )
 
 
-def take(tx: Tx, purpose: Purpose, token_hash: bytes, now: datetime) -> Link | None:
-    """The link behind a token, once; None when it is unknown, used, replaced or too old."""
+def consume(tx: Tx, purpose: Purpose, token_hash: bytes, now: datetime) -> Link | None:
+    """Delete and return the link of a token; None if it is unknown, used, replaced or expired."""
     return tx.maybe(
         """
         delete from identity.mail_links
@@ -63,10 +63,10 @@ def take(tx: Tx, purpose: Purpose, token_hash: bytes, now: datetime) -> Link | N
     )
 
 
-def drop(tx: Tx, user_id: UUID) -> None:
-    """All links of an account: what proved something yesterday must not do so after a change of password or address."""
+def delete_of_user(tx: Tx, user_id: UUID) -> None:
+    """Delete all links of an account. A change of its password or address invalidates them."""
     tx.run("delete from identity.mail_links where user_id = %(user_id)s", {"user_id": user_id})
 
 
-def drop_expired(tx: Tx, now: datetime) -> int:
+def delete_expired(tx: Tx, now: datetime) -> int:
     return tx.count("delete from identity.mail_links where expires_at <= %(now)s", {"now": now})

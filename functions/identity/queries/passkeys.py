@@ -1,4 +1,4 @@
-"""SQL of passkeys, and of the challenges that they answer. One function, one statement."""
+"""SQL of passkeys and of the challenges that they sign. One function, one statement."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from chally.db import Tx
 
 @dataclass(frozen=True, slots=True)
 class Passkey:
-    """A credential and whose it is. `public_key` is a COSE key; `sign_count` what the authenticator said last."""
+    """A registered credential. `public_key` is a COSE key; `sign_count` is the authenticator's last counter."""
 
     id: UUID
     user_id: UUID
@@ -23,7 +23,7 @@ class Passkey:
 
 
 @dataclass(frozen=True, slots=True)
-class Challenge:
+class PasskeyChallenge:
     expires_at: datetime
 
 
@@ -31,7 +31,7 @@ _PASSKEY = "id, user_id, credential_id, public_key, sign_count, backed_up, name,
 
 
 def add_challenge(tx: Tx, challenge: bytes, *, user_id: UUID | None, expires_at: datetime) -> None:
-    """Of somebody who registers a passkey; of nobody (None) for signing in."""
+    """Store a challenge: for `user_id` to register a passkey, or for anyone (None) to sign in."""
     tx.run(
         """
         insert into identity.passkey_challenges (challenge, user_id, expires_at)
@@ -41,28 +41,28 @@ def add_challenge(tx: Tx, challenge: bytes, *, user_id: UUID | None, expires_at:
     )
 
 
-def take_challenge(tx: Tx, challenge: bytes, *, user_id: UUID | None) -> Challenge | None:
-    """A challenge, once, whether or not it has expired; None when it is unknown, used or somebody else's."""
+def consume_challenge(tx: Tx, challenge: bytes, *, user_id: UUID | None) -> PasskeyChallenge | None:
+    """Delete and return a challenge, expired or not; None if it is unknown, used or another user's."""
     return tx.maybe(
         """
         delete from identity.passkey_challenges
         where challenge = %(challenge)s and user_id is not distinct from %(user_id)s returning expires_at
         """,
         {"challenge": challenge, "user_id": user_id},
-        row=Challenge,
+        row=PasskeyChallenge,
     )
 
 
-def drop_expired_challenges(tx: Tx, now: datetime) -> int:
+def delete_expired_challenges(tx: Tx, now: datetime) -> int:
     return tx.count("delete from identity.passkey_challenges where expires_at <= %(now)s", {"now": now})
 
 
 def lock_owner(tx: Tx, user_id: UUID) -> None:
-    """Until the end of the transaction nobody else registers a passkey for this person."""
+    """Lock the user's row, so that concurrent registrations of their passkeys run one by one."""
     tx.run("select from identity.users where id = %(id)s for no key update", {"id": user_id})
 
 
-def of_user(tx: Tx, user_id: UUID) -> list[Passkey]:
+def list_of_user(tx: Tx, user_id: UUID) -> list[Passkey]:
     return tx.all(
         f"select {_PASSKEY} from identity.passkeys where user_id = %(user_id)s order by id",
         {"user_id": user_id},
@@ -70,8 +70,8 @@ def of_user(tx: Tx, user_id: UUID) -> list[Passkey]:
     )
 
 
-def listed(tx: Tx, user_id: UUID, *, after: UUID | None, limit: int, offset: int) -> list[Passkey]:
-    """A person's passkeys, the newest first."""
+def list_page(tx: Tx, user_id: UUID, *, after: UUID | None, limit: int, offset: int) -> list[Passkey]:
+    """Return a page of a user's passkeys, newest first."""
     return tx.all(
         f"""
         select {_PASSKEY} from identity.passkeys
@@ -83,8 +83,8 @@ def listed(tx: Tx, user_id: UUID, *, after: UUID | None, limit: int, offset: int
     )
 
 
-def find(tx: Tx, credential_id: bytes) -> Passkey | None:
-    """The passkey with this credential, locked: two of its answers take turns."""
+def lock_by_credential(tx: Tx, credential_id: bytes) -> Passkey | None:
+    """Lock and return the passkey with this credential, so that its counter is checked by one request at a time."""
     return tx.maybe(
         f"select {_PASSKEY} from identity.passkeys where credential_id = %(credential_id)s for update",
         {"credential_id": credential_id},
@@ -103,7 +103,7 @@ def add(
     name: str,
     now: datetime,
 ) -> Passkey | None:
-    """The new passkey; None when there is one with this credential already."""
+    """Insert a passkey; None if this credential is registered already."""
     return tx.maybe(
         f"""
         insert into identity.passkeys (user_id, credential_id, public_key, sign_count, backed_up, name, created_at)
@@ -124,8 +124,8 @@ def add(
     )
 
 
-def use(tx: Tx, passkey_id: UUID, *, sign_count: int, backed_up: bool, now: datetime) -> Passkey:
-    """Write down what the authenticator said at a use."""
+def record_use(tx: Tx, passkey_id: UUID, *, sign_count: int, backed_up: bool, now: datetime) -> Passkey:
+    """Record the authenticator's state at a sign-in."""
     return tx.one(
         f"""
         update identity.passkeys
@@ -137,8 +137,8 @@ def use(tx: Tx, passkey_id: UUID, *, sign_count: int, backed_up: bool, now: date
     )
 
 
-def remove(tx: Tx, passkey_id: UUID, user_id: UUID) -> str | None:
-    """Delete a person's passkey; answers its name, None when they have no such one."""
+def delete(tx: Tx, passkey_id: UUID, user_id: UUID) -> str | None:
+    """Delete a user's passkey and return its name; None if they have no passkey with this id."""
     name: str | None = tx.value(
         "delete from identity.passkeys where id = %(id)s and user_id = %(user_id)s returning name",
         {"id": passkey_id, "user_id": user_id},

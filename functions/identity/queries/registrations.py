@@ -1,4 +1,4 @@
-"""SQL of registrations: what was asked for, and not confirmed. One function, one statement."""
+"""SQL of pending registrations. One function, one statement."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from chally.db import Tx
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What somebody asked for, and has not confirmed."""
+    """A registration whose address is not confirmed yet."""
 
     token_hash: bytes
     email: str
@@ -21,7 +21,7 @@ _REGISTRATION = "token_hash, email, username, password_hash, timezone"
 
 
 def username_is_taken(tx: Tx, username: str, email: str, now: datetime) -> bool:
-    """Whether somebody has the name, or another address has lately asked for it."""
+    """Whether an account has the username, or a pending registration of another address requests it."""
     return bool(
         tx.value(
             """
@@ -67,7 +67,7 @@ def add_registration(
 
 
 def latest_registration(tx: Tx, login: str, now: datetime) -> Registration | None:
-    """The newest unconfirmed registration with this address or username."""
+    """Return the newest pending registration with this address or username."""
     return tx.maybe(
         f"""
         select {_REGISTRATION} from identity.registrations
@@ -79,8 +79,8 @@ def latest_registration(tx: Tx, login: str, now: datetime) -> Registration | Non
     )
 
 
-def take_registration(tx: Tx, token_hash: bytes, now: datetime) -> Registration | None:
-    """The registration behind a link, once; None when it is unknown, used or too old."""
+def consume_registration(tx: Tx, token_hash: bytes, now: datetime) -> Registration | None:
+    """Delete and return the registration of a link; None if it is unknown, used or expired."""
     return tx.maybe(
         f"""
         delete from identity.registrations where token_hash = %(token_hash)s and expires_at > %(now)s
@@ -91,24 +91,24 @@ def take_registration(tx: Tx, token_hash: bytes, now: datetime) -> Registration 
     )
 
 
-def drop_registration(tx: Tx, token_hash: bytes) -> None:
+def delete_registration(tx: Tx, token_hash: bytes) -> None:
     tx.run("delete from identity.registrations where token_hash = %(token_hash)s", {"token_hash": token_hash})
 
 
-def drop_registrations(tx: Tx, email: str, now: datetime) -> None:
-    """Those of an address that has an account now, and whatever has lapsed."""
+def delete_registrations(tx: Tx, email: str, now: datetime) -> None:
+    """Delete the registrations of an address, and all expired ones."""
     tx.run(
         "delete from identity.registrations where lower(email) = lower(%(email)s) or expires_at <= %(now)s",
         {"email": email, "now": now},
     )
 
 
-def drop_lapsed(tx: Tx, now: datetime) -> int:
+def delete_expired(tx: Tx, now: datetime) -> int:
     return tx.count("delete from identity.registrations where expires_at <= %(now)s", {"now": now})
 
 
-def has_rival(tx: Tx, registration: Registration, now: datetime) -> bool:
-    """Whether the same address and username were asked for with another password as well."""
+def has_competing_registration(tx: Tx, registration: Registration, now: datetime) -> bool:
+    """Whether another pending registration requests the same address and username."""
     return bool(
         tx.value(
             """

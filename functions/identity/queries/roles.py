@@ -8,8 +8,8 @@ from chally.db import Tx
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
-    """Who has a role. `second_factor`: an authenticator app or a passkey is on."""
+class RoleHolder:
+    """A user and their role. `second_factor`: whether they have an authenticator app or a passkey."""
 
     id: UUID
     username: str
@@ -17,8 +17,8 @@ class Holder:
     second_factor: bool
 
 
-def lock_holder(tx: Tx, email: str) -> Holder | None:
-    """The person with an address, unless they have left."""
+def lock_holder(tx: Tx, email: str) -> RoleHolder | None:
+    """Lock and return the user with an address, unless they deleted their account."""
     return tx.maybe(
         """
         select u.id, u.username, u.role,
@@ -28,7 +28,7 @@ def lock_holder(tx: Tx, email: str) -> Holder | None:
         where lower(u.email) = lower(%(email)s) and u.deleted_at is null for no key update of u
         """,
         {"email": email},
-        row=Holder,
+        row=RoleHolder,
     )
 
 

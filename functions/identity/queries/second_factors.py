@@ -1,4 +1,4 @@
-"""SQL of second factors, and of sign-ins that wait for one. One function, one statement."""
+"""SQL of second factors and of the sign-ins that wait for one. One function, one statement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from chally.db import Tx
 
 @dataclass(frozen=True, slots=True)
 class Totp:
-    """An authenticator app. It is on once it is confirmed."""
+    """An authenticator app. It is on if `confirmed_at` is set."""
 
     sealed_secret: bytes
     confirmed_at: datetime | None
 
 
 def methods(tx: Tx, user_id: UUID) -> list[str]:
-    """The second factors that a sign-in by password takes; none where there is no TOTP. `code` comes first."""
+    """Return the second factors that a sign-in by password requires, `code` first; none if TOTP is off."""
     found: list[str] | None = tx.value(
         """
         select array['code']
@@ -34,13 +34,13 @@ def methods(tx: Tx, user_id: UUID) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class TotpState:
-    """Whether an authenticator app is on, since when, and how many backup codes are left."""
+    """When the authenticator app was turned on (None: off), and how many unused backup codes are left."""
 
     confirmed_at: datetime | None
     backup_codes_left: int
 
 
-def totp_state(tx: Tx, user_id: UUID) -> TotpState:
+def find_totp_state(tx: Tx, user_id: UUID) -> TotpState:
     return tx.one(
         """
         select (select confirmed_at from identity.totp where user_id = %(user_id)s) as confirmed_at,
@@ -62,8 +62,8 @@ def add_pending(tx: Tx, token_hash: bytes, user_id: UUID, expires_at: datetime) 
     )
 
 
-def pending(tx: Tx, token_hash: bytes, now: datetime) -> UUID | None:
-    """Whose sign-in waits behind a token; None when it is unknown, used or too old."""
+def find_pending(tx: Tx, token_hash: bytes, now: datetime) -> UUID | None:
+    """Return the user of a pending sign-in; None if its token is unknown, used or expired."""
     found: UUID | None = tx.value(
         "select user_id from identity.pending_sign_ins where token_hash = %(token_hash)s and expires_at > %(now)s",
         {"token_hash": token_hash, "now": now},
@@ -71,21 +71,21 @@ def pending(tx: Tx, token_hash: bytes, now: datetime) -> UUID | None:
     return found
 
 
-def drop_pending(tx: Tx, token_hash: bytes) -> None:
+def delete_pending(tx: Tx, token_hash: bytes) -> None:
     tx.run("delete from identity.pending_sign_ins where token_hash = %(token_hash)s", {"token_hash": token_hash})
 
 
-def drop_pending_of(tx: Tx, user_id: UUID) -> None:
-    """Those of an account whose first factor has changed."""
+def delete_pending_of_user(tx: Tx, user_id: UUID) -> None:
+    """Delete the pending sign-ins of a user, for example because their password has changed."""
     tx.run("delete from identity.pending_sign_ins where user_id = %(user_id)s", {"user_id": user_id})
 
 
-def drop_expired_pending(tx: Tx, now: datetime) -> int:
+def delete_expired_pending(tx: Tx, now: datetime) -> int:
     return tx.count("delete from identity.pending_sign_ins where expires_at <= %(now)s", {"now": now})
 
 
 def lock_pending(tx: Tx, token_hash: bytes, now: datetime) -> UUID | None:
-    """As `pending`, locked: of two attempts with one token the second waits for what becomes of the first."""
+    """Like `find_pending`, with a lock: concurrent attempts with one token run one by one."""
     found: UUID | None = tx.value(
         "select user_id from identity.pending_sign_ins"
         " where token_hash = %(token_hash)s and expires_at > %(now)s for update",
@@ -94,7 +94,7 @@ def lock_pending(tx: Tx, token_hash: bytes, now: datetime) -> UUID | None:
     return found
 
 
-def totp(tx: Tx, user_id: UUID) -> Totp | None:
+def find_totp(tx: Tx, user_id: UUID) -> Totp | None:
     return tx.maybe(
         "select sealed_secret, confirmed_at from identity.totp where user_id = %(user_id)s",
         {"user_id": user_id},
@@ -102,8 +102,8 @@ def totp(tx: Tx, user_id: UUID) -> Totp | None:
     )
 
 
-def put_totp(tx: Tx, user_id: UUID, sealed_secret: bytes, now: datetime) -> bool:
-    """Write a secret that waits for its confirmation, in place of another that waits. False: one is confirmed."""
+def upsert_unconfirmed_totp(tx: Tx, user_id: UUID, sealed_secret: bytes, now: datetime) -> bool:
+    """Store an unconfirmed secret, replacing an unconfirmed one. False if a confirmed one exists."""
     touched = tx.count(
         """
         insert into identity.totp (user_id, sealed_secret, created_at) values (%(user_id)s, %(sealed_secret)s, %(now)s)
@@ -117,7 +117,7 @@ def put_totp(tx: Tx, user_id: UUID, sealed_secret: bytes, now: datetime) -> bool
 
 
 def confirm_totp(tx: Tx, user_id: UUID, sealed_secret: bytes, step: int, now: datetime) -> bool:
-    """Turn on what a code of `step` was right for. False: it was replaced or turned on meanwhile."""
+    """Confirm a secret with a code of `step`. False if the secret was replaced or confirmed concurrently."""
     touched = tx.count(
         """
         update identity.totp set confirmed_at = %(now)s, last_step = %(step)s
@@ -129,7 +129,7 @@ def confirm_totp(tx: Tx, user_id: UUID, sealed_secret: bytes, step: int, now: da
 
 
 def advance_totp(tx: Tx, user_id: UUID, step: int) -> bool:
-    """Take a time step, for good. False: a code of it, or of a later one, was accepted before."""
+    """Consume a time step. False if a code of this or a later step was accepted before."""
     touched = tx.count(
         """
         update identity.totp set last_step = %(step)s
@@ -140,8 +140,8 @@ def advance_totp(tx: Tx, user_id: UUID, step: int) -> bool:
     return touched == 1
 
 
-def drop_totp(tx: Tx, user_id: UUID) -> bool:
-    """Whether one was on."""
+def delete_totp(tx: Tx, user_id: UUID) -> bool:
+    """Turn TOTP off. False if it was not on."""
     touched = tx.count(
         "delete from identity.totp where user_id = %(user_id)s and confirmed_at is not null", {"user_id": user_id}
     )
@@ -158,8 +158,8 @@ def add_backup_codes(tx: Tx, user_id: UUID, code_hashes: Sequence[bytes]) -> Non
     )
 
 
-def use_backup_code(tx: Tx, user_id: UUID, code_hash: bytes, now: datetime) -> bool:
-    """Use a code up. False: there is none, or it was used before."""
+def consume_backup_code(tx: Tx, user_id: UUID, code_hash: bytes, now: datetime) -> bool:
+    """Use up a code. False if there is no such unused code."""
     touched = tx.count(
         """
         update identity.backup_codes set used_at = %(now)s
@@ -170,12 +170,14 @@ def use_backup_code(tx: Tx, user_id: UUID, code_hash: bytes, now: datetime) -> b
     return touched == 1
 
 
-def drop_backup_codes(tx: Tx, user_id: UUID) -> None:
+def delete_backup_codes(tx: Tx, user_id: UUID) -> None:
     tx.run("delete from identity.backup_codes where user_id = %(user_id)s", {"user_id": user_id})
 
 
-def forget_passed(tx: Tx, user_id: UUID) -> None:
-    """Nobody's session has passed a second factor where there is none left: what takes one must not go on."""
+def reset_session_second_factors(tx: Tx, user_id: UUID) -> None:
+    """If the user has no second factor left, mark their sessions as having passed none, so that they lose the rights
+    that require one.
+    """
     tx.run(
         """
         update identity.sessions s set second_factor = false

@@ -1,4 +1,4 @@
-"""SQL of sessions and their refresh tokens. One function, one statement."""
+"""SQL of sessions and refresh tokens. One function, one statement."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from chally.db import Tx
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """A refresh token and the session it belongs to."""
+    """A refresh token and its session. `newest` is the generation of the session's newest token."""
 
     session_id: UUID
     user_id: UUID
@@ -46,7 +46,7 @@ def add_refresh_token(tx: Tx, token_hash: bytes, session_id: UUID, generation: i
 
 
 def lock_refresh_token(tx: Tx, token_hash: bytes) -> RefreshToken | None:
-    """The token, with its session locked: two refreshes of one session take turns."""
+    """Return a token and lock its session, so that concurrent refreshes of one session run one by one."""
     return tx.maybe(
         """
         select t.session_id, s.user_id, t.generation, t.expires_at, s.generation as newest, s.rotated_at, s.ended_at
@@ -69,7 +69,7 @@ def advance_session(tx: Tx, session_id: UUID, generation: int, now: datetime) ->
 
 
 def end_session(tx: Tx, session_id: UUID, reason: str, now: datetime) -> bool:
-    """End a session; False when it had ended before."""
+    """End a session; False if it had ended before."""
     ended = tx.count(
         """
         update identity.sessions set ended_at = %(now)s, ended_reason = %(reason)s
@@ -80,8 +80,8 @@ def end_session(tx: Tx, session_id: UUID, reason: str, now: datetime) -> bool:
     return ended > 0
 
 
-def session_of_token(tx: Tx, token_hash: bytes) -> RefreshToken | None:
-    """The session that a refresh token of any generation belongs to."""
+def find_refresh_token(tx: Tx, token_hash: bytes) -> RefreshToken | None:
+    """Like `lock_refresh_token`, without the lock."""
     return tx.maybe(
         """
         select t.session_id, s.user_id, t.generation, t.expires_at, s.generation as newest, s.rotated_at, s.ended_at
@@ -93,7 +93,7 @@ def session_of_token(tx: Tx, token_hash: bytes) -> RefreshToken | None:
 
 
 def end_sessions(tx: Tx, user_id: UUID, reason: str, now: datetime, *, keep: UUID | None = None) -> int:
-    """End all of a person's sessions, but for the one to keep; answers how many."""
+    """End all of a user's sessions except `keep`; returns how many."""
     return tx.count(
         """
         update identity.sessions set ended_at = %(now)s, ended_reason = %(reason)s
@@ -104,7 +104,7 @@ def end_sessions(tx: Tx, user_id: UUID, reason: str, now: datetime, *, keep: UUI
 
 
 def authenticate_session(tx: Tx, session_id: UUID, *, second_factor: bool, now: datetime) -> None:
-    """Write down that the person proved anew who they are."""
+    """Record that the user authenticated again in this session."""
     tx.run(
         """
         update identity.sessions set authenticated_at = %(now)s, second_factor = second_factor or %(second_factor)s
@@ -115,8 +115,8 @@ def authenticate_session(tx: Tx, session_id: UUID, *, second_factor: bool, now: 
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A session as its person sees it."""
+class SessionRow:
+    """A session as its user sees it."""
 
     id: UUID
     user_agent: str | None
@@ -127,8 +127,10 @@ class Listed:
     ended_reason: str | None
 
 
-def listed(tx: Tx, user_id: UUID, *, limit: int, offset: int, now: datetime) -> list[Listed]:
-    """A person's sessions, the live ones first, then the newest. One whose tokens have all expired is over, too."""
+def list_page(tx: Tx, user_id: UUID, *, limit: int, offset: int, now: datetime) -> list[SessionRow]:
+    """Return a page of a user's sessions: live ones first, then newest first. A session whose tokens have all expired
+    counts as ended.
+    """
     return tx.all(
         """
         select id, user_agent, host(ip) as ip, created_at, last_seen_at,
@@ -142,11 +144,11 @@ def listed(tx: Tx, user_id: UUID, *, limit: int, offset: int, now: datetime) -> 
         order by (ended_at is not null or expires_at <= %(now)s), s.id desc limit %(limit)s offset %(offset)s
         """,
         {"user_id": user_id, "limit": limit, "offset": offset, "now": now},
-        row=Listed,
+        row=SessionRow,
     )
 
 
-def owned(tx: Tx, session_id: UUID, user_id: UUID) -> bool:
+def belongs_to(tx: Tx, session_id: UUID, user_id: UUID) -> bool:
     return bool(
         tx.value(
             "select exists (select from identity.sessions where id = %(id)s and user_id = %(user_id)s)",
@@ -156,7 +158,7 @@ def owned(tx: Tx, session_id: UUID, user_id: UUID) -> bool:
 
 
 def is_known_network(tx: Tx, user_id: UUID | None, network: str, since: datetime) -> bool:
-    """Whether somebody signed in to the account from here, lately."""
+    """Whether a session of the account was started from this network after `since`."""
     return bool(
         tx.value(
             "select exists (select from identity.sessions"
@@ -166,8 +168,8 @@ def is_known_network(tx: Tx, user_id: UUID | None, network: str, since: datetime
     )
 
 
-def drop_expired_tokens(tx: Tx, now: datetime, limit: int) -> int:
-    """Refresh tokens that are good for nothing any more; the newest of a session says when it was over."""
+def delete_expired_tokens(tx: Tx, now: datetime, limit: int) -> int:
+    """Delete expired refresh tokens, except the newest of each session: it tells when the session expired."""
     return tx.count(
         """
         delete from identity.refresh_tokens where hash in (
@@ -179,8 +181,8 @@ def drop_expired_tokens(tx: Tx, now: datetime, limit: int) -> int:
     )
 
 
-def drop_over(tx: Tx, before: datetime, *, life: timedelta, limit: int) -> int:
-    """Sessions that were over before an instant, with their tokens. One that is not used for its `life` is over."""
+def delete_ended(tx: Tx, before: datetime, *, life: timedelta, limit: int) -> int:
+    """Delete sessions that ended before an instant, with their tokens. A session unused for `life` has ended."""
     return tx.count(
         """
         delete from identity.sessions where id in (

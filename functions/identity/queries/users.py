@@ -25,7 +25,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Account(User):
-    """A user with what only sign-in may see."""
+    """A user with the fields that only sign-in may see."""
 
     password_hash: str
 
@@ -41,9 +41,10 @@ def user(tx: Tx, user_id: UUID) -> User | None:
 
 
 def account_by_email(tx: Tx, email: str) -> Account | None:
-    return _somebody(
+    return _account_or_none(
         tx.one(
-            f"select {_USER}, password_hash from {_PERHAPS} on lower(email) = lower(%(email)s) and purged_at is null",
+            f"select {_USER}, password_hash from {_USER_OR_NULLS}"
+            " on lower(email) = lower(%(email)s) and purged_at is null",
             {"email": email},
             row=Account,
         )
@@ -51,25 +52,25 @@ def account_by_email(tx: Tx, email: str) -> Account | None:
 
 
 def account_by_username(tx: Tx, username: str) -> Account | None:
-    return _somebody(
+    return _account_or_none(
         tx.one(
-            f"select {_USER}, password_hash from {_PERHAPS} on lower(username) = lower(%(username)s)",
+            f"select {_USER}, password_hash from {_USER_OR_NULLS} on lower(username) = lower(%(username)s)",
             {"username": username},
             row=Account,
         )
     )
 
 
-# Always one row, of nulls where there is no account: reading none at all is quicker, and would tell.
-_PERHAPS = "(select) as always left join identity.users"
+# Always returns one row, of nulls if there is no account: no row would be faster, and so reveal that there is none.
+_USER_OR_NULLS = "(select) as one_row left join identity.users"
 
 
-def _somebody(found: Account) -> Account | None:
+def _account_or_none(found: Account) -> Account | None:
     return found if found.id else None
 
 
 def add_user(tx: Tx, registration: Registration, now: datetime) -> User | None:
-    """The account that a registration asked for, its address confirmed; None when the address has one already."""
+    """Insert the account of a confirmed registration; None if the address has an account already."""
     return tx.maybe(
         f"""
         insert into identity.users (email, username, password_hash, timezone, email_verified_at, created_at)
@@ -96,7 +97,7 @@ def set_password_hash(tx: Tx, user_id: UUID, password_hash: str) -> None:
 
 
 def lock_account(tx: Tx, user_id: UUID) -> Account | None:
-    """The account, nobody else's to change until the transaction ends: what its password proved stays true so long."""
+    """Lock and return the account, so that its password cannot change until the transaction ends."""
     return tx.maybe(
         f"select {_USER}, password_hash from identity.users where id = %(id)s for no key update",
         {"id": user_id},
@@ -111,7 +112,7 @@ def set_email(tx: Tx, user_id: UUID, email: str, now: datetime) -> None:
     )
 
 
-def change(
+def update(
     tx: Tx,
     user_id: UUID,
     *,
@@ -122,9 +123,10 @@ def change(
     sets_quiet_hours: bool,
     now: datetime,
 ) -> User | None:
-    """The account with what is given changed; the constraint `users_username_key` says when a name is taken.
+    """Update the given fields and return the account. If the username is taken, `users_username_key` fails.
 
-    `quiet_hours`: from and to, such as 22:00, in the account's zone; they become these, or none, if `sets_quiet_hours`.
+    `quiet_hours` are from and to, such as 22:00, in the account's zone. They are set, or cleared if None, only if
+    `sets_quiet_hours`.
     """
     quiet_from, quiet_to = quiet_hours or (None, None)
     return tx.maybe(
@@ -154,7 +156,7 @@ def change(
 
 
 def set_deleted(tx: Tx, user_id: UUID, deleted_at: datetime | None) -> bool:
-    """Write down, or take back, that somebody left; False when they are forgotten already."""
+    """Mark the account as deleted, or restore it (None); False if it is purged."""
     changed = tx.count(
         "update identity.users set deleted_at = %(deleted_at)s where id = %(id)s and purged_at is null",
         {"id": user_id, "deleted_at": deleted_at},
@@ -163,7 +165,7 @@ def set_deleted(tx: Tx, user_id: UUID, deleted_at: datetime | None) -> bool:
 
 
 def bcrypt_cost(tx: Tx) -> int | None:
-    """What a hash of the former Chally takes to verify, as a power of two; None when there is none left."""
+    """Return the cost of the imported bcrypt hashes, as a power of two; None if no account has one."""
     cost: int | None = tx.value(
         "select substring(password_hash from '[$]([0-9]{2})[$]')::integer from identity.users"
         " where password_hash like '$2%%' limit 1",

@@ -1,4 +1,4 @@
-"""HTTP of identity: who one is, and how one proves it. A noun a file."""
+"""HTTP of identity: accounts and how to sign in to them. One file per noun."""
 
 from chally import http
 from identity import queries

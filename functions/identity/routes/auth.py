@@ -1,4 +1,4 @@
-"""HTTP of signing up, in and out."""
+"""HTTP of registering, signing in and signing out."""
 
 from typing import Annotated
 
@@ -15,14 +15,14 @@ from chally.settings import IdentitySettings, load
 from chally.zones import Zone
 from identity import lockout, pages, passwords, registration, rules, sessions, sign_in
 from identity.queries import users
-from identity.routes.client import Client, SessionOut, complete, hand_over
+from identity.routes.client import CurrentClient, SessionOut, session_response, sign_in_response
 
 router = http.router("identity")
 
-# Domains such as .test and .local receive no mail in the wild, so refusing them protects nobody; in a local system
-# they are the addresses to use.
+# Domains such as .test and .local receive no mail on the internet, so accepting them does no harm, and local systems
+# use them.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
-# SES delivers to no other local parts; and Python and Postgres do not lower-case all letters alike.
+# SES delivers to ASCII local parts only, and Python and Postgres lower-case some other letters differently.
 email_validator.ALLOW_SMTPUTF8 = False
 
 Token = Annotated[str, Field(min_length=1, max_length=200)]
@@ -39,9 +39,9 @@ class RegisterIn(Body):
 
 
 class RegisterOut(BaseModel):
-    """The same for every address."""
+    """The response is the same for every address."""
 
-    detail: str = "We have sent you a mail. Follow its link to confirm your address; it is good for 15 minutes."
+    detail: str = "We have sent you a mail. Follow its link within 15 minutes to confirm your address."
 
 
 class VerifyIn(Body):
@@ -49,17 +49,17 @@ class VerifyIn(Body):
 
 
 class LoginIn(Body):
-    login: Annotated[str, Field(min_length=1, max_length=254, description="mail address or username")]
+    login: Annotated[str, Field(min_length=1, max_length=254, description="Email address or username.")]
     password: Password
 
 
 class RefreshIn(Body):
-    refresh_token: Token | None = Field(None, description="left out where the cookie carries it")
+    refresh_token: Token | None = Field(None, description="Omit it if the cookie carries the token.")
 
 
 @router.post("/v1/auth/register", status_code=202)
-async def register(body: RegisterIn, client: Client) -> RegisterOut:
-    """Ask for an account. The answer is the same for every address; what follows comes by mail."""
+async def register(body: RegisterIn, client: CurrentClient) -> RegisterOut:
+    """Register an account. The response is the same for every address; the mail tells how to continue."""
     now = clock.now()
     rules.check_username(body.username)
     passwords.check(body.password, username=body.username, email=body.email)
@@ -73,24 +73,24 @@ async def register(body: RegisterIn, client: Client) -> RegisterOut:
 
 @router.get("/v1/auth/verify-email", response_class=HTMLResponse)
 async def verify_email_page() -> HTMLResponse:
-    """The page behind the mail's link. Opening it changes nothing; its button does."""
+    """The page behind the link in the mail. Opening it changes nothing; its button confirms the address."""
     return pages.confirm_address()
 
 
 @router.post("/v1/auth/verify-email", response_model_exclude_unset=True)
-async def verify_email(body: VerifyIn, client: Client, response: Response) -> SessionOut:
-    """Confirm the address with the token of the mail, once, and sign in."""
+async def verify_email(body: VerifyIn, client: CurrentClient, response: Response) -> SessionOut:
+    """Confirm the address with the token from the mail, and sign in. The token is single-use."""
     now = clock.now()
     ratelimit.take(now, token_ip=network(client.ip))
     with db.as_system("verify email") as tx:
         user = registration.confirm(tx, body.token, now)
-        outcome = sign_in.proceed(tx, user, client, now, proof="registration")
-    return complete(outcome, client, response)
+        outcome = sign_in.proceed(tx, user, client, now, method="registration")
+    return sign_in_response(outcome, client, response)
 
 
 @router.post("/v1/auth/login", response_model_exclude_unset=True)
-async def login(body: LoginIn, client: Client, response: Response) -> SessionOut:
-    """Sign in with a mail address or username, and a password."""
+async def login(body: LoginIn, client: CurrentClient, response: Response) -> SessionOut:
+    """Sign in with an email address or username, and a password."""
     now = clock.now()
     name = (normal_address(body.login) if "@" in body.login else body.login).lower()
     ratelimit.take(
@@ -99,63 +99,65 @@ async def login(body: LoginIn, client: Client, response: Response) -> SessionOut
         login_account=name,
         login_ip=network(client.ip),
     )
-    with db.as_system("login") as tx:  # its own: a failure is counted, although the answer is an error
+    with db.as_system("login") as tx:  # not a dependency: a counted failure commits although the response is an error
         account = users.account_by_email(tx, name) if "@" in name else users.account_by_username(tx, name)
         local = load(IdentitySettings).stage == "local"
         lockout.check(tx, name, account, ip=client.ip, trusts_ips=not local, now=now)
         matches = passwords.matches(
-            account.password_hash if account else passwords.NOBODY,
+            account.password_hash if account else passwords.DUMMY_HASH,
             body.password,
             bcrypt_cost=users.bcrypt_cost(tx),
         )
-        pending = registration.is_pending(tx, name, body.password, now)  # asked always: it takes time
+        pending = registration.is_pending(tx, name, body.password, now)  # always: equal timing
         outcome = None
-        if account is not None and matches:  # the password may be changing at this moment, which ends every session
+        if account is not None and matches:  # a concurrent change of the password ends every session: check again
             former, account = account.password_hash, users.lock_account(tx, account.id)
             matches = account is not None and (
                 account.password_hash == former or passwords.matches(account.password_hash, body.password)
             )
         if account is not None and matches:
-            lockout.lift(tx, account)
+            lockout.clear(tx, account)
             if passwords.is_outdated(account.password_hash):
-                users.set_password_hash(tx, account.id, passwords.make(body.password))
-            outcome = sign_in.proceed(tx, account, client, now, proof="password")
+                users.set_password_hash(tx, account.id, passwords.make_hash(body.password))
+            outcome = sign_in.proceed(tx, account, client, now, method="password")
         elif not pending:
-            lockout.failed(tx, name, account, now)
+            lockout.record_failure(tx, name, account, now)
     if outcome is None:
         raise rules.EmailUnverified if pending else rules.InvalidCredentials
-    return complete(outcome, client, response)
+    return sign_in_response(outcome, client, response)
 
 
 @router.post("/v1/auth/refresh", response_model_exclude_unset=True)
 async def refresh(
-    request: Request, arrived: ArrivedAt, client: Client, response: Response, body: RefreshIn | None = None
+    request: Request, arrived: ArrivedAt, client: CurrentClient, response: Response, body: RefreshIn | None = None
 ) -> SessionOut:
-    """The next pair of tokens for a refresh token. A token is good once; a copy that comes back ends its session."""
+    """Exchange a refresh token for the next pair of tokens. It is single-use; reusing an old one ends the session."""
     now = clock.now()
     token, csrf_token = _refresh_token(request, body)
     ratelimit.take(now, refresh_ip=network(client.ip))
-    with db.as_system("refresh") as tx:  # its own: ending a copied family commits, although the answer is an error
+    with db.as_system("refresh") as tx:  # not a dependency: ending a session commits although the response is an error
         session = sessions.refresh(tx, token, client, csrf_token=csrf_token, arrived=arrived, now=now)
     if session is None:
         raise rules.RefreshReused
-    return hand_over(session, client, response)
+    return session_response(session, client, response)
 
 
 @router.post("/v1/auth/logout", status_code=204)
-async def logout(request: Request, client: Client, response: Response, body: RefreshIn | None = None) -> None:
-    """Sign out of this session."""
+async def logout(request: Request, client: CurrentClient, response: Response, body: RefreshIn | None = None) -> None:
+    """End the session of the refresh token."""
     _sign_out(request, client, response, body, everywhere=False)
 
 
 @router.post("/v1/auth/logout-all", status_code=204)
-async def logout_all(request: Request, client: Client, response: Response, body: RefreshIn | None = None) -> None:
-    """Sign out everywhere."""
+async def logout_all(
+    request: Request, client: CurrentClient, response: Response, body: RefreshIn | None = None
+) -> None:
+    """End all sessions of the account."""
     _sign_out(request, client, response, body, everywhere=True)
 
 
 def _sign_out(
-    request: Request, client: sessions.Client, response: Response, body: RefreshIn | None, *, everywhere: bool
+    request: Request, client: sessions.ClientInfo, response: Response, body: RefreshIn | None, *, everywhere: bool
 ) -> None:
     token, csrf_token = _refresh_token(request, body)
     now = clock.now()
@@ -166,7 +168,7 @@ def _sign_out(
 
 
 def _refresh_token(request: Request, body: RefreshIn | None) -> tuple[str, str | None]:
-    """The refresh token, and the CSRF token where a cookie carried it."""
+    """Return the refresh token and, if a cookie carries it, the CSRF token."""
     sent = body.refresh_token if body else None
     cookie = request.cookies.get(cookies.REFRESH)
     if cookie is not None and (sent is not None or "authorization" in request.headers):
@@ -179,7 +181,7 @@ def _refresh_token(request: Request, body: RefreshIn | None) -> tuple[str, str |
 
 
 def normal_address(login: str) -> str:
-    """The address in the form that registering stored it in."""
+    """Normalise an address as registering does."""
     try:
         return email_validator.validate_email(login, check_deliverability=False).normalized
     except email_validator.EmailNotValidError:

@@ -1,4 +1,4 @@
-"""Who is handed tokens, and how: in the answer's body, or in cookies."""
+"""The client that gets tokens, and the responses that carry them: in the body, or in cookies."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -13,34 +13,36 @@ from chally.body import Body
 from chally.settings import IdentitySettings, load
 from identity import keyring, rules, sessions
 from identity.queries.users import User
-from identity.sessions import Session
-from identity.sign_in import Pending
+from identity.sessions import TokenPair
+from identity.sign_in import PendingSignIn
 
-WallTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["22:00"])]
+TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["22:00"])]
 
 
-class QuietHours(Body):
-    """When no reminder is to come, on the wall clock of the account's zone. `to` before `from` is on the next day."""
+class QuietHoursBody(Body):
+    """Hours without reminders, in the account's time zone. A `to` before `from` is on the next day."""
 
-    begins: Annotated[WallTime, Field(alias="from")]
-    ends: Annotated[WallTime, Field(alias="to")]
+    begins: Annotated[TimeOfDay, Field(alias="from")]
+    ends: Annotated[TimeOfDay, Field(alias="to")]
 
     @model_validator(mode="after")
-    def _some(self) -> Self:
+    def _not_empty(self) -> Self:
         if self.begins == self.ends:
-            raise ValueError("Quiet hours end at another time than they begin. To have no mails, turn reminders off.")
+            raise ValueError(
+                "Quiet hours must not begin and end at the same time. To stop the mails, turn reminders off."
+            )
         return self
 
 
-class Notifications(BaseModel):
-    """What mails a person wants."""
+class NotificationPreferences(BaseModel):
+    """The mails that the user wants."""
 
-    reminders: bool = Field(description="a mail before a window closes that has no proof yet")
+    reminders: bool = Field(description="Send a mail before a window closes without a proof.")
     quiet_hours: Annotated[
-        QuietHours | None,
+        QuietHoursBody | None,
         Field(
-            description="a reminder that would come within them comes when they end, if at least five minutes of the "
-            "window are left then, else when they begin, if the window is open by then, else not at all"
+            description="A reminder due in quiet hours is sent when they end, if the window is then still open for at "
+            "least five minutes. Otherwise it is sent when they begin, if the window is open by then, or not at all."
         ),
     ]
 
@@ -48,7 +50,7 @@ class Notifications(BaseModel):
     def of(cls, user: User) -> Self:
         hours = None
         if user.quiet_from is not None and user.quiet_to is not None:
-            hours = QuietHours.model_validate({"from": f"{user.quiet_from:%H:%M}", "to": f"{user.quiet_to:%H:%M}"})
+            hours = QuietHoursBody.model_validate({"from": f"{user.quiet_from:%H:%M}", "to": f"{user.quiet_to:%H:%M}"})
         return cls(reminders=user.wants_reminders, quiet_hours=hours)
 
 
@@ -59,7 +61,7 @@ class UserOut(BaseModel):
     email_verified: bool
     timezone: str
     role: Literal["user", "moderator", "admin"]
-    notifications: Notifications
+    notifications: NotificationPreferences
     created_at: datetime
 
     @classmethod
@@ -71,15 +73,15 @@ class UserOut(BaseModel):
             email_verified=user.email_verified_at is not None,
             timezone=user.timezone,
             role=user.role,
-            notifications=Notifications.of(user),
+            notifications=NotificationPreferences.of(user),
             created_at=user.created_at,
         )
 
 
 class SessionOut(BaseModel):
-    """A signed-in person's tokens. `expires_in` is the access token's life in seconds.
+    """The tokens of a session. `expires_in` is the lifetime of the access token in seconds.
 
-    With cookie transport the tokens are in cookies, and `csrf_token` is what the cookie __Host-csrf holds.
+    With cookie transport the tokens are in cookies, and `csrf_token` is the value of the cookie __Host-csrf.
     """
 
     access_token: str | None = None
@@ -92,10 +94,10 @@ class SessionOut(BaseModel):
 
 async def _client(
     request: Request, x_session_transport: Annotated[Literal["bearer", "cookie"], Header()] = "bearer"
-) -> sessions.Client:
+) -> sessions.ClientInfo:
     agent = request.headers.get("user-agent")
     settings = load(IdentitySettings)
-    return sessions.Client(
+    return sessions.ClientInfo(
         user_agent=agent[:200] if agent else None,
         ip=request.client.host if request.client else None,
         cookies=x_session_transport == "cookie" or cookies.REFRESH in request.cookies,
@@ -104,13 +106,13 @@ async def _client(
     )
 
 
-# It asks Secrets Manager, so it comes before any transaction: none of those waits for a network.
-Client = Annotated[sessions.Client, Depends(_client)]
+# May call Secrets Manager, so it is resolved before a transaction begins.
+CurrentClient = Annotated[sessions.ClientInfo, Depends(_client)]
 
 
-def hand_over(session: Session, client: sessions.Client, response: Response) -> SessionOut:
-    """The session as its client asked for it."""
-    # what is not set is left out of the answer: the tokens are in the body or in cookies
+def session_response(session: TokenPair, client: sessions.ClientInfo, response: Response) -> SessionOut:
+    """Return the tokens in the transport that the client requested."""
+    # unset fields are left out of the response: the tokens are either in the body or in cookies
     out = SessionOut(
         token_type="Bearer",  # noqa: S106 - a scheme, no password
         expires_in=int(rules.ACCESS_LIFE.total_seconds()),
@@ -124,8 +126,8 @@ def hand_over(session: Session, client: sessions.Client, response: Response) -> 
     return out.model_copy(update={"csrf_token": session.csrf_token})
 
 
-def complete(outcome: Session | Pending, client: sessions.Client, response: Response) -> SessionOut:
-    """The answer to a sign-in, after its transaction. Raises `MfaRequired` where it waits for a second factor."""
-    if isinstance(outcome, Pending):
+def sign_in_response(outcome: TokenPair | PendingSignIn, client: sessions.ClientInfo, response: Response) -> SessionOut:
+    """Return the response to a sign-in, after its transaction. Raises `MfaRequired` if a second factor is missing."""
+    if isinstance(outcome, PendingSignIn):
         raise rules.MfaRequired(outcome.mfa_token, outcome.methods)
-    return hand_over(outcome, client, response)
+    return session_response(outcome, client, response)

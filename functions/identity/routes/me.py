@@ -1,4 +1,4 @@
-"""HTTP of one's own account: who one is, where one is signed in, what is held, and leaving."""
+"""HTTP of the user's own account: profile, sessions, export and deletion."""
 
 from datetime import date, datetime
 from typing import Annotated, Literal, Self
@@ -16,22 +16,26 @@ from chally.settings import IdentitySettings, load
 from chally.zones import Zone
 from identity import deletion, export, rules
 from identity.queries import exports, people, sessions, users
-from identity.queries.sessions import Listed
+from identity.queries.sessions import SessionRow
 from identity.routes.auth import Password, Username
-from identity.routes.client import QuietHours, UserOut
+from identity.routes.client import QuietHoursBody, UserOut
 
 router = http.router("identity")
 
 
 class NotificationsIn(Body):
-    """What is left out stays. Unlike elsewhere in this call, `quiet_hours: null` changes something: it ends them."""
+    """Omitted fields are unchanged. `quiet_hours: null` removes the quiet hours."""
 
     reminders: bool | None = None
-    quiet_hours: Annotated[QuietHours | None, Field(description="null: none from now on; left out: as they are")] = None
+    quiet_hours: Annotated[
+        QuietHoursBody | None, Field(description="Null removes them; omit the field to keep them.")
+    ] = None
 
 
 class MeIn(Body):
-    """What is to change; what is left out, or null, stays. Only `notifications.quiet_hours` is set by null, to none."""
+    """The fields to change. Omitted and null fields are unchanged, except that `notifications.quiet_hours: null` removes
+    the quiet hours.
+    """
 
     username: Username | None = None
     timezone: Zone | None = None
@@ -39,14 +43,14 @@ class MeIn(Body):
 
 
 class SessionListedOut(BaseModel):
-    """A session. `device` is what the browser or app said of itself, `ended_because` says `ended_reason` in words."""
+    """A session. `device` is the user agent of the browser or app; `ended_because` explains `ended_reason`."""
 
     id: UUID
-    current: Annotated[bool, Field(description="whether this call came through it")]
+    current: Annotated[bool, Field(description="Whether it is the session of this call.")]
     device: str | None
     ip: str | None
     created_at: datetime
-    last_seen_at: Annotated[datetime, Field(description="when its tokens were last refreshed")]
+    last_seen_at: Annotated[datetime, Field(description="When its tokens were last refreshed.")]
     ended_at: datetime | None
     ended_reason: (
         Literal["signed_out", "reuse", "password_changed", "second_factor_on", "account_deleted", "expired"] | None
@@ -54,20 +58,20 @@ class SessionListedOut(BaseModel):
     ended_because: str | None
 
     @classmethod
-    def of(cls, row: Listed, *, current: UUID) -> Self:
+    def of(cls, row: SessionRow, *, current: UUID) -> Self:
         return cls.model_validate(
             {
                 **{name: getattr(row, name) for name in cls.model_fields if hasattr(row, name)},
                 "current": row.id == current,
                 "device": row.user_agent,
-                "ended_because": rules.ended_because(row.ended_reason) if row.ended_reason else None,
+                "ended_because": rules.explain_end(row.ended_reason) if row.ended_reason else None,
             }
         )
 
 
 class ExportOut(BaseModel):
-    """`size` in bytes. `url` downloads the ZIP without further credentials for ten minutes: ask again for a new one.
-    `expires_at` is when the ZIP is deleted.
+    """The state of the export. `size` is in bytes. `url` downloads the ZIP without further credentials for ten minutes;
+    each GET returns a new one. The ZIP is deleted at `expires_at`.
     """
 
     status: Literal["none", "building", "ready"]
@@ -82,27 +86,27 @@ class LeaveIn(Body):
 
 
 class LeftOut(BaseModel):
-    purged_on: Annotated[date, Field(description="from this day on everything is forgotten; sign in before to stay")]
+    purged_on: Annotated[date, Field(description="The account is purged on this day, unless you sign in before.")]
 
 
 @router.get("/v1/auth/me", operation_id="auth_me")
 @router.get("/v1/me")
 async def me(actor: CurrentActor, tx: UserTx) -> UserOut:
-    """Who I am."""
+    """Get my account."""
     user = users.user(tx, actor.user_id)
-    if user is None:  # the account is gone, the token not yet expired
+    if user is None:  # the account was purged before the token expired
         raise Unauthenticated
     return UserOut.of(user)
 
 
 @router.patch("/v1/me")
 async def change_me(body: MeIn, actor: CurrentActor) -> UserOut:
-    """Change the username, the time zone, or what mails one wants.
+    """Change my username, time zone or notification preferences.
 
-    The zone is the default for challenges joined from now on, and those that went by the former one move with it: a
-    window that has opened stays, later dates take the new zone, and none is won or lost. A challenge that was given a
-    zone of its own (by joining with a `timezone`) stays there. POST /v1/me/timezone/preview says what would move.
-    Quiet hours are of this zone, and hold at once: also for reminders of windows that are open, or planned already.
+    The time zone is the default for challenges you join later. It also moves the challenges that use your account's
+    zone: open windows stay as they are, later dates use the new zone, and no date is skipped or repeated. Challenges
+    joined with a `timezone` keep it. POST /v1/me/timezone/preview shows what would move. Quiet hours use this time zone
+    and take effect at once, including for reminders already planned.
     """
     wanted = body.notifications or NotificationsIn()
     sets_quiet_hours = "quiet_hours" in wanted.model_fields_set
@@ -118,7 +122,7 @@ async def change_me(body: MeIn, actor: CurrentActor) -> UserOut:
     with db.as_account(actor, "PATCH /v1/me") as tx:
         if body.timezone is not None:
             people.move(tx, actor.user_id, body.timezone, now)
-        user = users.change(
+        user = users.update(
             tx,
             actor.user_id,
             username=body.username,
@@ -139,17 +143,17 @@ async def change_me(body: MeIn, actor: CurrentActor) -> UserOut:
 
 @router.get("/v1/me/sessions")
 async def list_sessions(actor: CurrentActor, tx: AccountTx, asked: PageParams) -> Page[SessionListedOut]:
-    """Where I am signed in, and was: the live sessions first, then the newest. Ended ones are kept for 90 days."""
+    """List my sessions: live ones first, then newest first. Ended sessions are kept for 90 days."""
     offset = asked.offset if asked.position is None else _offset(asked.position)
-    rows = sessions.listed(tx, actor.user_id, limit=asked.fetch, offset=offset, now=clock.now())
+    rows = sessions.list_page(tx, actor.user_id, limit=asked.fetch, offset=offset, now=clock.now())
     items = [SessionListedOut.of(row, current=actor.session_id) for row in rows]
     return asked.page(rows, items, [str(offset + place) for place in range(1, len(rows) + 1)])
 
 
 @router.delete("/v1/me/sessions/{session_id}", status_code=204)
 async def end_session(session_id: UUID, actor: CurrentActor, tx: AccountTx, response: Response) -> None:
-    """Sign a device out: at once, its access token too. Also 204 when it was already."""
-    if not sessions.owned(tx, session_id, actor.user_id):
+    """End a session and its access token at once. Returns 204 also if it had ended before."""
+    if not sessions.belongs_to(tx, session_id, actor.user_id):
         raise NotFound
     now = clock.now()
     if sessions.end_session(tx, session_id, "signed_out", now):
@@ -160,7 +164,7 @@ async def end_session(session_id: UUID, actor: CurrentActor, tx: AccountTx, resp
 
 @router.post("/v1/me/export", status_code=202)
 async def request_export(actor: CurrentActor) -> ExportOut:
-    """Ask for a ZIP of everything held on me; a mail says when it is ready. While one is built that is the answer."""
+    """Request a ZIP of all my data. A mail tells when it is ready. While one is being built, no other is started."""
     now = clock.now()
     with db.as_account(actor, "look for an export", read_only=True) as tx:
         found = exports.latest(tx, actor.user_id, now)
@@ -168,15 +172,17 @@ async def request_export(actor: CurrentActor) -> ExportOut:
         ratelimit.take(now, actor, export=str(actor.user_id))
         with db.as_account(actor, "POST /v1/me/export") as tx:
             found = export.request(tx, actor.user_id, now)
-    # None: another request of mine was quicker, in this very moment
+    # None if a concurrent request was faster
     return ExportOut(status="building", requested_at=found.requested_at if found else now)
 
 
 @router.get("/v1/me/export")
 async def read_export(actor: CurrentActor) -> ExportOut:
-    """How far the ZIP is, and where to fetch it."""
+    """Get the state of my export, and a link to download it."""
     now = clock.now()
-    with db.as_account(actor, "GET /v1/me/export", read_only=True) as tx:  # its own: credentials may come by network
+    with db.as_account(
+        actor, "GET /v1/me/export", read_only=True
+    ) as tx:  # not a dependency: credentials may come by network
         found = exports.latest(tx, actor.user_id, now)
     if found is None:
         return ExportOut(status="none")
@@ -198,26 +204,26 @@ async def read_export(actor: CurrentActor) -> ExportOut:
 
 @router.delete("/v1/me", status_code=202)
 async def leave(actor: CurrentActor, response: Response, body: LeaveIn | None = None) -> LeftOut:
-    """Delete my account: signed out and hidden at once, everything forgotten after 30 days. Signing in before that
-    takes it back.
+    """Delete my account. You are signed out and hidden at once; the account is purged after 30 days. Signing in before
+    then restores it.
 
-    Send the password; without it, a sign-in must not be older than ten minutes. With an authenticator app it takes a
-    second factor not older than that, and no password.
+    Send the password, or call within ten minutes of signing in. With an authenticator app, a second factor within the
+    last ten minutes is required instead, and no password.
     """
     now = clock.now()
     password = body.password if body else None
     if password is not None:
         ratelimit.take(now, actor, password_check=str(actor.user_id))
-    with db.as_account(actor, "DELETE /v1/me") as tx:  # its own: a wrong password is written down, though refused
+    with db.as_account(actor, "DELETE /v1/me") as tx:  # not a dependency: the audit row of a failure commits
         purged_on = deletion.request(tx, actor.user_id, password, now)
     if purged_on is None:
-        raise rules.InvalidCredentials("This is not your password.")
+        raise rules.InvalidCredentials("The password is wrong.")
     cookies.clear(response)
     return LeftOut(purged_on=purged_on)
 
 
 def _offset(position: str) -> int:
-    """Where a page of sessions begins: they have no order that an id could continue."""
+    """Parse the position of a page of sessions: an offset, because no id reflects their order."""
     if not position.isdecimal() or len(position) > 7:
         raise bad_cursor()
     return int(position)

@@ -1,4 +1,4 @@
-"""HTTP of passkeys (WebAuthn): registering them, and signing in with one."""
+"""HTTP of passkeys (WebAuthn): managing them, and signing in with one."""
 
 from datetime import datetime
 from typing import Annotated, Any, Self
@@ -20,19 +20,19 @@ from identity import ceremonies, credentials, passkeys, rules, sign_in
 from identity.queries import passkeys as queries
 from identity.queries import users
 from identity.queries.passkeys import Passkey
-from identity.routes.client import Client, SessionOut, complete
-from identity.sessions import Session
-from identity.sign_in import Pending
+from identity.routes.client import CurrentClient, SessionOut, sign_in_response
+from identity.sessions import TokenPair
+from identity.sign_in import PendingSignIn
 
 router = http.router("identity")
 
 NAME = "Chally"
 
-Assertion = Annotated[
-    dict[str, Any], Field(description="what navigator.credentials.get() answered, by its method toJSON()")
+AssertionJson = Annotated[
+    dict[str, Any], Field(description="The result of navigator.credentials.get(), as returned by its toJSON().")
 ]
-Attestation = Annotated[
-    dict[str, Any], Field(description="what navigator.credentials.create() answered, by its method toJSON()")
+AttestationJson = Annotated[
+    dict[str, Any], Field(description="The result of navigator.credentials.create(), as returned by its toJSON().")
 ]
 
 
@@ -41,17 +41,17 @@ async def _relying_party() -> ceremonies.RelyingParty:
     return ceremonies.RelyingParty(id=settings.relying_party_id, name=NAME, origins=settings.origins)
 
 
-# For whom passkeys are made: this stage.
-RelyingParty = Annotated[ceremonies.RelyingParty, Depends(_relying_party)]
+# The passkeys of this stage are bound to it.
+CurrentRelyingParty = Annotated[ceremonies.RelyingParty, Depends(_relying_party)]
 
 
 class PasskeyIn(Body):
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)]
-    attestation: Attestation
+    attestation: AttestationJson
 
 
 class PasskeyOut(BaseModel):
-    """`backed_up`: it is kept in an account of its maker's, and so outlives the device."""
+    """A passkey. `backed_up`: it is synchronised by its provider, and so survives the loss of the device."""
 
     id: UUID
     name: str
@@ -71,13 +71,13 @@ class PasskeyOut(BaseModel):
 
 
 class AssertionIn(Body):
-    assertion: Assertion
+    assertion: AssertionJson
 
 
 @router.post("/v1/me/passkeys/options")
-async def passkey_options(request: Request, actor: CurrentActor, relying_party: RelyingParty) -> dict[str, Any]:
-    """What to register a passkey with: give it to PublicKeyCredential.parseCreationOptionsFromJSON(). Good once, for
-    five minutes. Takes a sign-in not older than ten minutes.
+async def passkey_options(request: Request, actor: CurrentActor, relying_party: CurrentRelyingParty) -> dict[str, Any]:
+    """Get the options for registering a passkey, for PublicKeyCredential.parseCreationOptionsFromJSON(). They are
+    single-use and valid for five minutes. Requires a sign-in within the last ten minutes.
     """
     now = clock.now()
     ratelimit.take(now, actor, passkey_account=str(actor.user_id), passkey_ip=_network(request))
@@ -92,13 +92,13 @@ async def passkey_options(request: Request, actor: CurrentActor, relying_party: 
 
 @router.post("/v1/me/passkeys", status_code=201)
 async def add_passkey(
-    request: Request, body: PasskeyIn, actor: CurrentActor, relying_party: RelyingParty
+    request: Request, body: PasskeyIn, actor: CurrentActor, relying_party: CurrentRelyingParty
 ) -> PasskeyOut:
-    """Register a passkey. Safe to repeat: the same one again is answered as it is."""
+    """Register a passkey. Safe to repeat: if it is registered already, it is returned unchanged."""
     now = clock.now()
     ratelimit.take(now, passkey_ip=_network(request))
     passkey: Passkey | AppError
-    with db.as_account(actor, "register passkey") as tx:  # its own: a challenge is used up, although it is refused
+    with db.as_account(actor, "register passkey") as tx:  # not a dependency: the used challenge commits
         check_fresh(tx.session, now)
         credentials.check_factor(tx, actor.user_id)
         try:
@@ -110,8 +110,8 @@ async def add_passkey(
                 relying_party=relying_party,
                 now=now,
             )
-        except (rules.PasskeyInvalid, rules.PasskeyTaken, rules.TooManyPasskeys) as refused:
-            passkey = refused
+        except (rules.PasskeyInvalid, rules.PasskeyTaken, rules.TooManyPasskeys) as error:
+            passkey = error
     if isinstance(passkey, AppError):
         raise passkey
     return PasskeyOut.of(passkey)
@@ -119,14 +119,14 @@ async def add_passkey(
 
 @router.get("/v1/me/passkeys")
 async def my_passkeys(actor: CurrentActor, tx: AccountTx, paging: PageParams) -> Page[PasskeyOut]:
-    """My passkeys, the newest first."""
-    found = queries.listed(tx, actor.user_id, after=paging.after, limit=paging.fetch, offset=paging.offset)
+    """List my passkeys, newest first."""
+    found = queries.list_page(tx, actor.user_id, after=paging.after, limit=paging.fetch, offset=paging.offset)
     return paging.page(found, [PasskeyOut.of(passkey) for passkey in found], [str(passkey.id) for passkey in found])
 
 
 @router.delete("/v1/me/passkeys/{passkey_id}", status_code=204)
 async def remove_passkey(passkey_id: UUID, actor: CurrentActor, tx: AccountTx) -> None:
-    """Remove a passkey. Takes a sign-in not older than ten minutes."""
+    """Remove a passkey. Requires a sign-in within the last ten minutes."""
     now = clock.now()
     check_fresh(tx.session, now)
     credentials.check_factor(tx, actor.user_id)
@@ -135,9 +135,9 @@ async def remove_passkey(passkey_id: UUID, actor: CurrentActor, tx: AccountTx) -
 
 
 @router.post("/v1/auth/passkey/options")
-async def passkey_sign_in_options(request: Request, relying_party: RelyingParty) -> dict[str, Any]:
-    """What to sign in by passkey with: give it to PublicKeyCredential.parseRequestOptionsFromJSON(). Good once, for
-    five minutes; for a second factor, and for confirming anew who one is, as well.
+async def passkey_sign_in_options(request: Request, relying_party: CurrentRelyingParty) -> dict[str, Any]:
+    """Get the options for signing in by passkey, for PublicKeyCredential.parseRequestOptionsFromJSON(). They are
+    single-use and valid for five minutes, and also serve for a second factor and for POST /v1/me/step-up.
     """
     now = clock.now()
     ratelimit.take(now, passkey_ip=_network(request))
@@ -147,24 +147,24 @@ async def passkey_sign_in_options(request: Request, relying_party: RelyingParty)
 
 @router.post("/v1/auth/passkey", response_model_exclude_unset=True)
 async def passkey_sign_in(
-    body: AssertionIn, client: Client, relying_party: RelyingParty, response: Response
+    body: AssertionIn, client: CurrentClient, relying_party: CurrentRelyingParty, response: Response
 ) -> SessionOut:
-    """Sign in by passkey: that is both factors in one."""
+    """Sign in by passkey. It counts as both factors."""
     now = clock.now()
     ratelimit.take(now, passkey_ip=network(client.ip))
-    outcome: Session | Pending | rules.PasskeyInvalid
-    with db.as_system("passkey sign-in") as tx:  # its own: a challenge is used up, although it is refused
+    outcome: TokenPair | PendingSignIn | rules.PasskeyInvalid
+    with db.as_system("passkey sign-in") as tx:  # not a dependency: the used challenge commits
         try:
             passkey = passkeys.verify(tx, body.assertion, relying_party=relying_party, now=now)
             user = users.user(tx, passkey.user_id)
             if user is None:
                 raise rules.PasskeyInvalid
-            outcome = sign_in.proceed(tx, user, client, now, proof="passkey")
-        except rules.PasskeyInvalid as refused:
-            outcome = refused
+            outcome = sign_in.proceed(tx, user, client, now, method="passkey")
+        except rules.PasskeyInvalid as error:
+            outcome = error
     if isinstance(outcome, rules.PasskeyInvalid):
         raise outcome
-    return complete(outcome, client, response)
+    return sign_in_response(outcome, client, response)
 
 
 def _network(request: Request) -> str:

@@ -1,4 +1,4 @@
-"""HTTP of second factors: TOTP, backup codes, and confirming anew who one is."""
+"""HTTP of second factors: TOTP, backup codes, and stepping up a session."""
 
 from datetime import datetime
 from typing import Annotated, Self
@@ -18,29 +18,29 @@ from identity import backup_codes, credentials, rules, second_factors, sign_in, 
 from identity.queries import second_factors as queries
 from identity.queries import sessions, users
 from identity.routes.auth import Password, Token
-from identity.routes.client import Client, SessionOut, hand_over
-from identity.routes.passkeys import Assertion, RelyingParty
-from identity.second_factors import Given
+from identity.routes.client import CurrentClient, SessionOut, session_response
+from identity.routes.passkeys import AssertionJson, CurrentRelyingParty
+from identity.second_factors import SecondFactor
 
 router = http.router("identity")
 
 
-def _closed_up(value: object) -> object:
-    """Apps show 123 456, and people copy it so."""
+def _without_spaces(value: object) -> object:
+    """Remove spaces: apps show 123 456, and people copy it like that."""
     return "".join(value.split()) if isinstance(value, str) else value
 
 
-Code = Annotated[str, BeforeValidator(_closed_up), Field(pattern=r"^[0-9]{6}$", examples=["123456"])]
+Code = Annotated[str, BeforeValidator(_without_spaces), Field(pattern=r"^[0-9]{6}$", examples=["123456"])]
 BackupCode = Annotated[str, Field(min_length=1, max_length=40, examples=["7d0kx-mq3vt"])]
 
 
 class FactorIn(Body):
     code: Code | None = None
     backup_code: BackupCode | None = None
-    assertion: Assertion | None = None
+    assertion: AssertionJson | None = None
 
-    def given(self) -> Given:
-        return Given(self.code, self.backup_code, self.assertion)
+    def factor(self) -> SecondFactor:
+        return SecondFactor(self.code, self.backup_code, self.assertion)
 
 
 class MfaIn(FactorIn):
@@ -54,7 +54,7 @@ class MfaIn(FactorIn):
 
 
 class StepUpIn(FactorIn):
-    """Exactly one of all."""
+    """Exactly one of the fields."""
 
     password: Password | None = None
 
@@ -68,7 +68,7 @@ class CodeIn(Body):
 
 
 class TotpOffIn(FactorIn):
-    """At most one of them."""
+    """At most one of the fields."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -76,7 +76,7 @@ class TotpOffIn(FactorIn):
 
 
 class TotpOut(BaseModel):
-    """What an authenticator app takes: `secret` in base 32 to be typed, or `otpauth_uri`, which `qr` (SVG) shows."""
+    """The secret for an authenticator app: `secret` in base 32 for typing, `otpauth_uri`, and its QR code (SVG)."""
 
     secret: str
     otpauth_uri: str
@@ -84,7 +84,7 @@ class TotpOut(BaseModel):
 
 
 class TotpStateOut(BaseModel):
-    """`since`: when it was turned on; null where it is off."""
+    """The state of the authenticator app. `since`: when it was turned on; null if it is off."""
 
     on: bool
     since: datetime | None
@@ -92,7 +92,7 @@ class TotpStateOut(BaseModel):
 
 
 class BackupCodesOut(BaseModel):
-    """Ten codes, each good once. They are shown here and never again."""
+    """Ten single-use codes. This is the only response that shows them."""
 
     backup_codes: list[str]
 
@@ -104,81 +104,83 @@ def _exactly_one[T: Body](body: T, *names: str) -> T:
 
 
 @router.post("/v1/auth/mfa", response_model_exclude_unset=True)
-async def mfa(body: MfaIn, client: Client, relying_party: RelyingParty, response: Response) -> SessionOut:
-    """Finish a sign-in that waits for its second factor. Only success uses the mfa_token up."""
+async def mfa(body: MfaIn, client: CurrentClient, relying_party: CurrentRelyingParty, response: Response) -> SessionOut:
+    """Complete a sign-in with a second factor. The mfa_token stays valid until one succeeds."""
     now = clock.now()
     token_hash = tokens.digest(body.mfa_token)
     ratelimit.take(now, token_ip=network(client.ip))
-    with db.as_system("whose sign-in waits", read_only=True) as tx:
-        user_id = queries.pending(tx, token_hash, now)
+    with db.as_system("find pending sign-in", read_only=True) as tx:
+        user_id = queries.find_pending(tx, token_hash, now)
     if user_id is None:
         raise rules.MfaTokenInvalid
     ratelimit.take(now, second_factor=str(user_id))
-    given = body.given()
-    with db.as_system("second factor") as tx:  # its own: a failure is written down, although the answer is an error
+    factor = body.factor()
+    with db.as_system("second factor") as tx:  # not a dependency: the audit row of a failure commits
         user = users.user(tx, user_id) if queries.lock_pending(tx, token_hash, now) else None
         if user is None:
             raise rules.MfaTokenInvalid
-        refused = second_factors.refusal(tx, user.id, given, client.keyring, relying_party=relying_party, now=now)
-        if refused is None:
-            queries.drop_pending(tx, token_hash)
-            session = sign_in.finish(tx, user, client, now, proof=given.proof, second_factor=True)
-    if refused is not None:
-        raise refused
-    return hand_over(session, client, response)
+        error = second_factors.verify(tx, user.id, factor, client.keyring, relying_party=relying_party, now=now)
+        if error is None:
+            queries.delete_pending(tx, token_hash)
+            session = sign_in.finish(tx, user, client, now, method=factor.method, second_factor=True)
+    if error is not None:
+        raise error
+    return session_response(session, client, response)
 
 
 @router.post("/v1/me/step-up", status_code=204)
-async def step_up(body: StepUpIn, actor: CurrentActor, client: Client, relying_party: RelyingParty) -> None:
-    """Confirm that it is you. For ten minutes this allows what asks for it (403 `step_up_required`).
+async def step_up(
+    body: StepUpIn, actor: CurrentActor, client: CurrentClient, relying_party: CurrentRelyingParty
+) -> None:
+    """Confirm your identity. For ten minutes this allows the calls that require it (403 `step_up_required`).
 
-    An account with an authenticator app takes a second factor; any other its password, or a passkey.
+    An account with an authenticator app requires a second factor; any other its password or a passkey.
     """
     now = clock.now()
     if body.password is not None:
         ratelimit.take(now, actor, password_check=str(actor.user_id))
     else:
         ratelimit.take(now, actor, factor_check=str(actor.user_id))
-    refused: AppError | None
-    with db.as_account(actor, "step up") as tx:  # its own: a failure is written down, although the answer is an error
+    error: AppError | None
+    with db.as_account(actor, "step up") as tx:  # not a dependency: the audit row of a failure commits
         if body.password is not None:
-            by: sign_in.Proof = "password"
-            refused = _refused_password(tx, actor.user_id, body.password, now)
+            by: sign_in.SignInMethod = "password"
+            error = _check_password(tx, actor.user_id, body.password, now)
         else:
-            given = body.given()
-            by = given.proof
-            refused = second_factors.refusal(
-                tx, actor.user_id, given, client.keyring, relying_party=relying_party, now=now
+            factor = body.factor()
+            by = factor.method
+            error = second_factors.verify(
+                tx, actor.user_id, factor, client.keyring, relying_party=relying_party, now=now
             )
-        if refused is None:
+        if error is None:
             sessions.authenticate_session(tx, actor.session_id, second_factor=by != "password", now=now)
             audit.record(tx, "stepped_up", now, user_id=actor.user_id, by=by)
-    if refused is not None:
-        raise refused
+    if error is not None:
+        raise error
 
 
-def _refused_password(tx: Tx, user_id: UUID, password: str, now: datetime) -> AppError | None:
+def _check_password(tx: Tx, user_id: UUID, password: str, now: datetime) -> AppError | None:
     methods = queries.methods(tx, user_id)
     if methods:
         return rules.SecondFactorNeeded(methods)
-    if credentials.prove(tx, user_id, password, now) is None:
+    if credentials.check_current_password(tx, user_id, password, now) is None:
         return rules.InvalidCredentials("The password is wrong.")
     return None
 
 
 @router.get("/v1/me/totp")
 async def read_totp(actor: CurrentActor, tx: AccountTx) -> TotpStateOut:
-    """Whether an authenticator app is on."""
-    state = queries.totp_state(tx, actor.user_id)
+    """Get the state of the authenticator app."""
+    state = queries.find_totp_state(tx, actor.user_id)
     return TotpStateOut(
         on=state.confirmed_at is not None, since=state.confirmed_at, backup_codes_left=state.backup_codes_left
     )
 
 
 @router.post("/v1/me/totp")
-async def begin_totp(actor: CurrentActor, client: Client) -> TotpOut:
-    """Set up an authenticator app. It is on once POST /v1/me/totp/confirm has a code of it; until then this may be
-    called again, and answers another secret. Takes a fresh sign-in.
+async def begin_totp(actor: CurrentActor, client: CurrentClient) -> TotpOut:
+    """Set up an authenticator app. POST /v1/me/totp/confirm turns it on; until then, another call returns a new secret.
+    Requires a sign-in within the last ten minutes.
     """
     now = clock.now()
     with db.as_account(actor, "set up totp") as tx:
@@ -192,8 +194,8 @@ async def begin_totp(actor: CurrentActor, client: Client) -> TotpOut:
 
 
 @router.post("/v1/me/totp/confirm")
-async def confirm_totp(body: CodeIn, actor: CurrentActor, client: Client) -> BackupCodesOut:
-    """Turn the authenticator app on, with a code that it shows. From now on signing in by password takes a code."""
+async def confirm_totp(body: CodeIn, actor: CurrentActor, client: CurrentClient) -> BackupCodesOut:
+    """Turn the authenticator app on with a code that it shows. From then on, signing in by password requires a code."""
     now = clock.now()
     ratelimit.take(now, actor, factor_check=str(actor.user_id))
     with db.as_account(actor, "confirm totp") as tx:
@@ -204,48 +206,48 @@ async def confirm_totp(body: CodeIn, actor: CurrentActor, client: Client) -> Bac
 
 @router.delete("/v1/me/totp", status_code=204)
 async def turn_totp_off(
-    actor: CurrentActor, client: Client, relying_party: RelyingParty, body: TotpOffIn | None = None
+    actor: CurrentActor, client: CurrentClient, relying_party: CurrentRelyingParty, body: TotpOffIn | None = None
 ) -> None:
-    """Turn the authenticator app off, and its backup codes with it.
+    """Turn the authenticator app off and delete its backup codes.
 
-    Takes a code or a backup code, or a second factor of the last ten minutes (see POST /v1/me/step-up).
+    Requires a code or a backup code, or a second factor within the last ten minutes (see POST /v1/me/step-up).
     """
     now = clock.now()
-    given = body.given() if body and body.model_fields_set else None
-    if given is not None:
+    factor = body.factor() if body and body.model_fields_set else None
+    if factor is not None:
         ratelimit.take(now, actor, factor_check=str(actor.user_id))
     with db.as_account(actor, "turn totp off") as tx:
         if not queries.methods(tx, actor.user_id):
             raise rules.TotpOff
-        if given is None:
+        if factor is None:
             if not tx.session.second_factor:
                 raise StepUpRequired
             check_fresh(tx.session, now)
-            refused = None
+            error = None
         else:
-            refused = second_factors.refusal(
-                tx, actor.user_id, given, client.keyring, relying_party=relying_party, now=now
+            error = second_factors.verify(
+                tx, actor.user_id, factor, client.keyring, relying_party=relying_party, now=now
             )
-        if refused is None:
+        if error is None:
             totp.turn_off(tx, actor.user_id, now)
-    if refused is not None:
-        raise refused
+    if error is not None:
+        raise error
 
 
 @router.post("/v1/me/backup-codes")
 async def replace_backup_codes(
-    body: CodeIn, actor: CurrentActor, client: Client, relying_party: RelyingParty
+    body: CodeIn, actor: CurrentActor, client: CurrentClient, relying_party: CurrentRelyingParty
 ) -> BackupCodesOut:
-    """Ten new backup codes. The old ones are void."""
+    """Get ten new backup codes. The old ones no longer work."""
     now = clock.now()
     ratelimit.take(now, actor, factor_check=str(actor.user_id))
     with db.as_account(actor, "replace backup codes") as tx:
         if not queries.methods(tx, actor.user_id):
             raise rules.TotpOff
-        given = Given(code=body.code)
-        refused = second_factors.refusal(tx, actor.user_id, given, client.keyring, relying_party=relying_party, now=now)
-        if refused is None:
+        factor = SecondFactor(code=body.code)
+        error = second_factors.verify(tx, actor.user_id, factor, client.keyring, relying_party=relying_party, now=now)
+        if error is None:
             codes = backup_codes.replace(tx, actor.user_id, client.keyring, now)
-    if refused is not None:
-        raise refused
+    if error is not None:
+        raise error
     return BackupCodesOut(backup_codes=codes)
