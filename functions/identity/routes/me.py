@@ -33,8 +33,8 @@ class NotificationsIn(Body):
 
 
 class MeIn(Body):
-    """The fields to change. Omitted and null fields are unchanged, except that `notifications.quiet_hours: null` removes
-    the quiet hours.
+    """The fields to change. Omitted and null fields are unchanged, but `notifications.quiet_hours: null` removes the
+    quiet hours.
     """
 
     username: Username | None = None
