@@ -226,7 +226,9 @@ class TestInABrowser:
         assert Client(cookies=jar).get("/v1/me").json["username"] == "kari"
 
         page.open("/v1/auth/magic-link/verify", token=token)
-        assert page.press() == ("This link was used already, has expired, or is not one of ours. Ask for a new one.")
+        assert page.press() == (
+            "This link is invalid: it was used before, was replaced by a newer one, or has expired. Request a new one."
+        )
         assert not page.has_button
 
     @pytest.mark.parametrize("by", ["code", "backup code"])
@@ -256,7 +258,7 @@ class TestInABrowser:
         assert not page.has_button
         page.open("/v1/auth/password/reset", token=token_of(mails, "password_reset"))
         assert page.press(password="kari is my name") == (
-            "This password is too weak. It may not contain your username or your address."
+            "This password is too weak. The password may not contain your username or your address."
         )
         assert page.has_button
         assert page.press(password="four words in a row").startswith("Your new password is set")
