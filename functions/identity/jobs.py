@@ -139,7 +139,7 @@ def roles_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, st
         return {"error": "No account has this address. The user must register and confirm it first."}
     logger.info("role_change", before=change.before, after=role)
     changed = change.before != role
-    detail = f"{change.username} is now {role}." if changed else f"{change.username} is already {role}."
+    detail = f"{change.username} {'now' if changed else 'already'} has the role {role}."
     if role != "user" and change.second_factor:
         detail += f" {role.capitalize()} calls work in sessions that were started with the second factor."
     elif role != "user":

@@ -84,7 +84,7 @@ class TestShape:
             'insert or update on table "people" violates foreign key constraint "people_age"',
             "2026-11-20T19:40:32.123+00:00",
             "Europe/Berlin",
-            "identity.rules.TokenInvalid: This link was used already",
+            "identity.rules.TokenInvalid: This link is invalid",
             "    refresh_token = tokens.random()",
         ],
     )

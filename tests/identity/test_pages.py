@@ -254,7 +254,7 @@ class TestInABrowser:
     def test_a_new_password(self, page: Page, nobody: Client, person: SignUp, mails: Mails) -> None:
         person("kari")
         page.open("/v1/auth/password/forgot")
-        assert page.press(email="kari@people.test").startswith("If there is an account with this address")
+        assert page.press(email="kari@people.test").startswith("If an account has this address")
         assert not page.has_button
         page.open("/v1/auth/password/reset", token=token_of(mails, "password_reset"))
         assert page.press(password="kari is my name") == (
@@ -279,7 +279,7 @@ class TestInABrowser:
 
     def test_unlocking_with_a_link_that_is_none(self, page: Page) -> None:
         page.open("/v1/auth/unlock", token="x")
-        assert page.press().startswith("This link was used already")
+        assert page.press().startswith("This link is invalid")
         assert not page.has_button
 
     def test_a_link_that_was_cut_off(self, page: Page) -> None:

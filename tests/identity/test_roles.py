@@ -46,7 +46,7 @@ class TestOrders:
         answer = run(email="kari@people.test", role="admin")
         assert roles() == [("ana", "user"), ("kari", "admin")]
         assert answer == {
-            "detail": "kari is now admin. Admin calls require a second factor, which kari must turn on first."
+            "detail": "kari now has the role admin. Admin calls require a second factor, which kari must turn on first."
         }
         rows = database.execute("select user_id::text, actor_id, detail from core.audit where action = 'role_changed'")
         assert rows == [(kari.user["id"], None, {"before": "user", "after": "admin"})]
@@ -60,7 +60,7 @@ class TestOrders:
     def test_what_is_so_already_is_not_written_down_again(self, person: SignUp, database: Database) -> None:
         person("kari")
         run(email="kari@people.test", role="admin")
-        assert run(email="kari@people.test", role="admin")["detail"].startswith("kari was admin already.")
+        assert run(email="kari@people.test", role="admin")["detail"].startswith("kari already has the role admin.")
         assert database.execute("select count(*) from core.audit where action = 'role_changed'") == [(1,)]
 
     def test_who_has_a_second_factor_is_told_to_use_it(self, person: SignUp, database: Database) -> None:
@@ -69,10 +69,10 @@ class TestOrders:
             "insert into identity.totp (user_id, sealed_secret, created_at) values (%(id)s::uuid, 'x', now())",
             id=kari.user["id"],
         )
-        assert "require a second factor" in run(email="kari@people.test", role="admin")["detail"]
+        assert "calls require a second factor" in run(email="kari@people.test", role="admin")["detail"]
         database.execute("update identity.totp set confirmed_at = now()")
         assert "must" not in run(email="kari@people.test", role="admin")["detail"]
-        assert run(email="kari@people.test", role="user") == {"detail": "kari is user now."}
+        assert run(email="kari@people.test", role="user") == {"detail": "kari now has the role user."}
 
     @pytest.mark.parametrize("email", ["nobody@people.test", "", "%", "kari", "' or true --"])
     def test_an_unknown_address_is_refused(

@@ -51,13 +51,13 @@ def test_the_names_are_those_of_the_template(template: Template) -> None:
 
 
 def test_a_role_is_given_where_one_says(cloud: Lambda, capsys: pytest.CaptureFixture[str]) -> None:
-    cloud.answer = {"detail": "kari is now admin."}
+    cloud.answer = {"detail": "kari now has the role admin."}
     assert cli.main(["role", "kari@people.test", "admin", "--stage", "prod"]) == 0
     (asked,) = cloud.asked
     assert asked["FunctionName"] == "chally-prod-identity-roles:live"
     assert json.loads(asked["Payload"]) == {"email": "kari@people.test", "role": "admin"}
     told = capsys.readouterr()
-    assert told.out == "kari is now admin.\n"
+    assert told.out == "kari now has the role admin.\n"
     assert "prod in account 123456789012, eu-central-1" in told.err
 
 
