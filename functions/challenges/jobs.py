@@ -1,5 +1,6 @@
 """Jobs of challenges: precompute and close windows every 15 minutes; check counts, standings and zones every night."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -7,43 +8,43 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from challenges import membership, standings, windows, zones
+from challenges.queries.challenges import ParticipantCount
+from challenges.standings import StandingCheck
 from chally import clock, db
-from chally.log import job, logger, metrics
+from chally.jobs import Scan, TimeBudget, drain, job
+from chally.log import logger, metrics
 
 BATCH = 1_000
 ZONE_BATCH = 50
-# A run starts no further batch with less time left than this (milliseconds); the next run continues.
-RESERVE = 30_000
-FIRST = UUID(int=0)
+# A run starts no further batch with less time left than this; the next run continues.
+RESERVE = timedelta(seconds=30)
 
 
-@metrics.log_metrics(raise_on_empty_metrics=False)
-@logger.inject_lambda_context(clear_state=True)
 @job
 def windows_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Every 15 minutes: store the windows from yesterday to the day after tomorrow, and decide overdue ones.
 
     Idempotent and resumable: each batch commits on its own, and windows that are already stored do not change.
     """
-    batches = closed = 0
-    after: UUID | None = FIRST
-    while after is not None and context.get_remaining_time_in_millis() > RESERVE:
-        with db.as_system("precompute windows") as tx:
-            after = windows.precompute_batch(tx, after, BATCH, clock.now())
-        batches += 1
-    while context.get_remaining_time_in_millis() > RESERVE:
-        with db.as_system("close overdue windows") as tx:
-            overdue = standings.close_overdue(tx, clock.now(), BATCH)
-        closed += overdue
-        if overdue < BATCH:
-            break
+    budget = TimeBudget(context, reserve=RESERVE)
+    scan = Scan(_precompute, budget)
+    batches = sum(1 for _ in scan)
+    closed = drain(_close_overdue, limit=BATCH, budget=budget)
     metrics.add_metric("WindowsMissed", MetricUnit.Count, closed)
-    logger.info("windows_job_finished", batches=batches, closed=closed, complete=after is None)
+    logger.info("windows_job_finished", batches=batches, closed=closed, complete=scan.complete)
     return {"batches": batches, "closed": closed}
 
 
-@metrics.log_metrics(raise_on_empty_metrics=False)
-@logger.inject_lambda_context(clear_state=True)
+def _precompute(after: UUID) -> tuple[None, UUID | None]:
+    with db.as_system("precompute windows") as tx:
+        return None, windows.precompute_batch(tx, after, BATCH, clock.now())
+
+
+def _close_overdue() -> int:
+    with db.as_system("close overdue windows") as tx:
+        return standings.close_overdue(tx, clock.now(), BATCH)
+
+
 @job
 def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Every night: compare participant counts and standings with their sources, and Postgres' time zones with ours.
@@ -51,9 +52,10 @@ def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
     The job only reports: the same bug would corrupt a repair. Raises RuntimeError at the end if any count or standing
     is wrong, which triggers the alarm.
     """
+    budget = TimeBudget(context, reserve=RESERVE)
     zones_differ = _compare_zones()
-    checked_counts, wrong_counts, counts_complete = _check_counts(context)
-    checked_standings, wrong_standings, standings_complete = _check_standings(context)
+    checked_counts, wrong_counts, counts_complete = _check_counts(budget)
+    checked_standings, wrong_standings, standings_complete = _check_standings(budget)
     metrics.add_metric("CountsWrong", MetricUnit.Count, wrong_counts)
     metrics.add_metric("StandingsWrong", MetricUnit.Count, wrong_standings)
     wrong = wrong_counts + wrong_standings
@@ -72,13 +74,11 @@ def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
     return {"counts": checked_counts, "standings": checked_standings, "wrong": wrong, "zones_differ": zones_differ}
 
 
-def _check_counts(context: LambdaContext) -> tuple[int, int, bool]:
+def _check_counts(budget: TimeBudget) -> tuple[int, int, bool]:
     """Return how many were checked, how many are wrong, and whether all were checked."""
     checked = wrong = 0
-    after: UUID | None = FIRST
-    while after is not None and context.get_remaining_time_in_millis() > RESERVE:
-        with db.as_system("check counts", read_only=True) as tx:
-            counts, after = membership.participant_counts(tx, after, BATCH)
+    scan = Scan(_participant_counts, budget)
+    for counts in scan:
         checked += len(counts)
         for count in counts:
             if count.stored != count.actual:
@@ -89,16 +89,19 @@ def _check_counts(context: LambdaContext) -> tuple[int, int, bool]:
                     actual=count.actual,
                 )
                 wrong += 1
-    return checked, wrong, after is None
+    return checked, wrong, scan.complete
 
 
-def _check_standings(context: LambdaContext) -> tuple[int, int, bool]:
+def _participant_counts(after: UUID) -> tuple[list[ParticipantCount], UUID | None]:
+    with db.as_system("check counts", read_only=True) as tx:
+        return membership.participant_counts(tx, after, BATCH)
+
+
+def _check_standings(budget: TimeBudget) -> tuple[int, int, bool]:
     """Return how many were checked, how many are wrong, and whether all were checked."""
     checked = wrong = 0
-    after: UUID | None = FIRST
-    while after is not None and context.get_remaining_time_in_millis() > RESERVE:
-        with db.as_system("check standings", read_only=True) as tx:
-            batch, after = standings.check(tx, after, BATCH)
+    scan = Scan(_standing_checks, budget)
+    for batch in scan:
         checked += len(batch)
         for each in batch:
             if not each.is_correct:
@@ -111,7 +114,12 @@ def _check_standings(context: LambdaContext) -> tuple[int, int, bool]:
                     visibility_agrees=each.visibility_agrees,
                 )
                 wrong += 1
-    return checked, wrong, after is None
+    return checked, wrong, scan.complete
+
+
+def _standing_checks(after: UUID) -> tuple[list[StandingCheck], UUID | None]:
+    with db.as_system("check standings", read_only=True) as tx:
+        return standings.check(tx, after, BATCH)
 
 
 def _compare_zones() -> int:

@@ -24,6 +24,7 @@ from sqlalchemy.pool import NullPool
 from challenges import jobs, windows
 from challenges.language import DAYS
 from chally.db import Tx
+from chally.jobs import FIRST_ID
 from chally.zones import tzdata_version
 from infra.local.postgres import Postgres
 from infra.local.workspace import free_port
@@ -166,7 +167,7 @@ def main() -> None:
 
         def batches() -> None:
             """All of the job's, as it goes: a thousand people and a commit at a time."""
-            after: UUID | None = jobs.FIRST
+            after: UUID | None = FIRST_ID
             while after is not None:
                 with connection.transaction():
                     after = windows.precompute_batch(tx, after, jobs.BATCH, NOW)

@@ -18,6 +18,7 @@ from challenges.queries import challenges, participants
 from challenges.rules import ListedState
 from chally import clock
 from chally.db import Params, Tx
+from chally.jobs import FIRST_ID
 from tests.support.concurrency import acting, connect
 from tests.support.database import Database
 from tests.support.people import insert_users
@@ -232,7 +233,7 @@ def of_jobs() -> dict[str, Ask]:
     now = clock.now()
     return {
         "overdue": lambda tx: outcomes.lock_overdue(tx, now, 10),
-        "batch": lambda tx: windows.precompute_batch(tx, jobs.FIRST, jobs.BATCH, now),
+        "batch": lambda tx: windows.precompute_batch(tx, FIRST_ID, jobs.BATCH, now),
     }
 
 

@@ -15,14 +15,12 @@ from chally.log import logger, metrics
 
 FIRST_ID = UUID(int=0)
 
-type JobHandler[R] = Callable[[dict[str, Any], LambdaContext], R]
-
 
 class JobFailed(Exception):
     """An exception of a job, with its text redacted."""
 
 
-def job[R](handler: JobHandler[R]) -> JobHandler[R]:
+def job[R](handler: Callable[[dict[str, Any], LambdaContext], R]) -> Callable[[dict[str, Any], Any], R]:
     """Decorate a job's entry point: a fresh log context and trace, metrics flushed at the end, errors redacted.
 
     The Lambda runtime prints an exception without our logger, so one whose text holds a secret becomes `JobFailed`.
