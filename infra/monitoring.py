@@ -148,7 +148,7 @@ class Monitoring(Construct):
         self._alarm("MalwareFound", found, over=0, advice=advice)
         advice = "A proof has waited for its scan for a quarter of an hour: is the protection plan active, is its role "
         advice += (
-            "allowed to read? proof-verdicts logged what was “not scanned”, and why: mend it, and have that scanned "
+            "allowed to read? proof-verdicts logged what was “scan_failed”, and why: mend it, and have that scanned "
         )
         advice += "again (aws guardduty send-object-malware-scan)."
         self._alarm("ScanAwaited", awaited, over=900, advice=advice)

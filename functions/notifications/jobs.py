@@ -13,10 +13,10 @@ from chally.outbox import OutboxMessage
 from chally.settings import OutboxSettings, load
 from notifications import mail, queries, reconciliation, reminders
 
-BATCH = 500
-CHECKED = 1_000  # participants
-MAILS = 10  # claimed at a time, well within their lease
-# Left for the next run when less of the function's time than this remains (milliseconds).
+REMINDERS = 500  # in one transaction
+PARTICIPANTS = 1_000  # checked in one transaction
+MAILS = 10  # claimed at once; their lease leaves time for all of them
+# The next run continues when less of the function's time than this remains (milliseconds).
 RESERVE = 15_000
 
 
@@ -24,51 +24,51 @@ RESERVE = 15_000
 @logger.inject_lambda_context(clear_state=True)
 @job
 def reminders_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Every minute: write mails for the reminders that are due. What a run leaves, by dying too, the next takes."""
-    taken = sent = 0
+    """Every minute: write the mails of due reminders. The next run continues after a timeout or a crash."""
+    claimed = sent = 0
     lateness = timedelta()
     while context.get_remaining_time_in_millis() > RESERVE:
         with db.as_system("send due reminders") as tx:
-            batch = reminders.send_due(tx, clock.now(), BATCH)
-        taken += batch.taken
+            batch = reminders.send_due(tx, clock.now(), REMINDERS)
+        claimed += batch.claimed
         sent += batch.sent
         lateness = max(lateness, batch.lateness)
-        if batch.taken < BATCH:
+        if batch.claimed < REMINDERS:
             break
-    metrics.add_metric("RemindersTaken", MetricUnit.Count, taken)
+    metrics.add_metric("RemindersClaimed", MetricUnit.Count, claimed)
     metrics.add_metric("RemindersSent", MetricUnit.Count, sent)
-    # also when nothing is due: an alarm takes silence for a job that does not run
+    # Also when nothing is due: an alarm treats missing data as a job that does not run.
     metrics.add_metric("ReminderLateness", MetricUnit.Seconds, lateness.total_seconds())
-    logger.info("reminders", taken=taken, sent=sent, lateness=lateness.total_seconds())
-    return {"taken": taken, "sent": sent}
+    logger.info("reminders", claimed=claimed, sent=sent, lateness=lateness.total_seconds())
+    return {"claimed": claimed, "sent": sent}
 
 
 @metrics.log_metrics(raise_on_empty_metrics=False)
 @logger.inject_lambda_context(clear_state=True)
 @job
 def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Every night: compare the reminders of the last day with what a second calculation says of them.
+    """Every night: compare the reminders of the last day with a second calculation.
 
-    It mends nothing. RuntimeError at the end when any is wrong, for the alarm.
+    The job only reports. It raises RuntimeError at the end if any reminder is wrong, which triggers the alarm.
     """
     now = clock.now()
     checked = wrong = 0
     after: UUID | None = UUID(int=0)
     while after is not None and context.get_remaining_time_in_millis() > RESERVE:
         with db.as_system("check reminders", read_only=True) as tx:
-            batch = reconciliation.check(tx, now, after, CHECKED)
+            batch = reconciliation.check_reminders(tx, now, after, PARTICIPANTS)
         after = batch.last
         checked += batch.checked
-        wrong += len(batch.findings)
-        for finding in batch.findings:
+        wrong += len(batch.mismatches)
+        for mismatch in batch.mismatches:
             logger.error(
-                "a wrong reminder",
-                participant_id=str(finding.participant_id),
-                local_date=str(finding.local_date),
-                wrong=finding.wrong,
+                "reminder_mismatch",
+                participant_id=str(mismatch.participant_id),
+                local_date=str(mismatch.local_date),
+                kind=mismatch.kind,
             )
     metrics.add_metric("RemindersWrong", MetricUnit.Count, wrong)
-    logger.info("nightly", checked=checked, wrong=wrong, complete=after is None)
+    logger.info("reminder_reconciliation", checked=checked, wrong=wrong, complete=after is None)
     if wrong:
         raise RuntimeError(f"{wrong} of {checked} reminders are wrong")
     return {"checked": checked, "wrong": wrong}
@@ -78,14 +78,14 @@ def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
 @logger.inject_lambda_context(clear_state=True)
 @job
 def outbox_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """On every nudge, and every minute: deliver what is due. A failure is recorded and tried again later."""
+    """On every nudge, and every minute: deliver due messages. A failure is recorded and retried later."""
     delivered = failed = 0
     while context.get_remaining_time_in_millis() > RESERVE:
         with db.as_system("claim outbox") as tx:
             messages = outbox.claim(tx, MAILS)
         for message in messages:
             if context.get_remaining_time_in_millis() <= RESERVE:
-                break  # the rest is due again when its lease ends
+                break  # the others are due again when their lease ends
             if _deliver(message):
                 delivered += 1
             else:
@@ -118,35 +118,38 @@ def housekeeping_handler(event: dict[str, Any], context: LambdaContext) -> dict[
 
 
 def _deliver(message: OutboxMessage) -> bool:
-    """One message out of the door, its delivery confirmed. Between the two a crash repeats it: at least once."""
+    """Send a message, then confirm its delivery. A crash in between repeats it: delivery is at least once."""
     settings = load(OutboxSettings)
     try:
-        to, username = _receiver(message)
+        to, username = _recipient(message)
         if to is not None:
             values = {"username": username} | message.payload["values"]
-            letter = mail.compose(message.payload["template"], values, public_url=settings.public_url)
-            mail.send(letter, to=to, sender=settings.mail_from, message_id=message.id)
+            composed = mail.compose(message.payload["template"], values, public_url=settings.public_url)
+            mail.send(composed, to=to, sender=settings.mail_from, message_id=message.id)
     except Exception as error:
-        # its class alone: what SES says of a failure names the address
+        # Only the class: SES's error messages contain the address.
         reason = type(error).__name__
-        logger.error("delivery failed", message_id=str(message.id), attempts=message.attempts, error=reason)
+        logger.error("delivery_failed", message_id=str(message.id), attempts=message.attempts, error=reason)
         with db.as_system("record failed delivery") as tx:
             outbox.refuse(tx, message, reason)
         return False
     with db.as_system("confirm delivery") as tx:
         outbox.confirm(tx, message)
     logger.info(
-        "delivered", message_id=str(message.id), template=message.payload["template"], traceparent=message.traceparent
+        "message_delivered",
+        message_id=str(message.id),
+        template=message.payload["template"],
+        traceparent=message.traceparent,
     )
     return True
 
 
-def _receiver(message: OutboxMessage) -> tuple[str | None, str]:
-    """The address, and the name to greet. A person who is gone, or never confirmed their address, gets nothing."""
+def _recipient(message: OutboxMessage) -> tuple[str | None, str]:
+    """The address and the username; no address if the account is deleted or its address is not confirmed."""
     if "to" in message.payload:
         return message.payload["to"], ""
-    with db.as_system("find receiver") as tx:
-        contact = queries.contact(tx, UUID(message.payload["user_id"]))
+    with db.as_system("find recipient") as tx:
+        contact = queries.find_contact(tx, UUID(message.payload["user_id"]))
     if contact is None or not contact.verified:
         return None, ""
     return contact.email, contact.username

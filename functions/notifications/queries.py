@@ -1,4 +1,4 @@
-"""All SQL of notifications. One function, one statement."""
+"""SQL of notifications. One function, one statement."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from chally.db import Tx
 
-Skipped = Literal["closed", "stopped", "left", "unwanted", "quiet"]
+SkipReason = Literal["closed", "stopped", "left", "unwanted", "quiet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A reminder that was due, and what becomes of it: `sent`, `skipped` for a reason, or neither, and due later."""
+class DueReminder:
+    """A reminder that was due, and its outcome: `sent`, `skipped` for a reason, or neither if it was postponed."""
 
     participant_id: UUID
     local_date: date
@@ -30,13 +30,15 @@ class Taken:
     due_at: datetime
     closes_at: datetime
     sent: bool
-    skipped: Skipped | None
+    skipped: SkipReason | None
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """A window with a reminder, what is recorded of that (None throughout where there is no record), and the quiet
-    hours of its person as they are, since `quiet_since`.
+class ReminderRow:
+    """A window that needs a reminder, the reminder's row, and the current quiet hours of its person.
+
+    `recorded` is False if the window has no reminder, whose columns are then None. `quiet_since`: when the person last
+    changed their quiet hours.
     """
 
     participant_id: UUID
@@ -53,10 +55,10 @@ class Record:
     due_at: datetime | None
     sent_at: datetime | None
     cleared_at: datetime | None
-    skipped: Skipped | None
+    skipped: SkipReason | None
 
 
-def contact(tx: Tx, user_id: UUID) -> Contact | None:
+def find_contact(tx: Tx, user_id: UUID) -> Contact | None:
     return tx.maybe(
         "select email, username, timezone, verified from identity.contacts where id = %(id)s",
         {"id": user_id},
@@ -64,7 +66,7 @@ def contact(tx: Tx, user_id: UUID) -> Contact | None:
     )
 
 
-def clear(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None:
+def clear_reminder(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None:
     tx.run(
         """
         update notifications.reminders set cleared_at = %(now)s
@@ -75,59 +77,60 @@ def clear(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None
     )
 
 
-def restore(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None:
+def restore_reminder(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None:
     tx.run(
         "select notifications.restore(%(participant_id)s, %(local_date)s, %(now)s)",
         {"participant_id": participant_id, "local_date": local_date, "now": now},
     )
 
 
-def take_due(tx: Tx, now: datetime, late: timedelta, limit: int) -> list[Taken]:
-    """Due reminders, taken by this transaction alone, each with its fate written down.
+def claim_due(tx: Tx, now: datetime, late: timedelta, limit: int) -> list[DueReminder]:
+    """Claim due reminders for this transaction, and write the outcome of each.
 
-    What came due after its window closed is never sent. When one is late, or was planned by other preferences than its
-    person has now, it is asked once more when to remind: it may have become quiet meanwhile.
+    A reminder is never sent after its window closed. If it is late, or if quiet hours changed since it was planned, its
+    due time is computed again.
     """
     return tx.all(
         """
         with due as (
             select r.participant_id, r.local_date, case
-                    when r.due_at >= %(now)s - %(late)s and r.planned_by is not distinct from who.quiet_since
+                    when r.due_at >= %(now)s - %(late)s and r.planned_by is not distinct from person.quiet_since
                     then r.due_at
                     else notifications.due(
-                        r.nominal_at, r.opens_at, r.closes_at, who.timezone, who.quiet_from, who.quiet_to, %(now)s
+                        r.nominal_at, r.opens_at, r.closes_at,
+                        person.timezone, person.quiet_from, person.quiet_to, %(now)s
                     ) end as due_at,
                 case
                     when r.closes_at <= %(now)s then 'closed'
-                    when p.left_at is not null or who.id is null then 'left'
+                    when p.left_at is not null or person.id is null then 'left'
                     when c.status <> 'active' then 'stopped'
-                    when not who.wants_reminders then 'unwanted' end as skipped
+                    when not person.wants_reminders then 'unwanted' end as skipped
             from notifications.reminders r
             join challenges.participants p on p.id = r.participant_id
             join challenges.challenges c on c.id = p.challenge_id
-            left join identity.contacts who on who.id = r.user_id
+            left join identity.contacts person on person.id = r.user_id
             where r.due_at <= %(now)s and r.sent_at is null and r.cleared_at is null and r.skipped is null
             order by r.due_at limit %(limit)s for update of r skip locked
-        ), fate as (
+        ), outcome as (
             select participant_id, local_date, coalesce(skipped, case when due_at is null then 'quiet' end) as skipped,
                 due_at > %(now)s as later, due_at
             from due
         )
         update notifications.reminders r set
-            skipped = fate.skipped,
-            sent_at = case when fate.skipped is null and not fate.later then %(now)s end,
-            due_at = case when fate.skipped is null and fate.later then fate.due_at else r.due_at end,
-            planned_at = case when fate.skipped is null and fate.later then %(now)s else r.planned_at end
-        from fate where r.participant_id = fate.participant_id and r.local_date = fate.local_date
+            skipped = outcome.skipped,
+            sent_at = case when outcome.skipped is null and not outcome.later then %(now)s end,
+            due_at = case when outcome.skipped is null and outcome.later then outcome.due_at else r.due_at end,
+            planned_at = case when outcome.skipped is null and outcome.later then %(now)s else r.planned_at end
+        from outcome where r.participant_id = outcome.participant_id and r.local_date = outcome.local_date
         returning r.participant_id, r.local_date, r.user_id, r.title, r.timezone, old.due_at, r.closes_at,
             r.sent_at is not null as sent, r.skipped
         """,
         {"now": now, "late": late, "limit": limit},
-        row=Taken,
+        row=DueReminder,
     )
 
 
-def participants(tx: Tx, since: datetime, until: datetime, *, after: UUID, limit: int) -> list[UUID]:
+def list_participants(tx: Tx, since: datetime, until: datetime, *, after: UUID, limit: int) -> list[UUID]:
     """The next `limit` participants, by id, of challenges that ran at any time between two instants."""
     return list(
         tx.value(
@@ -143,8 +146,8 @@ def participants(tx: Tx, since: datetime, until: datetime, *, after: UUID, limit
     )
 
 
-def records(tx: Tx, people: list[UUID], since: date, until: date) -> list[Record]:
-    """The windows of participants that ask for a reminder, of the local dates `since` to `until`, with its record."""
+def list_reminders(tx: Tx, participants: list[UUID], since: date, until: date) -> list[ReminderRow]:
+    """The windows of participants that need a reminder, for the local dates `since` to `until`."""
     return tx.all(
         """
         select w.participant_id, w.local_date, w.opens_at, w.closes_at, schedule.remind as before_close_minutes,
@@ -156,9 +159,9 @@ def records(tx: Tx, people: list[UUID], since: date, until: date) -> list[Record
         join identity.users u on u.id = p.user_id
         cross join lateral challenges.schedule(c.rules) as schedule
         left join notifications.reminders r on r.participant_id = w.participant_id and r.local_date = w.local_date
-        where w.participant_id = any (%(people)s) and w.local_date between %(since)s and %(until)s
+        where w.participant_id = any (%(participants)s) and w.local_date between %(since)s and %(until)s
           and schedule.remind is not null and u.purged_at is null
         """,
-        {"people": people, "since": since, "until": until},
-        row=Record,
+        {"participants": participants, "since": since, "until": until},
+        row=ReminderRow,
     )

@@ -1,4 +1,4 @@
-"""Reconciliation: what is recorded of the last day's reminders, held to a second calculation of what should be."""
+"""Reconciliation: compares the reminders of the last day with a second, independent calculation."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -6,56 +6,56 @@ from uuid import UUID
 
 from chally.db import Tx
 from notifications import queries, rules
-from notifications.queries import Record
+from notifications.queries import ReminderRow
 
-# An hour more than the job's interval: what two runs both see is found twice, what neither sees never.
+# An hour more than the job's interval: a fault reported twice is better than one that no run sees.
 SPAN = timedelta(hours=25)
-# A window may be of a date so far from that of its reminder's instant in UTC: by its zone, its length, and quiet hours.
+# How far a window's local date can be from its reminder's date in UTC, by its zone, its length, and quiet hours.
 REACH = timedelta(days=4)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ReminderMismatch:
     participant_id: UUID
     local_date: date
-    wrong: rules.Wrong
+    kind: rules.MismatchKind
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """`last`: the id that the next batch comes after; None at the end."""
+class ReconciliationBatch:
+    """`last`: the participant id after which the next batch starts; None at the end."""
 
     checked: int
-    findings: list[Finding]
+    mismatches: list[ReminderMismatch]
     last: UUID | None
 
 
-def check(tx: Tx, now: datetime, after: UUID, limit: int) -> Batch:
-    """The reminders of the next `limit` participants with ids after `after` that came due in the last day."""
+def check_reminders(tx: Tx, now: datetime, after: UUID, limit: int) -> ReconciliationBatch:
+    """Check the reminders of the last day of the next `limit` participants with ids greater than `after`."""
     since, until = now - SPAN, now - rules.LATE
-    people = queries.participants(tx, since - REACH, now, after=after, limit=limit)
+    participants = queries.list_participants(tx, since - REACH, now, after=after, limit=limit)
     checked = 0
-    findings = []
-    for record in queries.records(tx, people, (since - REACH).date(), (until + REACH).date()):
-        window = rules.Window(
-            record.opens_at, record.closes_at, before_close=timedelta(minutes=record.before_close_minutes)
+    mismatches = []
+    for row in queries.list_reminders(tx, participants, (since - REACH).date(), (until + REACH).date()):
+        window = rules.ReminderWindow(
+            row.opens_at, row.closes_at, before_close=timedelta(minutes=row.before_close_minutes)
         )
-        if not any(since <= instant < until for instant in (window.nominal, record.due_at) if instant):
+        if not any(since <= instant < until for instant in (window.nominal, row.due_at) if instant):
             continue
         checked += 1
-        wrong = rules.judge(window, _quiet(record), record.quiet_since, _recorded(record), now)
-        if wrong is not None:
-            findings.append(Finding(record.participant_id, record.local_date, wrong))
-    return Batch(checked, findings, people[-1] if people else None)
+        kind = rules.find_mismatch(window, _quiet_hours(row), row.quiet_since, _reminder(row), now)
+        if kind is not None:
+            mismatches.append(ReminderMismatch(row.participant_id, row.local_date, kind))
+    return ReconciliationBatch(checked, mismatches, participants[-1] if participants else None)
 
 
-def _quiet(record: Record) -> rules.QuietHours | None:
-    if record.quiet_from is None or record.quiet_to is None:
+def _quiet_hours(row: ReminderRow) -> rules.QuietSchedule | None:
+    if row.quiet_from is None or row.quiet_to is None:
         return None
-    return rules.QuietHours(record.zone, record.quiet_from, record.quiet_to)
+    return rules.QuietSchedule(row.zone, row.quiet_from, row.quiet_to)
 
 
-def _recorded(record: Record) -> rules.Recorded | None:
-    if not record.recorded:
+def _reminder(row: ReminderRow) -> rules.ReminderState | None:
+    if not row.recorded:
         return None
-    return rules.Recorded(record.planned_at, record.due_at, record.sent_at, record.cleared_at, record.skipped)
+    return rules.ReminderState(row.planned_at, row.due_at, row.sent_at, row.cleared_at, row.skipped)

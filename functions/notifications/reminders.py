@@ -1,6 +1,6 @@
 """Reminders: planned when windows are made, cleared when a proof arrives, sent once when due.
 
-The database plans them (migration `reminders`): nobody writes one but through its functions, and through `send_due`.
+Database functions plan them. Python only clears, restores and sends them, through this module.
 """
 
 from dataclasses import dataclass
@@ -13,31 +13,31 @@ from chally.db import Tx
 from notifications import queries
 from notifications.rules import LATE
 
-__all__ = ["Batch", "clear", "restore", "send_due"]
+__all__ = ["ReminderBatch", "clear", "restore", "send_due"]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """How many reminders were taken, for how many of them a mail was written, and how late the latest was taken."""
+class ReminderBatch:
+    """How many reminders were claimed, for how many of them a mail was written, and the greatest delay."""
 
-    taken: int
+    claimed: int
     sent: int
     lateness: timedelta
 
 
 def clear(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None:
-    """This window needs no reminder any more."""
-    queries.clear(tx, participant_id, local_date, now)
+    """Cancel the reminder of a window that has its proof."""
+    queries.clear_reminder(tx, participant_id, local_date, now)
 
 
 def restore(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None:
-    """This window is to be proved again: what cleared its reminder is taken back."""
-    queries.restore(tx, participant_id, local_date, now)
+    """Restore the cleared reminder of a window that needs a proof again."""
+    queries.restore_reminder(tx, participant_id, local_date, now)
 
 
-def send_due(tx: Tx, now: datetime, limit: int) -> Batch:
-    """Move due reminders to the outbox. One transaction: none is lost, none sent twice."""
-    due = queries.take_due(tx, now, LATE, limit)
+def send_due(tx: Tx, now: datetime, limit: int) -> ReminderBatch:
+    """Move due reminders to the outbox. In one transaction, so none is lost and none is sent twice."""
+    due = queries.claim_due(tx, now, LATE, limit)
     mails = []
     for reminder in due:
         if reminder.sent:
@@ -47,11 +47,11 @@ def send_due(tx: Tx, now: datetime, limit: int) -> Batch:
     if mails:
         outbox.add_all(tx, "mail", mails)
     lateness = max((now - reminder.due_at for reminder in due), default=timedelta())
-    return Batch(taken=len(due), sent=len(mails), lateness=lateness)
+    return ReminderBatch(claimed=len(due), sent=len(mails), lateness=lateness)
 
 
 def _zone(name: str) -> ZoneInfo:
-    """The zone, or UTC where it is none: one bad row must not stop everybody's reminders."""
+    """The zone, or UTC for an unknown name: one bad row must not stop all reminders."""
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):

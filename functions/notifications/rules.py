@@ -1,6 +1,6 @@
-"""What is right of a reminder: when it is due, and whether what is recorded of it can be.
+"""When a reminder is due, and whether a recorded reminder is right.
 
-A second calculation, by zoneinfo, of what the database plans by itself: reminders are held to it every night.
+This is a second calculation, with zoneinfo, of what the database plans in SQL. A job compares the two every night.
 """
 
 from collections.abc import Iterator
@@ -10,26 +10,26 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 LATE = timedelta(seconds=90)
-# What must be left of a window when quiet hours end, for a reminder to wait for that.
+# A reminder waits for the end of quiet hours if at least this much of its window is left then.
 ENOUGH = timedelta(minutes=5)
 DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class QuietHours:
-    """On the wall clock of a zone. `ends` at or before `begins` is on the next day."""
+class QuietSchedule:
+    """Daily quiet hours on the wall clock of a zone. If `ends` is not after `begins`, it is on the next day."""
 
     zone: str
     begins: time
     ends: time
 
-    def around(self, instant: datetime) -> tuple[datetime, datetime] | None:
-        """When the quiet hours that an instant lies in begin and end; None where it lies in none."""
+    def span_around(self, instant: datetime) -> tuple[datetime, datetime] | None:
+        """The beginning and end of the quiet hours that contain an instant; None if there are none."""
         spans = list(self._spans(instant.astimezone(ZoneInfo(self.zone)).date()))
         found = next((span for span in spans if span[0] <= instant < span[1]), None)
         if found is None:
             return None
-        # where clocks change two may meet: no break between them is a break
+        # Where clocks change, two spans can touch or overlap: they count as one.
         for _ in spans:
             touching = [span for span in spans if span[0] <= found[1] and found[0] <= span[1]]
             found = min(begins for begins, _ in touching), max(ends for _, ends in touching)
@@ -44,7 +44,7 @@ class QuietHours:
                 yield begins, ends
 
     def _instants(self, day: date, wall: time) -> tuple[datetime, datetime]:
-        """The first and the last time that clocks read this; in a gap, both as long after as it is into the gap."""
+        """The first and last instant with this wall time; in a gap, as long after its start as the time is into it."""
         first, second = (
             datetime.combine(day, wall, ZoneInfo(self.zone)).replace(fold=fold).astimezone(UTC) for fold in (0, 1)
         )
@@ -52,8 +52,8 @@ class QuietHours:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """When it is open, and how long before its close one is to be reminded of it."""
+class ReminderWindow:
+    """When a window is open, and how long before its close its reminder is due."""
 
     opens_at: datetime
     closes_at: datetime
@@ -64,12 +64,12 @@ class Window:
         return max(self.opens_at, self.closes_at - self.before_close)
 
 
-def due(window: Window, quiet: QuietHours | None, planned_at: datetime) -> datetime | None:
-    """When to remind, as seen from an instant; None: never."""
+def due_instant(window: ReminderWindow, quiet: QuietSchedule | None, planned_at: datetime) -> datetime | None:
+    """When a reminder that is planned at an instant is due; None: never."""
     if window.closes_at <= planned_at:
         return None
     instant = max(window.nominal, planned_at)
-    span = quiet.around(instant) if quiet else None
+    span = quiet.span_around(instant) if quiet else None
     if span is None:
         return instant
     begins, ends = span
@@ -78,12 +78,12 @@ def due(window: Window, quiet: QuietHours | None, planned_at: datetime) -> datet
     return begins if begins >= max(window.opens_at, planned_at) else None
 
 
-Wrong = Literal["missing", "late", "not as calculated", "not rescheduled", "in quiet hours"]
+MismatchKind = Literal["missing", "late", "not as calculated", "not rescheduled", "in quiet hours"]
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """What became of a reminder. `planned_at`: when its due instant was decided, None for those older than that."""
+class ReminderState:
+    """The row of a reminder. `planned_at`: when its due instant was computed; None for rows without that column."""
 
     planned_at: datetime | None
     due_at: datetime | None
@@ -92,43 +92,43 @@ class Recorded:
     skipped: str | None
 
 
-def judge(
-    window: Window,
-    quiet: QuietHours | None,
+def find_mismatch(
+    window: ReminderWindow,
+    quiet: QuietSchedule | None,
     quiet_since: datetime | None,
-    recorded: Recorded | None,
+    reminder: ReminderState | None,
     now: datetime,
-) -> Wrong | None:
-    """What is wrong with a reminder whose nominal instant is past, by the quiet hours that count since an instant.
+) -> MismatchKind | None:
+    """What is wrong with a reminder whose nominal instant is past. `quiet` applies since `quiet_since`.
 
-    That none is sent twice needs no look: a window has one row, with one instant of sending.
+    A reminder cannot be sent twice: a window has one row, with one `sent_at`.
     """
-    if recorded is None:
+    if reminder is None:
         return "missing"
-    due_at, planned_at, sent_at = recorded.due_at, recorded.planned_at, recorded.sent_at
+    due_at, planned_at, sent_at = reminder.due_at, reminder.planned_at, reminder.sent_at
     if sent_at is not None and quiet is not None and (quiet_since is None or quiet_since <= sent_at):
-        span = quiet.around(sent_at)
-        if span is not None and sent_at - span[0] > LATE:  # it may be due the moment they begin
+        span = quiet.span_around(sent_at)
+        if span is not None and sent_at - span[0] > LATE:  # it can be due the moment quiet hours begin
             return "in quiet hours"
-    if due_at is not None and _settled(recorded, window, now) - due_at > LATE:
+    if due_at is not None and _settled_at(reminder, window, now) - due_at > LATE:
         return "late"
     if planned_at is None:
         return None
     since = quiet_since or planned_at
     if since > planned_at:
-        # it had come due, or been cleared, when they changed; else it should have followed
-        came = due_at is not None and due_at <= since
-        over = recorded.cleared_at is not None or window.closes_at <= since
-        return None if came or over else "not rescheduled"
-    return None if due_at == due(window, quiet, planned_at) else "not as calculated"
+        # Quiet hours changed after planning: unless the reminder was due or over by then, it had to be planned again.
+        was_due = due_at is not None and due_at <= since
+        was_over = reminder.cleared_at is not None or window.closes_at <= since
+        return None if was_due or was_over else "not rescheduled"
+    return None if due_at == due_instant(window, quiet, planned_at) else "not as calculated"
 
 
-def _settled(recorded: Recorded, window: Window, now: datetime) -> datetime:
-    """Until when a reminder waited: for its mail or its proof, or to be given up, which is not timed."""
-    if recorded.sent_at is not None:
-        return recorded.sent_at
-    if recorded.skipped == "closed" and recorded.due_at is not None:
+def _settled_at(reminder: ReminderState, window: ReminderWindow, now: datetime) -> datetime:
+    """When a reminder stopped waiting: it was sent, cleared by a proof, or skipped (which has no recorded time)."""
+    if reminder.sent_at is not None:
+        return reminder.sent_at
+    if reminder.skipped == "closed" and reminder.due_at is not None:
         return window.closes_at
-    if recorded.skipped is not None and recorded.due_at is not None:
-        return recorded.due_at
-    return recorded.cleared_at or now
+    if reminder.skipped is not None and reminder.due_at is not None:
+        return reminder.due_at
+    return reminder.cleared_at or now

@@ -1,73 +1,73 @@
-"""Whether a photo was taken in its window, by what it tells of when it was taken. Pure."""
+"""Whether a photo was taken in its window, by the time that its EXIF gives. Pure."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from proofs.rules import Reason, Unsure
+from proofs.rules.verdict import Doubt, Reason
 
-# A camera that is not a phone keeps its own time and is set by hand: a few minutes off is honest.
+# Cameras that are not phones have clocks that people set by hand: a few minutes off is honest.
 CLOCK_TOLERANCE = timedelta(minutes=5)
-# Where a photo does not tell its zone, who sent it may have travelled, or not have set the camera's clock since summer:
-# so near to the window a person had better look.
+# If a photo gives no UTC offset, its sender may have travelled, or may not have set the camera's clock since the last
+# change to summer time. A photo taken this close to the window is for a reviewer to decide.
 ZONE_TOLERANCE = timedelta(hours=3)
-# EXIF's times are of whole seconds, and a photo may be of that second's end.
+# EXIF times are whole seconds: the photo may have been taken at the end of that second.
 EXIF_RESOLUTION = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Captured:
-    """When a photo was taken, by its own telling: the camera's wall clock (naive), and its offset where it tells."""
+class CaptureTime:
+    """When EXIF says that a photo was taken: the camera's wall clock (naive), and its UTC offset if it gives one."""
 
     wall: datetime
     offset: timedelta | None
 
 
-def check(
-    captured: Captured | None, opens_at: datetime, closes_at: datetime, stored_at: datetime, zone: ZoneInfo
-) -> Reason | Unsure | None:
+def check_capture_time(
+    captured: CaptureTime | None, opens_at: datetime, closes_at: datetime, stored_at: datetime, zone: ZoneInfo
+) -> Reason | Doubt | None:
     """Whether a photo that reached storage at `stored_at` was taken in the window [opens_at, closes_at); None: it was.
 
-    - It tells its offset: it must lie in the window, or within `CLOCK_TOLERANCE` of it.
-    - It does not: its time is read in the participant's zone; where clocks were set back and it came twice, or was left
-      out, both ways. In the window is in. Outside by up to `ZONE_TOLERANCE`, as another zone would explain: unsure.
+    - With a UTC offset, it must lie in the window, or within `CLOCK_TOLERANCE` of it.
+    - Without one, its time is read in the participant's zone. A wall time that occurs twice or not at all, where clocks
+      change, is read both ways. Inside the window passes; outside by at most `ZONE_TOLERANCE`, which another zone would
+      explain, is a doubt.
 
-    Nothing was taken after it was stored, but by a clock that is fast: for that the window ends with `CLOCK_TOLERANCE`
-    after it.
+    A photo cannot be taken after it was stored, unless the camera's clock is fast. So `stored_at` plus
+    `CLOCK_TOLERANCE` ends the window if that is earlier.
     """
     if captured is None:
         detail = (
-            "This photo does not say when it was taken. Messengers and apps that edit or re-encode pictures remove"
-            " that: send the original, as your camera stored it."
+            "This photo does not say when it was taken. Messengers and photo editors remove that information: send the"
+            " original file from your camera."
         )
         return Reason(code="exif_missing", detail=detail)
     latest = min(closes_at, stored_at + CLOCK_TOLERANCE)
-    readings = _readings(captured, zone)
-    found = min(readings, key=lambda instant: _outside(instant, opens_at, latest))
-    outside = _outside(found, opens_at, latest)
+    taken_at = min(_readings(captured, zone), key=lambda instant: _outside(instant, opens_at, latest))
+    outside = _outside(taken_at, opens_at, latest)
     if outside == timedelta(0) or (captured.offset is not None and outside <= CLOCK_TOLERANCE):
         return None
-    detail = f"This photo says that it was taken at {_clock_face(found, zone)}, but "
-    if opens_at <= found < closes_at:
+    detail = f"This photo says that it was taken at {_clock_face(taken_at, zone)}, but "
+    if opens_at <= taken_at < closes_at:
         detail += f"it was sent before that, at {_clock_face(stored_at, zone)} ({zone.key})."
     else:
         detail += f"your window was from {_clock_face(opens_at, zone)} to {_clock_face(closes_at, zone)} ({zone.key})."
     if captured.offset is None and outside <= ZONE_TOLERANCE:
-        detail += " It does not say in which time zone: a person has to decide."
-        return Unsure(Reason(code="exif_time_mismatch", detail=detail))
-    detail += " Set your camera's clock and time zone, and send a photo that was taken in the window."
+        detail += " It does not give a time zone, so it needs manual review."
+        return Doubt(Reason(code="exif_time_mismatch", detail=detail))
+    detail += " Set your camera's clock and time zone, and send a photo taken in the window."
     return Reason(code="exif_time_mismatch", detail=detail)
 
 
-def _readings(captured: Captured, zone: ZoneInfo) -> list[datetime]:
-    """The instants (UTC) that a photo's time may mean."""
+def _readings(captured: CaptureTime, zone: ZoneInfo) -> list[datetime]:
+    """The instants (UTC) that a photo's time can mean."""
     if captured.offset is not None:
         return [(captured.wall - captured.offset).replace(tzinfo=UTC)]
     return [captured.wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
 
 
 def _outside(instant: datetime, opens_at: datetime, closes_at: datetime) -> timedelta:
-    """How far from the window [opens_at, closes_at) the photo is; zero inside."""
+    """The distance of a photo from the window [opens_at, closes_at); zero inside."""
     return max(opens_at - instant, instant + EXIF_RESOLUTION - closes_at, timedelta(0))
 
 

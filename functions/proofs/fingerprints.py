@@ -1,8 +1,8 @@
 """Fingerprints of photos that survive re-encoding, resizing and mirroring: PDQ, by Meta.
 
-Written from the paper (https://github.com/facebook/ThreatExchange/blob/main/hashing/hashing.pdf) and the reference
-implementation's order of operations. Every sum is taken in that order and in single precision, one addition at a time
-and never by BLAS, so the same pixels give the same 256 bits on every machine, and the same as the reference does.
+Written from the paper (https://github.com/facebook/ThreatExchange/blob/main/hashing/hashing.pdf), with the reference
+implementation's order of operations. Every sum is computed in that order, in single precision, one addition at a time
+and never by BLAS. So the same pixels give the same 256 bits on every machine, equal to the reference's.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from itertools import chain, pairwise, repeat
 import numpy as np
 from numpy.typing import NDArray
 
-# The picture is reduced to 64 x 64, of whose cosine transform the 16 x 16 lowest frequencies but the zeroth are kept.
+# The picture is reduced to 64 x 64; of its cosine transform, the 16 x 16 lowest frequencies after the zeroth are kept.
 _REDUCED = 64
 _FREQUENCIES = 16
 _BITS = _FREQUENCIES * _FREQUENCIES
@@ -24,13 +24,13 @@ type _Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """256 bits, and how much there was to see, from 0 (a flat picture) to 100. `str` gives Meta's hexadecimal form."""
+    """256 bits, and a quality from 0 (a flat picture) to 100. `str` gives Meta's hexadecimal form."""
 
     value: int
     quality: int
 
     def distance(self, other: "Fingerprint") -> int:
-        """In how many of the 256 bits the two differ."""
+        """The number of bits that differ."""
         return (self.value ^ other.value).bit_count()
 
     @property
@@ -42,14 +42,15 @@ class Fingerprint:
         return f"{self.value:0{_BITS // 4}x}"
 
 
-def of(luma: Luma) -> Fingerprint:
+def fingerprint(luma: Luma) -> Fingerprint:
     """The fingerprint of a picture's luma, shaped (height, width)."""
     return dihedral(luma)[0]
 
 
 def dihedral(luma: Luma) -> tuple[Fingerprint, ...]:
-    """The fingerprints of the picture as it is, turned by 90, 180 and 270 degrees, upside down, mirrored, and flipped
-    about either diagonal: eight for little more than the price of one, as each only changes signs in one transform.
+    """The fingerprints of the eight orientations of a picture: unchanged, rotated by 90, 180 and 270 degrees, upside
+    down, mirrored, and flipped about either diagonal. Each of the seven only changes signs in one transform, so all
+    eight cost little more than one.
     """
     if min(luma.shape) < _SMALLEST_SIDE:
         return (Fingerprint(0, 0),) * 8
@@ -63,13 +64,13 @@ def _reduce(luma: Luma) -> _Floats:
     height, width = luma.shape
     down, across = _window(height), _window(width)
     once = _moving_average(_average_pixels(luma, across), down)
-    # Of the second pass only the sampled rows and columns are worth keeping.
+    # Of the second pass only the sampled rows and columns are kept.
     twice = _moving_average(np.ascontiguousarray(once.T), across)[_centres(width)]
     return _moving_average(np.ascontiguousarray(twice.T), down)[_centres(height)]
 
 
 def _window(side: int) -> int:
-    """The window of one pass: half of one sample's share of the side, rounded up."""
+    """The width of the moving average: half of one sample's share of the side, rounded up."""
     return -(-side // (2 * _REDUCED))
 
 
@@ -79,7 +80,7 @@ def _centres(side: int) -> NDArray[np.intp]:
 
 @cache
 def _counts(side: int, window: int) -> _Floats:
-    """How many values there are in the window around each place: fewer at both ends."""
+    """How many values the window around each place has: fewer at both ends."""
     ahead = window // 2 + 1
     places = np.arange(side)
     counts = np.minimum(places + ahead, side) - np.maximum(places + ahead - window, 0)
@@ -87,7 +88,7 @@ def _counts(side: int, window: int) -> _Floats:
 
 
 def _average_pixels(luma: Luma, window: int) -> _Floats:
-    """The first pass, along rows. Sums of whole numbers are exact in any order: here a few sums of whole pictures."""
+    """The first pass, along rows. Integer sums are exact in any order, so a few shifted pictures are added at once."""
     height, width = luma.shape
     behind = window - window // 2 - 1
     padded = np.zeros((height, width + window - 1), np.uint16 if window <= 256 else np.uint32)
@@ -99,7 +100,7 @@ def _average_pixels(luma: Luma, window: int) -> _Floats:
 
 
 def _moving_average(values: _Floats, window: int) -> _Floats:
-    """A later pass, along columns, top to bottom: a running sum adds what enters the window, subtracts what leaves."""
+    """A later pass, along columns, top to bottom: a running sum of what enters the window minus what leaves it."""
     side = len(values)
     ahead = window // 2 + 1
     nothing = np.zeros_like(values[0])
@@ -117,7 +118,7 @@ def _moving_average(values: _Floats, window: int) -> _Floats:
 
 
 def _quality(reduced: _Floats) -> int:
-    """How much there is to see: the steps between neighbours, in whole percents of the range, summed and scaled."""
+    """The quality: the steps between neighbours, in whole percents of the range, summed and scaled."""
     steps = 0
     for axis in (0, 1):
         percent = np.diff(reduced, axis=axis) * np.float32(100) / np.float32(255)
@@ -140,14 +141,14 @@ def _transform(reduced: _Floats) -> _Floats:
 
 
 def _product(left: _Floats, right: _Floats) -> _Floats:
-    """The matrix product, summed in order of the inner index: outermost among the terms, it is added one by one."""
+    """The matrix product, summed in order of the inner index, which is the outermost axis of the terms."""
     terms = np.multiply(left.T[:, :, np.newaxis], right[:, np.newaxis, :], order="C")
     product: _Floats = np.add.reduce(terms, axis=0)
     return product
 
 
 def _values(frequencies: _Floats) -> list[int]:
-    """The eight dihedral values: a bit for each frequency that exceeds the (lower) median."""
+    """The eight dihedral values: one bit for each frequency, set if it exceeds the (lower) median."""
     odd = np.where(np.arange(_FREQUENCIES) % 2, np.float32(1), np.float32(-1))
     by_row, by_column = frequencies * odd[:, np.newaxis], frequencies * odd
     by_both = by_row * odd

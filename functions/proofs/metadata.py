@@ -1,4 +1,4 @@
-"""What a picture's EXIF tells: when it was taken, and what of it others may see. Where it was taken is never read."""
+"""A picture's EXIF: when it was taken, and the part that other people may see. The location is never read."""
 
 import re
 from collections.abc import Mapping
@@ -9,24 +9,24 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 
 from proofs import images
-from proofs.capture import Captured
+from proofs.capture import CaptureTime
 
-# When the shutter opened, and its clock's offset; and the same of when the picture became a file, which for a camera is
-# one moment. Not DateTime: that is when the file was last changed, and every editor writes it anew.
-_MOMENTS = ((Base.DateTimeOriginal, Base.OffsetTimeOriginal), (Base.DateTimeDigitized, Base.OffsetTimeDigitized))
-# EXIF writes 2026:11:20 06:45:10. Other separators, fractions and an offset behind are what some apps make of it.
+# When the shutter opened, and the clock's UTC offset; then the same for when the picture became a file, which for a
+# camera is the same moment. Not DateTime, which is when the file was last changed: every editor updates it.
+_TIME_TAGS = ((Base.DateTimeOriginal, Base.OffsetTimeOriginal), (Base.DateTimeDigitized, Base.OffsetTimeDigitized))
+# EXIF writes 2026:11:20 06:45:10. Some apps use other separators, or append fractions of a second or a UTC offset.
 _TIME = re.compile(
     r"([0-9]{4})[:/.-]([0-9]{2})[:/.-]([0-9]{2})[ T]+([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,][0-9]*)?(.*)", re.DOTALL
 )
 _OFFSET = re.compile(r"(?:UTC|GMT)?\s*([+-])\s*([0-9]{1,2})(?::?([0-9]{2}))?")
 _UTC = {"Z", "UTC", "GMT"}
-# No digital camera is older, and a clock that is in the next century has lost its battery.
+# Digital cameras are not older, and a clock in the next century has lost its battery.
 _YEARS = range(1990, 2100)
-# Offsets that any place has on its clocks.
+# The UTC offsets in use anywhere.
 _OFFSETS = (timedelta(hours=-12), timedelta(hours=14))
 
-# What others may see where the owner keeps EXIF: how the picture was taken. A list of what stays, so that what a maker
-# invents does not: no GPS, maker notes, thumbnail, comments, serial numbers, or names of people.
+# What other people may see if the challenge keeps EXIF: how the picture was taken. This lists the tags to keep, so new
+# tags of camera makers are dropped: no GPS, maker notes, thumbnail, comments, serial numbers, or names of people.
 _SHARED = {Base.ImageDescription, Base.Make, Base.Model, Base.Software, Base.DateTime, Base.Copyright}
 _SHARED_OF_EXPOSURE = {
     *(Base.ExposureTime, Base.FNumber, Base.ExposureProgram, Base.ISOSpeedRatings, Base.SensitivityType),
@@ -39,28 +39,28 @@ _SHARED_OF_EXPOSURE = {
     *(Base.FocalLengthIn35mmFilm, Base.SceneCaptureType, Base.GainControl, Base.Contrast, Base.Saturation),
     *(Base.Sharpness, Base.SubjectDistanceRange, Base.LensSpecification, Base.LensMake, Base.LensModel),
 }
-_LONGEST = 500  # octets of a value and what it is wrapped in: all of EXIF must fit one segment of a JPEG, 64 KB
+_LONGEST = 500  # bytes of a tag with its headers: all of EXIF must fit one JPEG segment of 64 KB
 _UPRIGHT = 1
 _SRGB = 1
 
 
-def captured(data: bytes, declared_type: str) -> Captured | None:
-    """When the picture says it was taken; None where it does not, or says what makes no sense. Raises `Unreadable`."""
-    with images.opened(data, declared_type) as image:
-        return _captured(image)
+def capture_time(data: bytes, declared_type: str) -> CaptureTime | None:
+    """When the picture was taken; None if its EXIF has no valid time. Raises `UnreadableImage`."""
+    with images.open_image(data, declared_type) as image:
+        return _capture_time(image)
 
 
-def _captured(image: Image.Image) -> Captured | None:
+def _capture_time(image: Image.Image) -> CaptureTime | None:
     try:
         exif = image.getexif().get_ifd(IFD.Exif)
     except Exception:
         return None
-    moments = (moment(exif.get(time), exif.get(offset)) for time, offset in _MOMENTS)
-    return next((found for found in moments if found is not None), None)
+    times = (parse_capture_time(exif.get(time), exif.get(offset)) for time, offset in _TIME_TAGS)
+    return next((time for time in times if time is not None), None)
 
 
-def moment(time: object, offset: object = None) -> Captured | None:
-    """A moment from the values of two EXIF tags, of whatever type somebody has written there."""
+def parse_capture_time(time: object, offset: object = None) -> CaptureTime | None:
+    """Parse the values of two EXIF tags, which can be of any type."""
     found = _TIME.fullmatch(_text(time))
     if found is None:
         return None
@@ -70,8 +70,8 @@ def moment(time: object, offset: object = None) -> Captured | None:
         return None  # 0000:00:00, the 30th of February, 25 o'clock
     if wall.year not in _YEARS:
         return None
-    known = _offset(_text(offset))
-    return Captured(wall, _offset(found[7].strip()) if known is None else known)
+    tagged_offset = _offset(_text(offset))
+    return CaptureTime(wall, _offset(found[7].strip()) if tagged_offset is None else tagged_offset)
 
 
 def _offset(text: str) -> timedelta | None:
@@ -86,14 +86,14 @@ def _offset(text: str) -> timedelta | None:
 
 
 def _text(value: object) -> str:
-    """The text before the first NUL. Some write bytes where EXIF wants a text; whatever else comes is no text."""
+    """The text before the first NUL, also from bytes, which some apps write; empty for values of other types."""
     if isinstance(value, bytes):
         value = value.decode("latin-1")
     return value.partition("\0")[0].strip() if isinstance(value, str) else ""
 
 
-def shareable(image: Image.Image) -> bytes:
-    """The part of the picture's EXIF that others may see, for a copy of it that is upright and sRGB."""
+def shareable_exif(image: Image.Image) -> bytes:
+    """The part of the picture's EXIF that other people may see, for a copy that is upright and in sRGB."""
     kept = Image.Exif()
     kept[Base.Orientation] = _UPRIGHT
     with suppress(Exception):
@@ -106,7 +106,7 @@ def shareable(image: Image.Image) -> bytes:
 
 
 def _chosen(values: Mapping[int, object], tags: set[Base]) -> dict[int, object]:
-    """Those of the tags that are there with a value that is short, and of a type that can be written again."""
+    """The values of the tags that are present, short, and of a type that Pillow can write."""
     return {tag: values[tag] for tag in sorted(tags) if tag in values and _writable(tag, values[tag])}
 
 

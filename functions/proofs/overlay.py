@@ -1,4 +1,4 @@
-"""Finding overlays in pictures: the QR codes that one shows, and whether any is the token of its window."""
+"""Reads the QR codes in photos, and checks whether one is the overlay token of the photo's window."""
 
 from collections.abc import Collection
 from datetime import date
@@ -10,48 +10,52 @@ from numpy.typing import NDArray
 
 from challenges import overlay, overlay_key
 from challenges.overlay import OverlayResult
-from proofs.rules import Reason
+from proofs.rules.verdict import Reason
 
-FORMATS = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCodeModel2)  # no Micro QR, which segno makes none of
+FORMATS = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCodeModel2)  # no Micro QR: segno generates none for a token
 
 
-def find(luma: NDArray[np.uint8]) -> list[str]:
-    """What the QR codes in a picture say, whichever way they lie; `luma` has the shape (height, width)."""
+def read_codes(luma: NDArray[np.uint8]) -> list[str]:
+    """The texts of the QR codes in a picture, in any orientation; `luma` has the shape (height, width)."""
     codes = zxingcpp.read_barcodes(luma, formats=FORMATS)
     return [code.bytes.decode("ascii", "replace") for code in codes]
 
 
-def look(luma: NDArray[np.uint8], secret_arn: str, participant_id: UUID, local_date: date) -> set[OverlayResult]:
-    """What the codes in a picture are to a window. It may ask Secrets Manager: never call it inside a transaction."""
-    texts = find(luma)
+def check_codes(luma: NDArray[np.uint8], secret_arn: str, participant_id: UUID, local_date: date) -> set[OverlayResult]:
+    """Compare the codes in a picture with a window's token.
+
+    It may call Secrets Manager: do not call it inside a transaction.
+    """
+    texts = read_codes(luma)
 
     def check(*keys: bytes) -> set[OverlayResult]:
         return {overlay.check(text, keys, participant_id, local_date) for text in texts}
 
-    findings = check(overlay_key.cached(secret_arn))
-    if "forged" in findings and "valid" not in findings:  # unless the key was replaced meanwhile
-        findings = check(*overlay_key.fetch_all(secret_arn))
-    return findings
+    results = check(overlay_key.cached(secret_arn))
+    if "forged" in results and "valid" not in results:  # or the cached key is out of date
+        results = check(*overlay_key.fetch_all(secret_arn))
+    return results
 
 
-def judge(findings: Collection[OverlayResult]) -> Reason | None:
-    """What is wrong with the codes in a photo that must show its window's; None where one is right."""
-    if "valid" in findings:
+def overlay_reason(results: Collection[OverlayResult]) -> Reason | None:
+    """Why the codes in a photo do not show its window's token; None if one does."""
+    if "valid" in results:
         return None
-    for finding, detail in _WRONG_OVERLAYS.items():
-        if finding in findings:
+    for result, detail in _WRONG_OVERLAYS.items():
+        if result in results:
             return Reason(code="overlay_invalid", detail=detail)
     detail = (
-        "We cannot read your window's QR code in this photo. Take a new one with the code in it: whole, sharp, not too "
-        "small, and without a reflection on it."
+        "We could not read your window's QR code in this photo. Take a new photo that shows the whole code, sharp, not"
+        " too small, and without reflections."
     )
     return Reason(code="overlay_missing", detail=detail)
 
 
-# The nearest to a right one first.
+# In order of precedence: the closest to a valid token first.
 _WRONG_OVERLAYS: dict[OverlayResult, str] = {
-    "other_window": "The QR code in this photo is of another day. Load today's, and take a new photo with that.",
-    "other_participant": "The QR code in this photo was made for somebody else, or for another challenge. Take a "
-    "new photo with the one that this challenge shows to you.",
-    "forged": "The QR code in this photo is not as we made it. Load your window's, and take a new photo with that.",
+    "other_window": "The QR code in this photo belongs to another day. Load today's code and take a new photo with it.",
+    "other_participant": "The QR code in this photo belongs to another participant or another challenge. Take a"
+    " new photo with the code that this challenge shows you.",
+    "forged": "The QR code in this photo was not issued by Chally. Load your window's code and take a new photo with"
+    " it.",
 }

@@ -1,11 +1,11 @@
-"""Receipts: what became of a proof, signed, so that anybody can check it with our published keys, now or in years.
+"""Receipts: signed statements of the verdict on a proof, which anyone can verify with our published keys for years.
 
     python -m proofs.receipts verify FILE [--jwks FILE_OR_URL]
 
-A receipt is a compact JWS (ES256) that says what the verdict is when it is asked for; a later one may say otherwise. It
-names nobody, and holds nothing of what was sent but its SHA-256: of a photo's bytes; of a text in UTF-8; of a number in
-decimal digits without exponent, sign of a zero, or zeros at the end (`12`, `12.5`, `0.000001`). Whoever guesses a value
-can check the guess by that, as few numbers are not quickly guessed.
+A receipt is a compact JWS (ES256) that states the verdict at the time of issue; a later receipt can differ. It contains
+no names, and of the content only its SHA-256: of a photo's bytes; of a text in UTF-8; of a number in decimal digits
+without exponent, sign of zero, or trailing zeros (`12`, `12.5`, `0.000001`). The hash does not hide a number: anyone
+can try all likely ones.
 """
 
 import argparse
@@ -28,33 +28,33 @@ from pydantic import BaseModel, Field, ValidationError
 
 from chally import jws
 from identity.receipt_key import ALGORITHM
-from proofs import rules
+from proofs.rules.status import check_decided
 
 if TYPE_CHECKING:
-    from proofs.queries.receipts import Known
+    from proofs.queries.receipts import ReceiptRow
 
 TYPE = "chally-receipt+jwt"
 MEDIA_TYPE = "application/jose"  # RFC 7515, 9.2.1
 JWKS = "/.well-known/jwks.json"
-MAX_LENGTH = 16_384  # characters; ours have about a thousand
+MAX_LENGTH = 16_384  # characters; receipts have about a thousand
 MAX_KEY_SET = 1_000_000  # bytes
-LAST_SECOND = 253_402_300_800  # of the year 9999
-HERE = ("localhost", "127.0.0.1", "::1")
+LAST_SECOND = 253_402_300_800  # the end of the year 9999
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
-class Invalid(Exception):
-    """It is no receipt of ours; the message says why, in sentences for a person."""
+class InvalidReceipt(Exception):
+    """The receipt is not valid. The message says why, in sentences for a person."""
 
 
-class Review(BaseModel):
+class ReceiptReview(BaseModel):
     decision: str
     reviewed_at: datetime
 
 
-class Proved(BaseModel):
-    """The proof: which window it was for, what it was, when it reached storage, the verdict with its reasons' codes.
+class ReceiptProof(BaseModel):
+    """The proof: its window, its content's hash, when it reached storage, and the verdict with its reason codes.
 
-    What a later release may name otherwise is text here, so that this one verifies its receipts too.
+    Fields whose values a later release may extend are plain strings, so that this release can verify its receipts.
     """
 
     challenge_id: UUID
@@ -70,47 +70,47 @@ class Proved(BaseModel):
     decided_at: datetime | None
     status: str
     reasons: list[str]
-    review: Review | None
+    review: ReceiptReview | None
 
 
 class Receipt(BaseModel):
-    """Claims (RFC 7519): who issued it, when (seconds since the epoch), about which proof."""
+    """The claims (RFC 7519): issuer, time of issue (seconds since the epoch), the proof's id, and the proof."""
 
     iss: str
     iat: Annotated[int, Field(ge=0, lt=LAST_SECOND)]
     sub: UUID
-    proof: Proved
+    proof: ReceiptProof
 
     @classmethod
-    def of(cls, known: "Known", *, issuer: str, now: datetime) -> Self:
-        """What a receipt says now. Raises `NotDecided` where there is no verdict yet."""
-        rules.check_decided(known.status, known.created_at, now)
-        taken = {name: getattr(known, name) for name in Proved.model_fields if hasattr(known, name)}
+    def from_row(cls, row: "ReceiptRow", *, issuer: str, now: datetime) -> Self:
+        """The receipt of a proof as of now. Raises `NotDecided` if it has no verdict yet."""
+        check_decided(row.status, row.created_at, now)
+        facts = {name: getattr(row, name) for name in ReceiptProof.model_fields if hasattr(row, name)}
         review = None
-        if known.review and known.reviewed_at:
-            review = {"decision": known.review, "reviewed_at": _utc(known.reviewed_at)}
+        if row.review and row.reviewed_at:
+            review = {"decision": row.review, "reviewed_at": _utc(row.reviewed_at)}
         return cls(
             iss=issuer,
             iat=int(now.timestamp()),
-            sub=known.id,
-            proof=Proved.model_validate(
-                {name: _utc(value) if isinstance(value, datetime) else value for name, value in taken.items()}
+            sub=row.id,
+            proof=ReceiptProof.model_validate(
+                {name: _utc(value) if isinstance(value, datetime) else value for name, value in facts.items()}
                 | {
-                    "sha256": digest(known.value) if known.sha256 is None else known.sha256.hex(),
-                    # their sentences are for the participant, and quote what they sent
-                    "reasons": [reason["code"] for reason in known.reasons],
+                    "sha256": value_digest(row.value) if row.sha256 is None else row.sha256.hex(),
+                    # Only the codes: the sentences are for the participant, and can quote the content.
+                    "reasons": [reason["code"] for reason in row.reasons],
                     "review": review,
                 }
             ),
         )
 
     def payload(self) -> bytes:
-        """As it is signed; times are RFC 3339, in UTC."""
+        """The JSON that is signed; times are RFC 3339, in UTC."""
         return self.model_dump_json().encode()
 
 
-def digest(value: str | float | None) -> str | None:
-    """The SHA-256 of a text or a number, in hexadecimal digits."""
+def value_digest(value: str | float | None) -> str | None:
+    """The SHA-256 of a text or a number, in hexadecimal."""
     if value is None:
         return None
     text = value if isinstance(value, str) else f"{Decimal(repr(float(value) + 0.0)).normalize():f}"
@@ -121,43 +121,43 @@ def _utc(instant: datetime) -> datetime:
     return instant.astimezone(UTC)
 
 
-def read(text: str) -> jws.CompactJws:
-    """A receipt whose signature is yet to be checked: until then it says nothing but its `kid`. Raises `Invalid`."""
+def parse(text: str) -> jws.CompactJws:
+    """Parse a receipt without verifying it: trust only its `kid` until then. Raises `InvalidReceipt`."""
     try:
         signed = jws.CompactJws.read(text, algorithm=ALGORITHM, max_length=MAX_LENGTH)
     except jws.MalformedJws as error:
-        raise Invalid(f"This is no receipt, or not all of one. {error}") from None
+        raise InvalidReceipt(f"This is not a complete receipt. {error}") from None
     if signed.typ != TYPE:
-        raise Invalid(f"This is signed, but no receipt: its type is {signed.typ!r:.40}, not {TYPE!r}.")
+        raise InvalidReceipt(f"This is signed, but not a receipt: its type is {signed.typ!r:.40}, not {TYPE!r}.")
     return signed
 
 
 def verify(text: str, key_set: object) -> Receipt:
-    """What a receipt says, if one of a JSON Web Key Set's keys for receipts (RFC 7517) signed it. Raises `Invalid`."""
-    signed = read(text)
+    """Verify a receipt with the receipt keys of a JSON Web Key Set (RFC 7517). Raises `InvalidReceipt`."""
+    signed = parse(text)
     keys = [key for key in _keys(key_set) if key.key_id == signed.kid]
     if not keys:
-        raise Invalid(
-            f"These keys lack the one that it names, {signed.kid!r:.40}. Is it of somebody else, or are they old?"
+        raise InvalidReceipt(
+            f"These keys do not include the receipt's key, {signed.kid!r:.40}. Use the current keys of its issuer."
         )
     if not any(signed.is_signed_by(key) for key in keys):
-        raise Invalid("The signature is wrong: the receipt was changed after it was signed, or was never ours.")
+        raise InvalidReceipt("The signature is wrong: the receipt was changed, or another issuer signed it.")
     return _claims(signed)
 
 
 def _claims(signed: jws.CompactJws) -> Receipt:
     try:
-        jws.members(signed.payload)  # no member twice
+        jws.members(signed.payload)  # no duplicate members
         return Receipt.model_validate_json(signed.payload)
     except (jws.MalformedJws, ValidationError):
-        raise Invalid("What is signed has not the form of a receipt.") from None
+        raise InvalidReceipt("The signed content is not a receipt.") from None
 
 
 def _keys(key_set: object) -> list[jwt.PyJWK]:
-    """Those that are for receipts, and for nothing else (RFC 8725, 3.1)."""
+    """The keys that are for receipts only (RFC 8725, 3.1)."""
     wanted = {"kty": "EC", "crv": "P-256", "alg": ALGORITHM, "use": "sig"}
     if not isinstance(key_set, dict) or not isinstance(key_set.get("keys"), list):
-        raise Invalid("The keys are no JSON Web Key Set.")
+        raise InvalidReceipt("The keys are not a JSON Web Key Set.")
     try:
         return [
             jwt.PyJWK({name: jwk[name] for name in ("kty", "crv", "x", "y", "kid")}, ALGORITHM)
@@ -165,35 +165,35 @@ def _keys(key_set: object) -> list[jwt.PyJWK]:
             if isinstance(jwk, dict) and wanted.items() <= jwk.items()
         ]
     except (jwt.PyJWTError, KeyError, ValueError, TypeError):
-        raise Invalid("The keys are no JSON Web Key Set: one of them is broken.") from None
+        raise InvalidReceipt("The keys are not a JSON Web Key Set: one of them is malformed.") from None
 
 
 def _fetch(url: str) -> bytes:
-    """By HTTPS, or from this machine; nobody else on the way may choose the keys. Raises `Invalid`."""
+    """Fetch keys by HTTPS or from this machine, so that nobody can replace them. Raises `InvalidReceipt`."""
 
-    class Nowhere(HTTPRedirectHandler):
+    class NoRedirects(HTTPRedirectHandler):
         def redirect_request(self, *args: Any, **kwargs: Any) -> None:
             return None
 
     try:
         place = urlsplit(url)
-        if place.scheme != "https" and not (place.scheme == "http" and place.hostname in HERE):
-            raise Invalid(f"Keys are fetched by HTTPS only, not from {url!r:.200}.")
-        with build_opener(Nowhere).open(url, timeout=10) as answer:
-            body: bytes = answer.read(MAX_KEY_SET)
+        if place.scheme != "https" and not (place.scheme == "http" and place.hostname in LOCAL_HOSTS):
+            raise InvalidReceipt(f"Keys are fetched over HTTPS only, not from {url!r:.200}.")
+        with build_opener(NoRedirects).open(url, timeout=10) as response:
+            body: bytes = response.read(MAX_KEY_SET)
     except (URLError, OSError, HTTPException, ValueError) as error:
-        raise Invalid(f"The keys could not be fetched from {url!r:.200}: {error}") from None
+        raise InvalidReceipt(f"The keys could not be fetched from {url!r:.200}: {error}") from None
     return body
 
 
 def _key_set(place: str) -> Any:
-    """The keys in a file, or at a URL. Raises `Invalid`."""
+    """Read the keys from a file or a URL. Raises `InvalidReceipt`."""
     try:
         return json.loads(_fetch(place) if "://" in place else Path(place).read_bytes())
     except OSError as error:
-        raise Invalid(f"The keys cannot be read: {error}") from None
+        raise InvalidReceipt(f"The keys cannot be read: {error}") from None
     except (ValueError, RecursionError):
-        raise Invalid(f"What is at {place!r:.200} is no JSON Web Key Set: it is not JSON.") from None
+        raise InvalidReceipt(f"The content of {place!r:.200} is not a JSON Web Key Set: it is not JSON.") from None
 
 
 def _file(path: Path) -> str:
@@ -201,29 +201,29 @@ def _file(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(MAX_LENGTH + 100)
     except OSError as error:
-        raise Invalid(f"The receipt cannot be read: {error}") from None
+        raise InvalidReceipt(f"The receipt cannot be read: {error}") from None
     return data.decode("ascii", "replace").strip()
 
 
 def _words(receipt: Receipt, keys: str) -> list[str]:
-    """What a receipt says, in plain words, a line each."""
+    """The lines that describe a receipt to a person."""
     proof = receipt.proof
     zone = f"{proof.timezone or 'zone not recorded'}, tzdata {proof.tzdata or 'not recorded'}"
     reasons = f" ({', '.join(proof.reasons)})" if proof.reasons else ""
     review = proof.review
     lines = [
-        f"This receipt is genuine, by the keys of {keys}.",
+        f"This receipt is valid, according to the keys of {keys}.",
         f"  issuer       {receipt.iss}, on {_text(datetime.fromtimestamp(receipt.iat, UTC))}",
         f"  proof        {receipt.sub}, a {proof.kind}",
         f"  challenge    {proof.challenge_id}",
         f"  participant  {proof.participant_id}",
         f"  window       {proof.local_date}, from {_text(proof.opens_at)} to {_text(proof.closes_at)} ({zone})",
-        f"  sha256       {proof.sha256 or 'not known any more'}",
+        f"  sha256       {proof.sha256 or 'deleted'}",
         f"  stored       {_text(proof.stored_at)}",
         f"  verdict      {proof.status}{reasons}, on {_text(proof.decided_at)}",
     ]
     if review:
-        lines.append(f"  review       a person decided to {review.decision} it, on {_text(review.reviewed_at)}")
+        lines.append(f"  review       a reviewer decided to {review.decision} it, on {_text(review.reviewed_at)}")
     return lines
 
 
@@ -232,25 +232,25 @@ def _text(instant: datetime | None) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`verify FILE`: prints what a receipt says and answers 0, or why it is none and answers 1."""
+    """`verify FILE` prints a valid receipt and returns 0, or prints why it is invalid and returns 1."""
     parser = argparse.ArgumentParser(prog="python -m proofs.receipts", description="Check receipts of proofs.")
     verb = parser.add_subparsers(required=True, metavar="command").add_parser("verify", help="check one")
-    verb.add_argument("file", type=Path, metavar="FILE", help="the receipt, as the API answered it")
+    verb.add_argument("file", type=Path, metavar="FILE", help="the receipt, as the API returned it")
     verb.add_argument(
         "--jwks",
         metavar="FILE_OR_URL",
-        help=f"the keys; otherwise they are fetched from the API that the receipt names ({JWKS}): see that you know it",
+        help=f"the keys; by default they are fetched from the receipt's issuer ({JWKS}): check that you know it",
     )
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        text = _file(asked.file)
-        # whoever it names: what its keys verify is theirs, and the first lines say who that is
-        keys = asked.jwks or _claims(read(text)).iss.rstrip("/") + JWKS
-        lines, status, to = _words(verify(text, _key_set(keys)), keys), 0, sys.stdout
-    except Invalid as error:
-        lines, status, to = [str(error)], 1, sys.stderr
-    for line in lines:  # of a stranger's making: nothing that would move about in a terminal
-        print("".join(each if each.isprintable() else "?" for each in line), file=to)
+        text = _file(options.file)
+        # Keys from the issuer prove only that the issuer signed it; the first lines say who that is.
+        keys = options.jwks or _claims(parse(text)).iss.rstrip("/") + JWKS
+        lines, status, stream = _words(verify(text, _key_set(keys)), keys), 0, sys.stdout
+    except InvalidReceipt as error:
+        lines, status, stream = [str(error)], 1, sys.stderr
+    for line in lines:  # The receipt is untrusted: print no control characters to a terminal.
+        print("".join(each if each.isprintable() else "?" for each in line), file=stream)
     return status
 
 

@@ -1,7 +1,6 @@
-"""After the verdict: who looks at a proof again, who asks for that, and who takes theirs back.
+"""Reviews, appeals and removals: what people do with a proof after its verdict.
 
-Always in this order, here as in the verdict: the challenge's proofs take turns, the proof is held, then its window, and
-then the standing.
+Lock order, the same as for a verdict: the challenge, the proof, its window, its standing.
 """
 
 from collections.abc import Collection
@@ -14,31 +13,32 @@ from chally.actor import check_role
 from chally.db import Tx
 from chally.errors import NotFound
 from notifications import reminders
-from proofs import rules
 from proofs.queries import reviews
-from proofs.queries.reviews import Judged
-from proofs.rules import Decision, Status
+from proofs.queries.reviews import ReviewRow
+from proofs.rules import review, submission
+from proofs.rules.review import APPEAL_PERIOD, ReviewDecision
+from proofs.rules.status import COUNTED, ProofStatus
 
-OUTCOME: dict[Decision, Status] = {"accept": "accepted", "reject": "rejected"}
-# In mails.
-MAY_APPEAL = (
-    f"\nIf this is a mistake, appeal it in the app within {rules.APPEALS_FOR.days} days,"
-    " and a person will look at it.\n"
+STATUSES: dict[ReviewDecision, ProofStatus] = {"accept": "accepted", "reject": "rejected"}
+# A paragraph of mails.
+APPEAL_HINT = (
+    f"\nIf this is a mistake, appeal in the app within {APPEAL_PERIOD.days} days. A person will then review it.\n"
 )
 
 
-def review(tx: Tx, proof_id: UUID, decision: Decision, reason: str, now: datetime) -> None:
-    """Decide on a proof by eye. Raises `NotFound`, `NotReviewer`, `OwnProof`, `NotReviewable` and `WindowFull`.
+def submit_review(tx: Tx, proof_id: UUID, decision: ReviewDecision, reason: str, now: datetime) -> None:
+    """Accept or reject a proof. Raises `NotFound`, `NotReviewer`, `OwnProof`, `NotReviewable`, `OwnDecision`,
+    `ModeratorDecided` and `WindowFull`.
 
-    The same decision again changes nothing.
+    Repeating the current decision changes nothing.
     """
-    proof = _seen(tx, proof_id)
-    reviewer = _reviewer(tx, proof)
-    rules.check_review(proof.status, proof.reasons, can_be_seen=proof.can_be_seen)
-    status = OUTCOME[decision]
+    proof = _lock_proof(tx, proof_id)
+    reviewer = _check_reviewer(tx, proof)
+    review.check_review(proof.status, proof.reasons, can_be_seen=proof.can_be_seen)
+    status = STATUSES[decision]
     if proof.status == status:
         return
-    rules.check_second_look(
+    review.check_changed_decision(
         decision,
         reviewer=reviewer,
         owner=proof.owner_id,
@@ -46,26 +46,26 @@ def review(tx: Tx, proof_id: UUID, decision: Decision, reason: str, now: datetim
         appealed=proof.appealed_at is not None,
     )
     outcomes.lock_window(tx, proof.participant_id, proof.local_date)
-    others = reviews.others(tx, proof)
+    others = reviews.other_statuses(tx, proof)
     if decision == "accept":
-        rules.check_room_to_accept(others, proof.max_per_window)
+        submission.check_room_to_accept(others, proof.max_per_window)
         standings.record(tx, proof.participant_id, proof.local_date, "accepted")
         reminders.clear(tx, proof.participant_id, proof.local_date, now)
     else:
-        _withdraw(tx, proof, others, now)
+        _uncount(tx, proof, others, now)
     reviews.set_review(tx, proof.id, status, decision, reason, reviewer=reviewer, now=now)
     audit.record(
         tx, "proof_reviewed", now, user_id=proof.user_id, proof_id=str(proof.id), former=proof.status, decision=decision
     )
-    appeal = MAY_APPEAL if status == "rejected" and proof.can_be_seen and proof.appealed_at is None else ""
+    appeal = APPEAL_HINT if status == "rejected" and proof.can_be_seen and proof.appealed_at is None else ""
     values = {"title": proof.title, "outcome": status, "reason": reason, "appeal": appeal}
     outbox.add(tx, "mail", {"template": "proof_reviewed", "user_id": str(proof.user_id), "values": values})
 
 
-def appeal(tx: Tx, proof_id: UUID, message: str, now: datetime) -> None:
-    """Ask for a rejected proof of one's own to be looked at. Raises `NotFound`, `NotAppealable`, `AppealedAlready`."""
-    proof = _own(tx, proof_id)
-    rules.check_appeal(
+def submit_appeal(tx: Tx, proof_id: UUID, message: str, now: datetime) -> None:
+    """Appeal the rejection of the actor's own proof. Raises `NotFound`, `NotAppealable` and `AlreadyAppealed`."""
+    proof = _lock_own_proof(tx, proof_id)
+    review.check_appeal(
         proof.status,
         proof.reasons,
         can_be_seen=proof.can_be_seen,
@@ -77,76 +77,78 @@ def appeal(tx: Tx, proof_id: UUID, message: str, now: datetime) -> None:
     audit.record(tx, "proof_appealed", now, user_id=proof.user_id, proof_id=str(proof.id))
     if proof.reviewed_by is None:
         elsewhere = proof.matched_elsewhere
-        ask_for_review(tx, proof.id, proof.owner_id, proof.user_id, proof.title, elsewhere=elsewhere)
-    else:  # who has decided is not asked again
-        _ask_moderators(tx, proof.id, proof.title)
+        request_review(tx, proof.id, proof.owner_id, proof.user_id, proof.title, elsewhere=elsewhere)
+    else:  # an appeal against a reviewer's decision is for someone else to decide
+        _request_moderation(tx, proof.id, proof.title)
 
 
-def remove(tx: Tx, proof_id: UUID, now: datetime) -> None:
-    """Take a proof of one's own back while its window is open. Raises `NotFound` and `WindowClosed`."""
-    proof = _own(tx, proof_id)
-    rules.check_removal(proof.closes_at, now)
+def remove_proof(tx: Tx, proof_id: UUID, now: datetime) -> None:
+    """Remove the actor's own proof while its window is open. Raises `NotFound` and `WindowClosed`."""
+    proof = _lock_own_proof(tx, proof_id)
+    submission.check_removal(proof.closes_at, now)
     outcomes.lock_window(tx, proof.participant_id, proof.local_date)
-    _withdraw(tx, proof, reviews.others(tx, proof), now)
-    reviews.remove(tx, proof, now)
+    _uncount(tx, proof, reviews.other_statuses(tx, proof), now)
+    reviews.delete_proof(tx, proof, now)
     audit.record(tx, "proof_removed", now, user_id=proof.user_id, proof_id=str(proof.id), former=proof.status)
 
 
-def _withdraw(tx: Tx, proof: Judged, others: Collection[Status], now: datetime) -> None:
-    """A proof counts no more: its window loses its outcome, and is reminded of again, where no other stands for it."""
+def _uncount(tx: Tx, proof: ReviewRow, others: Collection[ProofStatus], now: datetime) -> None:
+    """Undo a proof's effects on its window (the outcome, the cleared reminder) unless another proof has the same."""
     if proof.status == "accepted" and "accepted" not in others:
         standings.retract(tx, proof.participant_id, proof.local_date, now)
-    if not set(others) & set(rules.COUNTED):
+    if not set(others) & set(COUNTED):
         reminders.restore(tx, proof.participant_id, proof.local_date, now)
 
 
-def ask_for_review(
-    tx: Tx, proof_id: UUID, owner_id: UUID, prover_id: UUID, title: str, *, elsewhere: bool = False
+def request_review(
+    tx: Tx, proof_id: UUID, owner_id: UUID, sender_id: UUID, title: str, *, elsewhere: bool = False
 ) -> None:
-    """A mail to who may review it: the owner of the challenge, but for their own proof. That is the moderators', and so
-    is one that is like a photo of another challenge (`elsewhere`), which no owner may see; where there are any.
+    """Mail a review request to the owner of the challenge, or to the moderators.
+
+    Moderators review the owner's own proofs, and those similar to a photo of another challenge (`elsewhere`), which the
+    owner cannot see. If there are no moderators, the owner gets the latter.
     """
-    if owner_id == prover_id or elsewhere:
-        asked = _ask_moderators(tx, proof_id, title)
-        if asked or owner_id == prover_id:
+    if owner_id == sender_id or elsewhere:
+        moderators = _request_moderation(tx, proof_id, title)
+        if moderators or owner_id == sender_id:
             return
     values = {"title": title, "proof_id": str(proof_id)}
     outbox.add(tx, "mail", {"template": "review_wanted", "user_id": str(owner_id), "values": values})
 
 
-def _ask_moderators(tx: Tx, proof_id: UUID, title: str) -> int:
-    """How many were asked."""
+def _request_moderation(tx: Tx, proof_id: UUID, title: str) -> int:
+    """Mail the moderators; return how many there are."""
     values = {"title": title, "proof_id": str(proof_id)}
-    moderators = reviews.moderators(tx)
+    moderators = reviews.list_moderators(tx)
     for moderator in moderators:
         outbox.add(tx, "mail", {"template": "moderation_wanted", "user_id": str(moderator), "values": values})
     return len(moderators)
 
 
-def _seen(tx: Tx, proof_id: UUID) -> Judged:
-    reviews.serialise(tx, proof_id)
-    proof = reviews.hold(tx, proof_id)
+def _lock_proof(tx: Tx, proof_id: UUID) -> ReviewRow:
+    reviews.lock_challenge(tx, proof_id)
+    proof = reviews.lock_proof(tx, proof_id)
     if proof is None:
         raise NotFound
     return proof
 
 
-def _own(tx: Tx, proof_id: UUID) -> Judged:
-    """A proof of the actor's. Other people's are `NotFound`: only its participant has any use for this."""
-    proof = _seen(tx, proof_id)
+def _lock_own_proof(tx: Tx, proof_id: UUID) -> ReviewRow:
+    """Lock a proof of the actor. Raises `NotFound` for other people's proofs."""
+    proof = _lock_proof(tx, proof_id)
     if tx.actor is None or proof.user_id != tx.actor.user_id:
         raise NotFound
     return proof
 
 
-def _reviewer(tx: Tx, proof: Judged) -> UUID:
-    """Who is reviewing, if they may."""
+def _check_reviewer(tx: Tx, proof: ReviewRow) -> UUID:
+    """Return the actor's id. Raises `OwnProof` or `NotReviewer` if they cannot review this proof."""
     assert tx.actor is not None
-    person = tx.actor.user_id
-    if person == proof.user_id:
-        raise rules.OwnProof
-    if person != proof.owner_id:
+    reviewer = tx.actor.user_id
+    if reviewer == proof.user_id:
+        raise review.OwnProof
+    if reviewer != proof.owner_id:
         if tx.session.role == "user":
-            raise rules.NotReviewer
+            raise review.NotReviewer
         check_role(tx.session, "moderator", "admin")
-    return person
+    return reviewer

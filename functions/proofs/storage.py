@@ -1,4 +1,4 @@
-"""Uploads: a URL by which a client may put one certain file and nothing else into our bucket, and what it put there."""
+"""The uploads bucket: pre-signed URLs for one exact file each, and the objects that were uploaded."""
 
 import secrets
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 PREFIX = "uploads/"
 PICTURES = "pictures/"
 
-# A version that was never there or is no more, and one that is the mark of a deletion.
+# S3's errors for an object or a version that does not exist, and for a delete marker.
 _GONE = {"NoSuchKey", "NoSuchVersion", "MethodNotAllowed"}
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
-    """A PUT that storage will accept until `expires_at`, with exactly these headers and the bytes they describe."""
+class PresignedUpload:
+    """A PUT that S3 accepts until `expires_at`, with exactly these headers and the bytes they describe."""
 
     url: str
     headers: Mapping[str, str]
@@ -28,7 +28,7 @@ class Upload:
 
 
 def new_key() -> str:
-    """A key for an upload: 256 random bits, so that nobody can guess another's."""
+    """A new key for an upload: 256 random bits, so that keys cannot be guessed."""
     return PREFIX + secrets.token_hex(32)
 
 
@@ -44,10 +44,10 @@ def presign_put(
     region: str,
     endpoint_url: str | None,
     credentials: "Credentials",
-) -> Upload:
-    """Sign a PUT of `content_length` bytes with this type and SHA-256 from `now` on for as long as `expires`.
+) -> PresignedUpload:
+    """Sign a PUT of `content_length` bytes with this type and SHA-256, valid from `now` for `expires`.
 
-    All three are among the signed headers, so storage refuses anything else. `endpoint_url`: see `chally.storage`.
+    All three are signed headers, so S3 refuses anything else. For `endpoint_url` see `chally.storage`.
     """
     headers = {
         "content-length": str(content_length),
@@ -65,7 +65,7 @@ def presign_put(
         credentials=credentials,
         headers=headers,
     )
-    return Upload(url, headers, now + expires)
+    return PresignedUpload(url, headers, now + expires)
 
 
 def presign_get(
@@ -78,7 +78,7 @@ def presign_get(
     endpoint_url: str | None,
     credentials: "Credentials",
 ) -> str:
-    """A link to a cleaned picture, good from `now` on for as long as `expires`, for whoever has it."""
+    """A link to a cleaned picture, valid from `now` for `expires`, for anyone who has it."""
     return storage.presign(
         "GET",
         bucket=bucket,
@@ -91,20 +91,20 @@ def presign_get(
     )
 
 
-def keep_picture(bucket: str, object_key: str, sequencer: str, jpeg: bytes) -> str:
-    """Store the cleaned picture of an upload; answers its key, which nobody can guess who does not know the upload's.
+def save_picture(bucket: str, object_key: str, sequencer: str, jpeg: bytes) -> str:
+    """Store the cleaned picture of an upload and return its key, which is as hard to guess as the upload's.
 
-    Of the same version of an upload it is the same object: an event that comes twice writes it twice.
+    One version of an upload has one key: a repeated event overwrites the same object.
     """
     key = f"{PICTURES}{object_key.removeprefix(PREFIX)}/{sequencer}.jpg"
     aws.client("s3").put_object(Bucket=bucket, Key=key, Body=jpeg, ContentType="image/jpeg")
     return key
 
 
-def delete(bucket: str, key: str, version_id: str | None) -> None:
-    """Delete a version of an object for good, whether or not it is still there; by default the newest."""
+def delete_version(bucket: str, key: str, version_id: str | None) -> None:
+    """Permanently delete a version of an object, by default the newest. It is no error if there is none."""
     s3 = aws.client("s3")
-    if version_id is None:  # events of the local AWS name none; without one, S3 would only hide the object
+    if version_id is None:  # events of the local AWS have none; without one, S3 would only add a delete marker
         try:
             version_id = s3.head_object(Bucket=bucket, Key=key)["VersionId"]
         except s3.exceptions.ClientError as error:
@@ -114,8 +114,8 @@ def delete(bucket: str, key: str, version_id: str | None) -> None:
     s3.delete_object(Bucket=bucket, Key=key, VersionId=version_id)
 
 
-def read(bucket: str, key: str, version_id: str | None, *, max_bytes: int) -> bytes | None:
-    """The object's bytes, but no more than one beyond `max_bytes`; None when it has been deleted meanwhile."""
+def read_version(bucket: str, key: str, version_id: str | None, *, max_bytes: int) -> bytes | None:
+    """Up to `max_bytes` + 1 bytes of the object; None if it has been deleted."""
     s3 = aws.client("s3")
     try:
         if version_id is None:

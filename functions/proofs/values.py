@@ -1,4 +1,4 @@
-"""Texts and numbers: proofs that are decided in the moment they are sent."""
+"""Texts and numbers: proofs that get their verdict in the request that sends them."""
 
 from datetime import datetime
 
@@ -6,22 +6,27 @@ from challenges import outcomes, standings
 from challenges.language import NumberProof, TextProof
 from chally.db import Tx
 from notifications import reminders
-from proofs import rules
 from proofs.queries import proofs
-from proofs.queries.proofs import Asked, Proof
+from proofs.queries.proofs import Proof, ProofRequest
+from proofs.rules import submission
+from proofs.rules.verdict import decide_value
 
 
-def prove(tx: Tx, asked: Asked, value: str | float, terms: TextProof | NumberProof, now: datetime) -> Proof:
-    """Write the proof with its verdict; standing and reminder follow in the same transaction.
+def submit_value(
+    tx: Tx, request: ProofRequest, value: str | float, terms: TextProof | NumberProof, now: datetime
+) -> Proof:
+    """Write the proof with its verdict, and update the standing and the reminder in the same transaction.
 
-    Raises `InvalidRequest` for a value of another kind, and `WindowFull`: of two that come at once, one is the second.
+    Raises `InvalidRequest` for a value of another kind, and `WindowFull`. The lock on the window makes concurrent
+    requests count each other.
     """
-    rules.check_value(value, terms)
-    outcomes.lock_window(tx, asked.participant_id, asked.local_date)
-    rules.check_room(proofs.statuses(tx, asked.participant_id, asked.local_date), terms.max_per_window)
-    verdict = rules.decide_value(value, terms)
-    proof = proofs.add_value(tx, asked, value, verdict, now=now)
+    submission.check_value(value, terms)
+    outcomes.lock_window(tx, request.participant_id, request.local_date)
+    statuses = proofs.window_statuses(tx, request.participant_id, request.local_date)
+    submission.check_room(statuses, terms.max_per_window)
+    verdict = decide_value(value, terms)
+    proof = proofs.add_value(tx, request, value, verdict, now=now)
     if verdict.status == "accepted":
-        standings.record(tx, asked.participant_id, asked.local_date, "accepted")
-        reminders.clear(tx, asked.participant_id, asked.local_date, now)
+        standings.record(tx, request.participant_id, request.local_date, "accepted")
+        reminders.clear(tx, request.participant_id, request.local_date, now)
     return proof

@@ -1,4 +1,4 @@
-"""The browsable page at /docs: Swagger UI, served from our own package, so that nothing loads from another host."""
+"""The API reference at /docs: Swagger UI from our own package, so that nothing loads from another host."""
 
 import importlib.util
 from functools import cache
@@ -14,16 +14,16 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
     " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# Paths are relative: behind a stage or a local gateway the API does not sit at the root.
+# Paths are relative: behind a stage or a local gateway, the API is not at the root.
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Chally: the API</title><link rel="stylesheet" href="docs/swagger-ui.css"></head>
+<title>Chally API</title><link rel="stylesheet" href="docs/swagger-ui.css"></head>
 <body><div id="docs"></div>
 <script src="docs/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body></html>
 """
 START = """
 const api = new URL(".", document.baseURI).href.replace(/\\/$/, "");
-fetch(api + "/openapi.json").then((answer) => answer.json()).then((spec) => SwaggerUIBundle({
+fetch(api + "/openapi.json").then((response) => response.json()).then((spec) => SwaggerUIBundle({
   spec: { ...spec, servers: [{ url: api }] }, dom_id: "#docs", deepLinking: true, persistAuthorization: false,
 }));
 """
@@ -31,10 +31,10 @@ fetch(api + "/openapi.json").then((answer) => answer.json()).then((spec) => Swag
 
 @cache
 def asset(name: str) -> str:
-    """The text of one file of the page: a key of `TYPES`."""
+    """The text of a file of the page; `name` is a key of `TYPES`."""
     if name == "start.js":
         return START
     spec = importlib.util.find_spec("fastapi_offline")
     if spec is None or spec.origin is None:
-        raise LookupError("Swagger UI is not in the vendor layer: build it with `make layers`")
+        raise LookupError("Swagger UI is missing from the vendor layer. Run `make layers`.")
     return (Path(spec.origin).parent / "static" / name).read_text()

@@ -1,6 +1,6 @@
-"""The one OpenAPI document, merged over the functions. `make openapi` writes it; a test holds it to the code.
+"""The OpenAPI document of all functions. `make openapi` writes it, and a test compares it with the code.
 
-It is made at build time: the function that serves it imports none of the other contexts.
+It is written at build time, so the function that serves it does not import the other contexts.
 """
 
 import json
@@ -15,14 +15,14 @@ from system.docs import OPENAPI
 
 
 def merged() -> dict[str, Any]:
-    """The document of all contexts. ValueError where two of them claim one operation or one schema name."""
+    """Merge the documents of all contexts. Raises ValueError if two define an operation or a schema differently."""
     routers = (system.routes.router, identity.routes.router, challenges.routes.router, proofs.routes.router)
     documents = [application(router, {}).openapi() for router in routers]
     whole = documents[0]
     whole["info"] = {
         "title": "Chally",
         "version": "v1",
-        "description": "Set challenges, prove every day that you did them, be ranked fairly.",
+        "description": "Set challenges, prove every day that you did them, and be ranked fairly.",
     }
     for document in documents[1:]:
         for path, operations in document["paths"].items():
@@ -37,7 +37,7 @@ def merged() -> dict[str, Any]:
 
 
 def _describe(method: str, operation: dict[str, Any]) -> None:
-    """What FastAPI cannot know: errors are problems (RFC 9457), and only writes take an idempotency key."""
+    """Add what FastAPI does not know: errors are problems (RFC 9457), and only writes accept an idempotency key."""
     error = operation["responses"].get("default", {}).get("content", {})
     if "application/json" in error:
         error["application/problem+json"] = error.pop("application/json")
@@ -52,7 +52,7 @@ def _merge(into: dict[str, Any], more: dict[str, Any], where: str) -> None:
 
 
 def text() -> str:
-    """The document as it is committed."""
+    """The text of the committed file."""
     return json.dumps(merged(), indent=1, ensure_ascii=False) + "\n"
 
 

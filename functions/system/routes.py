@@ -1,4 +1,4 @@
-"""HTTP of the system itself: is it up, is it ready, which version, which keys, which documentation."""
+"""HTTP of the system: health, version, public keys, and documentation."""
 
 from typing import Annotated, Any, Literal
 
@@ -16,7 +16,7 @@ from system import docs
 
 router = http.router("system")
 
-Check = Literal["ok", "unreachable", "not configured", "clamd", "guardduty"]
+CheckStatus = Literal["ok", "unreachable", "not configured", "clamd", "guardduty"]
 
 
 class LiveOut(BaseModel):
@@ -24,10 +24,10 @@ class LiveOut(BaseModel):
 
 
 class ReadyOut(BaseModel):
-    """Ready means that every dependency answers; `checks` has each of them. `malware` says who scans uploads."""
+    """`ok` if every dependency in `checks` responds. `malware` names the scanner of uploads, which is not called."""
 
     status: Literal["ok", "unavailable"]
-    checks: dict[str, Check]
+    checks: dict[str, CheckStatus]
 
 
 class VersionOut(BaseModel):
@@ -44,21 +44,21 @@ class KeysOut(BaseModel):
 
 @router.get("/live")
 async def live() -> LiveOut:
-    """The process answers."""
+    """Whether the process runs."""
     return LiveOut()
 
 
 @router.get("/health", operation_id="health", responses={503: {"model": ReadyOut}})
 @router.get("/ready", responses={503: {"model": ReadyOut}})
 async def ready(response: Response) -> ReadyOut:
-    """Every dependency answers; 503 names the one that does not."""
+    """Whether every dependency responds; 503 if one does not, named in `checks`."""
     settings = load(SystemSettings)
     scanner = settings.malware_scanner
-    checks: dict[str, Check] = {
+    checks: dict[str, CheckStatus] = {
         "database": _database(),
         "outbox_queue": _queue(settings.outbox_queue_url),
         "verdicts_queue": _queue(settings.verdicts_queue_url),
-        # with the scanner down uploads wait, and nothing else does
+        # Not called: while the scanner is down, only uploads wait.
         "malware": "not configured" if scanner == "none" else scanner,
     }
     if "unreachable" not in checks.values():
@@ -69,65 +69,65 @@ async def ready(response: Response) -> ReadyOut:
 
 @router.get("/version")
 async def version() -> VersionOut:
-    """What runs here."""
+    """The deployed version, commit and stage."""
     settings = load(SystemSettings)
     return VersionOut(version=settings.version, commit=settings.commit, stage=settings.stage)
 
 
 @router.get("/.well-known/jwks.json")
 async def jwks(response: Response) -> KeysOut:
-    """The public keys that our tokens (RS256) and receipts (ES256) verify with."""
+    """The public keys that verify our access tokens (RS256) and receipts (ES256)."""
     response.headers["cache-control"] = f"public, max-age={int(access_tokens.KEYS_MAX_AGE)}"
     return KeysOut(keys=[key.jwk for key in access_tokens.public_keys()])
 
 
-async def _reader(request: Request, credentials: http.Bearer) -> None:
-    """In prod the documentation is for admins; elsewhere for everybody."""
+async def _check_reader(request: Request, credentials: http.Bearer) -> None:
+    """In prod, only admins can read the documentation; in other stages, anyone can."""
     if load(SystemSettings).stage != "prod":
         return
     with db.as_user(http.actor(request, credentials), read_only=True) as tx:
         check_role(tx.session, "admin")
 
 
-Reader = Annotated[None, Depends(_reader)]
+Reader = Annotated[None, Depends(_check_reader)]
 
 
 @router.get("/openapi.json", response_class=JSONResponse)
 async def read_openapi(reader: Reader) -> Response:
-    """This description, merged over the functions."""
+    """The OpenAPI document of the API."""
     return Response(docs.OPENAPI.read_bytes(), media_type="application/json")
 
 
 @router.get("/docs", response_class=HTMLResponse)
 async def read_docs(reader: Reader) -> HTMLResponse:
-    """The description as a page."""
+    """The API reference as a web page."""
     return HTMLResponse(docs.PAGE, headers={"content-security-policy": docs.POLICY})
 
 
 @router.get("/docs/{name}", response_class=Response)
 async def read_docs_asset(name: str) -> Response:
-    """A file of that page."""
+    """A file of the API reference."""
     if name not in docs.TYPES:
         raise NotFound
     headers = {"cache-control": "public, max-age=86400"}
     return Response(docs.asset(name), media_type=docs.TYPES[name], headers=headers)
 
 
-def _database() -> Check:
+def _database() -> CheckStatus:
     try:
         with db.as_anonymous(read_only=True) as tx:
             tx.value("select 1", {})
     except (psycopg.Error, ServiceUnavailable):
-        logger.exception("database unreachable")
+        logger.exception("database_unreachable")
         return "unreachable"
     return "ok"
 
 
-def _queue(url: str) -> Check:
+def _queue(url: str) -> CheckStatus:
     try:
         aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
     except Exception:
-        logger.exception("queue unreachable", queue=url)
+        logger.exception("queue_unreachable", queue=url)
         return "unreachable"
     return "ok"
 

@@ -24,7 +24,7 @@ from sqlalchemy.pool import NullPool
 from infra.local.postgres import Postgres
 from infra.local.workspace import free_port
 from migrations.handler import migrate
-from proofs.rules import DUPLICATE_DISTANCE
+from proofs.rules.verdict import DUPLICATE_DISTANCE
 from tests.bench.side_by_side import ratio
 from tests.support.fingerprints import BITS, Hashes, neighbour, random_hashes, skewed_hashes, text
 

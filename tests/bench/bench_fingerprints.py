@@ -28,11 +28,11 @@ def photo() -> tuple[str, bytes]:
 
 def main() -> None:
     name, data = photo()
-    luma = images.read(data, "image/jpeg").luma
+    luma = images.read_photo(data, "image/jpeg").luma
     pixels = np.repeat(luma[:, :, np.newaxis], 3, axis=2)
 
     def ours() -> object:
-        return fingerprints.dihedral(images.read(data, "image/jpeg").luma)
+        return fingerprints.dihedral(images.read_photo(data, "image/jpeg").luma)
 
     def draft() -> object:
         with Image.open(io.BytesIO(data)) as image:

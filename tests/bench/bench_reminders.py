@@ -104,7 +104,7 @@ def taking(connection: psycopg.Connection) -> Callable[[], None]:
 
     def take() -> None:
         with connection.transaction(force_rollback=True):
-            found = queries.take_due(Tx(connection, None), NOW, LATE, BATCH)
+            found = queries.claim_due(Tx(connection, None), NOW, LATE, BATCH)
         assert len(found) == DUE
 
     return take

@@ -41,7 +41,7 @@ class TestProofs:
             content_type="image/jpeg", rules={},
         )  # fmt: skip
         with db.as_system("tests") as tx:
-            found = [duplicates.nearest(tx, arrival, *asked) for asked in ((sha256, []), (b"", ["0" * 256]))]
+            found = [duplicates.find_nearest(tx, arrival, *asked) for asked in ((sha256, []), (b"", ["0" * 256]))]
         assert [match and match.kind for match in found] == ["file", "picture"]
 
 

@@ -30,7 +30,7 @@ def owner(person: SignUp) -> Client:
 
 
 def remind() -> int:
-    return int(reminders_handler({}, LambdaContext())["taken"])
+    return int(reminders_handler({}, LambdaContext())["claimed"])
 
 
 def deliver() -> dict[str, int]:

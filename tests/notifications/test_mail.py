@@ -104,7 +104,7 @@ class TestTemplates:
     @pytest.mark.parametrize("name", NOTICES)
     def test_says_what_to_do_if_it_was_not_you(self, name: str) -> None:
         text = compose(name).text
-        assert re.search(r"not you|cannot explain|did not ask", text)
+        assert re.search(r"not you|cannot explain|did not request", text)
         assert f"{PUBLIC_URL}/v1/auth/password/forgot\n" in text
 
     def test_the_old_address_is_told_what_works_without_it(self) -> None:

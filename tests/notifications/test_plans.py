@@ -81,7 +81,7 @@ def taken(database: Database, now: datetime) -> dict[str, Any]:
     with psycopg.connect(database.system, prepare_threshold=None) as connection:
         tx = Explained(connection, None)
         tx.plans = []
-        queries.take_due(tx, now, LATE, BATCH)
+        queries.claim_due(tx, now, LATE, BATCH)
         connection.rollback()
         [plan] = tx.plans
     return plan

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notifications.rules import QuietHours, Window, due
+from notifications.rules import QuietSchedule, ReminderWindow, due_instant
 from tests.support import window_oracle, zone_clocks
 from tests.support.database import Database
 
@@ -33,12 +33,12 @@ class Case:
     planned_at: datetime
 
     @property
-    def window(self) -> Window:
-        return Window(self.opens_at, self.closes_at, self.before_close)
+    def window(self) -> ReminderWindow:
+        return ReminderWindow(self.opens_at, self.closes_at, self.before_close)
 
     @property
-    def quiet(self) -> QuietHours:
-        return QuietHours(self.zone, time.fromisoformat(self.begins), time.fromisoformat(self.ends))
+    def quiet(self) -> QuietSchedule:
+        return QuietSchedule(self.zone, time.fromisoformat(self.begins), time.fromisoformat(self.ends))
 
 
 Ask = Callable[[Sequence[Case]], list[datetime | None]]
@@ -140,8 +140,8 @@ def test_as_decided(
         at=utc(planned),
     )
     assert said == (utc(expected) if expected else None)
-    quiet = QuietHours("UTC", time.fromisoformat(begins), time.fromisoformat(ends)) if begins and ends else None
-    assert due(Window(opens_at, closes_at, before * MINUTE), quiet, utc(planned)) == said
+    quiet = QuietSchedule("UTC", time.fromisoformat(begins), time.fromisoformat(ends)) if begins and ends else None
+    assert due_instant(ReminderWindow(opens_at, closes_at, before * MINUTE), quiet, utc(planned)) == said
 
 
 def test_where_clocks_change(ask: Ask) -> None:
@@ -170,9 +170,9 @@ def test_every_zone_around_every_change_of_its_clocks(ask: Ask) -> None:
                 cases.append(Case(nominal - length, nominal + length, length, zone, begins, ends, nominal - DAY))
     said = ask(cases)
     wrong = [
-        f"{case}: {instant}, not {due(case.window, case.quiet, case.planned_at)}"
+        f"{case}: {instant}, not {due_instant(case.window, case.quiet, case.planned_at)}"
         for case, instant in zip(cases, said, strict=True)
-        if instant != due(case.window, case.quiet, case.planned_at)
+        if instant != due_instant(case.window, case.quiet, case.planned_at)
     ]
     assert not wrong, f"{len(wrong)} of {len(cases)}: " + "; ".join(wrong[:10])
     moved = [instant for case, instant in zip(cases, said, strict=True) if instant != case.window.nominal]
@@ -206,7 +206,7 @@ def cases(draw: st.DrawFn) -> Case:
 )
 @given(some=st.lists(cases(), min_size=1, max_size=5))
 def test_any_hours_any_window_any_zone(ask: Ask, some: list[Case]) -> None:
-    calculated = [due(case.window, case.quiet, case.planned_at) for case in some]
+    calculated = [due_instant(case.window, case.quiet, case.planned_at) for case in some]
     assert ask(some) == calculated
     assert [walked(case) for case in some] == calculated
     for case, instant in zip(some, calculated, strict=True):
@@ -214,7 +214,7 @@ def test_any_hours_any_window_any_zone(ask: Ask, some: list[Case]) -> None:
 
 
 def test_hours_are_in_utc_only_for_who_lives_there() -> None:
-    tokyo = QuietHours("Asia/Tokyo", time(22), time(7))
-    assert tokyo.around(datetime(2026, 6, 3, 12, 59, tzinfo=UTC)) is None
-    assert tokyo.around(datetime(2026, 6, 3, 13, tzinfo=UTC)) == (utc("2026-06-03T13:00"), utc("2026-06-03T22:00"))
-    assert tokyo.around(datetime(2026, 6, 3, 22, tzinfo=UTC)) is None
+    tokyo = QuietSchedule("Asia/Tokyo", time(22), time(7))
+    assert tokyo.span_around(datetime(2026, 6, 3, 12, 59, tzinfo=UTC)) is None
+    assert tokyo.span_around(datetime(2026, 6, 3, 13, tzinfo=UTC)) == (utc("2026-06-03T13:00"), utc("2026-06-03T22:00"))
+    assert tokyo.span_around(datetime(2026, 6, 3, 22, tzinfo=UTC)) is None

@@ -42,16 +42,16 @@ def found() -> dict[str, int]:
     from notifications import reconciliation
 
     kinds: dict[str, int] = {}
-    check = reconciliation.check
+    check = reconciliation.check_reminders
 
-    def noted(*args: object) -> reconciliation.Batch:
+    def counting_check(*args: object) -> reconciliation.ReconciliationBatch:
         batch = check(*args)  # type: ignore[arg-type]
-        for finding in batch.findings:
-            kinds[finding.wrong] = kinds.get(finding.wrong, 0) + 1
+        for mismatch in batch.mismatches:
+            kinds[mismatch.kind] = kinds.get(mismatch.kind, 0) + 1
         return batch
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reconciliation, "check", noted)
+        patch.setattr(reconciliation, "check_reminders", counting_check)
         try:
             assert nightly_handler({}, LambdaContext())["wrong"] == 0
         except RuntimeError:

@@ -92,9 +92,9 @@ class TestQuietHours:
         assert set(rows) == {("quiet", None)}
         before = len(mails())
         at(clock.now() + timedelta(days=4))
-        assert remind() == {"taken": 0, "sent": 0}
+        assert remind() == {"claimed": 0, "sent": 0}
         set_quiet_hours(kari, None)  # the windows are over
-        assert remind() == {"taken": 0, "sent": 0}
+        assert remind() == {"claimed": 0, "sent": 0}
         assert len(mails()) == before
 
     def test_hold_for_what_has_just_come_due(self, owner: Client, database: Database, at: At) -> None:
@@ -157,7 +157,7 @@ class TestRecord:
         rows = database.execute("select sent_at, skipped from notifications.reminders where due_at = %(due)s", due=due)
         assert rows == [(None, reason)]
         assert len(mails()) == before
-        assert remind() == {"taken": 0, "sent": 0}
+        assert remind() == {"claimed": 0, "sent": 0}
 
 
 class TestOnce:
@@ -223,8 +223,8 @@ class TestOnce:
                 while True:
                     with connection.transaction():
                         batch = reminders.send_due(db.Tx(connection, None), clock.now(), 50)
-                    taken += batch.taken
-                    if not batch.taken:
+                    taken += batch.claimed
+                    if not batch.claimed:
                         return taken
 
         with ThreadPoolExecutor(8) as pool:
@@ -248,9 +248,9 @@ class TestOnce:
         monkeypatch.setattr(outbox, "add_all", die)
         with pytest.warns(UserWarning, match="No application metrics"), pytest.raises(MemoryError):
             remind()
-        assert len(mails()) == jobs.BATCH  # the first batch, whole, and nothing of the second
+        assert len(mails()) == jobs.REMINDERS  # the first batch, whole, and nothing of the second
         monkeypatch.undo()
-        assert remind() == {"taken": crowd - jobs.BATCH, "sent": crowd - jobs.BATCH}
+        assert remind() == {"claimed": crowd - jobs.REMINDERS, "sent": crowd - jobs.REMINDERS}
         assert len({mail["values"]["title"] for mail in mails()}) == len(mails()) == crowd
 
 
@@ -284,7 +284,7 @@ def crowd(cloud: None, database: Database) -> int:
 
 
 def test_five_thousand_in_a_minute_are_one_run(crowd: int, mails: Mails) -> None:
-    assert remind() == {"taken": crowd, "sent": crowd}
+    assert remind() == {"claimed": crowd, "sent": crowd}
     assert len(mails()) == crowd
 
 

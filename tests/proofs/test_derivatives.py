@@ -230,7 +230,7 @@ class TestRefused:
     def test_what_cannot_be_read(self) -> None:
         whole = encoded(picture(1, (320, 240)))
         for data in (b"", whole[: len(whole) // 2], b"I did it, I promise.\n" * 50):
-            with pytest.raises(images.Unreadable):
+            with pytest.raises(images.UnreadableImage):
                 derivatives.derivative(data, JPEG, strip_exif=True)
 
     @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from Linux's /proc")

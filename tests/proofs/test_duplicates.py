@@ -11,21 +11,21 @@ import psycopg
 import pytest
 
 from chally.db import Tx
-from proofs import rules
 from proofs.queries import duplicates, proofs
 from proofs.queries.arrivals import Arrival
 from proofs.queries.duplicates import Match
+from proofs.rules.verdict import DISCARDED_QUALITY, DUPLICATE_DISTANCE
 from tests.support import fingerprints
 from tests.support.database import Database
 from tests.support.fingerprints import Hash, Hashes, Sent, as_system, keep, near, neighbour, somebody, text
 
-LIMIT = rules.DUPLICATE_DISTANCE
+LIMIT = DUPLICATE_DISTANCE
 FILE = b"f" * 32
 
 
 def search(database: Database, sent: Sent, *variants: Hash, file: bytes = FILE) -> Match | None:
     with as_system(database) as tx:
-        return duplicates.nearest(tx, sent.arrival(), file, [text(variant) for variant in variants])
+        return duplicates.find_nearest(tx, sent.arrival(), file, [text(variant) for variant in variants])
 
 
 def eight(chance: np.random.Generator) -> Hashes:
@@ -162,9 +162,9 @@ class TestScope:
         new = eight(np.random.default_rng(46))
         me = somebody()
         other = somebody(me.challenge_id) if near_me == "challenge" else somebody(user_id=me.user_id)
-        keep(database, [other], new[:1], quality=rules.DISCARDED_QUALITY)
+        keep(database, [other], new[:1], quality=DISCARDED_QUALITY)
         assert search(database, me, *new) is None
-        (worth,) = keep(database, [other], new[:1], quality=rules.DISCARDED_QUALITY + 1)
+        (worth,) = keep(database, [other], new[:1], quality=DISCARDED_QUALITY + 1)
         found = search(database, me, *new)
         assert found is not None
         assert found.proof_id == worth
@@ -178,7 +178,7 @@ class TestReviewers:
         with as_system(database) as tx:
             tx.run("select set_config('chally.actor', %(owner)s, true)", {"owner": str(me.user_id)})
             # its people are not in this database: of the rows, only how many are read is looked at
-            proofs.proofs(tx, me.challenge_id, to_review=True, before=None, offset=0, limit=26)
+            proofs.list_proofs(tx, me.challenge_id, to_review=True, before=None, offset=0, limit=26)
             read = tx.value(
                 "select sum(coalesce(idx_tup_fetch, 0) + seq_tup_read) from pg_stat_xact_user_tables"
                 " where schemaname = 'proofs' and relname = 'proofs'", {},
@@ -221,7 +221,7 @@ def check_cost(database: Database, chance: np.random.Generator, sent: Sent, crow
     """
     with as_system(database) as tx:
         variants = [text(variant) for variant in eight(chance)]
-        assert duplicates.nearest(tx, sent.arrival(), FILE, variants) is None
+        assert duplicates.find_nearest(tx, sent.arrival(), FILE, variants) is None
         read: dict[str, int] = tx.value(
             "select json_object_agg(indexrelid::regclass, pg_stat_get_xact_tuples_returned(indexrelid)) from pg_index"
             " where indrelid = 'proofs.fingerprints'::regclass and pg_stat_get_xact_numscans(indexrelid) > 0",
@@ -292,11 +292,11 @@ class TestAtOnce:
 
 def decide(tx: Tx, arrival: Arrival, pdq: Hash, file: bytes) -> Match | None:
     """As the job does."""
-    duplicates.serialise(tx, arrival, file)
-    match = duplicates.nearest(tx, arrival, file, [text(pdq)])
+    duplicates.lock_for_verdict(tx, arrival, file)
+    match = duplicates.find_nearest(tx, arrival, file, [text(pdq)])
     if match is None:
         tx.run("update proofs.proofs set status = 'accepted' where id = %(id)s", {"id": arrival.id})
-        duplicates.keep_fingerprint(tx, arrival, file, pdq=text(pdq), quality=100)
+        duplicates.save_fingerprint(tx, arrival, file, pdq=text(pdq), quality=100)
     return match
 
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import GPS, IFD, Base
 
 from proofs import derivatives, images, metadata
-from proofs.capture import Captured
+from proofs.capture import CaptureTime
 from tests.support import corpora
 from tests.support.image_mutants import mutant
 from tests.support.pictures import encoded, picture
@@ -64,24 +64,24 @@ def seeds() -> list[tuple[bytes, str]]:
 
 
 def read_all(data: bytes, declared_type: str) -> bool:
-    """Do with a file all that we ever do; whether it is a picture to us. Any error but `Unreadable` comes out."""
+    """Do with a file all that we ever do; whether it is a picture to us. Any error but `UnreadableImage` comes out."""
     try:
-        photo = images.read(data, declared_type)
-    except images.Unreadable:
+        photo = images.read_photo(data, declared_type)
+    except images.UnreadableImage:
         photo = None
     for strip in (True, False) if len(data) % 2 else (True,):
         try:
             out = derivatives.derivative(data, declared_type, strip_exif=strip)
-        except images.Unreadable:
+        except images.UnreadableImage:
             continue
         assert out.startswith(b"\xff\xd8\xff")
         assert not strip or not any(word in out for word in (b"Exif", b"SECRET", b"ICC_PROFILE"))
     try:
-        captured = metadata.captured(data, declared_type)
-    except images.Unreadable:
+        captured = metadata.capture_time(data, declared_type)
+    except images.UnreadableImage:
         captured = None
-    assert photo is None or isinstance(photo, images.Photo)
-    assert captured is None or isinstance(captured, Captured)
+    assert photo is None or isinstance(photo, images.DecodedPhoto)
+    assert captured is None or isinstance(captured, CaptureTime)
     return photo is not None
 
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from proofs import fingerprints, images, rules
-from proofs.images import Unreadable
+from proofs import fingerprints, images
+from proofs.images import UnreadableImage
+from proofs.rules.verdict import DISCARDED_QUALITY, DUPLICATE_DISTANCE, is_comparable
 from tests.support import corpora
 from tests.support.pictures import encoded, photo, picture
 
@@ -19,17 +20,17 @@ JPEG, PNG, WEBP = "image/jpeg", "image/png", "image/webp"
 FORMATS = [("JPEG", JPEG), ("PNG", PNG), ("WEBP", WEBP)]
 
 ORIGINAL = picture(11)
-FULL_SIZE = fingerprints.of(np.asarray(ORIGINAL.convert("L")))
+FULL_SIZE = fingerprints.fingerprint(np.asarray(ORIGINAL.convert("L")))
 
 
 def distance(data: bytes, declared_type: str) -> int:
     """How far the fingerprint of what was read is from that of the original at full size."""
-    return fingerprints.of(images.read(data, declared_type).luma).distance(FULL_SIZE)
+    return fingerprints.fingerprint(images.read_photo(data, declared_type).luma).distance(FULL_SIZE)
 
 
 def refusal(data: bytes, declared_type: str = JPEG) -> str:
-    with pytest.raises(Unreadable) as caught:
-        images.read(data, declared_type)
+    with pytest.raises(UnreadableImage) as caught:
+        images.read_photo(data, declared_type)
     assert caught.value.detail.endswith(".")
     return caught.value.code
 
@@ -38,7 +39,7 @@ class TestReads:
     @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS)
     def test_each_format(self, file_format: str, declared_type: str) -> None:
         data = encoded(ORIGINAL, file_format=file_format)
-        read = images.read(data, declared_type)
+        read = images.read_photo(data, declared_type)
         assert (read.content_type, read.width, read.height) == (declared_type, 1024, 768)
         assert read.luma.dtype == np.uint8
         assert read.luma.shape == (384, 384)
@@ -57,7 +58,7 @@ class TestReads:
         assert distance(encoded(Image.fromarray(grey), file_format="PNG"), PNG) <= 10
 
     def test_black_and_white(self) -> None:
-        read = images.read(encoded(ORIGINAL.convert("1"), file_format="PNG"), PNG)
+        read = images.read_photo(encoded(ORIGINAL.convert("1"), file_format="PNG"), PNG)
         assert read.luma.max() > 200
 
     def test_progressive(self) -> None:
@@ -65,26 +66,26 @@ class TestReads:
 
     def test_twelve_megapixels(self) -> None:
         data = encoded(ORIGINAL.resize((4032, 3024)))
-        read = images.read(data, JPEG)
+        read = images.read_photo(data, JPEG)
         assert (read.width, read.height) == (4032, 3024)
         assert distance(data, JPEG) <= 10
 
     def test_a_mirrored_one_is_found_by_a_dihedral_fingerprint(self) -> None:
         data = encoded(ORIGINAL.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
-        assert distance(data, JPEG) > 3 * rules.DUPLICATE_DISTANCE
-        variants = fingerprints.dihedral(images.read(data, JPEG).luma)
+        assert distance(data, JPEG) > 3 * DUPLICATE_DISTANCE
+        variants = fingerprints.dihedral(images.read_photo(data, JPEG).luma)
         assert min(variant.distance(FULL_SIZE) for variant in variants) <= 10
 
     @pytest.mark.parametrize("size", [(1, 1), (3, 3000), (3000, 3)])
     def test_a_picture_too_small_to_compare_is_still_a_picture(self, size: tuple[int, int]) -> None:
-        read = images.read(encoded(Image.new("RGB", size), file_format="PNG"), PNG)
+        read = images.read_photo(encoded(Image.new("RGB", size), file_format="PNG"), PNG)
         assert (read.width, read.height) == size
-        assert not rules.comparable(fingerprints.of(read.luma).quality)
+        assert not is_comparable(fingerprints.fingerprint(read.luma).quality)
 
     def test_a_second_picture_behind_the_first_as_phones_write_it(self) -> None:
         file = io.BytesIO()
         ORIGINAL.save(file, "MPO", save_all=True, append_images=[ORIGINAL.resize((256, 192))])
-        assert images.read(file.getvalue(), JPEG).content_type == JPEG
+        assert images.read_photo(file.getvalue(), JPEG).content_type == JPEG
         assert distance(file.getvalue(), JPEG) <= 10
 
     def test_bytes_behind_the_picture(self) -> None:
@@ -107,12 +108,12 @@ class TestTransparency:
         for file_format, declared_type in FORMATS[1:]:
             options = {"exact": True} if file_format == "WEBP" else {}
             data = encoded(hidden, file_format=file_format, **options)
-            assert (images.read(data, declared_type).luma == 255).all()
+            assert (images.read_photo(data, declared_type).luma == 255).all()
 
     def test_transparent_palette(self) -> None:
         image = Image.new("P", (400, 400), 1)
         image.putpalette([0, 0, 0, 10, 20, 30])
-        assert (images.read(encoded(image, file_format="PNG", transparency=1), PNG).luma == 255).all()
+        assert (images.read_photo(encoded(image, file_format="PNG", transparency=1), PNG).luma == 255).all()
 
 
 class TestOrientation:
@@ -136,7 +137,7 @@ class TestOrientation:
         exif = Image.Exif()
         exif[0x0112] = orientation
         data = encoded(stored, file_format=file_format, exif=exif)
-        read = images.read(data, declared_type)
+        read = images.read_photo(data, declared_type)
         assert (read.width, read.height) == ORIGINAL.size
         assert distance(data, declared_type) <= 10
 
@@ -151,7 +152,7 @@ class TestOrientation:
         exif = Image.Exif()
         exif[0x0112] = orientation
         data = encoded(ORIGINAL, exif=exif)
-        read = images.read(data, JPEG)
+        read = images.read_photo(data, JPEG)
         assert (read.width, read.height) == ORIGINAL.size
         assert distance(data, JPEG) <= 10
 
@@ -206,7 +207,7 @@ class TestTypeMismatch:
     def test_content_decides(self, file_format: str, actual: str, declared: str) -> None:
         data = photo(3, (64, 64), file_format=file_format)
         if actual == declared:
-            assert images.read(data, declared).content_type == actual
+            assert images.read_photo(data, declared).content_type == actual
         else:
             assert refusal(data, declared) == "type_mismatch"
 
@@ -239,7 +240,7 @@ class TestTooLarge:
         Image.new("RGBA", (8000, 4000), (9, 8, 7, 100)).save(file, lossless=True, method=0)
         program = (
             "import sys; sys.path[:] = sys.argv[2:]; from proofs import images;"
-            "images.read(open(sys.argv[1], 'rb').read(), 'image/webp');"
+            "images.read_photo(open(sys.argv[1], 'rb').read(), 'image/webp');"
             # not getrusage: its peak begins with that of the process that started this one
             "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
         )
@@ -269,13 +270,13 @@ class TestHostile:
     def test_mutated_files_are_read_or_refused(
         self, seed: tuple[bytes, str], edits: list[tuple[float, bytes, int]]
     ) -> None:
-        """Cut, insert and overwrite anywhere: no other exception than Unreadable ever comes out."""
+        """Cut, insert and overwrite anywhere: no other exception than UnreadableImage ever comes out."""
         data, declared_type = bytearray(seed[0]), seed[1]
         for place, inserted, cut in edits:
             start = int(place * len(data))
             data[start : start + cut] = inserted
-        with contextlib.suppress(Unreadable):
-            assert images.read(bytes(data), declared_type).content_type == declared_type
+        with contextlib.suppress(UnreadableImage):
+            assert images.read_photo(bytes(data), declared_type).content_type == declared_type
 
     @pytest.mark.parametrize(
         "error", [SyntaxError, IndexError, OSError, ValueError, KeyError, EOFError, RecursionError, AssertionError]
@@ -296,7 +297,7 @@ class TestHostile:
 
     def test_pillow_keeps_its_settings(self) -> None:
         before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-        images.read(photo(1, (64, 64)), JPEG)
+        images.read_photo(photo(1, (64, 64)), JPEG)
         refusal(b"")
         assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
 
@@ -308,25 +309,25 @@ class TestRealFiles:
         """Decoded at a fraction of its size, a photo's fingerprint is at most 10 bits from that of the whole."""
         with Image.open(path) as image:
             whole = np.asarray(image.convert("L"))
-        read = images.read(path.read_bytes(), JPEG)
-        assert fingerprints.dihedral(read.luma)[0].quality > rules.DISCARDED_QUALITY
-        distances = [variant.distance(fingerprints.of(whole)) for variant in fingerprints.dihedral(read.luma)]
+        read = images.read_photo(path.read_bytes(), JPEG)
+        assert fingerprints.dihedral(read.luma)[0].quality > DISCARDED_QUALITY
+        distances = [variant.distance(fingerprints.fingerprint(whole)) for variant in fingerprints.dihedral(read.luma)]
         assert min(distances) <= 10
 
     @pytest.mark.parametrize("path", corpora.files("near_duplicates/bridge-*.jpg"), ids=lambda path: path.stem)
     def test_every_copy_of_the_bridge_is_found(self, path: Path) -> None:
-        assert self.nearest(path) <= rules.DUPLICATE_DISTANCE
+        assert self.nearest(path) <= DUPLICATE_DISTANCE
 
     @pytest.mark.parametrize("path", corpora.files("near_duplicates/unrelated-*.jpg"), ids=lambda path: path.stem)
     def test_no_other_picture_is_the_bridge(self, path: Path) -> None:
-        assert self.nearest(path) > 2 * rules.DUPLICATE_DISTANCE
+        assert self.nearest(path) > 2 * DUPLICATE_DISTANCE
 
     @pytest.mark.parametrize("path", corpora.files("invalid/*"), ids=lambda path: path.stem)
     def test_invalid_metadata_does_not_hide_a_picture(self, path: Path) -> None:
-        assert images.read(path.read_bytes(), JPEG).content_type == JPEG
+        assert images.read_photo(path.read_bytes(), JPEG).content_type == JPEG
 
     @staticmethod
     def nearest(path: Path) -> int:
-        bridge = images.read((corpora.ROOT / "near_duplicates/bridge-aaa-orig.jpg").read_bytes(), JPEG)
-        variants = fingerprints.dihedral(images.read(path.read_bytes(), JPEG).luma)
-        return min(variant.distance(fingerprints.of(bridge.luma)) for variant in variants)
+        bridge = images.read_photo((corpora.ROOT / "near_duplicates/bridge-aaa-orig.jpg").read_bytes(), JPEG)
+        variants = fingerprints.dihedral(images.read_photo(path.read_bytes(), JPEG).luma)
+        return min(variant.distance(fingerprints.fingerprint(bridge.luma)) for variant in variants)

@@ -200,7 +200,7 @@ class TestFailures:
         there = club()
         asked = [there.ask(who, photo) for who, photo in ((there.kari, PHOTO), (there.miro, OTHER_PHOTO))]
         events = [there.put(asked[0], PHOTO), there.put(asked[1], OTHER_PHOTO)]
-        read = storage.read
+        read = storage.read_version
 
         def fail_once(bucket: str, key: str, version_id: str | None, *, max_bytes: int) -> bytes | None:
             if key == there.keys[asked[0]]:
@@ -208,7 +208,7 @@ class TestFailures:
             return read(bucket, key, version_id, max_bytes=max_bytes)
 
         with monkeypatch.context() as patch:
-            patch.setattr(storage, "read", fail_once)
+            patch.setattr(storage, "read_version", fail_once)
             assert decide(*events) == [0]
         assert [there.proof(each)["status"] for each in asked] == ["processing", "accepted"]
         assert decide(events[0]) == []
@@ -250,8 +250,8 @@ class TestAtOnce:
         program = (
             "import json, pathlib, sys; sys.path[:] = json.loads(sys.argv[1]);"
             "from proofs import jobs, storage; from tests.support.api import LambdaContext;"
-            "storage.read = lambda *_, **__: pathlib.Path(sys.argv[2]).read_bytes();"
-            "storage.keep_picture = lambda *_: 'pictures/one.jpg';"
+            "storage.read_version = lambda *_, **__: pathlib.Path(sys.argv[2]).read_bytes();"
+            "storage.save_picture = lambda *_: 'pictures/one.jpg';"
             "print(json.dumps(jobs.verdicts_handler(json.loads(sys.argv[3]), LambdaContext())), file=sys.stderr)"
         )
         workers = []

@@ -8,7 +8,7 @@ from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
 from proofs import metadata
-from proofs.capture import Captured
+from proofs.capture import CaptureTime
 from tests.support import corpora
 from tests.support.pictures import encoded, picture
 
@@ -31,21 +31,23 @@ class TestCaptured:
     def test_in_each_format(self, file_format: str, declared_type: str) -> None:
         exposure = {Base.DateTimeOriginal: TIME, Base.OffsetTimeOriginal: "+01:00", Base.SubsecTimeOriginal: "987"}
         data = photo(exposure, file_format=file_format)
-        assert metadata.captured(data, declared_type) == Captured(WALL, timedelta(hours=1))
-        assert metadata.captured(encoded(picture(5, (64, 48)), file_format=file_format), declared_type) is None
+        assert metadata.capture_time(data, declared_type) == CaptureTime(WALL, timedelta(hours=1))
+        assert metadata.capture_time(encoded(picture(5, (64, 48)), file_format=file_format), declared_type) is None
 
     def test_digitized_where_there_is_no_original(self) -> None:
         exposure = {Base.DateTimeDigitized: TIME, Base.OffsetTimeDigitized: "-09:30"}
-        assert metadata.captured(photo(exposure), "image/jpeg") == Captured(WALL, timedelta(hours=-9.5))
+        assert metadata.capture_time(photo(exposure), "image/jpeg") == CaptureTime(WALL, timedelta(hours=-9.5))
         exposure |= {Base.DateTimeOriginal: "2026:11:20 06:40:00"}
-        assert metadata.captured(photo(exposure), "image/jpeg") == Captured(WALL.replace(minute=40, second=0), None)
+        assert metadata.capture_time(photo(exposure), "image/jpeg") == CaptureTime(
+            WALL.replace(minute=40, second=0), None
+        )
 
     def test_the_time_of_editing_is_none_of_capture(self) -> None:
-        assert metadata.captured(photo({Base.OffsetTime: "+01:00"}, DateTime=TIME), "image/jpeg") is None
+        assert metadata.capture_time(photo({Base.OffsetTime: "+01:00"}, DateTime=TIME), "image/jpeg") is None
 
     def test_broken_exif(self) -> None:
         for exif in (b"", b"Exif\0\0II*\0" + b"\xff" * 60, b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0"):
-            assert metadata.captured(encoded(picture(5, (64, 48)), exif=exif), "image/jpeg") is None
+            assert metadata.capture_time(encoded(picture(5, (64, 48)), exif=exif), "image/jpeg") is None
 
 
 class TestMoment:
@@ -62,7 +64,7 @@ class TestMoment:
         ],
     )
     def test_spellings(self, time: object) -> None:
-        assert metadata.moment(time) == Captured(WALL, None)
+        assert metadata.parse_capture_time(time) == CaptureTime(WALL, None)
 
     @pytest.mark.parametrize(
         "time",
@@ -74,7 +76,7 @@ class TestMoment:
         ],
     )
     def test_garbage(self, time: object) -> None:
-        assert metadata.moment(time) is None
+        assert metadata.parse_capture_time(time) is None
 
     @pytest.mark.parametrize(
         ("offset", "hours"),
@@ -85,17 +87,19 @@ class TestMoment:
         ],
     )
     def test_offsets(self, offset: object, hours: float) -> None:
-        assert metadata.moment(TIME, offset) == Captured(WALL, timedelta(hours=hours))
+        assert metadata.parse_capture_time(TIME, offset) == CaptureTime(WALL, timedelta(hours=hours))
 
     @pytest.mark.parametrize(
         "offset", ["", "   :  ", "+25:00", "-13:00", "+02:60", "02:00", "Europe/Oslo", None, 2, (2, 0), b"\xff", "++2"]
     )
     def test_an_offset_that_is_none(self, offset: object) -> None:
-        assert metadata.moment(TIME, offset) == Captured(WALL, None)
+        assert metadata.parse_capture_time(TIME, offset) == CaptureTime(WALL, None)
 
     def test_an_offset_behind_the_time(self) -> None:
-        assert metadata.moment(TIME + "+02:00") == Captured(WALL, timedelta(hours=2))
-        assert metadata.moment("2026-11-20T06:45:10.123Z", "+03:00") == Captured(WALL, timedelta(hours=3))
+        assert metadata.parse_capture_time(TIME + "+02:00") == CaptureTime(WALL, timedelta(hours=2))
+        assert metadata.parse_capture_time("2026-11-20T06:45:10.123Z", "+03:00") == CaptureTime(
+            WALL, timedelta(hours=3)
+        )
 
 
 class TestShareable:
@@ -114,7 +118,7 @@ class TestShareable:
         exif[IFD.GPSInfo] = {GPS.GPSLatitudeRef: "N", GPS.GPSLatitude: (59.0, 54.0, 50.0), GPS.GPSMapDatum: "PLACE"}
         image = Image.new("RGB", (8, 8))
         image.info["exif"] = exif.tobytes()
-        written = metadata.shareable(image)
+        written = metadata.shareable_exif(image)
         for word in (b"MAKER", b"COMMENT", b"SERIAL", b"OWNER", b"UNIQUE", b"ARTIST", b"PLACE"):
             assert word not in written
         kept = Image.Exif()
@@ -132,7 +136,7 @@ class TestShareable:
         exif[Base.ImageDescription], exif[Base.Model] = "x" * 60_000, "Model"
         image.info["exif"] = exif.tobytes()
         kept = Image.Exif()
-        kept.load(metadata.shareable(image))
+        kept.load(metadata.shareable_exif(image))
         assert (kept.get(Base.ImageDescription), kept[Base.Model]) == (None, "Model")
 
 
@@ -157,9 +161,9 @@ class TestRealPhotos:
     def test_when_it_was_taken(self, path: Path) -> None:
         """None of these old files tells its offset."""
         time = self.TAKEN[path.stem]
-        expected = Captured(datetime.fromisoformat(time), None) if time else None
-        assert metadata.captured(path.read_bytes(), "image/jpeg") == expected
+        expected = CaptureTime(datetime.fromisoformat(time), None) if time else None
+        assert metadata.capture_time(path.read_bytes(), "image/jpeg") == expected
 
     @pytest.mark.parametrize("path", corpora.files("invalid/*"), ids=lambda path: path.stem)
     def test_invalid_metadata_tell_nothing(self, path: Path) -> None:
-        assert metadata.captured(path.read_bytes(), "image/jpeg") is None
+        assert metadata.capture_time(path.read_bytes(), "image/jpeg") is None

@@ -47,9 +47,9 @@ SHOTS = {
 
 
 def found(data: bytes, declared_type: str = "image/jpeg") -> list[str]:
-    legible = images.read(data, declared_type, legible=True).legible
+    legible = images.read_photo(data, declared_type, legible=True).legible
     assert legible is not None
-    return overlay.find(legible)
+    return overlay.read_codes(legible)
 
 
 class TestFind:
@@ -81,18 +81,20 @@ class TestLegible:
         ("size", "shape"), [((4032, 3024), (1512, 2016)), ((3000, 500), (341, 2048)), ((640, 480), (480, 640))]
     )
     def test_large_enough_and_no_larger(self, size: tuple[int, int], shape: tuple[int, int]) -> None:
-        legible = images.read(encoded(Image.new("L", size, 200)), "image/jpeg", legible=True).legible
+        legible = images.read_photo(encoded(Image.new("L", size, 200)), "image/jpeg", legible=True).legible
         assert legible is not None
         assert legible.shape == shape
 
     def test_the_fingerprint_stays_the_same(self) -> None:
         """To within Meta's tolerance: what is a copy must not depend on whether a code is asked for."""
         data = encoded(qr_scenes.landscape(7, qr_scenes.SIZE))
-        asked, plain = (fingerprints.of(images.read(data, "image/jpeg", legible=each).luma) for each in (True, False))
+        asked, plain = (
+            fingerprints.fingerprint(images.read_photo(data, "image/jpeg", legible=each).luma) for each in (True, False)
+        )
         assert asked.distance(plain) <= 10
 
     def test_only_when_asked_for(self) -> None:
-        assert images.read(encoded(Image.new("L", (64, 64))), "image/jpeg").legible is None
+        assert images.read_photo(encoded(Image.new("L", (64, 64))), "image/jpeg").legible is None
 
 
 def tiled(pattern: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -132,34 +134,34 @@ HOSTILE = hostile()
 class TestHostile:
     @pytest.mark.parametrize("luma", HOSTILE.values(), ids=list(HOSTILE))
     def test_pictures_that_no_camera_takes(self, luma: NDArray[np.uint8]) -> None:
-        assert overlay.find(np.ascontiguousarray(luma)) == []
+        assert overlay.read_codes(np.ascontiguousarray(luma)) == []
 
     @pytest.mark.parametrize(
         "said", ["\0\0", "CHALLY1:", "CHALLY1:" + "A" * 2000, "çédille", "日本語", "\x1b[31m", "CHALLY1:é"]
     )
     def test_texts_of_every_kind(self, said: str) -> None:
-        (text,) = overlay.find(np.asarray(qr_scenes.code(said)))
+        (text,) = overlay.read_codes(np.asarray(qr_scenes.code(said)))
         assert tokens.check(text, [b"a key"], UUID(int=7), date(2026, 11, 20)) in ("foreign", "forged")
 
     def test_a_wall_of_codes(self) -> None:
         small = np.asarray(Image.fromarray(np.asarray(qr_scenes.code("A"))).resize((87, 87), Image.Resampling.NEAREST))
-        assert set(overlay.find(tiled(small, 1024))) == {"A"}
+        assert set(overlay.read_codes(tiled(small, 1024))) == {"A"}
 
 
 class TestJudge:
     @pytest.mark.parametrize("others", [set(), {"foreign"}, {"forged", "other_window", "other_participant"}])
     def test_a_right_one_is_enough(self, others: set[OverlayResult]) -> None:
-        assert overlay.judge({"valid", *others}) is None
+        assert overlay.overlay_reason({"valid", *others}) is None
 
     @pytest.mark.parametrize("findings", [set(), {"foreign"}])
     def test_none_of_ours(self, findings: set[OverlayResult]) -> None:
-        reason = overlay.judge(findings)
+        reason = overlay.overlay_reason(findings)
         assert reason is not None
         assert reason["code"] == "overlay_missing"
 
     @pytest.mark.parametrize("finding", ["forged", "other_window", "other_participant"])
     def test_a_wrong_one_says_what_to_do(self, finding: OverlayResult) -> None:
-        reason = overlay.judge({finding, "foreign"})
+        reason = overlay.overlay_reason({finding, "foreign"})
         assert reason is not None
         assert reason["code"] == "overlay_invalid"
         assert "new photo" in reason["detail"]
@@ -182,7 +184,7 @@ def token(there: Club, who: Client) -> str:
     answer = who.get(f"/v1/challenges/{there.id}/windows/current")
     assert answer.status == 200, answer.text
     given: dict[str, str] = answer.json["overlay"]
-    assert overlay.find(drawn(given["qr"])) == [given["token"]]
+    assert overlay.read_codes(drawn(given["qr"])) == [given["token"]]
     return given["token"]
 
 
@@ -218,7 +220,7 @@ class TestVerdict:
     def test_lent_by_a_friend(self, there: Club) -> None:
         proof = there.send(there.kari, shot(token(there, there.miro)))
         assert codes(proof) == ("rejected", ["overlay_invalid"])
-        assert "somebody else" in proof["reasons"][0]["detail"]
+        assert "another participant" in proof["reasons"][0]["detail"]
 
     def test_yesterdays(self, there: Club, at: Callable[..., None]) -> None:
         yesterdays = token(there, there.kari)
@@ -245,7 +247,7 @@ class TestVerdict:
 
     def test_where_the_rules_do_not_ask_for_it_nobody_looks(self, there: Club, monkeypatch: pytest.MonkeyPatch) -> None:
         elsewhere = there.miro.post("/v1/challenges", challenge_body(clock.now())).json["id"]
-        monkeypatch.delattr(overlay, "look")
+        monkeypatch.delattr(overlay, "check_codes")
         proof_id = there.ask(there.miro, photo := shot(), challenge=elsewhere)
         assert decide(there.put(proof_id, photo)) == []
         assert codes(there.proof(proof_id, there.miro)) == ("accepted", [])

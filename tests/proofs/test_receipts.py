@@ -19,7 +19,7 @@ from identity import jobs
 from identity.receipt_key import ReceiptKey
 from infra.bootstrap import ROOT
 from proofs import receipts
-from proofs.receipts import Invalid, Receipt
+from proofs.receipts import InvalidReceipt, Receipt
 from tests.support.api import Client, LambdaContext, Response
 from tests.support.challenges import challenge_body
 from tests.support.database import Database
@@ -130,7 +130,7 @@ class TestWhatItSays:
         ],
     )  # fmt: skip
     def test_of_a_number(self, value: float, digits: str) -> None:
-        assert receipts.digest(value) == hashlib.sha256(digits.encode()).hexdigest()
+        assert receipts.value_digest(value) == hashlib.sha256(digits.encode()).hexdigest()
 
     def test_the_reasons_do_not_quote_the_value(self, send: Callable[..., tuple[Client, dict[str, Any]]]) -> None:
         prover, proof = send(4711, target=10_000)
@@ -276,7 +276,7 @@ def test_whatever_is_changed_is_noticed(send: Callable[..., tuple[Client, dict[s
     assert names >= PROOF | {"iss", "iat", "sub"}
     for name, body in altered:
         forged = f"{header}.{encode(json.dumps(body, separators=(',', ':')).encode())}.{signature}"
-        with pytest.raises(Invalid, match="The signature is wrong"):
+        with pytest.raises(InvalidReceipt, match="The signature is wrong"):
             pytest.fail(f"{name}: {receipts.verify(forged, keys)}")
 
 
@@ -301,22 +301,22 @@ class TestByHand:
         )
         assert (done.returncode, done.stderr) == (0, "")
         said = claims(file.read_text().strip())
-        assert done.stdout.startswith("This receipt is genuine")
+        assert done.stdout.startswith("This receipt is valid")
         for each in (said["iss"], said["sub"], said["proof"]["sha256"], said["proof"]["tzdata"], "accepted"):
             assert each in done.stdout
 
     @pytest.mark.parametrize(
         ("damage", "sentence"),
         [
-            (lambda text: "", "This is no receipt, or not all of one"),
-            (lambda text: text[: len(text) // 2], "This is no receipt, or not all of one"),
-            (lambda text: text.replace(".", ""), "This is no receipt, or not all of one"),
+            (lambda text: "", "This is not a complete receipt"),
+            (lambda text: text[: len(text) // 2], "This is not a complete receipt"),
+            (lambda text: text.replace(".", ""), "This is not a complete receipt"),
             (lambda text: text[:-2], "The signature is wrong"),
             (lambda text: text + "AAAA", "The signature is wrong"),
             (lambda text: text.rpartition(".")[0] + "." + "A" * 86, "The signature is wrong"),
             (lambda text: text * 100, "at most 16384 characters"),
             (lambda text: "x" * 10_000_000, "at most 16384 characters"),
-            (lambda text: "\x1b[2Jée.a.b", "This is no receipt"),
+            (lambda text: "\x1b[2Jée.a.b", "This is not a complete receipt"),
         ],
     )
     def test_a_damaged_file(
@@ -338,10 +338,10 @@ class TestByHand:
     @pytest.mark.parametrize(
         ("keys", "sentence"),
         [
-            ('{"keys": []}', "These keys lack the one that it names"),
-            ("[]", "no JSON Web Key Set"),
+            ('{"keys": []}', "These keys do not include the receipt's key"),
+            ("[]", "not a JSON Web Key Set"),
             ("{", "it is not JSON"),
-            ('{"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "a"}]}', "is broken"),
+            ('{"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "a"}]}', "is malformed"),
         ],
     )
     def test_other_keys(
@@ -364,7 +364,7 @@ class TestByHand:
         self, files: tuple[Path, Path], capsys: pytest.CaptureFixture[str], url: str
     ) -> None:
         assert receipts.main(["verify", str(files[0]), "--jwks", url]) == 1
-        assert "by HTTPS only" in capsys.readouterr().err
+        assert "over HTTPS only" in capsys.readouterr().err
 
     def test_without_keys_it_asks_the_issuer(
         self, files: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -379,7 +379,7 @@ class TestByHand:
         monkeypatch.setattr(receipts, "_fetch", fetch)
         assert receipts.main(["verify", str(file)]) == 0
         assert asked == [f"{PUBLIC_URL}/.well-known/jwks.json"]
-        assert capsys.readouterr().out.splitlines()[0].endswith(f"by the keys of {asked[0]}.")
+        assert capsys.readouterr().out.splitlines()[0].endswith(f"according to the keys of {asked[0]}.")
 
     def test_a_stranger_who_signs_with_keys_of_their_own_is_named(
         self, files: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -392,7 +392,7 @@ class TestByHand:
         monkeypatch.setattr(receipts, "_fetch", lambda url: json.dumps({"keys": [evil.public_jwk()]}).encode())
         assert receipts.main(["verify", str(file)]) == 0
         said = capsys.readouterr().out
-        assert "by the keys of https://evil.example/?[2J/.well-known" in said
+        assert "according to the keys of https://evil.example/?[2J/.well-known" in said
         assert "\x1b" not in said
 
 

@@ -227,7 +227,7 @@ def review_directly(database: Database, there: Club, who: Client, decision: str)
         connection.execute("select set_config('chally.moderates', 'on', true)")
         tx = Tx(connection, Actor(UUID(who.user["id"]), uuid4()))
         tx._session = SessionState("moderator", clock.now(), True)
-        reviews.review(tx, UUID(there.proof["id"]), decision, "because", clock.now())  # type: ignore[arg-type]
+        reviews.submit_review(tx, UUID(there.proof["id"]), decision, "because", clock.now())  # type: ignore[arg-type]
 
 
 class TestAppeal:

@@ -6,9 +6,12 @@ import pytest
 
 from challenges.language import PhotoProof
 from chally.errors import InvalidRequest
-from proofs import capture, rules
-from proofs.capture import Captured
-from proofs.rules import Reason, Unsure
+from proofs import capture
+from proofs.capture import CaptureTime
+from proofs.rules import submission
+from proofs.rules.review import AlreadyAppealed, NotAppealable, NotReviewable, check_appeal, check_review
+from proofs.rules.status import EXPIRES_AFTER, UPLOAD_LIFE, ProofStatus, shown_status
+from proofs.rules.verdict import Doubt, MatchKind, Reason, ReasonCode, check_duplicate, decide_photo, is_comparable
 
 OPENS = datetime(2026, 11, 20, 5, 0, tzinfo=UTC)
 CLOSES = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
@@ -25,46 +28,46 @@ class TestCheckWindow:
     @pytest.mark.parametrize("now", [OPENS, CLOSES - MOMENT])
     def test_open(self, now: datetime) -> None:
         window = Window()
-        assert rules.check_window(window, "active", now) is window
+        assert submission.check_window(window, "active", now) is window
 
     @pytest.mark.parametrize("now", [OPENS - MOMENT, CLOSES, CLOSES + timedelta(days=1)])
     def test_not_open(self, now: datetime) -> None:
-        with pytest.raises(rules.WindowClosed):
-            rules.check_window(Window(), "active", now)
+        with pytest.raises(submission.WindowClosed):
+            submission.check_window(Window(), "active", now)
 
     def test_says_when_it_opens(self) -> None:
-        with pytest.raises(rules.WindowClosed, match="2026-11-20T05:00:00Z"):
-            rules.check_window(Window(), "active", OPENS - timedelta(hours=1))
+        with pytest.raises(submission.WindowClosed, match="2026-11-20T05:00:00Z"):
+            submission.check_window(Window(), "active", OPENS - timedelta(hours=1))
 
     def test_no_window_any_more(self) -> None:
-        with pytest.raises(rules.WindowClosed):
-            rules.check_window(None, "active", OPENS)
+        with pytest.raises(submission.WindowClosed):
+            submission.check_window(None, "active", OPENS)
 
     @pytest.mark.parametrize("status", ["draft", "paused", "canceled", "archived"])
     def test_a_challenge_that_does_not_run(self, status: str) -> None:
-        with pytest.raises(rules.WindowClosed, match=status):
-            rules.check_window(Window(), status, OPENS)
+        with pytest.raises(submission.WindowClosed, match=status):
+            submission.check_window(Window(), status, OPENS)
 
 
 class TestCheckRoom:
     @pytest.mark.parametrize("status", ["awaiting_upload", "rejected", "replaced"])
-    def test_what_came_to_nothing_takes_no_place(self, status: rules.Status) -> None:
-        rules.check_room([status] * 5, 1)
+    def test_what_came_to_nothing_takes_no_place(self, status: ProofStatus) -> None:
+        submission.check_room([status] * 5, 1)
 
     @pytest.mark.parametrize("status", ["processing", "accepted", "needs_review"])
-    def test_what_may_count_takes_one(self, status: rules.Status) -> None:
-        rules.check_room([status], 2)
-        with pytest.raises(rules.WindowFull):
-            rules.check_room([status], 1)
-        with pytest.raises(rules.WindowFull):
-            rules.check_room([status, "accepted", "rejected"], 2)
+    def test_what_may_count_takes_one(self, status: ProofStatus) -> None:
+        submission.check_room([status], 2)
+        with pytest.raises(submission.WindowFull):
+            submission.check_room([status], 1)
+        with pytest.raises(submission.WindowFull):
+            submission.check_room([status, "accepted", "rejected"], 2)
 
 
 class TestCheckAnnounced:
     RULES = PhotoProof(max_bytes=5000, types=["image/jpeg"])
 
     def test_within_the_rules(self) -> None:
-        rules.check_announced("image/jpeg", 5000, self.RULES)
+        submission.check_announced("image/jpeg", 5000, self.RULES)
 
     @pytest.mark.parametrize(
         ("content_type", "content_length", "pointers"),
@@ -77,39 +80,39 @@ class TestCheckAnnounced:
     )
     def test_says_what_is_wrong(self, content_type: str, content_length: int, pointers: list[str]) -> None:
         with pytest.raises(InvalidRequest) as caught:
-            rules.check_announced(content_type, content_length, self.RULES)
+            submission.check_announced(content_type, content_length, self.RULES)
         assert [error["pointer"] for error in caught.value.errors] == pointers
 
 
 class TestShownStatus:
     def test_expires_when_nobody_uploads(self) -> None:
-        after = OPENS + rules.EXPIRES_AFTER
-        assert rules.shown_status("awaiting_upload", OPENS, after - MOMENT) == "awaiting_upload"
-        assert rules.shown_status("awaiting_upload", OPENS, after) == "expired"
+        after = OPENS + EXPIRES_AFTER
+        assert shown_status("awaiting_upload", OPENS, after - MOMENT) == "awaiting_upload"
+        assert shown_status("awaiting_upload", OPENS, after) == "expired"
 
     @pytest.mark.parametrize("status", ["processing", "accepted", "rejected", "needs_review", "replaced"])
-    def test_what_was_uploaded_does_not(self, status: rules.Status) -> None:
-        assert rules.shown_status(status, OPENS, OPENS + timedelta(days=365)) == status
+    def test_what_was_uploaded_does_not(self, status: ProofStatus) -> None:
+        assert shown_status(status, OPENS, OPENS + timedelta(days=365)) == status
 
     def test_the_url_dies_first(self) -> None:
-        assert rules.UPLOAD_LIFE < rules.EXPIRES_AFTER
+        assert UPLOAD_LIFE < EXPIRES_AFTER
 
 
 class TestComparable:
     def test_the_gate_is_where_meta_puts_it(self) -> None:
-        assert not rules.comparable(49)
-        assert rules.comparable(50)
+        assert not is_comparable(49)
+        assert is_comparable(50)
 
 
 class TestDecide:
     UNREADABLE = Reason(code="not_an_image", detail="This file is not a JPEG, PNG or WebP picture.")
     MISSING = Reason(code="exif_missing", detail="This photo does not say when it was taken.")
-    DOUBT = Unsure(Reason(code="exif_time_mismatch", detail="This photo says that it was taken at another time."))
+    DOUBT = Doubt(Reason(code="exif_time_mismatch", detail="This photo says that it was taken at another time."))
 
     def verdict(
-        self, *found: Reason | Unsure | None, stored_at: datetime = CLOSES - MOMENT
-    ) -> tuple[str, list[rules.ReasonCode]]:
-        decided = rules.decide(closes_at=CLOSES, stored_at=stored_at, found=found)
+        self, *found: Reason | Doubt | None, stored_at: datetime = CLOSES - MOMENT
+    ) -> tuple[str, list[ReasonCode]]:
+        decided = decide_photo(closes_at=CLOSES, stored_at=stored_at, results=found)
         return decided.status, [reason["code"] for reason in decided.reasons]
 
     def test_nothing_against_it(self) -> None:
@@ -121,10 +124,10 @@ class TestDecide:
         assert self.verdict(self.MISSING, self.UNREADABLE) == ("rejected", ["exif_missing", "not_an_image"])
 
     def test_an_upload_under_way_when_the_window_closed(self) -> None:
-        assert self.verdict(stored_at=CLOSES + rules.UPLOAD_LIFE) == ("accepted", [])
+        assert self.verdict(stored_at=CLOSES + UPLOAD_LIFE) == ("accepted", [])
 
     def test_an_upload_that_came_too_late(self) -> None:
-        late = CLOSES + rules.UPLOAD_LIFE + MOMENT
+        late = CLOSES + UPLOAD_LIFE + MOMENT
         assert self.verdict(stored_at=late) == ("rejected", ["outside_window"])
         assert self.verdict(self.UNREADABLE, stored_at=late) == ("rejected", ["outside_window", "not_an_image"])
         assert self.verdict(self.DOUBT, stored_at=late) == ("rejected", ["outside_window"])
@@ -138,69 +141,69 @@ class TestDecide:
 
 class TestDuplicate:
     def test_none(self) -> None:
-        assert rules.check_duplicate(None, 0) is None
+        assert check_duplicate(None, 0) is None
 
     @pytest.mark.parametrize(("used_before", "distance"), [("file", 0), ("picture", 0), ("picture", 23)])
-    def test_certain(self, used_before: rules.UsedBefore, distance: int) -> None:
-        found = rules.check_duplicate(used_before, distance)
+    def test_certain(self, used_before: MatchKind, distance: int) -> None:
+        found = check_duplicate(used_before, distance)
         assert isinstance(found, dict)
         assert found["code"] == "duplicate_image"
 
     @pytest.mark.parametrize("distance", [24, 31])
     def test_unsure(self, distance: int) -> None:
-        found = rules.check_duplicate("picture", distance)
-        assert isinstance(found, Unsure)
+        found = check_duplicate("picture", distance)
+        assert isinstance(found, Doubt)
         assert found.reason["code"] == "duplicate_image"
 
 
 class TestReview:
     @pytest.mark.parametrize("status", ["accepted", "rejected", "needs_review"])
-    def test_what_can_be_reviewed(self, status: rules.Status) -> None:
-        rules.check_review(status, [], can_be_seen=True)
+    def test_what_can_be_reviewed(self, status: ProofStatus) -> None:
+        check_review(status, [], can_be_seen=True)
 
     @pytest.mark.parametrize("status", ["awaiting_upload", "processing", "replaced"])
-    def test_what_cannot(self, status: rules.Status) -> None:
-        with pytest.raises(rules.NotReviewable, match=status.replace("_", " ")):
-            rules.check_review(status, [], can_be_seen=True)
+    def test_what_cannot(self, status: ProofStatus) -> None:
+        with pytest.raises(NotReviewable, match=status.replace("_", " ")):
+            check_review(status, [], can_be_seen=True)
 
     def test_what_nobody_can_look_at(self) -> None:
-        with pytest.raises(rules.NotReviewable, match="no picture"):
-            rules.check_review("rejected", [], can_be_seen=False)
-        with pytest.raises(rules.NotReviewable, match="virus"):
-            rules.check_review("rejected", [Reason(code="malware", detail="")], can_be_seen=True)
+        with pytest.raises(NotReviewable, match="no picture"):
+            check_review("rejected", [], can_be_seen=False)
+        with pytest.raises(NotReviewable, match="virus"):
+            check_review("rejected", [Reason(code="malware", detail="")], can_be_seen=True)
 
     def test_an_appeal_has_a_week(self) -> None:
-        def appeal(now: datetime, *, appealed: bool = False, status: rules.Status = "rejected") -> None:
-            rules.check_appeal(status, [], can_be_seen=True, appealed=appealed, decided_at=CLOSES, now=now)
+        def appeal(now: datetime, *, appealed: bool = False, status: ProofStatus = "rejected") -> None:
+            check_appeal(status, [], can_be_seen=True, appealed=appealed, decided_at=CLOSES, now=now)
 
         appeal(CLOSES + timedelta(days=7))
-        with pytest.raises(rules.NotAppealable, match="7 days"):
+        with pytest.raises(NotAppealable, match="7 days"):
             appeal(CLOSES + timedelta(days=7) + MOMENT)
-        with pytest.raises(rules.AppealedAlready):
+        with pytest.raises(AlreadyAppealed):
             appeal(CLOSES, appealed=True)
-        with pytest.raises(rules.NotAppealable):
+        with pytest.raises(NotAppealable):
             appeal(CLOSES, status="accepted")
 
     def test_what_a_person_may_store(self) -> None:
-        rules.check_storage(2**30 - 5, 5)
-        with pytest.raises(rules.StorageFull):
-            rules.check_storage(2**30 - 5, 6)
+        submission.check_storage(2**30 - 5, 5)
+        with pytest.raises(submission.StorageFull):
+            submission.check_storage(2**30 - 5, 6)
 
 
 OSLO, APIA, KATHMANDU = ZoneInfo("Europe/Oslo"), ZoneInfo("Pacific/Apia"), ZoneInfo("Asia/Kathmandu")
 
 
-def taken(wall: str, offset: float | None = None) -> Captured:
-    return Captured(datetime.fromisoformat(wall), None if offset is None else timedelta(hours=offset))
+def taken(wall: str, offset: float | None = None) -> CaptureTime:
+    return CaptureTime(datetime.fromisoformat(wall), None if offset is None else timedelta(hours=offset))
 
 
 class TestCheckCapture:
     """The window is from 5:00 to 8:00 UTC on 20 November 2026: from 6 to 9 in Oslo."""
 
     @staticmethod
-    def check(captured: Captured | None, zone: ZoneInfo = OSLO) -> str | None:
-        found = capture.check(captured, OPENS, CLOSES, CLOSES, zone)
-        if isinstance(found, Unsure):
+    def check(captured: CaptureTime | None, zone: ZoneInfo = OSLO) -> str | None:
+        found = capture.check_capture_time(captured, OPENS, CLOSES, CLOSES, zone)
+        if isinstance(found, Doubt):
             assert found.reason["code"] == "exif_time_mismatch"
             return "unsure"
         return found and found["code"]
@@ -267,7 +270,7 @@ class TestCheckCapture:
     def test_a_time_that_came_twice_may_be_either(self, opens: datetime) -> None:
         """In Oslo 2:40 came at 0:40 and at 1:40 UTC."""
         closes = opens + timedelta(minutes=20)
-        assert capture.check(taken("2026-10-25T02:40:00"), opens, closes, closes, OSLO) is None
+        assert capture.check_capture_time(taken("2026-10-25T02:40:00"), opens, closes, closes, OSLO) is None
 
     @pytest.mark.parametrize(
         "opens", [datetime(2026, 3, 29, 0, 30, tzinfo=UTC), datetime(2026, 3, 29, 1, 30, tzinfo=UTC)]
@@ -275,15 +278,15 @@ class TestCheckCapture:
     def test_a_time_that_never_was_is_of_a_clock_not_yet_changed(self, opens: datetime) -> None:
         """In Oslo clocks went from 2 to 3: 2:40 by a clock of winter is 1:40 UTC, by one of summer 0:40."""
         closes = opens + timedelta(minutes=20)
-        assert capture.check(taken("2026-03-29T02:40:00"), opens, closes, closes, OSLO) is None
+        assert capture.check_capture_time(taken("2026-03-29T02:40:00"), opens, closes, closes, OSLO) is None
 
     def test_says_both_times_by_the_persons_clock(self) -> None:
-        reason = capture.check(taken("2026-11-19T23:30:00", -9), OPENS, CLOSES, CLOSES, OSLO)
+        reason = capture.check_capture_time(taken("2026-11-19T23:30:00", -9), OPENS, CLOSES, CLOSES, OSLO)
         assert isinstance(reason, dict)
         assert reason["detail"] == (
             "This photo says that it was taken at 09:30 on 2026-11-20, but your window was from 06:00 on 2026-11-20"
-            " to 09:00 on 2026-11-20 (Europe/Oslo). Set your camera's clock and time zone, and send a photo that was"
-            " taken in the window."
+            " to 09:00 on 2026-11-20 (Europe/Oslo). Set your camera's clock and time zone, and send a photo taken"
+            " in the window."
         )
 
     @pytest.mark.parametrize(
@@ -300,8 +303,8 @@ class TestCheckCapture:
     def test_nothing_is_taken_after_it_was_stored(self, wall: str, offset: float | None, expected: str | None) -> None:
         """At 7:00 by the clocks of Oslo."""
         stored_at = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
-        found = capture.check(taken(wall, offset), OPENS, CLOSES, stored_at, OSLO)
-        reason = found.reason if isinstance(found, Unsure) else found
-        assert ("unsure" if isinstance(found, Unsure) else reason and reason["code"]) == expected
+        found = capture.check_capture_time(taken(wall, offset), OPENS, CLOSES, stored_at, OSLO)
+        reason = found.reason if isinstance(found, Doubt) else found
+        assert ("unsure" if isinstance(found, Doubt) else reason and reason["code"]) == expected
         if reason is not None:
             assert "sent before that, at 07:00 on 2026-11-20" in reason["detail"]

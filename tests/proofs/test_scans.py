@@ -91,7 +91,7 @@ class TestClamd:
         proof = there.send(there.kari, INFECTED_PHOTO, version_id=None)
         assert codes(proof) == ("rejected", ["malware"])
         assert versions(there, proof["id"]) == []
-        storage.delete(BUCKET, there.keys[proof["id"]], None)  # and again
+        storage.delete_version(BUCKET, there.keys[proof["id"]], None)  # and again
 
     def test_one_that_is_down_is_waited_for(
         self,
@@ -141,7 +141,7 @@ class TestClamd:
         there = club()
         proof_id = there.ask(there.kari, EICAR)
         event = there.put(proof_id, EICAR)
-        for where in ("proofs.verdicts.storage.delete", "proofs.verdicts.arrivals.decide"):
+        for where in ("proofs.verdicts.storage.delete_version", "proofs.verdicts.arrivals.decide"):
             with monkeypatch.context() as patch:
                 patch.setattr(where, fail)
                 assert decide(event) == [0]

@@ -17,7 +17,7 @@ from infra.local.aws import ACCESS_KEY, REGION, SECRET_KEY
 from infra.local.ministack import MiniStack
 from infra.local.workspace import free_port
 from proofs import storage
-from proofs.storage import Upload
+from proofs.storage import PresignedUpload
 
 NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 LIFE = timedelta(minutes=10)
@@ -30,7 +30,7 @@ def checksum(data: bytes) -> str:
     return base64.b64encode(hashlib.sha256(data).digest()).decode()
 
 
-def presign(**changes: Any) -> Upload:
+def presign(**changes: Any) -> PresignedUpload:
     values: dict[str, Any] = {
         "bucket": "chally-uploads",
         "key": "uploads/0123",
@@ -46,7 +46,7 @@ def presign(**changes: Any) -> Upload:
     return storage.presign_put(**values | changes)
 
 
-def query(upload: Upload) -> dict[str, str]:
+def query(upload: PresignedUpload) -> dict[str, str]:
     return {name: value for name, (value,) in parse_qs(urlsplit(upload.url).query).items()}
 
 
@@ -136,7 +136,7 @@ class Bucket:
     endpoint_url: str
     name: str = "chally-uploads"
 
-    def presign(self, **changes: Any) -> Upload:
+    def presign(self, **changes: Any) -> PresignedUpload:
         return presign(
             **{
                 "key": storage.new_key(),
@@ -174,7 +174,7 @@ def bucket(aws: Bucket) -> Bucket:
     return aws
 
 
-def put(upload: Upload, data: bytes = PHOTO, *, method: str = "PUT", **headers: str | None) -> httpx.Response:
+def put(upload: PresignedUpload, data: bytes = PHOTO, *, method: str = "PUT", **headers: str | None) -> httpx.Response:
     """Send the upload as its headers say, but for those given; null leaves one out."""
     changed = dict(upload.headers) | {name.replace("_", "-"): value for name, value in headers.items()}
     sent = {name: value for name, value in changed.items() if value is not None}

@@ -69,7 +69,7 @@ def _pictures_are_told_apart() -> None:
     """The model takes it for granted: copies are copies beyond doubt, and different pictures are no duplicates."""
 
     def variants(data: bytes) -> tuple[Fingerprint, ...]:
-        return fingerprints.dihedral(images.read(data, "image/jpeg", legible=False).luma)
+        return fingerprints.dihedral(images.read_photo(data, "image/jpeg", legible=False).luma)
 
     def bits(one: Fingerprint, other: Fingerprint) -> int:
         return (int(one.bits, 2) ^ int(other.bits, 2)).bit_count()

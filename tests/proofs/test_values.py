@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -239,8 +239,9 @@ def prove_directly(database: Database, there: Club, turn: int) -> str:
     from challenges.language import TextProof
     from chally.actor import Actor
     from chally.db import Tx
-    from proofs import rules, values
-    from proofs.queries.proofs import Asked
+    from proofs import values
+    from proofs.queries.proofs import ProofRequest
+    from proofs.rules import submission
 
     now = clock.now()
     with psycopg.connect(database.system, autocommit=True) as connection, connection.transaction():
@@ -250,10 +251,12 @@ def prove_directly(database: Database, there: Club, turn: int) -> str:
         assert place is not None
         window = windows.current(tx, place[0], now)
         assert window is not None
-        asked = Asked(there.id, place[0], window.local_date, window.opens_at, window.closes_at, "UTC", "2026b", None)  # type: ignore[arg-type]
+        request = ProofRequest(
+            UUID(there.id), place[0], window.local_date, window.opens_at, window.closes_at, "UTC", "2026b", None
+        )
         try:
-            return values.prove(tx, asked, f"number {turn}", TextProof(kind="text"), now).status
-        except rules.WindowFull as full:
+            return values.submit_value(tx, request, f"number {turn}", TextProof(kind="text"), now).status
+        except submission.WindowFull as full:
             return full.code
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from chally import access_tokens, clock, jws
 from identity.receipt_key import ReceiptKey
 from proofs import receipts
-from proofs.receipts import Invalid
+from proofs.receipts import InvalidReceipt
 from tests.support import corpora
 from tests.support.api import Client
 from tests.support.challenges import challenge_body
@@ -57,7 +57,7 @@ def refuses(forgeries: dict[str, str], genuine: str) -> None:
     assert forgeries
     receipts.verify(genuine, keys)
     for name, forged in forgeries.items():
-        with pytest.raises(Invalid):
+        with pytest.raises(InvalidReceipt):
             pytest.fail(f"{name}: {receipts.verify(forged, keys)}")
 
 
@@ -174,10 +174,10 @@ def test_keys_for_other_things(
         {name: value for name, value in right.items() if name != "use"},
     ]  # fmt: skip
     for jwk in wrong:
-        with pytest.raises(Invalid):
+        with pytest.raises(InvalidReceipt):
             pytest.fail(f"{jwk}: {receipts.verify(genuine, {'keys': [jwk]})}")
     receipts.verify(genuine, {"keys": [*wrong, right]})
-    with pytest.raises(Invalid, match="is broken"):
+    with pytest.raises(InvalidReceipt, match="is malformed"):
         receipts.verify(genuine, {"keys": [right | {"x": right["y"]}]})  # no point of the curve
 
 
@@ -204,7 +204,7 @@ def test_the_vectors_of_project_wycheproof() -> None:
         keys = receipts._keys({"keys": [jwk]})
         for vector in group["tests"]:
             tried += 1
-            with pytest.raises(Invalid):
+            with pytest.raises(InvalidReceipt):
                 receipts.verify(vector["jws"], {"keys": [jwk]})
             try:
                 signed = jws.CompactJws.read(vector["jws"], algorithm="ES256", max_length=10_000)

@@ -23,10 +23,10 @@ def main(batches: Path, objects: Path) -> None:
         file = objects / str(version_id)
         return file.read_bytes()[: max_bytes + 1] if file.exists() else None
 
-    def keep_picture(_bucket: str, object_key: str, sequencer: str, _jpeg: bytes) -> str:
+    def save_picture(_bucket: str, object_key: str, sequencer: str, _jpeg: bytes) -> str:
         return f"pictures/{object_key}-{sequencer}.jpg"
 
-    with mock_aws(), patch.multiple(storage, read=read, keep_picture=keep_picture):
+    with mock_aws(), patch.multiple(storage, read_version=read, save_picture=save_picture):
         boto3.client("sqs").create_queue(QueueName="outbox")
         answers = [jobs.verdicts_handler(batch, LambdaContext()) for batch in json.loads(batches.read_text())]
     print(json.dumps(answers))

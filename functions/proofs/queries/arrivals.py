@@ -1,4 +1,4 @@
-"""SQL of uploads that arrived: which proof an object is of, and what was decided on it."""
+"""SQL of uploads that reached storage: the proof of an object, and its verdict."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -8,10 +8,11 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from chally.db import Tx
-from proofs.queries.scans import Stored
-from proofs.rules import MAX_VERSIONS, Verdict
+from proofs.queries.scans import UploadVersion
+from proofs.rules.submission import MAX_VERSIONS
+from proofs.rules.verdict import Verdict
 
-# Not final yet, and the event is of a newer version of the object than the one decided last. Sequencers are
+# The verdict is not final, and the event is about a newer version of the object than the last verdict. Sequencers are
 # hexadecimal; the shorter of two is padded on the right
 # (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html).
 _UNDECIDED = """
@@ -25,7 +26,7 @@ _UNDECIDED = """
 class Arrival:
     """A proof whose upload is in storage and waits for its verdict, with its challenge's rules.
 
-    `timezone`: the one that its participant's clocks show.
+    `timezone` is its participant's.
     """
 
     id: UUID
@@ -42,9 +43,10 @@ class Arrival:
     rules: dict[str, Any]
 
 
-def take(tx: Tx, stored: Stored) -> Arrival | None:
-    """Mark the object's proof as arrived; None if it is none of ours, what this event tells has been decided, or it has
-    been sent `MAX_VERSIONS` times before: its URL is good for ten minutes, and each time costs us a look.
+def mark_arrived(tx: Tx, upload: UploadVersion) -> Arrival | None:
+    """Mark the proof of an object as arrived. None if the object has no proof, or this version has a verdict already.
+
+    Also None once `MAX_VERSIONS` others were uploaded: the URL is valid for ten minutes, and each verdict costs time.
     """
     return tx.maybe(
         f"""
@@ -57,8 +59,8 @@ def take(tx: Tx, stored: Stored) -> Arrival | None:
           )
         returning p.id, p.challenge_id, c.title, c.owner_id, p.participant_id, p.user_id, p.local_date, p.opens_at,
             p.closes_at, p.content_type, c.rules,
-            -- who changes their zone keeps the old one for windows that had opened, and has them stored; a window by
-            -- the challenge's clocks does not tell the participant's
+            -- Changing the zone stores the windows that have opened, with the old zone. A window in the challenge's
+            -- zone does not have the participant's.
             coalesce((
                 select w.timezone from challenges.windows w
                 where w.participant_id = p.participant_id and w.local_date = p.local_date
@@ -66,35 +68,35 @@ def take(tx: Tx, stored: Stored) -> Arrival | None:
             ), a.timezone) as timezone
         """,
         {
-            "object_key": stored.key,
-            "sequencer": stored.sequencer,
-            "version": stored.version,
+            "object_key": upload.key,
+            "sequencer": upload.sequencer,
+            "version": upload.version,
             "versions": MAX_VERSIONS,
         },
         row=Arrival,
     )
 
 
-def put_back(tx: Tx, proof_id: UUID) -> None:
-    """The upload is gone: its proof waits for another one, until it expires."""
+def mark_awaiting_upload(tx: Tx, proof_id: UUID) -> None:
+    """The upload was deleted: its proof waits for another one until it expires."""
     tx.run(
         "update proofs.proofs set status = 'awaiting_upload' where id = %(id)s and status = 'processing'",
         {"id": proof_id},
     )
 
 
-def decide(
+def save_verdict(
     tx: Tx,
     proof_id: UUID,
     verdict: Verdict,
-    stored: Stored,
+    upload: UploadVersion,
     *,
     picture_key: str | None = None,
     match_id: UUID | None = None,
     match_distance: int | None = None,
     now: datetime,
 ) -> bool:
-    """Write the verdict; False if meanwhile another event brought a final or a newer one."""
+    """Write the verdict; return False if the proof has a final or a newer one by now."""
     decided = tx.count(
         f"""
         update proofs.proofs p set status = %(status)s, reasons = %(reasons)s, sequencer = %(sequencer)s,
@@ -106,8 +108,8 @@ def decide(
             "id": proof_id,
             "status": verdict.status,
             "reasons": Jsonb(verdict.reasons),
-            "sequencer": stored.sequencer,
-            "stored_at": stored.stored_at,
+            "sequencer": upload.sequencer,
+            "stored_at": upload.stored_at,
             "picture_key": picture_key,
             "match_id": match_id,
             "match_distance": match_distance,

@@ -1,4 +1,4 @@
-"""SQL of duplicates: what accepted photos are recognised by, and the one nearest to a new photo."""
+"""SQL of duplicates: the fingerprints of photos, and the earlier photo nearest to a new one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,17 +6,19 @@ from uuid import UUID
 
 from chally.db import Tx
 from proofs.queries.arrivals import Arrival
-from proofs.rules import DISCARDED_QUALITY, DUPLICATE_DISTANCE, UsedBefore
+from proofs.rules.verdict import DISCARDED_QUALITY, DUPLICATE_DISTANCE, MatchKind
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A former proof that is the very same file, or shows the same picture `distance` of 256 bits away. `rejected`: by
-    a person, in this challenge. What machines reject, or a person elsewhere, may be right here.
+    """An earlier proof with the same file, or with a picture `distance` of 256 bits away.
+
+    `rejected`: a reviewer rejected it in this challenge. A photo that was rejected by the checks, or in another
+    challenge, may be right in this one.
     """
 
     proof_id: UUID
-    kind: UsedBefore
+    kind: MatchKind
     distance: int
     participant_id: UUID
     user_id: UUID
@@ -24,7 +26,7 @@ class Match:
     rejected: bool
 
 
-# Fingerprint f and any variant of another picture are at most `distance` bits apart, and that means something.
+# Fingerprint f is comparable, and at most `distance` bits from one of the variants of another picture.
 _SAME_PICTURE = """
     f.quality > %(discarded_quality)s and exists (
         select from unnest(%(variants)s::text[]::bit(256)[]) as variant
@@ -33,10 +35,11 @@ _SAME_PICTURE = """
 """
 
 
-def serialise(tx: Tx, arrival: Arrival, sha256: bytes) -> None:
-    """One verdict at a time in a challenge, of a person, and on a file: of two equal photos that come at once, one is
-    the second, which sees the first. Whatever adds a fingerprint or asks for the nearest one holds these, and takes
-    them in this order: so nobody waits in a circle.
+def lock_for_verdict(tx: Tx, arrival: Arrival, sha256: bytes) -> None:
+    """Allow one verdict at a time in a challenge, for a person, and on a file: of two equal photos that arrive at once,
+    the second sees the first.
+
+    Hold these locks to add a fingerprint or to search for the nearest. Taken in this order, they cannot deadlock.
     """
     tx.run(
         """
@@ -48,15 +51,16 @@ def serialise(tx: Tx, arrival: Arrival, sha256: bytes) -> None:
     )
 
 
-def nearest(
+def find_nearest(
     tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[str], *, only_rejected: bool = False
 ) -> Match | None:
-    """The nearest photo that counts: this very file, anywhere; or else the picture with the fewest bits between it and
-    one of the variants, in this challenge by anybody or in any by this person. Of several as near, the first that was
-    sent. What this participant sent for the same window does not count. What a person has rejected in this challenge
-    does, also there; `only_rejected`: nothing else does.
+    """Find the earlier photo nearest to a new one: the same file in any challenge, or else the picture with the fewest
+    bits from one of the variants, sent by anyone in this challenge or by this person in any. The oldest wins a tie.
 
-    `variants` are texts of 256 binary digits; without any, only files are compared.
+    Photos of this participant for the same window do not count, unless a reviewer rejected them. Photos that a reviewer
+    rejected in this challenge count; with `only_rejected` nothing else does.
+
+    `variants` are texts of 256 binary digits. Without any, only files are compared.
     """
     return tx.maybe(
         """
@@ -71,7 +75,7 @@ def nearest(
         select p.id as proof_id, found.kind, found.distance, p.participant_id, p.user_id,
                p.challenge_id = %(challenge_id)s as same_challenge, p.rejected
         from found cross join lateral (
-            -- by its key, one by one: the planner cannot know how few there are
+            -- "offset 0" makes it one lookup by key for each: the planner cannot know how few there are
             select *, challenge_id = %(challenge_id)s and status = 'rejected' and review = 'reject' as rejected
             from proofs.proofs where id = found.proof_id offset 0
         ) as p
@@ -94,8 +98,8 @@ def nearest(
     )
 
 
-def keep_fingerprint(tx: Tx, arrival: Arrival, sha256: bytes, *, pdq: str, quality: int) -> None:
-    """Keep what a photo is recognised by; `pdq` is 256 binary digits. Of a newer version of its file, the newer one."""
+def save_fingerprint(tx: Tx, arrival: Arrival, sha256: bytes, *, pdq: str, quality: int) -> None:
+    """Save the fingerprint of a photo, or replace it for a newer version; `pdq` is 256 binary digits."""
     tx.run(
         """
         insert into proofs.fingerprints (proof_id, challenge_id, sha256, pdq, quality)
@@ -113,9 +117,9 @@ def keep_fingerprint(tx: Tx, arrival: Arrival, sha256: bytes, *, pdq: str, quali
     )
 
 
-def replace_former(tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[str], *, max_per_window: int) -> None:
-    """An accepted proof replaces those of its window that show the same picture, and of the others the oldest that are
-    too many.
+def replace_earlier(tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[str], *, max_per_window: int) -> None:
+    """Mark as replaced the accepted proofs of the same window that show the same picture, and of the others the oldest
+    that exceed `max_per_window`.
     """
     tx.run(
         f"""
@@ -129,7 +133,7 @@ def replace_former(tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[s
               and p.status = 'accepted'
         )
         update proofs.proofs p set status = 'replaced'
-        where p.status = 'accepted' and p.id in (  -- still: a review may have come in between
+        where p.status = 'accepted' and p.id in (  -- a review may have changed it since
             select id from others where is_same
             union all
             (select id from others where not is_same order by decided_at desc, id desc offset %(others)s)

@@ -1,4 +1,4 @@
-"""SQL of proofs themselves: asked for, and shown."""
+"""SQL that adds proofs and reads them."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -8,12 +8,14 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from chally.db import Tx
-from proofs.rules import Decision, Kind, Reason, Status, Verdict
+from proofs.rules.review import ReviewDecision
+from proofs.rules.status import EXPIRES_AFTER, ProofKind, ProofStatus
+from proofs.rules.verdict import Reason, Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Challenge:
-    """What a proof needs to know of its challenge; `participant_id` is the reader's own, where they take part."""
+class ProofChallenge:
+    """The challenge of a proof; `participant_id` is the actor's, None if they do not take part."""
 
     status: str
     rules: dict[str, Any]
@@ -23,7 +25,7 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A proof as it is kept; `opens_at` and `closes_at` are those of its window when it was asked for."""
+    """A proof; `opens_at` and `closes_at` are its window's at the time of the request."""
 
     id: UUID
     challenge_id: UUID
@@ -33,8 +35,8 @@ class Proof:
     local_date: date
     opens_at: datetime
     closes_at: datetime
-    kind: Kind
-    status: Status
+    kind: ProofKind
+    status: ProofStatus
     reasons: list[Reason]
     note: str | None
     value: str | float | None
@@ -47,16 +49,16 @@ class Proof:
     created_at: datetime
     appeal: str | None
     appealed_at: datetime | None
-    review: Decision | None
+    review: ReviewDecision | None
     review_reason: str | None
     reviewed_at: datetime | None
     match_id: UUID | None
     match_distance: int | None
 
 
-# Who sent it, and who may review it: the owner of the challenge, moderators. Why it was rejected, with what it says of
-# when a photo was taken, and what was said about it are theirs; the other participants see what became of it, and what
-# was accepted.
+# The actor sent the proof or can review it, as the owner of the challenge or a moderator. Only they see its reasons,
+# its capture time, and what was written in a review or an appeal. Other participants see the status, and the content
+# of accepted proofs.
 _JUDGES = "(p.user_id = core.actor() or c.id is not null or core.moderates())"
 _SHOWN = f"({_JUDGES} or p.status in ('accepted', 'replaced'))"
 _COLUMNS = f"""
@@ -70,9 +72,9 @@ _COLUMNS = f"""
     case when {_JUDGES} then p.appeal end as appeal, case when {_JUDGES} then p.review_reason end as review_reason,
     m.id as match_id, case when m.id is not null then p.matched_distance end as match_distance
 """
-# The proof that it is much like is for who reviews it: the owner, where it is of the same challenge, and moderators;
-# nobody reviews their own.
-_NAMED = """
+# The similar proof is shown to reviewers: moderators, and the owner if it belongs to the same challenge. A sender is
+# never a reviewer of their own proof.
+_JOINS = """
     join identity.profiles u on u.id = p.user_id
     left join challenges.challenges c on c.id = p.challenge_id and c.owner_id = core.actor()
     left join proofs.proofs m on m.id = p.matched_proof_id and p.status = 'needs_review'
@@ -80,8 +82,8 @@ _NAMED = """
 """
 
 
-def challenge(tx: Tx, challenge_id: UUID) -> Challenge | None:
-    """The challenge, if the reader may see it."""
+def find_challenge(tx: Tx, challenge_id: UUID) -> ProofChallenge | None:
+    """Find a challenge if the actor can see it."""
     return tx.maybe(
         """
         select c.status, c.rules, c.owner_id = core.actor() as is_owner, p.id as participant_id
@@ -89,17 +91,17 @@ def challenge(tx: Tx, challenge_id: UUID) -> Challenge | None:
         left join challenges.participants p
             on p.challenge_id = c.id and p.user_id = core.actor() and p.left_at is null
         where c.id = %(id)s and c.status <> 'deleted'
-          -- as the policy of challenges has it: this is asked with the system's rights as well
+          -- the condition of the challenges' policy, because this also runs as the system
           and (c.owner_id = core.actor() or c.visibility = 'public' and c.status <> 'draft' or p.id is not null)
         """,
         {"id": challenge_id},
-        row=Challenge,
+        row=ProofChallenge,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Which window a proof of the actor's is for, and what they say of it."""
+class ProofRequest:
+    """The window for which the actor sends a proof, and their note."""
 
     challenge_id: UUID
     participant_id: UUID
@@ -113,7 +115,7 @@ class Asked:
 
 def add_photo(
     tx: Tx,
-    asked: Asked,
+    request: ProofRequest,
     *,
     captured_at: datetime | None,
     content_type: str,
@@ -122,7 +124,7 @@ def add_photo(
     object_key: str,
     now: datetime,
 ) -> Proof:
-    """A photo that is about to be sent, in the name of the actor."""
+    """Add a photo of the actor that is about to be uploaded."""
     return tx.one(
         f"""
         with p as (
@@ -136,10 +138,10 @@ def add_photo(
                 %(content_length)s, %(sha256)s, %(object_key)s, %(now)s
             ) returning *
         )
-        select {_COLUMNS} from p {_NAMED}
+        select {_COLUMNS} from p {_JOINS}
         """,
         {
-            **_window(asked),
+            **_parameters(request),
             "captured_at": captured_at,
             "content_type": content_type,
             "content_length": content_length,
@@ -151,8 +153,8 @@ def add_photo(
     )
 
 
-def add_value(tx: Tx, asked: Asked, value: str | float, verdict: Verdict, *, now: datetime) -> Proof:
-    """A text or a number with its verdict, in the name of the actor."""
+def add_value(tx: Tx, request: ProofRequest, value: str | float, verdict: Verdict, *, now: datetime) -> Proof:
+    """Add a text or a number of the actor, with its verdict."""
     is_text = isinstance(value, str)
     return tx.one(
         f"""
@@ -167,10 +169,10 @@ def add_value(tx: Tx, asked: Asked, value: str | float, verdict: Verdict, *, now
                 %(now)s, %(now)s
             ) returning *
         )
-        select {_COLUMNS} from p {_NAMED}
+        select {_COLUMNS} from p {_JOINS}
         """,
         {
-            **_window(asked),
+            **_parameters(request),
             "kind": "text" if is_text else "number",
             "text": value if is_text else None,
             "number": None if is_text else value,
@@ -182,21 +184,21 @@ def add_value(tx: Tx, asked: Asked, value: str | float, verdict: Verdict, *, now
     )
 
 
-def _window(asked: Asked) -> dict[str, object]:
+def _parameters(request: ProofRequest) -> dict[str, object]:
     return {
-        "challenge_id": asked.challenge_id,
-        "participant_id": asked.participant_id,
-        "local_date": asked.local_date,
-        "opens_at": asked.opens_at,
-        "closes_at": asked.closes_at,
-        "timezone": asked.timezone,
-        "tzdata": asked.tzdata,
-        "note": asked.note,
+        "challenge_id": request.challenge_id,
+        "participant_id": request.participant_id,
+        "local_date": request.local_date,
+        "opens_at": request.opens_at,
+        "closes_at": request.closes_at,
+        "timezone": request.timezone,
+        "tzdata": request.tzdata,
+        "note": request.note,
     }
 
 
-def statuses(tx: Tx, participant_id: UUID, local_date: date) -> list[Status]:
-    """Of all proofs of a window, whatever became of them."""
+def window_statuses(tx: Tx, participant_id: UUID, local_date: date) -> list[ProofStatus]:
+    """The statuses of all proofs of a window."""
     return list(
         tx.value(
             """
@@ -208,10 +210,10 @@ def statuses(tx: Tx, participant_id: UUID, local_date: date) -> list[Status]:
     )
 
 
-def proof(tx: Tx, proof_id: UUID) -> Proof | None:
-    """The proof, if the reader may see it."""
+def find_proof(tx: Tx, proof_id: UUID) -> Proof | None:
+    """Find a proof if the actor can see it."""
     return tx.maybe(
-        f"select {_COLUMNS} from proofs.proofs p {_NAMED} where p.id = %(id)s",
+        f"select {_COLUMNS} from proofs.proofs p {_JOINS} where p.id = %(id)s",
         {"id": proof_id},
         row=Proof,
     )
@@ -219,15 +221,15 @@ def proof(tx: Tx, proof_id: UUID) -> Proof | None:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The cleaned picture of a proof; `is_judge`: the reader sent the proof, or may review it."""
+    """The cleaned picture of a proof; `is_judge`: the actor sent the proof or can review it."""
 
-    status: Status
+    status: ProofStatus
     key: str | None
     is_judge: bool
 
 
-def picture(tx: Tx, proof_id: UUID) -> Picture | None:
-    """The picture of a proof that the reader may see."""
+def find_picture(tx: Tx, proof_id: UUID) -> Picture | None:
+    """Find the picture of a proof that the actor can see."""
     return tx.maybe(
         """
         select p.status, p.picture_key as key,
@@ -241,21 +243,21 @@ def picture(tx: Tx, proof_id: UUID) -> Picture | None:
     )
 
 
-def stored(tx: Tx, since: datetime, now: datetime) -> int:
-    """How many bytes of photos the actor has in storage, and has asked to send since a quarter of an hour."""
+def stored_bytes(tx: Tx, since: datetime, now: datetime) -> int:
+    """The bytes of the actor's photos since an instant: those in storage, and the uploads that have not expired."""
     bytes_: int = tx.value(
         """
         select coalesce(sum(p.content_length * greatest(1, versions.number)), 0)::bigint from proofs.proofs p
         cross join lateral (select count(*) as number from proofs.scans s where s.proof_id = p.id) as versions
         where p.user_id = core.actor() and p.kind = 'photo' and p.created_at > %(since)s
-          and (p.status <> 'awaiting_upload' or p.created_at > %(now)s - interval '15 minutes')
+          and (p.status <> 'awaiting_upload' or p.created_at > %(now)s - %(expires_after)s)
         """,
-        {"since": since, "now": now},
+        {"since": since, "now": now, "expires_after": EXPIRES_AFTER},
     )
     return bytes_
 
 
-def proofs(
+def list_proofs(
     tx: Tx,
     challenge_id: UUID,
     *,
@@ -264,10 +266,10 @@ def proofs(
     offset: int,
     limit: int,
 ) -> list[Proof]:
-    """Newest first: ids are made in time order. `to_review`: only those that wait for a person."""
+    """List proofs, newest first: ids are in time order. `to_review`: only those that need a review."""
     return tx.all(
         f"""
-        select {_COLUMNS} from proofs.proofs p {_NAMED}
+        select {_COLUMNS} from proofs.proofs p {_JOINS}
         where p.challenge_id = %(challenge_id)s and (%(before)s::uuid is null or p.id < %(before)s)
           and (not %(to_review)s or p.status = 'needs_review')
         order by p.id desc offset %(offset)s limit %(limit)s

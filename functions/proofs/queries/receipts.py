@@ -1,23 +1,27 @@
-"""SQL of receipts: what is known of a proof, but for who sent it."""
+"""SQL of receipts: the facts of a proof, without its sender."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
 from chally.db import Tx
-from proofs.rules import Decision, Kind, Reason, Status
+from proofs.rules.review import ReviewDecision
+from proofs.rules.status import ProofKind, ProofStatus
+from proofs.rules.verdict import Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A proof, as far as a receipt tells of it. `sha256` is that of a photo, `value` a text or a number; neither is
-    there once its participant has left. `stored_at`: when the upload reached storage, or the value was sent.
+class ReceiptRow:
+    """The facts of a proof that its receipt states.
+
+    `sha256` is of a photo; `value` is a text or a number. Both are None once its participant's account is deleted.
+    `stored_at`: when the upload reached storage, or the value was sent.
     """
 
     id: UUID
     challenge_id: UUID
     participant_id: UUID
-    kind: Kind
+    kind: ProofKind
     local_date: date
     opens_at: datetime
     closes_at: datetime
@@ -28,14 +32,14 @@ class Known:
     created_at: datetime
     stored_at: datetime | None
     decided_at: datetime | None
-    status: Status
+    status: ProofStatus
     reasons: list[Reason]
-    review: Decision | None
+    review: ReviewDecision | None
     reviewed_at: datetime | None
 
 
-def known(tx: Tx, proof_id: UUID) -> Known | None:
-    """What is known of a proof, for who sent it and who may review it: it says why, and by which clocks."""
+def find_receipt_row(tx: Tx, proof_id: UUID) -> ReceiptRow | None:
+    """Find a proof if the actor sent it or can review it."""
     return tx.maybe(
         """
         select p.id, p.challenge_id, p.participant_id, p.kind, p.local_date, p.opens_at, p.closes_at, p.timezone,
@@ -44,7 +48,7 @@ def known(tx: Tx, proof_id: UUID) -> Known | None:
                case when u.is_here then p.sha256 end as sha256,
                case when u.is_here then coalesce(to_jsonb(p.value_text), to_jsonb(p.value_number)) end as value
         from proofs.proofs p
-        -- what forgetting somebody leaves in its columns was never sent
+        -- the placeholders that a deleted account leaves in these columns were never sent
         join lateral (
             select f.username <> 'deleted_' || right(f.id::text, 12) as is_here
             from identity.profiles f where f.id = p.user_id
@@ -57,5 +61,5 @@ def known(tx: Tx, proof_id: UUID) -> Known | None:
           )
         """,
         {"id": proof_id},
-        row=Known,
+        row=ReceiptRow,
     )

@@ -1,16 +1,18 @@
-"""SQL of what happens to a proof after its verdict. One function, one statement."""
+"""SQL of reviews, appeals and removals."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
 from chally.db import Tx
-from proofs.rules import Decision, Reason, Status
+from proofs.rules.review import ReviewDecision
+from proofs.rules.status import ProofStatus
+from proofs.rules.verdict import Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A proof that this transaction holds, and how the actor stands to it."""
+class ReviewRow:
+    """A proof that this transaction has locked, with what a review needs of its challenge."""
 
     id: UUID
     challenge_id: UUID
@@ -20,7 +22,7 @@ class Judged:
     owner_id: UUID
     local_date: date
     closes_at: datetime
-    status: Status
+    status: ProofStatus
     reasons: list[Reason]
     can_be_seen: bool
     object_key: str | None
@@ -32,8 +34,8 @@ class Judged:
     max_per_window: int
 
 
-def serialise(tx: Tx, proof_id: UUID) -> None:
-    """One at a time with the verdicts of its challenge (`duplicates.serialise`): each counts what a window has."""
+def lock_challenge(tx: Tx, proof_id: UUID) -> None:
+    """Take the challenge's lock of `duplicates.lock_for_verdict`: verdicts and reviews both count a window's proofs."""
     tx.run(
         """
         select pg_advisory_xact_lock(hashtextextended('proofs of ' || p.challenge_id, 0))
@@ -43,25 +45,25 @@ def serialise(tx: Tx, proof_id: UUID) -> None:
     )
 
 
-def moderators(tx: Tx) -> list[UUID]:
-    """Who looks after the club, at most twenty of them."""
+def list_moderators(tx: Tx) -> list[UUID]:
+    """The moderators and admins, at most twenty."""
     return list(
         tx.value(
             """
             select coalesce(array_agg(id), '{}') from (
                 select u.id from identity.users u
                 where u.role in ('moderator', 'admin') and u.deleted_at is null order by u.id limit 20
-            ) as them
+            ) as moderators
             """,
             {},
         )
     )
 
 
-def hold(tx: Tx, proof_id: UUID) -> Judged | None:
-    """The proof, if the actor may see it, held until the end of the transaction.
+def lock_proof(tx: Tx, proof_id: UUID) -> ReviewRow | None:
+    """Find a proof if the actor can see it, and lock it until the end of the transaction.
 
-    It is asked with the system's rights, and so says what the policy `proofs_visible` says.
+    It runs as the system, so it repeats the condition of the policy `proofs_visible`.
     """
     return tx.maybe(
         """
@@ -81,12 +83,12 @@ def hold(tx: Tx, proof_id: UUID) -> Judged | None:
         for no key update of p
         """,
         {"id": proof_id},
-        row=Judged,
+        row=ReviewRow,
     )
 
 
-def others(tx: Tx, proof: Judged) -> list[Status]:
-    """What became of the other proofs of its window."""
+def other_statuses(tx: Tx, proof: ReviewRow) -> list[ProofStatus]:
+    """The statuses of the other proofs of its window."""
     return list(
         tx.value(
             """
@@ -99,13 +101,13 @@ def others(tx: Tx, proof: Judged) -> list[Status]:
 
 
 def set_review(
-    tx: Tx, proof_id: UUID, status: Status, decision: Decision, reason: str, *, reviewer: UUID, now: datetime
+    tx: Tx, proof_id: UUID, status: ProofStatus, decision: ReviewDecision, reason: str, *, reviewer: UUID, now: datetime
 ) -> None:
     tx.run(
         """
         update proofs.proofs set status = %(status)s, review = %(decision)s, review_reason = %(reason)s,
             reviewed_by = %(reviewer)s, reviewed_at = %(now)s, decided_at = %(now)s,
-            -- what spoke against it was answered
+            -- accepting it overrules them
             reasons = case when %(decision)s = 'accept' then '[]' else reasons end
         where id = %(id)s
         """,
@@ -130,15 +132,15 @@ def set_appeal(tx: Tx, proof_id: UUID, message: str, now: datetime) -> None:
     )
 
 
-def remove(tx: Tx, proof: Judged, now: datetime) -> None:
-    """Forget the proof; a job deletes its objects from storage."""
+def delete_proof(tx: Tx, proof: ReviewRow, now: datetime) -> None:
+    """Delete the proof, and queue its objects in storage for deletion by a job."""
     tx.run(
         """
         with gone as (delete from proofs.proofs where id = %(id)s returning object_key)
         insert into proofs.removals (key, added_at)
-        -- each of its versions may have a picture
+        -- each version of the upload can have a picture
         select key, %(now)s
-        from gone cross join lateral (values (object_key), (proofs.pictures_of(object_key))) as named (key)
+        from gone cross join lateral (values (object_key), (proofs.pictures_of(object_key))) as objects (key)
         where key is not null
         on conflict do nothing
         """,
@@ -146,8 +148,8 @@ def remove(tx: Tx, proof: Judged, now: datetime) -> None:
     )
 
 
-def removals(tx: Tx, before: datetime, limit: int) -> list[str]:
-    """Objects to be deleted from storage that were named before an instant, the oldest first."""
+def list_removals(tx: Tx, before: datetime, limit: int) -> list[str]:
+    """The keys of objects that were queued for deletion before an instant, the oldest first."""
     return list(
         tx.value(
             """
@@ -161,5 +163,5 @@ def removals(tx: Tx, before: datetime, limit: int) -> list[str]:
     )
 
 
-def removed(tx: Tx, key: str) -> None:
+def delete_removal(tx: Tx, key: str) -> None:
     tx.run("delete from proofs.removals where key = %(key)s", {"key": key})

@@ -1,19 +1,19 @@
-"""Scans: of each version of an upload, that it reached storage, and what the virus scanner found in it.
+"""SQL of scans: a row for each version of an upload, with its arrival in storage and its virus scan.
 
-S3 and the scanner tell of either, in any order and any number of times. Both write to the version's row, so whoever
-comes second finds the other's word there: a row is locked by who writes it.
+Events of S3 and of the scanner come in any order and any number of times. Both lock and write the version's row, so the
+second one always sees the first.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from chally.db import Tx
-from proofs.malware import Clean, Finding, Infected
+from proofs.malware import CleanFile, InfectedFile, ScanResult
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A version of an object, as S3 announced it. What has none, in a bucket without versions, goes by `sequencer`."""
+class UploadVersion:
+    """A version of an uploaded object, from S3's event. In a bucket without versions, `sequencer` identifies it."""
 
     key: str
     version_id: str | None
@@ -22,20 +22,20 @@ class Stored:
 
     @property
     def version(self) -> str:
-        """What tells it from the other versions of its object."""
+        """The identifier among the versions of its object."""
         return self.version_id or self.sequencer
 
 
 @dataclass(frozen=True, slots=True)
-class _Scan:
+class _ScanRow:
     sequencer: str | None
     stored_at: datetime | None
     infected: bool | None
     signature: str | None
 
 
-def arrived(tx: Tx, stored: Stored) -> Finding | None:
-    """A version reached storage; what the scanner has found in it so far."""
+def record_arrival(tx: Tx, upload: UploadVersion) -> ScanResult | None:
+    """Record that a version reached storage; return its scan result if there is one."""
     scan = tx.maybe(
         """
         insert into proofs.scans as s (proof_id, version_id, sequencer, stored_at)
@@ -45,20 +45,20 @@ def arrived(tx: Tx, stored: Stored) -> Finding | None:
         returning s.sequencer, s.stored_at, s.infected, s.signature
         """,
         {
-            "key": stored.key,
-            "version_id": stored.version,
-            "sequencer": stored.sequencer,
-            "stored_at": stored.stored_at,
+            "key": upload.key,
+            "version_id": upload.version,
+            "sequencer": upload.sequencer,
+            "stored_at": upload.stored_at,
         },
-        row=_Scan,
+        row=_ScanRow,
     )
     if scan is None or scan.infected is None:
         return None
-    return Infected(scan.signature or "") if scan.infected else Clean()
+    return InfectedFile(scan.signature or "") if scan.infected else CleanFile()
 
 
-def found(tx: Tx, key: str, version_id: str, finding: Finding) -> Stored | None:
-    """The scanner found this in a version; the version, where it has reached storage. Once infected, always."""
+def record_result(tx: Tx, key: str, version_id: str, result: ScanResult) -> UploadVersion | None:
+    """Record the scan result of a version; return the version if its arrival is recorded. Infected is final."""
     scan = tx.maybe(
         """
         insert into proofs.scans as s (proof_id, version_id, infected, signature)
@@ -71,11 +71,11 @@ def found(tx: Tx, key: str, version_id: str, finding: Finding) -> Stored | None:
         {
             "key": key,
             "version_id": version_id,
-            "infected": isinstance(finding, Infected),
-            "signature": finding.signature if isinstance(finding, Infected) else None,
+            "infected": isinstance(result, InfectedFile),
+            "signature": result.signature if isinstance(result, InfectedFile) else None,
         },
-        row=_Scan,
+        row=_ScanRow,
     )
     if scan is None or scan.sequencer is None or scan.stored_at is None:
         return None
-    return Stored(key, version_id, scan.sequencer, scan.stored_at)
+    return UploadVersion(key, version_id, scan.sequencer, scan.stored_at)

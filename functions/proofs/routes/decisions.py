@@ -1,4 +1,4 @@
-"""HTTP of what happens to a proof after its verdict: review, appeal, taking it back."""
+"""HTTP of reviews, appeals and removals."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -10,8 +10,8 @@ from chally.body import Body
 from chally.http import TrustedTx
 from proofs import reviews
 from proofs.queries import proofs
-from proofs.routes import shown
-from proofs.routes.shown import ProofOut
+from proofs.routes import responses
+from proofs.routes.responses import ProofOut
 
 router = http.router("proofs")
 
@@ -26,24 +26,24 @@ class AppealIn(Body):
 
 
 @router.post("/v1/proofs/{proof_id}/review")
-async def review(proof_id: UUID, body: ReviewIn, tx: TrustedTx) -> ProofOut:
-    """Accept or reject a proof by eye; its participant is told why. For the owner of the challenge, and for moderators;
-    nobody reviews their own.
+async def review_proof(proof_id: UUID, body: ReviewIn, tx: TrustedTx) -> ProofOut:
+    """Accept or reject a proof. The participant gets your decision and reason by mail. For the owner of the challenge
+    and for moderators; you cannot review your own proof.
     """
     now = clock.now()
-    reviews.review(tx, proof_id, body.decision, body.reason, now)
-    return ProofOut.of(shown.found(proofs.proof(tx, proof_id)), now)
+    reviews.submit_review(tx, proof_id, body.decision, body.reason, now)
+    return ProofOut.of(responses.require_proof(proofs.find_proof(tx, proof_id)), now)
 
 
 @router.post("/v1/proofs/{proof_id}/appeal")
-async def appeal(proof_id: UUID, body: AppealIn, tx: TrustedTx) -> ProofOut:
-    """Ask for my rejected proof to be looked at by a person: once, within seven days of the verdict."""
+async def appeal_proof(proof_id: UUID, body: AppealIn, tx: TrustedTx) -> ProofOut:
+    """Request a manual review of your rejected proof: once, within seven days of the verdict."""
     now = clock.now()
-    reviews.appeal(tx, proof_id, body.message, now)
-    return ProofOut.of(shown.found(proofs.proof(tx, proof_id)), now)
+    reviews.submit_appeal(tx, proof_id, body.message, now)
+    return ProofOut.of(responses.require_proof(proofs.find_proof(tx, proof_id)), now)
 
 
 @router.delete("/v1/proofs/{proof_id}", status_code=204)
-async def remove(proof_id: UUID, tx: TrustedTx) -> None:
-    """Take my proof back while its window is open; it leaves its place, and its picture is deleted."""
-    reviews.remove(tx, proof_id, clock.now())
+async def remove_proof(proof_id: UUID, tx: TrustedTx) -> None:
+    """Remove your proof while its window is open. It no longer counts, and its picture is deleted."""
+    reviews.remove_proof(tx, proof_id, clock.now())

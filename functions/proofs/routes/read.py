@@ -1,4 +1,4 @@
-"""HTTP of proofs that are there: the list of a challenge's, and one of them."""
+"""HTTP of reading proofs: the list of a challenge, one proof, its picture."""
 
 from datetime import timedelta
 from typing import Annotated, Literal
@@ -13,10 +13,11 @@ from chally.errors import NotFound
 from chally.http import UserTx
 from chally.paging import Page, PageParams
 from chally.settings import ProofsSettings, load
-from proofs import rules, storage
+from proofs import storage
 from proofs.queries import proofs
-from proofs.routes import shown
-from proofs.routes.shown import ProofOut
+from proofs.routes import responses
+from proofs.routes.responses import ProofOut
+from proofs.rules.status import shows_picture
 
 router = http.router("proofs")
 
@@ -27,36 +28,36 @@ PICTURE_LINK_LIFE = timedelta(minutes=5)
 async def list_proofs(
     challenge_id: UUID,
     tx: UserTx,
-    asked: PageParams,
-    status: Annotated[Literal["needs_review"] | None, Query(description="only what waits for a review")] = None,
+    params: PageParams,
+    status: Annotated[Literal["needs_review"] | None, Query(description="Only proofs that need a review.")] = None,
 ) -> Page[ProofOut]:
-    """The proofs of a challenge that I may see, newest first."""
-    challenge = proofs.challenge(tx, challenge_id)
-    if not is_moderator(tx.session):  # who does finds what waits for them here
+    """The proofs of a challenge that you can see, newest first."""
+    challenge = proofs.find_challenge(tx, challenge_id)
+    if not is_moderator(tx.session):  # moderators find proofs to review here, without taking part
         if challenge is None:
             raise NotFound
         if challenge.participant_id is None and not challenge.is_owner:
             raise NotParticipant
     now = clock.now()
-    rows = proofs.proofs(
-        tx, challenge_id, to_review=status is not None, before=asked.after, offset=asked.offset, limit=asked.fetch
+    rows = proofs.list_proofs(
+        tx, challenge_id, to_review=status is not None, before=params.after, offset=params.offset, limit=params.fetch
     )
-    return asked.page(rows, [ProofOut.of(row, now) for row in rows], [str(row.id) for row in rows])
+    return params.page(rows, [ProofOut.of(row, now) for row in rows], [str(row.id) for row in rows])
 
 
 @router.get("/v1/proofs/{proof_id}")
 async def read_proof(proof_id: UUID, tx: UserTx) -> ProofOut:
-    """One proof, and what became of it."""
-    return ProofOut.of(shown.found(proofs.proof(tx, proof_id)), clock.now())
+    """A proof, with its status and verdict."""
+    return ProofOut.of(responses.require_proof(proofs.find_proof(tx, proof_id)), clock.now())
 
 
 @router.get("/v1/proofs/{proof_id}/image", status_code=307, response_class=Response)
 async def read_image(proof_id: UUID, tx: UserTx) -> Response:
-    """The cleaned picture: a redirect to where it is, for five minutes. For the participants of the challenge; that of
-    a rejected proof only for who sent it and who may review it.
+    """Redirect to the cleaned picture of a proof; the link is valid for five minutes. Participants of the challenge see
+    the pictures of accepted proofs; only the sender and reviewers see those of others.
     """
-    picture = proofs.picture(tx, proof_id)
-    if picture is None or picture.key is None or not rules.shows_picture(picture.status, is_judge=picture.is_judge):
+    picture = proofs.find_picture(tx, proof_id)
+    if picture is None or picture.key is None or not shows_picture(picture.status, is_judge=picture.is_judge):
         raise NotFound
     settings = load(ProofsSettings)
     url = storage.presign_get(

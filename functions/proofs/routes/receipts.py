@@ -1,4 +1,4 @@
-"""HTTP of receipts: what became of a proof, signed."""
+"""HTTP of receipts."""
 
 from uuid import UUID
 
@@ -22,16 +22,16 @@ class Jose(Response):
 
 @router.get("/v1/proofs/{proof_id}/receipt", response_class=Jose)
 async def read_receipt(proof_id: UUID, actor: CurrentActor) -> Response:
-    """What is known of a proof that I sent, or may review, as of now: a compact JWS (ES256) that anybody can check with
-    the keys at `/.well-known/jwks.json`. It tells the bounds of its window, the tzdata they were computed with, the
-    SHA-256 of what was sent, when that was stored, and the verdict with its reasons; 409 `not_decided` while there is
-    none.
+    """A signed receipt for a proof that you sent or can review: a compact JWS (ES256) that anyone can verify with the
+    keys at `/.well-known/jwks.json`. It states the bounds of the window, the tzdata version that gave them, the
+    SHA-256 of the content, when it was stored, and the verdict with its reasons, as of now. 409 `not_decided` if there
+    is no verdict yet.
     """
     settings, now = load(ProofsSettings), clock.now()
-    with db.as_user(actor, read_only=True) as tx:  # its own: the key may come by network
-        known = queries.known(tx, proof_id)
-    if known is None:
+    with db.as_user(actor, read_only=True) as tx:  # ends before the key is loaded, which may need the network
+        row = queries.find_receipt_row(tx, proof_id)
+    if row is None:
         raise NotFound
-    receipt = Receipt.of(known, issuer=settings.public_url, now=now)
+    receipt = Receipt.from_row(row, issuer=settings.public_url, now=now)
     key = receipt_key.load(settings.receipt_secret_arn)
     return Jose(key.sign(receipt.payload(), typ=receipts.TYPE))

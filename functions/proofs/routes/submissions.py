@@ -1,4 +1,4 @@
-"""HTTP of sending a proof: a photo gets a place in storage to be put, a text or a number its verdict."""
+"""HTTP of sending a proof: a photo gets an upload URL, a text or a number its verdict."""
 
 import base64
 from datetime import UTC, datetime
@@ -15,11 +15,13 @@ from chally.body import Body
 from chally.db import Tx
 from chally.http import CurrentActor, TrustedTx
 from chally.settings import ProofsSettings, load
-from proofs import rules, storage, values
+from proofs import storage, values
 from proofs.queries import proofs
-from proofs.queries.proofs import Asked
-from proofs.routes import shown
-from proofs.routes.shown import ProofOut
+from proofs.queries.proofs import ProofRequest
+from proofs.routes import responses
+from proofs.routes.responses import ProofOut
+from proofs.rules import submission
+from proofs.rules.status import UPLOAD_LIFE
 
 router = http.router("proofs")
 
@@ -27,35 +29,35 @@ EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo
 
 
 def _hexadecimal(text: str) -> str:
-    """A SHA-256 in either way of writing it down, as 64 hexadecimal digits."""
+    """Convert a SHA-256 from hexadecimal or base64 to 64 hexadecimal digits."""
     try:
         digest = bytes.fromhex(text) if len(text) == 64 else base64.b64decode(text, validate=True)
     except ValueError:
         digest = b""
     if len(digest) != 32:
-        raise ValueError("not a SHA-256: send 64 hexadecimal digits, or base64")
+        raise ValueError("It must be a SHA-256, as 64 hexadecimal digits or in base64.")
     return digest.hex()
 
 
 def _text_or_number(value: object) -> str | float | None:
-    """JSON's true is no number, and a text of digits is a text."""
+    """Accept a text or a number: `true` is not a number, and digits in quotes are a text."""
     if isinstance(value, str):
         if not value.strip():
             raise ValueError("It must not be blank.")
         if not _is_text(value):
-            raise ValueError("It must be a text of Unicode characters.")
+            raise ValueError("It must be valid Unicode text.")
         if len(value) > 2000:
             raise ValueError("It must have at most 2000 characters.")
         return value
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < rules.MAX_NUMBER:
-        raise ValueError("It must be a text, or a number of less than 10^12.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < submission.MAX_NUMBER:
+        raise ValueError("It must be a text, or a number between -10^12 and 10^12.")
     return float(value)
 
 
 def _is_text(value: str) -> bool:
-    """JSON can write half of a character (a lone surrogate), which no text has."""
+    """Whether a string has no lone surrogates, which JSON allows and UTF-8 does not."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -71,22 +73,24 @@ Value = Annotated[
 
 
 class ProofIn(Body):
-    """A photo about to be sent: `content_type`, `content_length` (bytes) and `sha256`, which the upload must match. Of
-    a text or a number: `value`. Which of them a challenge takes, its rules say.
+    """For a photo: `content_type`, `content_length` (bytes) and `sha256`, which the upload must match. For a text or a
+    number: `value`. The rules of the challenge say which kind it accepts.
     """
 
     content_type: Annotated[str | None, Field(max_length=100, examples=["image/jpeg"])] = None
     content_length: Annotated[int | None, Field(ge=1, le=2**40)] = None
     sha256: Annotated[
-        Annotated[str, AfterValidator(_hexadecimal)] | None, Field(max_length=64, description="hexadecimal or base64")
+        Annotated[str, AfterValidator(_hexadecimal)] | None, Field(max_length=64, description="Hexadecimal or base64.")
     ] = None
-    captured_at: Annotated[AwareDatetime | None, Field(ge=EARLIEST, lt=LATEST, description="as the client says")] = None
+    captured_at: Annotated[
+        AwareDatetime | None, Field(ge=EARLIEST, lt=LATEST, description="when the client says the photo was taken")
+    ] = None
     value: Value = None
     note: Annotated[str | None, Field(max_length=500)] = None
 
 
 class UploadOut(BaseModel):
-    """Where to send the file: `method` to `url`, with these headers, before `expires_at`."""
+    """How to upload the file: send `method` to `url` with exactly these headers, before `expires_at`."""
 
     method: Literal["PUT"]
     url: str
@@ -95,29 +99,29 @@ class UploadOut(BaseModel):
 
 
 class ProofRequestedOut(BaseModel):
-    """`upload` is null for a text or a number: its proof is decided already."""
+    """`upload` is null for a text or a number, which already has its verdict."""
 
     proof: ProofOut
     upload: UploadOut | None
 
 
 async def _limit_proofs(actor: CurrentActor, challenge_id: UUID) -> None:
-    """Whatever comes of them: who tries what passes runs out of tries."""
+    """Failed attempts count too, so that nobody can try out what passes."""
     ratelimit.take(clock.now(), actor, proof=str(actor.user_id), proof_challenge=f"{actor.user_id} {challenge_id}")
 
 
 @router.post("/v1/challenges/{challenge_id}/proofs", status_code=201, dependencies=[Depends(_limit_proofs)])
-async def ask(challenge_id: UUID, body: ProofIn, tx: TrustedTx, response: Response) -> ProofRequestedOut:
-    """Prove it, in my window that is open now: announce a photo, or send a text or a number."""
+async def submit_proof(challenge_id: UUID, body: ProofIn, tx: TrustedTx, response: Response) -> ProofRequestedOut:
+    """Send a proof for your open window: announce a photo and get an upload URL, or send a text or a number."""
     now = clock.now()
-    challenge = shown.challenge(tx, challenge_id)
-    participant_id = shown.own_place(challenge)
+    challenge = responses.find_challenge(tx, challenge_id)
+    participant_id = responses.own_participant_id(challenge)
     terms = Rules.model_validate(challenge.rules)
-    rules.check_fields(body.model_dump(exclude_none=True).keys(), terms.proof)
-    window = rules.check_window(windows.current(tx, participant_id, now), challenge.status, now)
-    if not window.stored:  # the verdict writes its outcome there
+    submission.check_fields(body.model_dump(exclude_none=True).keys(), terms.proof)
+    window = submission.check_window(windows.current(tx, participant_id, now), challenge.status, now)
+    if not window.stored:  # the verdict will update its row
         windows.precompute(tx, participant_id, now)
-    asked = Asked(
+    request = ProofRequest(
         challenge_id,
         participant_id,
         window.local_date,
@@ -128,26 +132,26 @@ async def ask(challenge_id: UUID, body: ProofIn, tx: TrustedTx, response: Respon
         body.note,
     )
     if isinstance(terms.proof, PhotoProof):
-        rules.check_room(window.proof_statuses, terms.proof.max_per_window)
-        answer = _photo(tx, asked, body, terms.proof, now)
+        submission.check_room(window.proof_statuses, terms.proof.max_per_window)
+        result = _add_photo(tx, request, body, terms.proof, now)
     else:
-        proof = values.prove(tx, asked, body.value, terms.proof, now)
-        answer = ProofRequestedOut(proof=ProofOut.of(proof, now), upload=None)
-    response.headers["Location"] = f"/v1/proofs/{answer.proof.id}"
-    return answer
+        proof = values.submit_value(tx, request, body.value, terms.proof, now)
+        result = ProofRequestedOut(proof=ProofOut.of(proof, now), upload=None)
+    response.headers["Location"] = f"/v1/proofs/{result.proof.id}"
+    return result
 
 
-def _photo(tx: Tx, asked: Asked, body: ProofIn, terms: PhotoProof, now: datetime) -> ProofRequestedOut:
-    # by `rules.check_fields`
+def _add_photo(tx: Tx, request: ProofRequest, body: ProofIn, terms: PhotoProof, now: datetime) -> ProofRequestedOut:
+    # `submission.check_fields` requires these.
     assert body.content_type is not None
     assert body.content_length is not None
     assert body.sha256 is not None
-    rules.check_announced(body.content_type, body.content_length, terms)
-    rules.check_storage(proofs.stored(tx, now - rules.STORED_FOR, now), body.content_length)
+    submission.check_announced(body.content_type, body.content_length, terms)
+    submission.check_storage(proofs.stored_bytes(tx, now - submission.STORED_FOR, now), body.content_length)
     key, sha256 = storage.new_key(), bytes.fromhex(body.sha256)
     proof = proofs.add_photo(
         tx,
-        asked,
+        request,
         captured_at=body.captured_at,
         content_type=body.content_type,
         content_length=body.content_length,
@@ -162,7 +166,7 @@ def _photo(tx: Tx, asked: Asked, body: ProofIn, terms: PhotoProof, now: datetime
         content_type=body.content_type,
         content_length=body.content_length,
         sha256_base64=base64.b64encode(sha256).decode(),
-        expires=rules.UPLOAD_LIFE,
+        expires=UPLOAD_LIFE,
         now=now,
         region=settings.region,
         endpoint_url=settings.endpoint_url,
