@@ -10,6 +10,7 @@ from moto.ses.models import ses_backends
 
 from notifications import mail
 from notifications.jobs import outbox_handler
+from proofs import reviews
 from tests.support.api import Client, LambdaContext
 from tests.support.database import Database
 from tests.support.environment import PUBLIC_URL
@@ -35,8 +36,9 @@ VALUES: dict[str, dict[str, str]] = {
         "reasons": "- This file is not a JPEG, PNG or WebP picture.",
         "closes": "08:00 on 2026-11-26",
         "timezone": "Europe/Berlin",
+        "appeal": reviews.APPEAL_HINT,
     },
-    "proof_reviewed": {"title": "Run before eight", "outcome": "accepted", "reason": "I saw you."},
+    "proof_reviewed": {"title": "Run before eight", "outcome": "accepted", "reason": "I saw you.", "appeal": ""},
     "review_wanted": {"title": "Run before eight", "proof_id": "01a215db-d0e0-7f00-92fb-00f6b5845bfb"},
     "moderation_wanted": {"title": "Run before eight", "proof_id": "01a215db-d0e0-7f00-92fb-00f6b5845bfb"},
     "reminder": {"title": "Run before eight", "closes": "08:00", "timezone": "Europe/Berlin"},
@@ -176,7 +178,7 @@ def test_a_change_of_address_writes_to_the_new_and_then_to_the_old(
     deliver()
     to = [(message.destinations["ToAddresses"][0], message.subject) for message in sent()[before:]]
     assert to == [
-        ("new@people.test", "Confirm your new address for Chally"),
-        ("kari@people.test", "Your account at Chally has another address"),
+        ("new@people.test", "Confirm your new email address for Chally"),
+        ("kari@people.test", "The email address of your account at Chally was changed"),
     ]
     assert "new@people.test" not in sent()[-1].body

@@ -90,7 +90,7 @@ class TestText:
         answer = there.send("short")
         assert answer.status == 422
         assert answer.json["errors"] == [
-            {"pointer": "/value", "message": "This challenge takes texts of at least 20 characters."}
+            {"pointer": "/value", "message": "This challenge accepts texts of at least 20 characters."}
         ]
         assert there.send("x" * 20).status == 201
 
@@ -116,7 +116,7 @@ class TestNumber:
         proof = there.send(4.999).json["proof"]
         assert proof["status"] == "rejected"
         assert proof["reasons"] == [
-            {"code": "below_target", "detail": "This is 4.999 of 5 km. Send it again when you have reached it."}
+            {"code": "below_target", "detail": "You sent 4.999 of 5 km. Send it again when you reach the target."}
         ]
         assert there.standing(there.member)["points"] == 0
         assert there.window()["state"] == "open"
@@ -151,10 +151,10 @@ class TestKinds:
         answer = there.member.post(f"/v1/challenges/{there.id}/proofs", self.PHOTO)
         assert answer.status == 422
         assert {error["pointer"]: error["message"] for error in answer.json["errors"]} == {
-            "/value": "This field is required. This challenge takes a text.",
-            "/content_type": "This challenge takes a text: leave this out.",
-            "/content_length": "This challenge takes a text: leave this out.",
-            "/sha256": "This challenge takes a text: leave this out.",
+            "/value": "This challenge accepts a text: this field is required.",
+            "/content_type": "This challenge accepts a text: omit this field.",
+            "/content_length": "This challenge accepts a text: omit this field.",
+            "/sha256": "This challenge accepts a text: omit this field.",
         }
 
     def test_a_text_where_a_photo_is_wanted(self, club: Callable[..., Club]) -> None:

@@ -84,8 +84,11 @@ def check_fields(sent: Collection[str], terms: PhotoProof | TextProof | NumberPr
     foreign = {"value"} if terms.kind == "photo" else photo_fields | {"captured_at"}
     accepts = f"This challenge accepts a {terms.kind}"
     errors = [
-        *(FieldError(pointer=f"/{name}", message=f"{accepts}; send this field.") for name in required - set(sent)),
-        *(FieldError(pointer=f"/{name}", message=f"{accepts}; omit this field.") for name in foreign & set(sent)),
+        *(
+            FieldError(pointer=f"/{name}", message=f"{accepts}: this field is required.")
+            for name in required - set(sent)
+        ),
+        *(FieldError(pointer=f"/{name}", message=f"{accepts}: omit this field.") for name in foreign & set(sent)),
     ]
     if errors:
         raise InvalidRequest(errors=sorted(errors, key=lambda error: error["pointer"]))
