@@ -92,7 +92,7 @@ class TestDuplicates:
         assert there.owner.post(f"/v1/proofs/{first['id']}/review", review).status == 200
         again = there.send(there.kari, PHOTO)
         assert codes(again) == ("rejected", ["duplicate_image"])
-        assert "rejected it" in again["reasons"][0]["detail"]
+        assert "already rejected" in again["reasons"][0]["detail"]
         assert codes(there.send(there.miro, PHOTO)) == ("rejected", ["duplicate_image"])
         expected = ("rejected", ["duplicate_image"]) if phash_check else ("accepted", [])
         assert codes(there.send(there.kari, self.COPIES["re-encoded"])) == expected
