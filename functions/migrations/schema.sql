@@ -340,16 +340,6 @@ CREATE FUNCTION challenges.following(person uuid, at timestamp with time zone) R
    WHERE ((u.id = following.person) AND (p.left_at IS NULL) AND (c.status = ANY (ARRAY['draft'::text, 'active'::text, 'paused'::text])) AND (c.ends_at > following.at));
 END;
 
-CREATE FUNCTION challenges.forget_last_decided() RETURNS trigger
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-begin
-    new.last_decided := null;
-    return new;
-end
-$$;
-
 CREATE FUNCTION challenges.forget_person(person uuid) RETURNS void
     LANGUAGE sql
     SET search_path TO ''
@@ -1264,9 +1254,8 @@ CREATE TABLE proofs.fingerprints (
     sha256 bytea NOT NULL,
     pdq bit(256) NOT NULL,
     quality smallint NOT NULL,
-    user_id uuid,
-    CONSTRAINT fingerprints_quality_range CHECK (((quality >= 0) AND (quality <= 100))),
-    CONSTRAINT fingerprints_user_known CHECK ((user_id IS NOT NULL))
+    user_id uuid NOT NULL,
+    CONSTRAINT fingerprints_quality_range CHECK (((quality >= 0) AND (quality <= 100)))
 );
 
 ALTER TABLE ONLY proofs.fingerprints FORCE ROW LEVEL SECURITY;
@@ -1518,16 +1507,6 @@ CREATE FUNCTION proofs.objects_of_person(person uuid) RETURNS TABLE(key text, na
     FROM proofs.proofs p
    WHERE ((p.user_id = objects_of_person.person) AND (p.kind = 'photo'::text) AND (p.object_key !~~ 'forgotten/%'::text));
 END;
-
-CREATE FUNCTION proofs.set_fingerprint_user() RETURNS trigger
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-begin
-    new.user_id := (select p.user_id from proofs.proofs p where p.id = new.proof_id);
-    return new;
-end
-$$;
 
 CREATE FUNCTION proofs.within_one_bit(key bigint) RETURNS bigint[]
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -1866,13 +1845,9 @@ CREATE TRIGGER participants_standing AFTER INSERT ON challenges.participants FOR
 
 CREATE TRIGGER participants_timezone BEFORE INSERT OR UPDATE OF timezone ON challenges.participants FOR EACH ROW EXECUTE FUNCTION core.check_timezone();
 
-CREATE TRIGGER standings_last_decided BEFORE UPDATE OF points ON challenges.standings FOR EACH ROW WHEN ((NOT (new.last_decided IS DISTINCT FROM old.last_decided))) EXECUTE FUNCTION challenges.forget_last_decided();
-
 CREATE TRIGGER registrations_timezone BEFORE INSERT OR UPDATE OF timezone ON identity.registrations FOR EACH ROW EXECUTE FUNCTION core.check_timezone();
 
 CREATE TRIGGER users_timezone BEFORE INSERT OR UPDATE OF timezone ON identity.users FOR EACH ROW EXECUTE FUNCTION core.check_timezone();
-
-CREATE TRIGGER fingerprints_user BEFORE INSERT ON proofs.fingerprints FOR EACH ROW EXECUTE FUNCTION proofs.set_fingerprint_user();
 
 ALTER TABLE ONLY challenges.challenges
     ADD CONSTRAINT challenges_owner_fkey FOREIGN KEY (owner_id) REFERENCES identity.users(id);
@@ -2254,8 +2229,6 @@ REVOKE ALL ON FUNCTION challenges.following(person uuid, at timestamp with time 
 GRANT ALL ON FUNCTION challenges.following(person uuid, at timestamp with time zone) TO chally_app;
 GRANT ALL ON FUNCTION challenges.following(person uuid, at timestamp with time zone) TO chally_system;
 
-REVOKE ALL ON FUNCTION challenges.forget_last_decided() FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION challenges.forget_person(person uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.forget_person(person uuid) TO chally_system;
 
@@ -2469,9 +2442,6 @@ GRANT ALL ON FUNCTION proofs.pictures_of(object_key text) TO chally_system;
 
 REVOKE ALL ON FUNCTION proofs.objects_of_person(person uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION proofs.objects_of_person(person uuid) TO chally_system;
-
-REVOKE ALL ON FUNCTION proofs.set_fingerprint_user() FROM PUBLIC;
-GRANT ALL ON FUNCTION proofs.set_fingerprint_user() TO chally_system;
 
 REVOKE ALL ON FUNCTION proofs.within_one_bit(key bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION proofs.within_one_bit(key bigint) TO chally_system;

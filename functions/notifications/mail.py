@@ -132,7 +132,7 @@ _TEMPLATES = {
 
 
 def compose(template: str, values: dict[str, Any], *, public_url: str) -> Mail:
-    """Fill in a template. Raises KeyError for an unfields template or a missing value."""
+    """Fill in a template. Raises KeyError for an unknown template or a missing value."""
     mail = _TEMPLATES[template]
     fields = values | {"public_url": public_url}
     # Titles are user input: a line break must not start a new header.

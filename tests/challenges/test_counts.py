@@ -74,7 +74,7 @@ class TestStandingsJob:
     @pytest.mark.parametrize(
         "damage",
         [
-            "update challenges.standings set points = points + 1, last_decided = last_decided + 0",
+            "update challenges.standings set points = points + 1",
             "update challenges.standings set current_streak = 2",
             "update challenges.standings set best_streak = 2",
             "update challenges.standings set missed = 0",

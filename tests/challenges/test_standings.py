@@ -100,29 +100,6 @@ class TestRecord:
         record(someone, run.days[2], "accepted")
         assert run.standing(someone).score == Score(10 + 11 + 12, 3, 3, 3, 1, grace_spent=1)
 
-    def test_what_the_code_before_wrote_in_between_is_counted(self, run: Season) -> None:
-        """During a deploy both run: that of before knows neither grace days spent nor the newest date."""
-        someone = run.participants[0]
-        for day in (0, 1):
-            record(someone, run.days[day], "accepted")
-        before = add_outcomes(Score(), ["accepted", "accepted", "missed"], GRACE)
-        run.database.execute(
-            "update challenges.windows set outcome = 'missed' where participant_id = %(id)s and local_date = %(day)s",
-            id=someone,
-            day=run.days[2],
-        )
-        run.database.execute(
-            "update challenges.standings set points = %(points)s, current_streak = 2, best_streak = 2, accepted = 2,"
-            " missed = 1 where participant_id = %(id)s",
-            id=someone,
-            points=before.points,
-        )
-        assert all_right()
-        record(someone, run.days[3], "missed")
-        assert run.standing(someone).score == Score(10 + 11, 0, 2, 2, 2, grace_spent=1)
-
-
-class TestClosing:
     def test_what_nobody_proved_is_missed_for_everybody_at_once(self, run: Season) -> None:
         record(run.participants[0], run.days[0], "accepted")
         record(run.participants[0], run.days[1], "accepted")

@@ -27,9 +27,9 @@ class TestProofs:
             "with proof as (insert into proofs.proofs (challenge_id, participant_id, user_id, local_date, opens_at,"
             " closes_at, status, content_type, content_length, sha256, object_key, created_at)"
             " select challenge_id, id, user_id, now(), now(), now(), 'accepted', 'image/jpeg', 7, %(sha256)s, 'k',"
-            " now() from challenges.participants where user_id = %(user)s returning id, challenge_id)"
-            " insert into proofs.fingerprints select id, challenge_id, %(sha256)s, repeat('0', 256)::bit(256), 100"
-            " from proof",
+            " now() from challenges.participants where user_id = %(user)s returning id, challenge_id, user_id)"
+            " insert into proofs.fingerprints (proof_id, challenge_id, user_id, sha256, pdq, quality)"
+            " select id, challenge_id, user_id, %(sha256)s, repeat('0', 256)::bit(256), 100 from proof",
             sha256=sha256,
             user=member.user["id"],
         )

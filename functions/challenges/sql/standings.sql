@@ -16,16 +16,6 @@ begin
 end
 $$;
 
--- Whoever writes a standing says up to which date it counts. Who does not, as the code before this migration, which
--- runs on during the deploy, leaves a standing that the next decision computes from all outcomes.
-create or replace function challenges.forget_last_decided() returns trigger
-language plpgsql set search_path = '' as $$
-begin
-    new.last_decided := null;
-    return new;
-end
-$$;
-
 -- A page of the standings, best first, for whom the roster is shown to: asked once, where a policy would ask for every
 -- row. Only its first row's rank is counted; those of the others follow. Without a plan of its own for each call, the
 -- planner would not see that no `after` means no condition.
@@ -70,9 +60,7 @@ begin
 end
 $$;
 
-revoke execute on function
-    challenges.add_standing, challenges.mark_present, challenges.forget_last_decided, challenges.ranking
-from public;
+revoke execute on function challenges.add_standing, challenges.mark_present, challenges.ranking from public;
 grant execute on function challenges.ranking to chally_app;
 
 create trigger participants_standing after insert on challenges.participants
@@ -82,10 +70,6 @@ for each row execute function challenges.add_standing();
 create constraint trigger participants_present after update of left_at on challenges.participants
 deferrable initially deferred
 for each row when ((old.left_at is null) <> (new.left_at is null)) execute function challenges.mark_present();
-
-create trigger standings_last_decided before update of points on challenges.standings
-for each row when (new.last_decided is not distinct from old.last_decided)
-execute function challenges.forget_last_decided();
 
 create policy standings_owner on challenges.standings to chally_owner using (true);
 create policy standings_system on challenges.standings to chally_system using (true);

@@ -78,7 +78,7 @@ TABLES = (
         sha256 bytea not null,
         pdq bit(256) not null,
         quality smallint not null constraint fingerprints_quality_range check (quality between 0 and 100),
-        user_id uuid constraint fingerprints_user_known check (user_id is not null)
+        user_id uuid not null
     )
     """,
     "create index fingerprints_sha256 on proofs.fingerprints (sha256)",

@@ -102,14 +102,15 @@ def save_fingerprint(tx: Tx, arrival: Arrival, sha256: bytes, *, pdq: str, quali
     """Save the fingerprint of a photo, or replace it for a newer version; `pdq` is 256 binary digits."""
     tx.run(
         """
-        insert into proofs.fingerprints (proof_id, challenge_id, sha256, pdq, quality)
-        values (%(proof_id)s, %(challenge_id)s, %(sha256)s, %(pdq)s::bit(256), %(quality)s)
+        insert into proofs.fingerprints (proof_id, challenge_id, user_id, sha256, pdq, quality)
+        values (%(proof_id)s, %(challenge_id)s, %(user_id)s, %(sha256)s, %(pdq)s::bit(256), %(quality)s)
         on conflict on constraint fingerprints_pkey do update
             set sha256 = excluded.sha256, pdq = excluded.pdq, quality = excluded.quality
         """,
         {
             "proof_id": arrival.id,
             "challenge_id": arrival.challenge_id,
+            "user_id": arrival.user_id,
             "sha256": sha256,
             "pdq": pdq,
             "quality": quality,

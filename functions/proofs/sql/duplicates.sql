@@ -115,20 +115,8 @@ begin
 end
 $$;
 
--- Whose the photo is, in step with its proof whoever adds it; the functions of the release before this one do as well.
-create or replace function proofs.set_fingerprint_user() returns trigger
-language plpgsql set search_path = '' as $$
-begin
-    new.user_id := (select p.user_id from proofs.proofs p where p.id = new.proof_id);
-    return new;
-end
-$$;
-
-revoke execute on function proofs.within_one_bit, proofs.near, proofs.set_fingerprint_user from public;
-grant execute on function proofs.within_one_bit, proofs.near, proofs.set_fingerprint_user to chally_system;
-
-create trigger fingerprints_user before insert on proofs.fingerprints
-for each row execute function proofs.set_fingerprint_user();
+revoke execute on function proofs.within_one_bit, proofs.near from public;
+grant execute on function proofs.within_one_bit, proofs.near to chally_system;
 
 create policy fingerprints_owner on proofs.fingerprints to chally_owner using (true);
 create policy fingerprints_system on proofs.fingerprints to chally_system using (true);
