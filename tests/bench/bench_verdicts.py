@@ -11,10 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+from rich.console import Console
 
-from infra.local import photo, story, system
-from infra.local.progress import LocalError
+from infra.local import system
 from infra.local.workspace import Workspace
+from infra.tools import photo, story
+from infra.tools.process import ToolError
 
 PEOPLE = 4
 PHOTOS = 9
@@ -24,7 +26,7 @@ PHOTOS = 9
 def main() -> None:
     try:
         outputs = system.read_outputs(Workspace.open())
-    except LocalError as error:
+    except ToolError as error:
         print(f"upload to verdict: not measured. {error}")
         return
     with ThreadPoolExecutor(PEOPLE) as people:
@@ -39,14 +41,14 @@ def prove(outputs: dict[str, Any]) -> list[float]:
     # The first starts what was cold, and does not count.
     photos = [photo.make(secrets.randbits(64)) for _ in range(1 + PHOTOS)]
     with httpx.Client(timeout=60) as http:
-        unheard = story.Telling(http, outputs, io.StringIO())
-        person = story.newcomer("Mira", secrets.token_hex(4), "Europe/Oslo")
-        story.sign_up(unheard, person)
-        challenge = story.make_challenge(unheard, person)
+        silent = story.Storyteller(http, outputs, Console(file=io.StringIO()))
+        person = story.Person("Mira", "Europe/Oslo")
+        silent.sign_up(person)
+        challenge = silent.create_challenge(person)
         seconds = []
         for file in photos:
             began = time.perf_counter()
-            proof = story.prove(unheard, person, challenge, file)
+            proof = silent.prove(person, challenge, file)
             seconds.append(time.perf_counter() - began)
             assert proof["status"] == "accepted", proof["reasons"]
     return seconds[1:]

@@ -12,7 +12,7 @@ import pytest
 from chally import clock, db, http, outbox, ratelimit
 from chally.errors import AppError
 from chally.http import AnonymousTx, CurrentActor, SystemTx, UserTx
-from infra.bootstrap import ROOT
+from infra.tools.bootstrap import ROOT
 from tests.support.api import Client, LambdaContext, Response, read_response, request_event
 from tests.support.database import Database
 from tests.support.people import SignUp

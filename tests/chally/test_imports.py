@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from chally.settings import BY_HANDLER
-from infra.bootstrap import ROOT
+from infra.tools.bootstrap import ROOT
 
 HTTP = [name for name in BY_HANDLER if ".routes." in name]
 JOBS = [name for name in BY_HANDLER if ".jobs." in name]

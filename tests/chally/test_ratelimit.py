@@ -16,7 +16,7 @@ from chally import db, ratelimit
 from chally import settings as chally_settings
 from chally.errors import RateLimited
 from chally.ratelimit import network
-from infra.bootstrap import ROOT
+from infra.tools.bootstrap import ROOT
 from tests.support.database import Database
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

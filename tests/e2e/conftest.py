@@ -29,11 +29,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def system(place: Path) -> Iterator[DeployedSystem]:
     directory = place / "local"
     workspace = Workspace.open(directory, aws_port=0, postgres_port=0)
-    infra_local("up", "--directory", str(directory))
+    infra_local(workspace, "up")
     outputs = local.read_outputs(workspace)
     with httpx.Client(base_url=outputs["api_url"], timeout=60) as api:
         yield DeployedSystem(workspace, api)
-    infra_local("down", "--directory", str(directory))
+    infra_local(workspace, "down")
 
 
 @pytest.fixture(scope="session")

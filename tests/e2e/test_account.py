@@ -76,7 +76,7 @@ def test_export_then_leave_then_be_forgotten(
         assert key in stored()
         assert [each for each in stored() if str(export_id) in each]
         connection.execute("update identity.users set deleted_at = now() - interval '31 days' where id = %s", user)
-        infra_local("invoke", "identity-nightly", "--directory", str(system.workspace.directory))
+        infra_local(system.workspace, "invoke", "identity-nightly")
         assert key not in stored()
         assert [each for each in stored() if str(export_id) in each] == []
         row = connection.execute("select email, purged_at is not null from identity.users where id = %s", user)

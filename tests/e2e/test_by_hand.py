@@ -21,11 +21,11 @@ def test_the_next_key_is_published_and_signs_nothing_yet(
     signing = jwt.get_unverified_header(kari.token)["kid"]
     rotate = ("invoke", "identity-keys", "--payload", '{"rotate": true}')
     before = published(system)
-    infra_local(*rotate, "--directory", str(system.workspace.directory))
+    infra_local(system.workspace, *rotate)
     after = published(system)
     assert signing in before < after
-    infra_local(*rotate, "--directory", str(system.workspace.directory))
-    infra_local("invoke", "identity-keys", "--directory", str(system.workspace.directory))
+    infra_local(system.workspace, *rotate)
+    infra_local(system.workspace, "invoke", "identity-keys")
     assert published(system) == after
     assert kari.call("GET", "/v1/me").status_code == 200
     assert jwt.get_unverified_header(person("Asia/Tokyo").token)["kid"] == signing
@@ -33,10 +33,9 @@ def test_the_next_key_is_published_and_signs_nothing_yet(
 
 def test_the_first_admin(system: DeployedSystem, person: Callable[[str], DeployedPerson]) -> None:
     kari = person("Europe/Oslo")
-    where = ("--directory", str(system.workspace.directory))
-    infra_local("role", kari.email, "admin", *where)
+    infra_local(system.workspace, "role", kari.email, "admin")
     assert kari.call("GET", "/v1/me").json()["role"] == "admin"
-    infra_local("role", kari.email, "user", *where)
+    infra_local(system.workspace, "role", kari.email, "user")
     assert kari.call("GET", "/v1/me").json()["role"] == "user"
     with pytest.raises(AssertionError, match="No account has this address"):
-        infra_local("role", "nobody@example.com", "admin", *where)
+        infra_local(system.workspace, "role", "nobody@example.com", "admin")

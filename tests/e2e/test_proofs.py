@@ -210,7 +210,7 @@ def test_a_photo_is_shown_reviewed_appealed_and_taken_back(
     with psycopg.connect(database.urls(system.workspace).owner, autocommit=True) as connection:
         # as if a quarter of an hour had passed: its upload might have been under way
         connection.execute("update proofs.removals set added_at = added_at - interval '16 minutes'")
-    infra_local("invoke", "proof-removals", "--directory", str(system.workspace.directory))
+    infra_local(system.workspace, "invoke", "proof-removals")
     assert httpx.get(shown).status_code == 404
 
 
@@ -254,6 +254,6 @@ def test_a_dead_letter_is_decided_on_when_it_is_sent_again(
     sqs = aws.client(system.workspace, "sqs")
     sqs.send_message(QueueUrl=dead_letters_url(system), MessageBody=json.dumps(event))
     assert member.call("GET", f"/v1/proofs/{proof['id']}").json()["status"] == "processing"
-    infra_local("redrive", "verdicts", "--directory", str(system.workspace.directory))
+    infra_local(system.workspace, "redrive", "verdicts")
     assert codes(verdict(member, proof["id"], eventually)) == ("accepted", [])
     assert dead_letters(system) == 0

@@ -13,8 +13,9 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.local import aws, database, story
-from infra.local.photo import Photo
+from infra.local import aws, database
+from infra.tools import story
+from infra.tools.photo import Photo
 from tests.support.challenges import challenge_body
 from tests.support.deployed import DeployedPerson, DeployedSystem, Eventually, infra_local, verdict
 from tests.support.pictures import photo
@@ -102,7 +103,7 @@ def test_the_schedules_run_at_their_rates(system: DeployedSystem) -> None:
 
 
 def test_windows_can_be_precomputed_by_hand(system: DeployedSystem) -> None:
-    infra_local("invoke", "challenge-windows", "--directory", str(system.workspace.directory))
+    infra_local(system.workspace, "invoke", "challenge-windows")
 
 
 def test_tokens_verify_with_the_published_keys(system: DeployedSystem, person: Callable[[str], DeployedPerson]) -> None:
@@ -210,7 +211,7 @@ def test_killed_servers_come_back_with_the_data(
     somebody = person("Europe/Oslo")
     pid, _ = (system.workspace.aws_directory / "ministack.pid").read_text().split()
     psutil.Process(int(pid)).kill()
-    infra_local("up", "--directory", str(system.workspace.directory))
+    infra_local(system.workspace, "up")
     login = {"login": somebody.username, "password": "long enough for us"}
     session = system.api.post("/v1/auth/login", json=login)
     assert session.status_code == 200, session.text

@@ -11,10 +11,10 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from infra import names
-from infra.local import __main__ as cli
-from infra.local import deployment, invocation
-from infra.local.progress import LocalError
 from infra.local.workspace import Workspace
+from infra.tools import __main__ as cli
+from infra.tools import deploy, invocation
+from infra.tools.process import ToolError
 from tests.support.cdk_template import Template
 
 
@@ -38,7 +38,7 @@ class Lambda:
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Lambda:
     fake = Lambda()
-    monkeypatch.setattr(deployment, "aws_identity", lambda: ("123456789012", "eu-central-1"))
+    monkeypatch.setattr(deploy, "aws_identity", lambda: ("123456789012", "eu-central-1"))
     monkeypatch.setattr(boto3, "client", lambda service, region_name: fake if service == "lambda" else None)
     return fake
 
@@ -52,7 +52,7 @@ def test_the_names_are_those_of_the_template(template: Template) -> None:
 
 def test_a_role_is_given_where_one_says(cloud: Lambda, capsys: pytest.CaptureFixture[str]) -> None:
     cloud.answer = {"detail": "kari now has the role admin."}
-    assert cli.main(["role", "kari@people.test", "admin", "--stage", "prod"]) == 0
+    assert cli.main(["--stage", "prod", "role", "kari@people.test", "admin"]) == 0
     (asked,) = cloud.asked
     assert asked["FunctionName"] == "chally-prod-identity-roles:live"
     assert json.loads(asked["Payload"]) == {"email": "kari@people.test", "role": "admin"}
@@ -63,24 +63,24 @@ def test_a_role_is_given_where_one_says(cloud: Lambda, capsys: pytest.CaptureFix
 
 def test_who_is_refused_reads_why(cloud: Lambda, capsys: pytest.CaptureFixture[str]) -> None:
     cloud.answer = {"error": "No account has this address."}
-    assert cli.main(["role", "kari@people.test", "admin", "--stage", "prod"]) == 1
+    assert cli.main(["--stage", "prod", "role", "kari@people.test", "admin"]) == 1
     assert "No account has this address." in capsys.readouterr().err
-    assert cli.main(["role", "", "admin", "--stage", "prod"]) == 1
+    assert cli.main(["--stage", "prod", "role", "", "admin"]) == 1
     assert "EMAIL=" in capsys.readouterr().err
     assert len(cloud.asked) == 1
 
 
 def test_keys_are_rotated_with_an_order(cloud: Lambda, capsys: pytest.CaptureFixture[str]) -> None:
     cloud.answer = {"newest": "0123"}
-    assert cli.main(["invoke", "identity-keys", "--payload", '{"rotate": true}', "--stage", "staging"]) == 0
+    assert cli.main(["--stage", "staging", "invoke", "identity-keys", "--payload", '{"rotate": true}']) == 0
     assert cloud.asked == [{"FunctionName": "chally-staging-identity-keys:live", "Payload": b'{"rotate": true}'}]
     assert json.loads(capsys.readouterr().out) == {"newest": "0123"}
 
 
 def test_a_function_that_raises_is_a_failure(cloud: Lambda) -> None:
     cloud.answer, cloud.failed = {"errorMessage": "no"}, True
-    assert cli.main(["invoke", "identity-keys", "--stage", "staging"]) == 1
-    with pytest.raises(LocalError, match="identity-roles failed"):
+    assert cli.main(["--stage", "staging", "invoke", "identity-keys"]) == 1
+    with pytest.raises(ToolError, match="identity-roles failed"):
         invocation.set_role("staging", "kari@people.test", "admin")
 
 
@@ -94,18 +94,18 @@ def test_a_function_that_raises_is_a_failure(cloud: Lambda) -> None:
 )
 def test_who_may_not_is_told_what_it_takes(cloud: Lambda, error: Exception) -> None:
     cloud.error = error
-    with pytest.raises(LocalError, match="chally-staging-identity-keys was not run") as caught:
+    with pytest.raises(ToolError, match="chally-staging-identity-keys could not be invoked") as caught:
         invocation.invoke("staging", "identity-keys", {})
     assert "lambda:InvokeFunction" in caught.value.fix
 
 
 def test_there_are_two_stages_in_aws(cloud: Lambda) -> None:
-    with pytest.raises(LocalError, match="no stage 'production'"):
+    with pytest.raises(ToolError, match="no stage 'production'"):
         invocation.invoke("production", "identity-keys", {})
     assert cloud.asked == []
 
 
 def test_a_local_system_that_is_down_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with pytest.raises(LocalError, match="does not run"):
+    with pytest.raises(ToolError, match="is not running"):
         invocation.invoke(Workspace.open(tmp_path, aws_port=0), "identity-keys", {})

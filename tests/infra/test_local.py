@@ -17,13 +17,15 @@ import psutil
 import psycopg
 import pytest
 from PIL import Image
+from rich.console import Console
 
-from infra import bootstrap
-from infra.local import aws, database, deployment, doctor, photo, workspace
+from infra.local import aws, database, stack, workspace
 from infra.local.ministack import MiniStack
 from infra.local.postgres import Postgres
-from infra.local.progress import ChildFailed, LocalError, Palette, Steps, run
 from infra.local.workspace import Workspace, free_port
+from infra.tools import bootstrap, checks, doctor, photo
+from infra.tools.process import ChildFailed, ToolError, run
+from infra.tools.progress import Steps
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,7 +61,7 @@ class TestWorkspace:
         assert place.passwords.stat().st_mode & 0o777 == 0o600
 
     def test_a_port_that_does_not_exist_is_refused_and_not_remembered(self, tmp_path: Path) -> None:
-        with pytest.raises(LocalError, match="no port 99999"):
+        with pytest.raises(ToolError, match="no port 99999"):
             Workspace.open(tmp_path, aws_port=99999)
         assert Workspace.open(tmp_path).aws_port == 4566
 
@@ -67,7 +69,7 @@ class TestWorkspace:
         place = Workspace.open(tmp_path / "place")
         before = os.umask(0o022)
         try:
-            place.close_to_others()
+            place.restrict_permissions()
             written = place.cloud_assembly / "template.json"
             written.write_text("postgresql://…")
         finally:
@@ -77,12 +79,12 @@ class TestWorkspace:
 
     def test_a_place_that_cannot_be_written_is_a_clear_error(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(LocalError, match=r"Cannot write in .*/file/below"):
+        with pytest.raises(ToolError, match=r"Cannot write in .*/file/below"):
             Workspace.open(tmp_path / "file" / "below")
 
     def test_a_full_disk_is_a_clear_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(workspace, "_NEEDED_BYTES", 10**18)
-        with pytest.raises(LocalError, match=r"GB of disk are free"):
+        with pytest.raises(ToolError, match=r"GB of disk are free"):
             Workspace.open(tmp_path, aws_port=0).check_disk()
 
     def test_one_command_at_a_time(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,8 +93,8 @@ class TestWorkspace:
         with (
             place.lock("make up"),
             pytest.raises(
-                LocalError,
-                match=rf"`make up` \(process {os.getpid()}\), or the cdk deploy that it left behind, is at work",
+                ToolError,
+                match=rf"`make up` \(process {os.getpid()}\), or a cdk deploy that it started, is still running",
             ),
             place.lock("make down"),
         ):
@@ -107,7 +109,7 @@ class TestWorkspace:
         place = Workspace.open(tmp_path, aws_port=0)
         with place.lock("make up") as lock:
             deploy = subprocess.Popen(["sleep", "60"], pass_fds=(lock,))
-        with pytest.raises(LocalError, match="is at work"), place.lock("make up"):
+        with pytest.raises(ToolError, match="is still running"), place.lock("make up"):
             pass
         deploy.kill()
         deploy.wait()
@@ -182,9 +184,7 @@ class TestPostgres:
         assert server.stop()
 
     def test_a_taken_port_is_a_clear_error(self, tmp_path: Path, taken_port: int) -> None:
-        with pytest.raises(
-            LocalError, match=rf"Port {taken_port}, wanted for Postgres, is taken by .*\n.*POSTGRES_PORT="
-        ):
+        with pytest.raises(ToolError, match=rf"Port {taken_port} of the Postgres is in use by .*\n.*POSTGRES_PORT="):
             Postgres(directory=tmp_path, port=taken_port, password="x").start()
 
 
@@ -234,31 +234,34 @@ class TestMiniStack:
 
     def test_a_taken_port_is_a_clear_error(self, tmp_path: Path, taken_port: int) -> None:
         place = Workspace.open(tmp_path, aws_port=taken_port)
-        with pytest.raises(LocalError, match=rf"Port {taken_port}, wanted for the local AWS, .*\n.*make up PORT=4577"):
+        with pytest.raises(ToolError, match=rf"Port {taken_port} of the local AWS is in use .*\n.*make up PORT=4577"):
             aws.embedded(place).start()
 
 
 class TestProgress:
-    def test_a_pipe_gets_plain_lines(self) -> None:
+    def test_a_pipe_receives_plain_lines(self) -> None:
         out = io.StringIO()
-        with Steps(out).step("Layers") as step:
+        with Steps(Console(file=out)).step("Layers") as step:
             step.note = "up to date"
         assert out.getvalue().split() == ["Layers", "0.0", "s", "up", "to", "date"]
 
-    def test_a_failed_step_says_so(self) -> None:
+    def test_a_failed_step_is_marked(self) -> None:
         out = io.StringIO()
-        with pytest.raises(RuntimeError), Steps(out).step("Layers"):
+        with pytest.raises(RuntimeError), Steps(Console(file=out)).step("Layers"):
             raise RuntimeError
         assert out.getvalue().endswith("failed\n")
 
-    def test_a_terminal_gets_colours_unless_it_wants_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        out = io.StringIO()
-        monkeypatch.setattr(out, "isatty", lambda: True)
+    def test_a_terminal_shows_symbols_and_colours_unless_they_are_turned_off(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("TERM", "xterm")
-        monkeypatch.delenv("NO_COLOR", raising=False)
-        assert Palette(out).paint(32, "ok") == "\x1b[32mok\x1b[0m"
-        monkeypatch.setenv("NO_COLOR", "1")
-        assert Palette(out).paint(32, "ok") == "ok"
+        for unwanted in ("", "1"):
+            monkeypatch.setenv("NO_COLOR", unwanted)
+            out = io.StringIO()
+            with Steps(Console(file=out, force_terminal=True, color_system="standard")).step("Layers"):
+                pass
+            assert ("\x1b[32m✓" in out.getvalue()) == (not unwanted)
+            assert "✓" in out.getvalue()
 
     def test_a_failed_child_shows_its_last_lines_and_its_log(self, tmp_path: Path) -> None:
         log = tmp_path / "logs" / "child.log"
@@ -281,10 +284,10 @@ class TestBootstrap:
         "name",
         [
             "infra/__init__.py",
-            "infra/bootstrap.py",
-            "infra/local/__init__.py",
-            "infra/local/progress.py",
-            "infra/local/doctor.py",
+            "infra/tools/__init__.py",
+            "infra/tools/bootstrap.py",
+            "infra/tools/process.py",
+            "infra/tools/doctor.py",
         ],
     )
     def test_what_runs_first_is_python_3_8(self, name: str) -> None:
@@ -301,8 +304,8 @@ class TestBootstrap:
         monkeypatch.setattr(bootstrap, "TOOLS", tmp_path)
         monkeypatch.setattr(bootstrap, "PINNED_UV", tmp_path / "uv" / "bin" / "uv")
         monkeypatch.setattr(bootstrap, "_LOG", tmp_path / "log")
-        with pytest.raises(LocalError, match=r"Could not fetch uv .* from PyPI[\s\S]*HTTPS_PROXY"):
-            bootstrap._bring_uv()
+        with pytest.raises(ToolError, match=r"Could not fetch uv .* from PyPI[\s\S]*HTTPS_PROXY"):
+            bootstrap._install_uv()
 
 
 class TestDoctor:
@@ -321,10 +324,29 @@ class TestDoctor:
         self, tmp_path: Path, taken_port: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-        monkeypatch.setattr(doctor, "_SERVER_SECONDS", 0.2)
         Workspace.open(tmp_path, aws_port=taken_port)
         assert doctor.examine(tmp_path) == 1
-        assert f"port {taken_port} is taken by another process" in capsys.readouterr().out
+        assert f"port {taken_port} is in use by another process" in capsys.readouterr().out
+
+
+class TestChecks:
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "create or replace function core.f() returns void",
+            "CREATE VIEW core.v AS",
+            "create constraint trigger t after",
+            "create policy mine on core.t",
+        ],
+    )
+    def test_a_migration_that_creates_an_object_is_refused(self, tmp_path: Path, statement: str) -> None:
+        (tmp_path / "0002_more.py").write_text(f'op.execute("""\n{statement}\n""")')
+        with pytest.raises(ToolError, match=r"0002_more.py:2 creates a"):
+            checks.check_migrations(tmp_path)
+
+    def test_a_migration_that_creates_a_table_is_accepted(self, tmp_path: Path) -> None:
+        (tmp_path / "0002_more.py").write_text('op.execute("create table core.functions (view text)")')
+        checks.check_migrations(tmp_path)
 
 
 class TestPhoto:
@@ -339,9 +361,9 @@ class TestPhoto:
 
     def test_what_is_no_picture_is_a_clear_error(self, tmp_path: Path) -> None:
         (tmp_path / "diary.jpg").write_text("Dear diary")
-        with pytest.raises(LocalError, match="is not a JPEG, PNG or WebP picture"):
+        with pytest.raises(ToolError, match="is not a JPEG, PNG or WebP picture"):
             photo.read(tmp_path / "diary.jpg")
-        with pytest.raises(LocalError, match="not a picture that can be read"):
+        with pytest.raises(ToolError, match="cannot be read"):
             photo.read(tmp_path / "missing.jpg")
 
 
@@ -361,7 +383,7 @@ class TestScanner:
             monkeypatch.delenv("CHALLY_CLAMD_URL", raising=False)
             for name, value in given.items():
                 monkeypatch.setenv(name, value)
-            return deployment.inputs(place)["CHALLY_CLAMD_URL"]
+            return stack.inputs(place)["CHALLY_CLAMD_URL"]
 
         assert known() == ""
         assert known(CHALLY_CLAMD_URL="nonsense") == "nonsense"

@@ -17,7 +17,7 @@ import pytest
 from chally import aws, clock, settings
 from identity import jobs
 from identity.receipt_key import ReceiptKey
-from infra.bootstrap import ROOT
+from infra.tools.bootstrap import ROOT
 from proofs import receipts
 from proofs.receipts import InvalidReceipt, Receipt
 from tests.support.api import Client, LambdaContext, Response

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 
-from infra.bootstrap import ROOT
 from infra.local import system as local
 from infra.local.workspace import Workspace
+from infra.tools.bootstrap import ROOT
 
 Eventually = Callable[..., Any]
 
@@ -34,11 +34,11 @@ class DeployedSystem:
         return [mail for mails in accounts.values() for mail in mails if address in mail["To"]]
 
 
-def infra_local(*arguments: str) -> None:
-    """Runs a command of `infra.local` as `make` does, with none of the tests' own environment."""
+def infra_local(workspace: Workspace, *arguments: str) -> None:
+    """Run a command of `infra.tools` as `make` does, without the tests' own environment."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CHALLY_", "POWERTOOLS_"))}
     done = subprocess.run(
-        [sys.executable, "-m", "infra.local", *arguments],
+        [sys.executable, "-m", "infra.tools", "--directory", str(workspace.directory), *arguments],
         cwd=ROOT,
         env=env,
         capture_output=True,

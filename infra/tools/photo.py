@@ -1,4 +1,4 @@
-"""The picture that the demo sends: the newcomer's own, or one made here that looks like a photograph to a computer."""
+"""The picture that the demo sends: a given file, or a generated one that perceptual hashes treat as a photo."""
 
 import hashlib
 import io
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from infra.local.progress import LocalError
+from infra.tools.process import ToolError
 
 TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 MAX_BYTES = 10_485_760
@@ -21,7 +21,7 @@ type Channel = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Photo:
-    """A file to upload: its bytes, and the type that its sender claims."""
+    """A file to upload: its content, and the content type that the client states."""
 
     name: str
     content_type: str
@@ -29,35 +29,30 @@ class Photo:
 
     @property
     def sha256(self) -> str:
-        """In hexadecimal digits."""
+        """In hexadecimal."""
         return hashlib.sha256(self.content).hexdigest()
 
 
 def read(path: Path) -> Photo:
-    """A picture of the newcomer's own. LocalError when it is none, or not one that Chally takes."""
+    """Read a picture. Raises ToolError if it is not one, or not one that Chally accepts."""
     try:
         content = path.expanduser().read_bytes()
         with Image.open(io.BytesIO(content)) as image:
             kind = image.format or "?"
     except OSError as error:
-        raise LocalError(
-            f"{path} is not a picture that can be read: {error}"
-            if not isinstance(error, UnidentifiedImageError)
-            else f"{path} is not a JPEG, PNG or WebP picture.",
-            "Give another: `make demo PHOTO=path`; without PHOTO the demo makes its own.",
-        ) from error
+        unknown = isinstance(error, UnidentifiedImageError)
+        problem = f"{path} is not a JPEG, PNG or WebP picture." if unknown else f"{path} cannot be read: {error}"
+        raise ToolError(problem, "Give another, `make demo PHOTO=path`, or none: the demo generates one.") from error
     if kind not in TYPES or len(content) > MAX_BYTES:
-        raise LocalError(
-            f"{path} is a {kind} of {len(content) / 1e6:.1f} MB.",
-            f"Chally takes {', '.join(TYPES)} up to {MAX_BYTES / 1e6:.0f} MB.",
-        )
+        problem = f"{path} is a {kind} file of {len(content) / 1e6:.1f} MB."
+        raise ToolError(problem, f"Chally accepts {', '.join(TYPES)} up to {MAX_BYTES / 1e6:.0f} MB.")
     return Photo(name=path.name, content_type=TYPES[kind], content=content)
 
 
 def make(seed: int) -> Photo:
-    """A landscape that nobody photographed, another for every seed: hills in a haze under clouds.
+    """Generate a landscape, different for every seed: hills in a haze under clouds.
 
-    Its detail falls off with scale as a photograph's does (about 1/f), which is what perceptual hashes look at.
+    Its detail decreases with scale as a photo's does (about 1/f), which is what perceptual hashes measure.
     """
     random = np.random.default_rng(seed)
     height = _SIZE[1]
@@ -67,7 +62,7 @@ def make(seed: int) -> Photo:
     sky = random.uniform(0.5, 0.9, 3)
     pixels = np.stack([tint * (1 - 0.4 * rows) + 0.45 * clouds * (1.1 - tint) for tint in sky], axis=2)
     for distance in np.linspace(0.35, 0.9, 4) + random.uniform(-0.12, 0.12, 4):
-        # A ridge is a line of noise; what lies below it is hidden by the hill, the nearer the darker.
+        # a ridge is a line of noise; the hill below it covers what lies behind, and nearer hills are darker
         ridge = distance + 0.35 * (_clouds(random)[random.integers(height)] - 0.5)
         hill = (random.uniform(0.2, 0.6, 3) + random.uniform(0.1, 0.5)) * (1.2 - distance) * 0.8
         texture = 0.6 + 0.8 * _clouds(random, coarsest=8)
@@ -80,7 +75,7 @@ def make(seed: int) -> Photo:
 
 
 def _clouds(random: np.random.Generator, coarsest: int = 3) -> Channel:
-    """Fractal noise of the picture's size: octaves of random grids, each twice as fine and half as strong."""
+    """Return fractal noise of the picture's size: octaves of random grids, each twice as fine and half as strong."""
     width, height = _SIZE
     noise = np.zeros((height, width))
     for octave in range(8):
