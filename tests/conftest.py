@@ -1,6 +1,7 @@
 """One Postgres for the whole run, migrated once into a template; every test gets a clone of it and a fresh world."""
 
 import io
+import itertools
 import logging
 import os
 import secrets
@@ -9,7 +10,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import boto3
 import psycopg
@@ -20,49 +20,30 @@ from psycopg import sql
 from infra.local.postgres import Postgres
 from infra.local.workspace import free_port
 from tests.support.api import Client, LambdaContext
-from tests.support.database import FAST, Database
-from tests.support.environment import PUBLIC_URL
-from tests.support.people import SignUp
+from tests.support.database import SETTINGS, Clones, Database, server_directory
+from tests.support.environment import UPLOADS_BUCKET, VARIABLES
+from tests.support.people import PASSWORD, SignUp, hashed_password
 
 TEMPLATE = "chally_template"
 
-os.environ |= {
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_REGION": "us-east-1",
-    "CHALLY_STAGE": "local",
-    "CHALLY_VERSION": "0",
-    "CHALLY_COMMIT": "test",
-    "CHALLY_PUBLIC_URL": PUBLIC_URL,
-    "CHALLY_RELYING_PARTY_ID": "api.test",
-    "CHALLY_ORIGINS": '["https://api.test", "https://club.api.test"]',
-    "CHALLY_MAIL_FROM": "club@chally.test",
-    "CHALLY_UPLOADS_BUCKET": "uploads-test",
-    "CHALLY_MALWARE_SCANNER": "none",
-    "POWERTOOLS_SERVICE_NAME": "test",
-    "POWERTOOLS_METRICS_NAMESPACE": "Chally",
-}
+os.environ |= VARIABLES
 
 
 @pytest.fixture(scope="session")
 def place() -> Iterator[Path]:
-    """A directory for servers. Not pytest's: every run as root closes that to the system user that Postgres runs as."""
+    """A directory for servers. pytest's own are closed to the system user that Postgres runs as when we are root."""
     with tempfile.TemporaryDirectory(prefix="chally-tests-", ignore_cleanup_errors=True) as directory:
         yield Path(directory)
 
 
 @pytest.fixture(scope="session")
-def postgres(place: Path) -> Iterator[Postgres]:
-    server = Postgres(
-        directory=place / "postgres",
-        port=free_port(),
-        password=secrets.token_urlsafe(),
-        settings=FAST,
-    )
-    server.start()
-    yield server
-    server.stop()
+def postgres() -> Iterator[Postgres]:
+    with server_directory() as directory:
+        password = secrets.token_urlsafe()
+        server = Postgres(directory=Path(directory), port=free_port(), password=password, settings=SETTINGS)
+        server.start()
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +55,8 @@ def template(postgres: Postgres) -> str:
     from migrations.handler import migrate
 
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        # initdb hashed it with the default number of iterations
+        connection.execute(sql.SQL("alter role postgres password {}").format(sql.Literal(postgres.password)))
         for role in ("chally_app", "chally_system"):
             connection.execute(sql.SQL("create role {} login password 'test'").format(sql.Identifier(role)))
         connection.execute(sql.SQL("create database {}").format(sql.Identifier(TEMPLATE)))
@@ -83,23 +66,18 @@ def template(postgres: Postgres) -> str:
     return TEMPLATE
 
 
+@pytest.fixture(scope="session")
+def clones(postgres: Postgres, template: str) -> Iterator[Clones]:
+    made = Clones(postgres, template)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def database(postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+def database(clones: Clones, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     from chally import access_tokens, db, settings
 
-    name = f"test_{uuid4().hex}"
-    with psycopg.connect(postgres.url(), autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("create database {} template {} strategy file_copy").format(
-                sql.Identifier(name), sql.Identifier(template)
-            )
-        )
-    address = f"127.0.0.1:{postgres.port}/{name}"
-    clone = Database(
-        url=postgres.url(name),
-        app=f"postgresql://chally_app:test@{address}",
-        system=f"postgresql://chally_system:test@{address}",
-    )
+    clone = clones.take()
     monkeypatch.setenv("CHALLY_DATABASE_APP_URL", clone.app)
     monkeypatch.setenv("CHALLY_DATABASE_SYSTEM_URL", clone.system)
     settings.load.cache_clear()
@@ -107,8 +85,7 @@ def database(postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch)
     yield clone
     db.close()
     settings.load.cache_clear()
-    with psycopg.connect(postgres.url(), autocommit=True) as connection:
-        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+    clones.drop(clone)
 
 
 @pytest.fixture(scope="session")
@@ -125,33 +102,54 @@ def receipt_key() -> Any:
     return ReceiptKey.make(datetime.now(UTC) - timedelta(days=1))
 
 
+@pytest.fixture(scope="session")
+def public_keys(keyring: Any, receipt_key: Any) -> dict[str, dict[str, str]]:
+    """Their public halves by id, computed once: reading a private key takes 30 ms."""
+    return {key.kid: key.public_jwk() for key in (keyring.keys[0], receipt_key)}
+
+
+@pytest.fixture(scope="session")
+def boto3_session() -> boto3.Session:
+    """One session for all tests: reading the service models again for each would take longer than most tests."""
+    return boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing")
+
+
 @pytest.fixture
-def cloud(database: Database, keyring: Any, receipt_key: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What the functions ask of AWS: queues, the secrets, the bucket, a mailer."""
-    from aws_lambda_powertools.utilities import parameters
+def cloud(
+    database: Database,
+    keyring: Any,
+    receipt_key: Any,
+    public_keys: dict[str, dict[str, str]],
+    boto3_session: boto3.Session,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[None]:
+    """The parts of AWS that functions call: queues, secrets, the bucket and a mailer, empty."""
+    from aws_lambda_powertools.utilities.parameters.constants import DEFAULT_PROVIDERS
 
     from chally import aws, db
     from identity.queries import keys
 
-    with mock_aws():
-        aws.forget()
-        parameters.clear_caches()  # type: ignore[no-untyped-call]
-        sqs = boto3.client("sqs")
-        secret = boto3.client("secretsmanager").create_secret(Name="signing", SecretString=keyring.dumps())
-        overlay = boto3.client("secretsmanager").create_secret(Name="overlay", SecretString=secrets.token_hex(32))
-        receipt = boto3.client("secretsmanager").create_secret(Name="receipt", SecretString=receipt_key.dumps())
-        boto3.client("s3").create_bucket(Bucket="uploads-test")
-        boto3.client("sesv2").create_email_identity(EmailIdentity="club@chally.test")
-        monkeypatch.setenv("CHALLY_OUTBOX_QUEUE_URL", sqs.create_queue(QueueName="outbox")["QueueUrl"])
-        monkeypatch.setenv("CHALLY_VERDICTS_QUEUE_URL", sqs.create_queue(QueueName="verdicts")["QueueUrl"])
-        monkeypatch.setenv("CHALLY_SIGNING_SECRET_ARN", secret["ARN"])
-        monkeypatch.setenv("CHALLY_OVERLAY_SECRET_ARN", overlay["ARN"])
-        monkeypatch.setenv("CHALLY_RECEIPT_SECRET_ARN", receipt["ARN"])
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3_session)
+    for provider in DEFAULT_PROVIDERS.values():
+        provider.clear_cache()
+    with mock_aws(config={"core": {"reset_boto3_session": False}}):
+        secret = aws.client("secretsmanager").create_secret
+        overlay_secret = secrets.token_hex(32)
+        variables = {
+            "CHALLY_OUTBOX_QUEUE_URL": aws.client("sqs").create_queue(QueueName="outbox")["QueueUrl"],
+            "CHALLY_VERDICTS_QUEUE_URL": aws.client("sqs").create_queue(QueueName="verdicts")["QueueUrl"],
+            "CHALLY_SIGNING_SECRET_ARN": secret(Name="signing", SecretString=keyring.dumps())["ARN"],
+            "CHALLY_OVERLAY_SECRET_ARN": secret(Name="overlay", SecretString=overlay_secret)["ARN"],
+            "CHALLY_RECEIPT_SECRET_ARN": secret(Name="receipt", SecretString=receipt_key.dumps())["ARN"],
+        }
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        aws.client("s3").create_bucket(Bucket=UPLOADS_BUCKET)
+        aws.client("sesv2").create_email_identity(EmailIdentity=VARIABLES["CHALLY_MAIL_FROM"])
         with db.as_system("tests") as tx:
-            for key in (keyring.keys[0], receipt_key):
-                keys.publish_key(tx, key.kid, key.public_jwk())
+            for kid, jwk in public_keys.items():
+                keys.publish_key(tx, kid, jwk)
         yield
-        aws.forget()
 
 
 @pytest.fixture
@@ -172,13 +170,23 @@ def mails(database: Database) -> Callable[[], list[dict[str, Any]]]:
 
 
 @pytest.fixture
-def person(nobody: Client, mails: Callable[[], list[dict[str, Any]]]) -> SignUp:
-    """Signs people up the way they do it themselves; answers a signed-in client."""
+def person(nobody: Client, mails: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> SignUp:
+    """Signs people up by the routes that they use themselves, and returns a signed-in client.
+
+    Only the password is not hashed again: each person of a test gets a real hash made earlier.
+    """
+    from identity import passwords
+
+    count = itertools.count()
 
     def sign_up(username: str, timezone: str = "Europe/Berlin") -> Client:
         email = f"{username}@people.test"
-        body = {"email": email, "username": username, "password": "long enough for us", "timezone": timezone}
-        assert nobody.post("/v1/auth/register", body).status == 202
+        body = {"email": email, "username": username, "password": PASSWORD, "timezone": timezone}
+        with monkeypatch.context() as patches:
+            password_hash = hashed_password(next(count))
+            patches.setattr(passwords, "make", lambda _: password_hash)
+            patches.setattr(passwords, "matches", lambda stored, _: stored == password_hash)
+            assert nobody.post("/v1/auth/register", body).status == 202
         token = next(m["values"]["token"] for m in reversed(mails()) if m.get("to") == email)
         session = nobody.post("/v1/auth/verify-email", {"token": token})
         assert session.status == 200, session.text

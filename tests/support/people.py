@@ -1,12 +1,21 @@
 """Accounts for tests."""
 
 from collections.abc import Callable
+from functools import cache
 from uuid import UUID
 
+from identity import passwords
 from tests.support.api import Client
 from tests.support.database import Database
 
 SignUp = Callable[..., Client]
+PASSWORD = "long enough for us"
+
+
+@cache
+def hashed_password(number: int) -> str:
+    """A hash of PASSWORD, another for every number. Hashing takes longer than all else that a sign-up does."""
+    return passwords.make(PASSWORD)
 
 
 def insert_users(database: Database, number: int) -> list[UUID]:
