@@ -184,7 +184,7 @@ def person(nobody: Client, mails: Callable[[], list[dict[str, Any]]], monkeypatc
         body = {"email": email, "username": username, "password": PASSWORD, "timezone": timezone}
         with monkeypatch.context() as patches:
             password_hash = hashed_password(next(count))
-            patches.setattr(passwords, "make", lambda _: password_hash)
+            patches.setattr(passwords, "make_hash", lambda _: password_hash)
             patches.setattr(passwords, "matches", lambda stored, _: stored == password_hash)
             assert nobody.post("/v1/auth/register", body).status == 202
         token = next(m["values"]["token"] for m in reversed(mails()) if m.get("to") == email)

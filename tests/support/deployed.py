@@ -14,6 +14,7 @@ from infra.local import system as local
 from infra.local.workspace import Workspace
 from infra.tools.bootstrap import ROOT
 
+PRIVATE = ("AWS_", "CHALLY_", "POWERTOOLS_", "COVERAGE_")  # prefixes of what the tests set for themselves
 Eventually = Callable[..., Any]
 
 
@@ -35,8 +36,8 @@ class DeployedSystem:
 
 
 def infra_local(workspace: Workspace, *arguments: str) -> None:
-    """Run a command of `infra.tools` as `make` does, without the tests' own environment."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CHALLY_", "POWERTOOLS_"))}
+    """Run a command of `infra.tools` as `make` does, without the variables of the tests."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(PRIVATE)}
     done = subprocess.run(
         [sys.executable, "-m", "infra.tools", "--directory", str(workspace.directory), *arguments],
         cwd=ROOT,

@@ -15,7 +15,7 @@ PASSWORD = "long enough for us"
 @cache
 def hashed_password(number: int) -> str:
     """A hash of PASSWORD, another for every number. Hashing takes longer than all else that a sign-up does."""
-    return passwords.make(PASSWORD)
+    return passwords.make_hash(PASSWORD)
 
 
 def insert_users(database: Database, number: int) -> list[UUID]:
