@@ -5,7 +5,6 @@ that the response is about the credential it names), as do those that deserve a 
 Every refusal raises a `PasskeyInvalid`, whichever exception the parsers raise on a forged response.
 """
 
-import base64
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, Self
 from uuid import UUID
 
+from chally import base64url
 from identity.rules import CHALLENGE_LIFE, PasskeyInvalid, PasskeyRefused
 
 Ceremony = Literal["webauthn.create", "webauthn.get"]
@@ -107,11 +107,13 @@ def creation_options(
     """Return the input of PublicKeyCredential.parseCreationOptionsFromJSON. `known`: the user's credential ids."""
     return {
         "rp": {"id": relying_party.id, "name": relying_party.name},
-        "user": {"id": _base64url(user_id.bytes), "name": username, "displayName": username},
-        "challenge": _base64url(challenge),
+        "user": {"id": base64url.encode(user_id.bytes), "name": username, "displayName": username},
+        "challenge": base64url.encode(challenge),
         "pubKeyCredParams": [{"type": "public-key", "alg": algorithm} for algorithm in ALGORITHMS],
         "timeout": int(CHALLENGE_LIFE.total_seconds() * 1000),
-        "excludeCredentials": [{"type": "public-key", "id": _base64url(credential_id)} for credential_id in known],
+        "excludeCredentials": [
+            {"type": "public-key", "id": base64url.encode(credential_id)} for credential_id in known
+        ],
         "authenticatorSelection": {
             "residentKey": "required",
             "requireResidentKey": True,
@@ -125,7 +127,7 @@ def request_options(relying_party: RelyingParty, *, challenge: bytes) -> dict[st
     """Return the input of PublicKeyCredential.parseRequestOptionsFromJSON. It names no credential: the user chooses."""
     return {
         "rpId": relying_party.id,
-        "challenge": _base64url(challenge),
+        "challenge": base64url.encode(challenge),
         "timeout": int(CHALLENGE_LIFE.total_seconds() * 1000),
         "allowCredentials": [],
         "userVerification": "required",
@@ -160,7 +162,7 @@ def check_attestation(response: AttestationResponse, relying_party: RelyingParty
     with _refuse_on_error(response.ceremony, "Wrong signature: the authenticator did not make this attestation."):
         verified = verify_registration_response(
             credential=RegistrationCredential(
-                id=_base64url(response.credential_id),
+                id=base64url.encode(response.credential_id),
                 raw_id=response.credential_id,
                 response=AuthenticatorAttestationResponse(response.client_data_json, response.attestation_object),
             ),
@@ -193,7 +195,7 @@ def check_assertion(
     with _refuse_on_error(response.ceremony, "Wrong signature: it does not match this passkey's public key."):
         verified = verify_authentication_response(
             credential=AuthenticationCredential(
-                id=_base64url(response.credential_id),
+                id=base64url.encode(response.credential_id),
                 raw_id=response.credential_id,
                 response=AuthenticatorAssertionResponse(
                     response.client_data_json, response.authenticator_data, response.signature, response.user_handle
@@ -262,11 +264,7 @@ def _bytes(value: Any, max_length: int) -> bytes:
     """Decode base64url without padding, of 1 to `max_length` bytes."""
     if not isinstance(value, str) or not 0 < len(value) <= max_length * 4 / 3 + 1:
         raise ValueError
-    return base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+    return base64url.decode(value)
 
 
 def _error_class(ceremony: Ceremony) -> type[PasskeyInvalid]:

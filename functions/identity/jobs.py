@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -11,7 +12,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chally import aws, clock, db, storage
 from chally.db import Tx
-from chally.log import job, logger, metrics
+from chally.jobs import Scan, TimeBudget, drain, job
+from chally.log import logger, metrics
 from chally.settings import ExportsSettings, NightlySettings, SigningKeysSettings, load
 from identity import archive, deletion, export, retention, roles, rotation
 from identity.keyring import Keyring
@@ -27,13 +29,11 @@ ATTEMPTS = 3
 # No run lasts this long: a key that was published earlier and is in no secret will never be in one.
 ORPHANED_AFTER = timedelta(hours=1)
 PEOPLE = 100
-# Left for the next run when less of the function's time than this remains (milliseconds). An export is begun with
-# most of it there: a large one takes minutes.
-RESERVE = 30_000
-EXPORT_RESERVE = 600_000
+# A run starts nothing more with less time left than this; the next run continues. A large export takes minutes.
+RESERVE = timedelta(seconds=30)
+EXPORT_RESERVE = timedelta(minutes=10)
 
 
-@logger.inject_lambda_context(clear_state=True)
 @job
 def signing_keys_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
     """At every deploy and every day: generate missing keys, publish them all, and rotate old ones.
@@ -46,7 +46,6 @@ def signing_keys_handler(event: dict[str, Any], context: LambdaContext) -> dict[
     now = clock.now()
     signing, newest = keyring.signing(now), keyring.keys[-1]
     metrics.add_metric("SigningKeyAgeDays", MetricUnit.Count, rotation.age_days(keyring, now))
-    metrics.flush_metrics()
     receipts = _retry_lost_races(
         lambda: _rotate_receipt_key(settings.receipt_secret_arn, by_hand=event.get("rotate_receipts") is True)
     )
@@ -126,7 +125,6 @@ def _set_ends(tx: Tx, keyring: Keyring) -> None:
         queries.set_end(tx, kid, end)
 
 
-@logger.inject_lambda_context(clear_state=True)
 @job
 def roles_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
     """By hand: `{"email": …, "role": "admin" | "moderator" | "user"}`. Returns a sentence as `detail` or `error`."""
@@ -147,8 +145,6 @@ def roles_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, st
     return {"detail": detail}
 
 
-@metrics.log_metrics(raise_on_empty_metrics=False)
-@logger.inject_lambda_context(clear_state=True)
 @job
 def exports_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Every minute: build what was asked for, one at a time. What fails or is cut off is taken up when its lease ends.
@@ -156,6 +152,7 @@ def exports_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
     RuntimeError at the end when any failed, for the alarm.
     """
     built = failed = 0
+    budget = TimeBudget(context, reserve=EXPORT_RESERVE)
     while True:
         with db.as_system("claim an export") as tx:
             claimed = export.claim(tx, clock.now())
@@ -167,7 +164,7 @@ def exports_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
         except Exception:
             logger.exception("export failed; it is tried again later", export_id=str(claimed.id))
             failed += 1
-        if context.get_remaining_time_in_millis() <= EXPORT_RESERVE:
+        if not budget.has_time():
             break
     metrics.add_metric("ExportsBuilt", MetricUnit.Count, built)
     logger.info("exports", built=built, failed=failed)
@@ -201,8 +198,6 @@ def _build(claimed: Export) -> None:
         export.finish(tx, claimed, object_key=key, size=size, public_url=settings.public_url, now=clock.now())
 
 
-@metrics.log_metrics(raise_on_empty_metrics=False)
-@logger.inject_lambda_context(clear_state=True)
 @job
 def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Every night: forget who left more than 30 days ago, and delete what is old. Resumable, and safe to repeat.
@@ -210,13 +205,10 @@ def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
     One that fails does not hold up the others; RuntimeError at the end, for the alarm.
     """
     purged = deleted = failed = 0
-    after: UUID | None = UUID(int=0)
-    while after is not None and context.get_remaining_time_in_millis() > RESERVE:
-        with db.as_system("find who left", read_only=True) as tx:
-            people_left = deletion.due(tx, clock.now(), after=after, limit=PEOPLE)
-        after = people_left[-1] if people_left else None
-        for user_id in people_left:
-            if context.get_remaining_time_in_millis() <= RESERVE:
+    budget = TimeBudget(context, reserve=RESERVE)
+    for user_ids in Scan(_due_for_deletion, budget):
+        for user_id in user_ids:
+            if not budget.has_time():
                 break
             try:
                 purged += _purge(user_id)
@@ -225,7 +217,7 @@ def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
                 failed += 1
     for what in retention.SWEEPS:
         try:
-            deleted += _sweep(what, context)
+            deleted += drain(partial(_sweep, what), limit=retention.BATCH, budget=budget)
         except Exception:
             logger.exception("could not sweep; tried again tomorrow", what=what)
             failed += 1
@@ -234,6 +226,12 @@ def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
     if failed:
         raise RuntimeError(f"{failed} parts of the nightly work failed")
     return {"purged": purged, "deleted": deleted}
+
+
+def _due_for_deletion(after: UUID) -> tuple[list[UUID], UUID | None]:
+    with db.as_system("find who left", read_only=True) as tx:
+        user_ids = deletion.due(tx, clock.now(), after=after, limit=PEOPLE)
+    return user_ids, user_ids[-1] if user_ids else None
 
 
 def _purge(user_id: UUID) -> bool:
@@ -249,12 +247,6 @@ def _purge(user_id: UUID) -> bool:
         return deletion.purge(tx, user_id, clock.now())
 
 
-def _sweep(what: str, context: LambdaContext) -> int:
-    deleted = 0
-    while context.get_remaining_time_in_millis() > RESERVE:
-        with db.as_system(f"sweep {what}") as tx:
-            swept = retention.SWEEPS[what](tx, clock.now())
-        deleted += swept
-        if swept < retention.BATCH:
-            break
-    return deleted
+def _sweep(what: str) -> int:
+    with db.as_system(f"sweep {what}") as tx:
+        return retention.SWEEPS[what](tx, clock.now())

@@ -4,7 +4,6 @@ They are one secret in Secrets Manager. A new signing key is published before it
 knows it by then; the previous key stays until its last token has expired. See `identity.rotation`.
 """
 
-import base64
 import hashlib
 import hmac
 import json
@@ -20,11 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
+import chally.secrets
+from chally import base64url
 from chally.access_tokens import ALGORITHM, AUDIENCE, TYPE
-from chally.errors import ServiceUnavailable
 from identity.rules import ACCESS_LIFE
 
-SECRET_LIVES = 300  # seconds for which a function caches the secret
 NONCE = 12  # bytes
 
 
@@ -100,11 +99,13 @@ class Keyring:
     def child_of(self, refresh_token: str) -> str:
         """Derive the successor of a refresh token: always the same one, so parallel tabs get the same child."""
         derived = hmac.new(bytes.fromhex(self.refresh_key), refresh_token.encode(), hashlib.sha512).digest()
-        return _text(derived[:32])
+        return base64url.encode(derived[:32])
 
     def csrf_token(self, session_id: UUID) -> str:
         """Derive the CSRF token of a session: the same for its whole life."""
-        return _text(hmac.new(bytes.fromhex(self.refresh_key), b"csrf" + session_id.bytes, hashlib.sha256).digest())
+        return base64url.encode(
+            hmac.new(bytes.fromhex(self.refresh_key), b"csrf" + session_id.bytes, hashlib.sha256).digest()
+        )
 
     def keyed_hash(self, text: str, *, purpose: str) -> bytes:
         """Hash a secret that is too short for a plain hash: without the key, brute force is impossible."""
@@ -125,13 +126,7 @@ def load(secret_arn: str) -> Keyring:
     """Return the current keys. Never call this inside a transaction: it may call Secrets Manager. Raises
     `ServiceUnavailable`.
     """
-    from aws_lambda_powertools.utilities import parameters
-
-    try:
-        text = parameters.get_secret(secret_arn, max_age=SECRET_LIVES)
-    except parameters.exceptions.GetParameterError as error:
-        raise ServiceUnavailable from error
-    return Keyring.loads(text)
+    return Keyring.loads(chally.secrets.read(secret_arn))
 
 
 @lru_cache(maxsize=4)
@@ -140,7 +135,3 @@ def _loaded(private_key: str) -> rsa.RSAPrivateKey:
     key = load_pem_private_key(private_key.encode(), None, unsafe_skip_rsa_key_validation=True)
     assert isinstance(key, rsa.RSAPrivateKey)
     return key
-
-
-def _text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")

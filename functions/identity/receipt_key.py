@@ -15,10 +15,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from chally.errors import ServiceUnavailable
+import chally.secrets
 
 ALGORITHM = "ES256"
-KEY_LIVES = 300  # seconds for which a function caches the key
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +66,4 @@ def load(secret_arn: str) -> ReceiptKey:
     """Return the current key, at most 5 minutes old. Never call this inside a transaction: it may call Secrets Manager.
     Raises `ServiceUnavailable`.
     """
-    from aws_lambda_powertools.utilities import parameters
-
-    try:
-        text = parameters.get_secret(secret_arn, max_age=KEY_LIVES)
-    except parameters.exceptions.GetParameterError as error:
-        raise ServiceUnavailable from error
-    return ReceiptKey.loads(text)
+    return ReceiptKey.loads(chally.secrets.read(secret_arn))

@@ -13,14 +13,15 @@ from itertools import pairwise
 
 import jwt
 
-from identity.keyring import SECRET_LIVES, Keyring, SigningKey
+from chally.secrets import MAX_AGE
+from identity.keyring import Keyring, SigningKey
 from identity.receipt_key import ReceiptKey
 from identity.rules import ACCESS_LIFE
 
 ROTATE_AFTER = timedelta(days=90)
 # By then every verifier has read the new public key and every signer the new secret: both are cached for 5 minutes.
 PUBLISHED_AHEAD = timedelta(minutes=15)
-SIGNERS_KNOW_AFTER = timedelta(seconds=SECRET_LIVES)
+SIGNERS_KNOW_AFTER = timedelta(seconds=MAX_AGE)
 LEEWAY = timedelta(minutes=5)  # for clock skew
 # From the time a key's successor signs until the key's last token has expired.
 VERIFIES_ON = SIGNERS_KNOW_AFTER + ACCESS_LIFE + LEEWAY

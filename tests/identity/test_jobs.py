@@ -15,8 +15,9 @@ from aws_lambda_powertools.utilities import parameters
 from chally import access_tokens, aws, clock, settings
 from chally.errors import Unauthenticated
 from chally.log import JobFailed
+from chally.secrets import MAX_AGE
 from identity import jobs, rotation
-from identity.keyring import SECRET_LIVES, Keyring, SigningKey
+from identity.keyring import Keyring, SigningKey
 from identity.queries import keys as queries
 from identity.rotation import PUBLISHED_AHEAD, VERIFIES_ON, SecretUnreadable
 from tests.support.api import Client, LambdaContext
@@ -180,7 +181,7 @@ class TestRotation:
         at(now - ago)
         run(rotate=True)
         after = secret.keyring()
-        lives = timedelta(seconds=SECRET_LIVES)
+        lives = timedelta(seconds=MAX_AGE)
         signed_by = set()
         for issued in (now - age * timedelta(minutes=1) for age in range(15)):
             # a function that read the secret before the rotation trusts it for five minutes
