@@ -8,26 +8,27 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chally import clock, db, idempotency, outbox
-from chally.log import job, logger, metrics
+from chally.jobs import Scan, TimeBudget, job
+from chally.log import logger, metrics
 from chally.outbox import OutboxMessage
 from chally.settings import OutboxSettings, load
 from notifications import mail, queries, reconciliation, reminders
+from notifications.reconciliation import ReconciliationBatch
 
 REMINDERS = 500  # in one transaction
 PARTICIPANTS = 1_000  # checked in one transaction
 MAILS = 10  # claimed at once; their lease leaves time for all of them
-# The next run continues when less of the function's time than this remains (milliseconds).
-RESERVE = 15_000
+# A run starts no further batch with less time left than this; the next run continues.
+RESERVE = timedelta(seconds=15)
 
 
-@metrics.log_metrics(raise_on_empty_metrics=False)
-@logger.inject_lambda_context(clear_state=True)
 @job
 def reminders_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Every minute: write the mails of due reminders. The next run continues after a timeout or a crash."""
     claimed = sent = 0
     lateness = timedelta()
-    while context.get_remaining_time_in_millis() > RESERVE:
+    budget = TimeBudget(context, reserve=RESERVE)
+    while budget.has_time():
         with db.as_system("send due reminders") as tx:
             batch = reminders.send_due(tx, clock.now(), REMINDERS)
         claimed += batch.claimed
@@ -43,8 +44,6 @@ def reminders_handler(event: dict[str, Any], context: LambdaContext) -> dict[str
     return {"claimed": claimed, "sent": sent}
 
 
-@metrics.log_metrics(raise_on_empty_metrics=False)
-@logger.inject_lambda_context(clear_state=True)
 @job
 def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Every night: compare the reminders of the last day with a second calculation.
@@ -53,11 +52,14 @@ def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
     """
     now = clock.now()
     checked = wrong = 0
-    after: UUID | None = UUID(int=0)
-    while after is not None and context.get_remaining_time_in_millis() > RESERVE:
+
+    def check(after: UUID) -> tuple[ReconciliationBatch, UUID | None]:
         with db.as_system("check reminders", read_only=True) as tx:
             batch = reconciliation.check_reminders(tx, now, after, PARTICIPANTS)
-        after = batch.last
+        return batch, batch.last
+
+    scan = Scan(check, TimeBudget(context, reserve=RESERVE))
+    for batch in scan:
         checked += batch.checked
         wrong += len(batch.mismatches)
         for mismatch in batch.mismatches:
@@ -68,23 +70,22 @@ def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
                 kind=mismatch.kind,
             )
     metrics.add_metric("RemindersWrong", MetricUnit.Count, wrong)
-    logger.info("reminder_reconciliation", checked=checked, wrong=wrong, complete=after is None)
+    logger.info("reminder_reconciliation", checked=checked, wrong=wrong, complete=scan.complete)
     if wrong:
         raise RuntimeError(f"{wrong} of {checked} reminders are wrong")
     return {"checked": checked, "wrong": wrong}
 
 
-@metrics.log_metrics(raise_on_empty_metrics=False)
-@logger.inject_lambda_context(clear_state=True)
 @job
 def outbox_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """On every nudge, and every minute: deliver due messages. A failure is recorded and retried later."""
     delivered = failed = 0
-    while context.get_remaining_time_in_millis() > RESERVE:
+    budget = TimeBudget(context, reserve=RESERVE)
+    while budget.has_time():
         with db.as_system("claim outbox") as tx:
             messages = outbox.claim(tx, MAILS)
         for message in messages:
-            if context.get_remaining_time_in_millis() <= RESERVE:
+            if not budget.has_time():
                 break  # the others are due again when their lease ends
             if _deliver(message):
                 delivered += 1
@@ -98,8 +99,6 @@ def outbox_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, i
     return {"delivered": delivered, "failed": failed}
 
 
-@metrics.log_metrics(raise_on_empty_metrics=False)
-@logger.inject_lambda_context(clear_state=True)
 @job
 def housekeeping_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Every five minutes: delete old outbox rows and idempotency keys, and report messages that used up their attempts.

@@ -1,6 +1,6 @@
 """Jobs of proofs: the verdict on every upload, and the deletion of objects that are no longer needed."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -11,7 +11,8 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chally import clock, db, storage
-from chally.log import job, logger, metrics
+from chally.jobs import TimeBudget, drain, job
+from chally.log import logger, metrics
 from chally.settings import RemovalsSettings, load
 from proofs import malware, verdicts
 from proofs.queries import reviews, scans
@@ -19,14 +20,12 @@ from proofs.queries.scans import UploadVersion
 from proofs.rules.status import EXPIRES_AFTER
 
 REMOVALS = 100
-# The next run continues when less of the function's time than this remains (milliseconds).
-RESERVE = 15_000
+# A run starts no further batch with less time left than this; the next run continues.
+RESERVE = timedelta(seconds=15)
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
-@metrics.log_metrics
-@logger.inject_lambda_context(clear_state=True)
 @job
 def verdicts_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Decide on each upload of a batch of events: S3's "Object Created" and GuardDuty's scan results, which arrive
@@ -72,25 +71,24 @@ def _handle_scan(result: malware.GuardDutyResult) -> None:
         verdicts.decide_upload(upload)
 
 
-@metrics.log_metrics(raise_on_empty_metrics=False)
-@logger.inject_lambda_context(clear_state=True)
 @job
 def removals_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Every hour: delete the objects of removed proofs from storage. Safe to repeat.
 
     It waits until the upload URL has expired and any verdict in progress is done, as both could write the object again.
     """
-    bucket = load(RemovalsSettings).uploads_bucket
-    removed = 0
-    keys = [""] * REMOVALS
-    while len(keys) == REMOVALS and context.get_remaining_time_in_millis() > RESERVE:
-        with db.as_system("find objects to delete", read_only=True) as tx:
-            keys = reviews.list_removals(tx, clock.now() - EXPIRES_AFTER, REMOVALS)
-        for key in keys:
-            storage.erase(bucket, key)
-            with db.as_system("an object is deleted") as tx:
-                reviews.delete_removal(tx, key)
-            removed += 1
+    removed = drain(_remove_objects, limit=REMOVALS, budget=TimeBudget(context, reserve=RESERVE))
     metrics.add_metric("ObjectsRemoved", MetricUnit.Count, removed)
     logger.info("removals", removed=removed)
     return {"removed": removed}
+
+
+def _remove_objects() -> int:
+    bucket = load(RemovalsSettings).uploads_bucket
+    with db.as_system("find objects to delete", read_only=True) as tx:
+        keys = reviews.list_removals(tx, clock.now() - EXPIRES_AFTER, REMOVALS)
+    for key in keys:
+        storage.erase(bucket, key)
+        with db.as_system("an object is deleted") as tx:
+            reviews.delete_removal(tx, key)
+    return len(keys)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chally import redaction
-from chally.log import Formatter, JobFailed, job, logger
+from chally.log import Formatter, logger
 from chally.redaction import REDACTED, redact, redact_text
 from identity import tokens
 
@@ -238,28 +238,6 @@ class TestHiding:
     def test_what_is_part_of_every_word_is_not(self) -> None:
         with redaction.hiding(redaction.secrets_in({"password": "a", "code": None, "token": True, "otp": 1})):
             assert redact_text("a True 1") == "a True 1"
-
-
-class TestJobs:
-    def test_what_a_job_raises_is_printed_by_the_runtime_and_redacted(self, logs: Callable[[], str]) -> None:
-        @job
-        def handler(event: object) -> None:
-            raise LookupError(f"nobody is kari@people.test {event}")
-
-        with pytest.raises(JobFailed, match=r"LookupError: nobody is k…@people.test \[redacted\]") as caught:
-            handler(TOKEN)
-        assert caught.value.__cause__ is None
-        assert caught.value.__suppress_context__
-        assert '"exception_name":"LookupError"' in logs()
-        assert TOKEN not in logs()
-
-    def test_other_errors_are_left_as_they_are(self) -> None:
-        @job
-        def handler() -> None:
-            raise LookupError("nobody")
-
-        with pytest.raises(LookupError):
-            handler()
 
 
 # Anything people type, and what stands around values in code, JSON, URLs, headers and tracebacks.

@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities import parameters
 
 from chally import access_tokens, aws, clock, settings
 from chally.errors import Unauthenticated
-from chally.log import JobFailed
+from chally.jobs import JobFailed
 from chally.secrets import MAX_AGE
 from identity import jobs, rotation
 from identity.keyring import Keyring, SigningKey

@@ -24,7 +24,8 @@ from pydantic import TypeAdapter
 from chally import access_tokens, aws, cookies, db, ratelimit
 from chally.clock import now
 from chally.db import Tx
-from chally.log import JobFailed, logger
+from chally.jobs import JobFailed
+from chally.log import logger
 from chally.redaction import is_telling
 from chally.settings import BY_HANDLER
 from identity import passwords, rules, tokens

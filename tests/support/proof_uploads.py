@@ -126,7 +126,7 @@ def batch(*events: dict[str, Any] | str) -> dict[str, Any]:
 def decide(*events: dict[str, Any] | str) -> list[int]:
     """Hand the events to the function; the places of those that failed."""
     answer = jobs.verdicts_handler(batch(*events), LambdaContext())
-    return [int(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]]
+    return [int(str(failure["itemIdentifier"])) for failure in answer["batchItemFailures"]]
 
 
 def codes(proof: dict[str, Any]) -> tuple[str, list[str]]:

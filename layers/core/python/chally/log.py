@@ -3,10 +3,8 @@
 No line holds a secret or a whole mail address, whatever somebody logs: see `chally.redaction`.
 """
 
-import functools
 import json
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -27,27 +25,6 @@ class Formatter(LambdaPowertoolsFormatter):
 
     def serialize(self, log: Any) -> str:
         return super().serialize(redaction.redact(log))  # type: ignore[arg-type]
-
-
-class JobFailed(Exception):
-    """What a job raised, its words redacted."""
-
-
-def job[**P, R](handler: Callable[P, R]) -> Callable[P, R]:
-    """Around a job's entry point: the Lambda runtime prints what a function raises, past this log."""
-
-    @functools.wraps(handler)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return handler(*args, **kwargs)
-        except Exception as error:
-            words = redaction.redact_text(str(error))
-            if words == str(error):
-                raise
-            logger.exception("failed")
-            raise JobFailed(f"{type(error).__name__}: {words}") from None
-
-    return guarded
 
 
 logger = Logger(logger_formatter=Formatter(utc=True, use_rfc3339=True))
