@@ -51,7 +51,7 @@ def due(database: Database) -> datetime:
 
 
 class TestReminders:
-    def test_one_for_each_window_and_never_twice(
+    def test_each_window_gets_one_reminder(
         self, owner: Client, database: Database, mails: Mails, at: Callable[[datetime], None]
     ) -> None:
         instant = due(database)
@@ -64,7 +64,7 @@ class TestReminders:
         assert reminder["user_id"] == owner.user["id"]
         assert reminder["values"] == {"title": "Run before eight", "closes": "00:00", "timezone": "Asia/Tokyo"}
 
-    def test_not_once_the_window_has_closed(
+    def test_a_closed_window_gets_no_reminder(
         self, owner: Client, database: Database, mails: Mails, at: Callable[[datetime], None]
     ) -> None:
         before = len(mails())
@@ -72,7 +72,9 @@ class TestReminders:
         assert remind() == 1
         assert len(mails()) == before
 
-    def test_not_once_a_proof_has_come(self, owner: Client, database: Database, at: Callable[[datetime], None]) -> None:
+    def test_a_window_with_a_proof_gets_no_reminder(
+        self, owner: Client, database: Database, at: Callable[[datetime], None]
+    ) -> None:
         instant = due(database)
         participant, day = database.execute(
             "select participant_id, local_date from notifications.reminders order by due_at limit 1"
@@ -82,7 +84,7 @@ class TestReminders:
         at(instant)
         assert remind() == 0
 
-    def test_not_while_the_challenge_is_paused(
+    def test_a_paused_challenge_sends_no_reminders(
         self, owner: Client, database: Database, mails: Mails, at: Callable[[datetime], None]
     ) -> None:
         database.execute("update challenges.challenges set status = 'paused'")
@@ -91,7 +93,7 @@ class TestReminders:
         assert remind() == 1
         assert len(mails()) == before
 
-    def test_not_to_who_wants_none(
+    def test_reminders_can_be_switched_off(
         self, owner: Client, person: SignUp, database: Database, mails: Mails, at: Callable[[datetime], None]
     ) -> None:
         ((code,),) = database.execute("select invite_code from challenges.challenges")
@@ -105,7 +107,7 @@ class TestReminders:
         assert [mail["user_id"] for mail in mails()[before:]] == [other.user["id"]]
         assert remind() == 0
 
-    def test_a_zone_that_is_none_stops_nobody(
+    def test_an_unknown_zone_does_not_stop_reminders(
         self, owner: Client, database: Database, mails: Mails, at: Callable[[datetime], None]
     ) -> None:
         database.execute("update notifications.reminders set timezone = 'nonsense'")
@@ -115,7 +117,7 @@ class TestReminders:
 
 
 class TestOutbox:
-    def test_delivers_each_mail_once_and_forgets_its_token(self, nobody: Client, database: Database) -> None:
+    def test_each_mail_is_delivered_once_and_its_token_deleted(self, nobody: Client, database: Database) -> None:
         before = len(sent())
         nobody.post(
             "/v1/auth/register",
@@ -129,7 +131,7 @@ class TestOutbox:
         assert f"https://api.test/v1/auth/verify-email?token={token}\n" in message.body
         assert database.execute("select payload, delivered_at is null from core.outbox") == [({}, False)]
 
-    def test_a_failure_is_recorded_and_comes_again_later(
+    def test_a_failed_delivery_is_recorded_and_retried(
         self, person: SignUp, database: Database, monkeypatch: pytest.MonkeyPatch, logs: Callable[[], str]
     ) -> None:
         person("kari")
@@ -139,7 +141,7 @@ class TestOutbox:
 
         monkeypatch.setattr(mail, "send", refuse)
         assert deliver() == {"delivered": 0, "failed": 1}
-        assert deliver() == {"delivered": 0, "failed": 0}  # leased: not at once
+        assert deliver() == {"delivered": 0, "failed": 0}  # leased, so not due yet
         monkeypatch.undo()
         rows = database.execute("select last_error, attempts, due_at > now() from core.outbox")
         assert rows == [("TimeoutError", 1, True)]
@@ -152,7 +154,7 @@ class TestOutbox:
         database.execute("update core.outbox set attempts = 12")
         assert deliver() == {"delivered": 0, "failed": 0}
 
-    def test_a_slow_delivery_is_not_taken_by_the_next_run(
+    def test_a_slow_delivery_is_not_claimed_by_the_next_run(
         self, person: SignUp, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         person("kari")
@@ -166,7 +168,7 @@ class TestOutbox:
         assert deliver() == {"delivered": 1, "failed": 0}
         assert seen == [0]
 
-    def test_one_that_cannot_be_sent_does_not_hold_up_the_others(self, person: SignUp, database: Database) -> None:
+    def test_an_undeliverable_message_does_not_block_the_others(self, person: SignUp, database: Database) -> None:
         person("kari")
         database.execute(
             "insert into core.outbox (topic, payload, due_at)"
@@ -220,6 +222,6 @@ def test_a_line_break_in_a_title_does_not_become_a_header() -> None:
     assert "\n" not in mail.compose("reminder", values, public_url="https://api.test").subject
 
 
-def test_braces_in_a_title_are_only_text() -> None:
+def test_braces_in_a_title_are_plain_text() -> None:
     values = {"title": "{public_url} {0.__class__}", "closes": "08:00", "timezone": "UTC", "username": "kari"}
     assert "{0.__class__}" in mail.compose("reminder", values, public_url="https://api.test").subject

@@ -1,4 +1,4 @@
-"""The mails: what each says, that its links lead somewhere, and that those of the links reach their owner alone."""
+"""Mails: their texts, that their links work, and that links reach only their owner."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from tests.support.database import Database
 from tests.support.environment import PUBLIC_URL
 from tests.support.people import SignUp
 
-# What each template is given besides the receiver's name.
+# The values of each template, besides the recipient's name.
 VALUES: dict[str, dict[str, str]] = {
     "verify_email": {"token": "the-token"},
     "account_exists": {},
@@ -44,7 +44,7 @@ VALUES: dict[str, dict[str, str]] = {
     "reminder": {"title": "Run before eight", "closes": "08:00", "timezone": "Europe/Berlin"},
 }
 EACH = pytest.mark.parametrize("name", VALUES)
-# What may not have been the receiver's own doing, and how they take their account back.
+# Mails about changes that the recipient may not have made.
 NOTICES = (
     "session_reuse",
     "password_changed",
@@ -68,13 +68,13 @@ def sent() -> list[Any]:
     return list(ses_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].sent_messages)
 
 
-def test_every_template_is_looked_at_here() -> None:
+def test_every_template_has_test_values() -> None:
     assert mail._TEMPLATES.keys() == VALUES.keys()
 
 
 class TestTemplates:
     @EACH
-    def test_is_complete_plain_and_short(self, name: str) -> None:
+    def test_a_mail_is_complete_plain_and_short(self, name: str) -> None:
         letter = compose(name)
         assert letter.text.startswith("Hello kari,\n\n")
         assert letter.text.endswith("\n")
@@ -87,7 +87,7 @@ class TestTemplates:
             assert value in letter.subject + letter.text
 
     @EACH
-    def test_a_missing_value_is_noticed(self, name: str) -> None:
+    def test_a_missing_value_raises(self, name: str) -> None:
         for missing in VALUES[name]:
             values = {"username": "kari"} | VALUES[name]
             del values[missing]
@@ -95,7 +95,7 @@ class TestTemplates:
                 mail.compose(name, values, public_url=PUBLIC_URL)
 
     @EACH
-    def test_its_links_lead_to_a_page(self, nobody: Client, name: str) -> None:
+    def test_links_in_a_mail_lead_to_a_page(self, nobody: Client, name: str) -> None:
         links = re.findall(r"https://\S+", compose(name).text)
         for link in links:
             if link != VALUES[name].get("link"):
@@ -104,13 +104,13 @@ class TestTemplates:
         assert len([link for link in links if "the-token" in link]) == ("token" in VALUES[name])
 
     @pytest.mark.parametrize("name", NOTICES)
-    def test_says_what_to_do_if_it_was_not_you(self, name: str) -> None:
+    def test_a_security_mail_says_what_to_do_if_it_was_not_you(self, name: str) -> None:
         text = compose(name).text
         assert re.search(r"not you|cannot explain|did not request", text)
         assert f"{PUBLIC_URL}/v1/auth/password/forgot\n" in text
 
-    def test_the_old_address_is_told_what_works_without_it(self) -> None:
-        """A new password by mail is of no use to them: the mail would go to the new address."""
+    def test_the_old_address_is_told_how_to_recover_without_it(self) -> None:
+        """A password reset would go to the new address, so it does not help them."""
         text = compose("email_changed").text
         assert "username, kari" in text
         assert "forgot" not in text
@@ -122,7 +122,7 @@ class TestTemplates:
 
 @pytest.mark.parametrize("path", ["/v1/auth/magic-link", "/v1/auth/password/forgot"])
 class TestLinksInMails:
-    def test_to_an_address_without_an_account_nothing_is_sent(
+    def test_an_address_without_an_account_gets_no_mail(
         self, nobody: Client, database: Database, logs: Callable[[], str], path: str
     ) -> None:
         assert nobody.post(path, {"email": "nobody@people.test"}).status == 202
@@ -134,7 +134,7 @@ class TestLinksInMails:
         assert "nobody@people.test" not in logs()
         assert "ERROR" not in logs()
 
-    def test_the_owner_gets_it_at_their_address(
+    def test_the_owner_gets_the_link_at_their_address(
         self, nobody: Client, person: SignUp, database: Database, path: str
     ) -> None:
         person("kari")
@@ -150,10 +150,10 @@ class TestLinksInMails:
         assert f"?token={token}\n" in message.body
         assert message.body.startswith("Hello kari,")
 
-    def test_so_does_who_has_asked_to_be_deleted(
+    def test_an_account_to_be_deleted_still_gets_the_link(
         self, nobody: Client, person: SignUp, database: Database, path: str
     ) -> None:
-        """It is their way back."""
+        """Signing in cancels the deletion."""
         person("kari")
         deliver()
         database.execute("update identity.users set deleted_at = now()")
@@ -165,7 +165,7 @@ class TestLinksInMails:
         assert message.body.startswith("Hello kari,")
 
 
-def test_a_change_of_address_writes_to_the_new_and_then_to_the_old(
+def test_a_change_of_address_mails_the_new_address_then_the_old(
     nobody: Client, person: SignUp, database: Database
 ) -> None:
     kari = person("kari")

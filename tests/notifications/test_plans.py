@@ -1,4 +1,4 @@
-"""What taking due reminders costs: the statement that is sent, on a thousand reminders and on 100,000."""
+"""The cost of claiming due reminders, among a thousand reminders and among 100,000."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -62,7 +62,7 @@ def arrange(database: Database, first: int, last: int, now: datetime) -> None:
 
 
 class Explained(Tx):
-    """A transaction that keeps what was done for its statements."""
+    """A transaction that records the plans of its statements."""
 
     plans: list[dict[str, Any]]
 
@@ -77,7 +77,7 @@ def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def taken(database: Database, now: datetime) -> dict[str, Any]:
-    """The plan of the statement, carried out and undone."""
+    """The plan of the statement, executed and rolled back."""
     with psycopg.connect(database.system, prepare_threshold=None) as connection:
         tx = Explained(connection, None)
         tx.plans = []
@@ -88,7 +88,7 @@ def taken(database: Database, now: datetime) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("late", [timedelta(), timedelta(minutes=10)])
-def test_taking_due_ones_uses_their_index_and_costs_the_same_on_a_table_a_hundred_times_as_large(
+def test_claiming_due_reminders_costs_the_same_in_a_table_a_hundred_times_as_large(
     database: Database, late: timedelta
 ) -> None:
     now = clock.now()
@@ -105,7 +105,7 @@ def test_taking_due_ones_uses_their_index_and_costs_the_same_on_a_table_a_hundre
 
 
 def read(plan: dict[str, Any]) -> int:
-    """Rows that were read from tables, whether or not they were of use."""
+    """The rows read from tables, including those filtered out."""
     return sum(
         round(node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * int(node["Actual Loops"])
         for node in nodes(plan)

@@ -1,4 +1,4 @@
-"""When to remind a person who has quiet hours: the database, the second calculation, and a third by walking."""
+"""Due instants with quiet hours: the database, the Python calculation, and a third by stepping through time."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ NASTY = [("22:00", "07:00"), ("01:30", "02:30"), ("02:30", "01:30"), ("02:15", "
 
 @dataclass(frozen=True)
 class Case:
-    """A window, whose quiet hours, and when the reminder is planned."""
+    """A window, quiet hours, and the instant of planning."""
 
     opens_at: datetime
     closes_at: datetime
@@ -46,7 +46,7 @@ Ask = Callable[[Sequence[Case]], list[datetime | None]]
 
 @pytest.fixture
 def ask(database: Database, tmp_path: Path) -> Iterator[Ask]:
-    """What the database says. zoneinfo reads the same zones: on trial are the rules, not releases of tzdata."""
+    """The database's calculation. zoneinfo reads the same zones, so rules are compared, not releases of tzdata."""
     share = database.execute("select setting from pg_config where name = 'SHAREDIR'")[0][0]
     # Ojinaga: see tests/challenges/test_windows_oracle.py
     shutil.copytree(f"{share}/timezone", tmp_path / "zones", ignore=shutil.ignore_patterns("Ojinaga"))
@@ -74,7 +74,7 @@ def ask(database: Database, tmp_path: Path) -> Iterator[Ask]:
 
 
 def walked(case: Case) -> datetime | None:
-    """As the contract has it, asking only what clocks read: from the instant on, and back, as long as it is quiet."""
+    """The contract, using only wall clocks: step forward and back from the instant while it is quiet."""
     if case.closes_at <= case.planned_at:
         return None
     at = max(case.window.nominal, case.planned_at)
@@ -124,7 +124,7 @@ def utc(text: str) -> datetime:
         ("2026-06-02T20:00 2026-06-03T00:00", 60, "22:00-07:00", "2026-06-03T00:00", None),
     ],
 )
-def test_as_decided(
+def test_the_due_instant_follows_the_contract(
     database: Database, window: str, before: int, hours: str, planned: str, expected: str | None
 ) -> None:
     opens_at, closes_at = (utc(instant) for instant in window.split())
@@ -144,8 +144,8 @@ def test_as_decided(
     assert due_instant(ReminderWindow(opens_at, closes_at, before * MINUTE), quiet, utc(planned)) == said
 
 
-def test_where_clocks_change(ask: Ask) -> None:
-    """New York goes forward at 2:00 on 8 March 2026, and back at 2:00 on 1 November."""
+def test_quiet_hours_follow_changes_of_the_clocks(ask: Ask) -> None:
+    """Clocks in New York go forward at 2:00 on 8 March 2026, and back at 2:00 on 1 November."""
     long = {"before_close": 10 * HOUR, "zone": "America/New_York", "planned_at": utc("2026-01-01T00:00")}
     spring = {"opens_at": utc("2026-03-08T05:30"), "closes_at": utc("2026-03-08T15:30")}  # due at 0:30
     autumn = {"opens_at": utc("2026-11-01T04:30"), "closes_at": utc("2026-11-01T14:30")}  # due at 0:30
@@ -158,7 +158,7 @@ def test_where_clocks_change(ask: Ask) -> None:
     assert ask(cases) == [utc("2026-03-08T07:30"), utc("2026-11-01T06:30"), None]
 
 
-def test_every_zone_around_every_change_of_its_clocks(ask: Ask) -> None:
+def test_database_and_python_agree_around_every_clock_change_of_every_zone(ask: Ask) -> None:
     hours = cycle(NASTY)
     lengths = cycle([10 * MINUTE, HOUR, 7 * HOUR, DAY])
     cases = []
@@ -182,7 +182,7 @@ def test_every_zone_around_every_change_of_its_clocks(ask: Ask) -> None:
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """As likely around a change of the clocks as anywhere, mostly to the quarter of an hour."""
+    """Half of them near a clock change, mostly at a quarter of an hour."""
     zone = draw(
         st.sampled_from([z for z in zone_clocks.unlike() if zone_clocks.transitions(z)])
         | st.sampled_from(zone_clocks.names())
@@ -205,7 +205,7 @@ def cases(draw: st.DrawFn) -> Case:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(some=st.lists(cases(), min_size=1, max_size=5))
-def test_any_hours_any_window_any_zone(ask: Ask, some: list[Case]) -> None:
+def test_all_calculations_agree_for_any_hours_window_and_zone(ask: Ask, some: list[Case]) -> None:
     calculated = [due_instant(case.window, case.quiet, case.planned_at) for case in some]
     assert ask(some) == calculated
     assert [walked(case) for case in some] == calculated
@@ -213,7 +213,7 @@ def test_any_hours_any_window_any_zone(ask: Ask, some: list[Case]) -> None:
         assert instant is None or case.opens_at <= instant < case.closes_at or instant == case.planned_at
 
 
-def test_hours_are_in_utc_only_for_who_lives_there() -> None:
+def test_quiet_hours_are_read_in_their_own_zone() -> None:
     tokyo = QuietSchedule("Asia/Tokyo", time(22), time(7))
     assert tokyo.span_around(datetime(2026, 6, 3, 12, 59, tzinfo=UTC)) is None
     assert tokyo.span_around(datetime(2026, 6, 3, 13, tzinfo=UTC)) == (utc("2026-06-03T13:00"), utc("2026-06-03T22:00"))

@@ -1,4 +1,4 @@
-"""The nightly look at reminders: it finds what went wrong with one, and nothing where nothing did."""
+"""The nightly check of reminders finds every fault and reports no false ones."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ def owner(person: SignUp) -> Client:
 
 @pytest.fixture
 def reminded(owner: Client, database: Database, at: At) -> datetime:
-    """They have quiet hours, and were reminded then; the clock is an hour on."""
+    """The due instant of a person with quiet hours who was reminded an hour ago."""
     set_quiet_hours(owner, NIGHT)
     due = pending(database)
     for minutes in range(-60, 10, 10):
@@ -38,7 +38,7 @@ def reminded(owner: Client, database: Database, at: At) -> datetime:
 
 
 def found() -> dict[str, int]:
-    """How often each thing is wrong; the job raises if, and only if, something is."""
+    """The number of mismatches by kind. The job raises if and only if there are any."""
     from notifications import reconciliation
 
     kinds: dict[str, int] = {}
@@ -95,13 +95,13 @@ def found() -> dict[str, int]:
         ("update identity.users set quiet_since = %(due)s - interval '1 minute'", "not rescheduled"),
     ],
 )
-def test_finds(reminded: datetime, database: Database, at: At, damage: str, wrong: str) -> None:
+def test_each_kind_of_damage_is_found(reminded: datetime, database: Database, at: At, damage: str, wrong: str) -> None:
     database.execute(damage, due=reminded)
     at(reminded + 90 * MINUTE)  # also the nominal instant is past
     assert found() == {wrong: 1}
 
 
-def test_says_which_and_raises_for_the_alarm(
+def test_a_mismatch_is_logged_and_raises_for_the_alarm(
     reminded: datetime, database: Database, logs: Callable[[], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     [(participant, day)] = database.execute(
@@ -116,7 +116,7 @@ def test_says_which_and_raises_for_the_alarm(
     assert '"RemindersWrong":[1.0]' in capsys.readouterr().out.replace(" ", "")
 
 
-def test_hours_that_changed_since_are_no_alarm(owner: Client, reminded: datetime, at: At) -> None:
+def test_changed_quiet_hours_are_no_mismatch(owner: Client, reminded: datetime, at: At) -> None:
     set_quiet_hours(owner, {"from": "20:00", "to": "23:00"})
     assert found() == {}
     assert owner.patch("/v1/me", {"timezone": "Asia/Tokyo"}).status == 200
@@ -127,9 +127,7 @@ def test_hours_that_changed_since_are_no_alarm(owner: Client, reminded: datetime
     assert found() == {}
 
 
-def test_nobody_who_came_went_or_proved_it_is_an_alarm(
-    owner: Client, person: SignUp, database: Database, at: At
-) -> None:
+def test_joining_leaving_and_proving_are_no_mismatch(owner: Client, person: SignUp, database: Database, at: At) -> None:
     [(challenge, code)] = database.execute("select id, invite_code from challenges.challenges")
     people = [person(name, "Europe/Berlin") for name in ("goes", "returns", "proves")]
     late = person("late", "Europe/Berlin")
@@ -159,7 +157,7 @@ def test_nobody_who_came_went_or_proved_it_is_an_alarm(
     assert sent == [(3,)]  # the owner's, and those of who came half an hour later
 
 
-def test_finds_one_that_was_late(owner: Client, database: Database, at: At) -> None:
+def test_a_late_reminder_is_found(owner: Client, database: Database, at: At) -> None:
     due = pending(database)
     at(due + timedelta(seconds=91))
     reminders_handler({}, LambdaContext())
@@ -167,7 +165,7 @@ def test_finds_one_that_was_late(owner: Client, database: Database, at: At) -> N
     assert found() == {"late": 1}
 
 
-def test_ninety_seconds_are_not_late(owner: Client, database: Database, at: At) -> None:
+def test_a_reminder_within_ninety_seconds_is_not_late(owner: Client, database: Database, at: At) -> None:
     set_quiet_hours(owner, NIGHT)
     due = pending(database)
     at(due + timedelta(seconds=90))  # of the quiet hours, too

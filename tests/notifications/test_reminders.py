@@ -1,4 +1,4 @@
-"""Reminders from a person's side: at which hour a mail comes, that it comes once, and what is recorded of it."""
+"""Reminders from a person's view: when a mail arrives, that it arrives once, and what is recorded."""
 
 import threading
 from collections.abc import Callable
@@ -25,14 +25,14 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def owner(person: SignUp) -> Client:
-    """In Berlin, with windows of whole days there: reminders are due at 23:00."""
+    """In Berlin, with windows of whole days: reminders are due at 23:00."""
     client = person("owner", "Europe/Berlin")
     assert client.post("/v1/challenges", challenge_body(clock.now())).status == 201
     return client
 
 
 def walls(database: Database, zone: str = "Europe/Berlin") -> set[str]:
-    """What clocks read when reminders that have not come due are due."""
+    """The wall times at which pending reminders are due."""
     rows = database.execute(
         "select distinct to_char(due_at at time zone %(zone)s, 'HH24:MI') from notifications.reminders"
         " where sent_at is null and cleared_at is null and skipped is null and nominal_at > planned_at",
@@ -46,7 +46,7 @@ def remind() -> dict[str, int]:
 
 
 class TestQuietHours:
-    def test_hold_at_once_for_what_is_planned_and_end_at_once(self, owner: Client, database: Database) -> None:
+    def test_a_change_of_quiet_hours_moves_planned_reminders_at_once(self, owner: Client, database: Database) -> None:
         assert walls(database) == {"23:00"}
         set_quiet_hours(owner, NIGHT)
         assert walls(database) == {"22:00"}  # they end after the window's close, so it is when they begin
@@ -56,21 +56,21 @@ class TestQuietHours:
         assert walls(database) == {"23:00"}
         assert owner.get("/v1/me").json["notifications"] == {"reminders": True, "quiet_hours": None}
 
-    def test_stay_when_something_else_changes(self, owner: Client, database: Database) -> None:
+    def test_other_changes_keep_quiet_hours(self, owner: Client, database: Database) -> None:
         set_quiet_hours(owner, NIGHT)
         assert owner.patch("/v1/me", {"notifications": {"reminders": True}}).status == 200
         assert owner.patch("/v1/me", {"notifications": None}).status == 200
         assert owner.get("/v1/me").json["notifications"]["quiet_hours"] == NIGHT
         assert walls(database) == {"22:00"}
 
-    def test_hold_for_windows_that_are_made_later(self, person: SignUp, database: Database) -> None:
+    def test_quiet_hours_apply_to_windows_made_later(self, person: SignUp, database: Database) -> None:
         kari = person("kari", "Europe/Berlin")
         set_quiet_hours(kari, NIGHT)
         kari.post("/v1/challenges", challenge_body(clock.now()))
         assert walls(database) == {"22:00"}
 
-    def test_are_those_of_the_accounts_zone(self, person: SignUp, database: Database) -> None:
-        """In Kolkata 23:00 is 2:30 of the next day in Tokyo."""
+    def test_quiet_hours_are_in_the_zone_of_the_account(self, person: SignUp, database: Database) -> None:
+        """23:00 in Kolkata is 2:30 of the next day in Tokyo."""
         kari = person("kari", "Asia/Kolkata")
         assert kari.post("/v1/challenges", challenge_body(clock.now())).status == 201
         set_quiet_hours(kari, NIGHT)
@@ -80,7 +80,7 @@ class TestQuietHours:
         assert kari.patch("/v1/me", {"timezone": "Asia/Kolkata", "notifications": {"quiet_hours": hours}}).status == 200
         assert walls(database, "Asia/Kolkata") == {"23:00"}
 
-    def test_that_cover_a_window_leave_none_and_say_so(
+    def test_quiet_hours_that_cover_a_window_skip_its_reminder(
         self, person: SignUp, database: Database, at: At, mails: Mails
     ) -> None:
         kari = person("kari", "UTC")
@@ -97,7 +97,7 @@ class TestQuietHours:
         assert remind() == {"claimed": 0, "sent": 0}
         assert len(mails()) == before
 
-    def test_hold_for_what_has_just_come_due(self, owner: Client, database: Database, at: At) -> None:
+    def test_new_quiet_hours_apply_to_a_reminder_that_is_due(self, owner: Client, database: Database, at: At) -> None:
         due = pending(database)
         at(due + timedelta(seconds=30))
         set_quiet_hours(owner, {"from": "23:00", "to": "23:40"})
@@ -105,8 +105,10 @@ class TestQuietHours:
         at(due + 40 * MINUTE)
         assert remind()["sent"] == 1
 
-    def test_are_kept_by_a_job_that_was_away(self, owner: Client, database: Database, at: At, mails: Mails) -> None:
-        """Due at 22:00, and nothing ran until 22:10: then it is quiet."""
+    def test_a_late_job_sends_nothing_in_quiet_hours(
+        self, owner: Client, database: Database, at: At, mails: Mails
+    ) -> None:
+        """Due at 22:00, but nothing ran until 22:10, in quiet hours."""
         set_quiet_hours(owner, NIGHT)
         due = pending(database)
         at(due + 10 * MINUTE)
@@ -116,7 +118,7 @@ class TestQuietHours:
         rows = database.execute("select skipped from notifications.reminders where due_at = %(due)s", due=due)
         assert set(rows) == {("quiet",)}
 
-    def test_a_job_that_was_away_waits_for_their_end(
+    def test_a_late_job_waits_for_the_end_of_quiet_hours(
         self, owner: Client, database: Database, at: At, mails: Mails
     ) -> None:
         set_quiet_hours(owner, {"from": "23:05", "to": "23:30"})
@@ -128,7 +130,7 @@ class TestQuietHours:
 
 
 class TestRecord:
-    def test_says_when_each_was_due_and_sent(self, owner: Client, database: Database, at: At) -> None:
+    def test_a_reminder_records_when_it_was_due_and_sent(self, owner: Client, database: Database, at: At) -> None:
         due = pending(database)
         at(due)
         remind()
@@ -147,7 +149,7 @@ class TestRecord:
             ("update notifications.reminders set closes_at = due_at", "closed"),
         ],
     )
-    def test_says_why_one_was_not_sent(
+    def test_a_skipped_reminder_records_why(
         self, owner: Client, database: Database, at: At, mails: Mails, arrange: str, reason: str
     ) -> None:
         due, before = pending(database), len(mails())
@@ -161,7 +163,9 @@ class TestRecord:
 
 
 class TestOnce:
-    def test_when_the_window_moves_afterwards(self, owner: Client, database: Database, at: At, mails: Mails) -> None:
+    def test_a_moved_window_gets_no_second_reminder(
+        self, owner: Client, database: Database, at: At, mails: Mails
+    ) -> None:
         due = pending(database)
         at(due)
         assert remind()["sent"] >= 1
@@ -177,7 +181,7 @@ class TestOnce:
         assert remind()["sent"] == 0
         assert len(mails()) == sent
 
-    def test_when_they_leave_and_come_back(
+    def test_a_returning_participant_gets_no_second_reminder(
         self, owner: Client, person: SignUp, database: Database, at: At, mails: Mails
     ) -> None:
         [(challenge, code)] = database.execute("select id, invite_code from challenges.challenges")
@@ -194,7 +198,7 @@ class TestOnce:
         assert remind()["sent"] == 0
         assert len(mails()) == sent
 
-    def test_who_comes_back_late_is_reminded_then_and_nobody_was_late(
+    def test_a_participant_who_returns_late_is_reminded_on_return(
         self, owner: Client, person: SignUp, database: Database, at: At
     ) -> None:
         [(challenge, code)] = database.execute("select id, invite_code from challenges.challenges")
@@ -212,8 +216,8 @@ class TestOnce:
             batch = reminders.send_due(tx, clock.now(), 10)
         assert (batch.sent, batch.lateness) == (1, timedelta())
 
-    def test_when_the_job_runs_many_times_at_once(self, crowd: int, database: Database, mails: Mails) -> None:
-        """Each with a connection of its own, as so many environments of the function would have."""
+    def test_concurrent_jobs_send_each_reminder_once(self, crowd: int, database: Database, mails: Mails) -> None:
+        """Each has its own connection, as several environments of the function do."""
         start = threading.Barrier(8)
 
         def run() -> int:
@@ -233,7 +237,7 @@ class TestOnce:
         assert len(mails()) == crowd
         assert database.execute("select count(*) from notifications.reminders where sent_at is null") == [(0,)]
 
-    def test_when_the_job_dies_between_batches_and_within_one(
+    def test_a_crashed_job_loses_and_repeats_nothing(
         self, crowd: int, mails: Mails, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         left = [2]
@@ -256,7 +260,7 @@ class TestOnce:
 
 @pytest.fixture
 def crowd(cloud: None, database: Database) -> int:
-    """5,000 reminders that come due in one minute, each of a window of its own, open for another hour."""
+    """5,000 reminders due in one minute, each for a window that is open for another hour."""
     database.execute(
         """
         with person as (
@@ -283,12 +287,12 @@ def crowd(cloud: None, database: Database) -> int:
     return 5_000
 
 
-def test_five_thousand_in_a_minute_are_one_run(crowd: int, mails: Mails) -> None:
+def test_one_run_sends_five_thousand_reminders(crowd: int, mails: Mails) -> None:
     assert remind() == {"claimed": crowd, "sent": crowd}
     assert len(mails()) == crowd
 
 
-def test_lateness_is_measured_and_silence_is_not_the_same_as_none(
+def test_lateness_is_measured_even_if_nothing_is_due(
     owner: Client, database: Database, at: At, capsys: pytest.CaptureFixture[str]
 ) -> None:
     due = pending(database)
@@ -302,7 +306,7 @@ def test_lateness_is_measured_and_silence_is_not_the_same_as_none(
     assert '"ReminderLateness":[0.0]' in capsys.readouterr().out.replace(" ", "")
 
 
-def test_the_app_cannot_decide_when_anybody_is_reminded(database: Database) -> None:
+def test_the_role_of_the_app_cannot_write_reminders(database: Database) -> None:
     rows = database.execute(
         "select p.proname::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
         " where n.nspname = 'notifications' and has_function_privilege('chally_app', p.oid, 'execute')"
@@ -310,7 +314,7 @@ def test_the_app_cannot_decide_when_anybody_is_reminded(database: Database) -> N
     assert rows == []
 
 
-def test_quiet_hours_are_for_who_is_signed_in_and_ones_own(nobody: Client, owner: Client, person: SignUp) -> None:
+def test_quiet_hours_require_a_token_and_are_private(nobody: Client, owner: Client, person: SignUp) -> None:
     stranger = person("stranger")
     body = {"notifications": {"quiet_hours": NIGHT}}
     assert nobody.patch("/v1/me", body).code == "unauthenticated"

@@ -1,4 +1,4 @@
-"""Reminders of what is to be proved again, of what was proved meanwhile, and of preferences that change meanwhile."""
+"""Reminders after a removed proof, after a proof during an absence, and after a concurrent change of preferences."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -49,7 +49,7 @@ def reminded(mails: Mails, who: Client) -> int:
 
 
 def last_hour(database: Database, at: At, noon: datetime) -> None:
-    """Lets the last 70 minutes of the owner's window pass."""
+    """Steps through the last 70 minutes of the owner's window."""
     ((closes,),) = database.execute(
         "select min(closes_at) from challenges.windows where closes_at > %(noon)s and timezone = 'Europe/Berlin'",
         noon=noon,
@@ -60,7 +60,7 @@ def last_hour(database: Database, at: At, noon: datetime) -> None:
 
 
 @pytest.mark.parametrize("taken_back", [True, False])
-def test_a_proof_that_was_taken_back(
+def test_removing_a_proof_restores_its_reminder(
     noon: datetime, owner: Client, database: Database, at: At, mails: Mails, taken_back: bool
 ) -> None:
     challenge = owner.post("/v1/challenges", texts(noon)).json
@@ -71,7 +71,7 @@ def test_a_proof_that_was_taken_back(
     assert reminded(mails, owner) == taken_back
 
 
-def test_who_comes_back_to_what_was_proved_meanwhile(
+def test_a_window_proved_while_away_gets_no_reminder_on_return(
     noon: datetime, owner: Client, friend: Client, database: Database, at: At, mails: Mails
 ) -> None:
     challenge = owner.post("/v1/challenges", challenge_body(noon)).json
@@ -95,10 +95,10 @@ def test_who_comes_back_to_what_was_proved_meanwhile(
     assert reminded(mails, friend) == 0
 
 
-def test_quiet_hours_that_come_while_windows_are_planned(
+def test_quiet_hours_that_change_during_planning_apply(
     noon: datetime, owner: Client, database: Database, at: At
 ) -> None:
-    """The job reads before the change commits, and commits after it, by a clock that is ahead."""
+    """The job reads before the change commits and commits after it, with a clock that is ahead."""
     owner.post("/v1/challenges", challenge_body(noon))
     at(noon + timedelta(days=1))
     with (

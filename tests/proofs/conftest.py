@@ -1,4 +1,4 @@
-"""What the tests of proofs share."""
+"""Fixtures of the tests of proofs."""
 
 from collections.abc import Callable
 from typing import Any

@@ -22,7 +22,7 @@ METADATA = (b"Exif", b"http:", b"xmp", b"Photoshop", b"8BIM", b"ICC_PROFILE", b"
 
 
 def segments(data: bytes) -> list[int]:
-    """The markers of a JPEG up to its picture, and that nothing follows it."""
+    """The markers of a JPEG before its picture; asserts that nothing follows the picture."""
     markers, place = [], 2
     while data[place + 1] != 0xDA:
         assert data[place] == 0xFF
@@ -34,7 +34,7 @@ def segments(data: bytes) -> list[int]:
 
 
 def bare(data: bytes) -> bool:
-    """Whether a JPEG has no metadata whatsoever: APP0 (JFIF, with its density) and what decodes it is all there is."""
+    """Whether a JPEG has no metadata: only APP0 (JFIF, with its density) and what decoding needs."""
     return set(segments(data)) <= {0xE0, 0xDB, 0xC0, 0xC4} and not any(word in data for word in METADATA)
 
 
@@ -46,7 +46,7 @@ def opened(data: bytes) -> Image.Image:
 
 
 def colour(data: bytes, x: float = 0.5, y: float = 0.5) -> tuple[int, ...]:
-    """The colour at a place of the picture, both from 0 to 1."""
+    """The colour at a relative position (0 to 1) of the picture."""
     image = opened(data)
     pixel = image.getpixel((int(x * image.width), int(y * image.height)))
     assert isinstance(pixel, tuple)
@@ -58,7 +58,7 @@ def near(one: tuple[int, ...], other: tuple[int, ...], by: int = 6) -> bool:
 
 
 def exif(orientation: int = 1) -> Image.Exif:
-    """As a phone writes it, with more than anybody should see."""
+    """EXIF as a phone writes it, with private fields."""
     written = Image.Exif()
     written[Base.Make], written[Base.Artist], written[Base.Orientation] = "Camera", "SECRET", orientation
     written[IFD.Exif] = {Base.DateTimeOriginal: "2026:11:20 06:45:10", Base.MakerNote: b"SECRET"}
@@ -67,7 +67,7 @@ def exif(orientation: int = 1) -> Image.Exif:
 
 
 def corner(size: tuple[int, int] = (320, 240)) -> Image.Image:
-    """Blue, with its upper left quarter red: any turn shows."""
+    """Blue, with a red upper left quarter, so that every orientation differs."""
     image = Image.new("RGB", size, "blue")
     ImageDraw.Draw(image).rectangle((0, 0, size[0] // 2, size[1] // 2), "red")
     return image
@@ -75,7 +75,7 @@ def corner(size: tuple[int, int] = (320, 240)) -> Image.Image:
 
 class TestWithoutMetadata:
     @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS)
-    def test_nothing_is_left(self, file_format: str, declared_type: str) -> None:
+    def test_all_metadata_is_removed(self, file_format: str, declared_type: str) -> None:
         profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
         more: dict[str, object] = {"exif": exif(), "xmp": b"<x:xmpmeta>SECRET", "icc_profile": profile}
         if file_format == "PNG":
@@ -91,12 +91,12 @@ class TestWithoutMetadata:
         assert bare(out)
         assert opened(out).size == (320, 240)
 
-    def test_nor_a_second_picture_or_what_lies_behind(self) -> None:
+    def test_a_second_picture_and_trailing_bytes_are_removed(self) -> None:
         file = io.BytesIO()
         picture(1, (320, 240)).save(file, "MPO", save_all=True, append_images=[picture(2, (160, 120))])
         assert bare(derivatives.derivative(file.getvalue() + b"SECRET", JPEG, strip_exif=True))
 
-    def test_the_same_bytes_every_time(self) -> None:
+    def test_the_same_photo_gives_the_same_bytes(self) -> None:
         data = encoded(picture(1, (2500, 1500)), exif=exif(6))
         for strip in (True, False):
             assert len({derivatives.derivative(data, JPEG, strip_exif=strip) for _ in range(3)}) == 1
@@ -104,7 +104,7 @@ class TestWithoutMetadata:
 
 class TestWithMetadata:
     @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS)
-    def test_how_it_was_taken_stays(self, file_format: str, declared_type: str) -> None:
+    def test_how_the_photo_was_taken_is_kept(self, file_format: str, declared_type: str) -> None:
         data = encoded(corner(), file_format=file_format, exif=exif(6))
         out = derivatives.derivative(data, declared_type, strip_exif=False)
         assert not any(word in out for word in (b"SECRET", b"GPS"))
@@ -114,7 +114,7 @@ class TestWithMetadata:
         assert not kept.get_ifd(IFD.GPSInfo)
         assert not kept.get_ifd(IFD.IFD1)
 
-    def test_turned_once_and_not_twice(self) -> None:
+    def test_the_photo_is_rotated_once(self) -> None:
         out = derivatives.derivative(encoded(corner(), exif=exif(6)), JPEG, strip_exif=False)
         assert opened(out).getexif()[Base.Orientation] == 1
         assert opened(out).size == (240, 320)
@@ -126,7 +126,7 @@ class TestPicture:
 
     @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS)
     @pytest.mark.parametrize("orientation", SEEN)
-    def test_upright(self, orientation: int, file_format: str, declared_type: str) -> None:
+    def test_the_picture_is_upright(self, orientation: int, file_format: str, declared_type: str) -> None:
         data = encoded(corner(), file_format=file_format, exif=exif(orientation))
         out = derivatives.derivative(data, declared_type, strip_exif=True)
         assert opened(out).size == ((240, 320) if orientation >= 5 else (320, 240))
@@ -148,7 +148,7 @@ class TestPicture:
         ],
     )
     @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS)
-    def test_no_larger_than_a_screen(
+    def test_the_picture_is_no_larger_than_a_screen(
         self, size: tuple[int, int], expected: tuple[int, int], file_format: str, declared_type: str
     ) -> None:
         options = {"method": 0} if file_format == "WEBP" else {"compress_level": 1} if file_format == "PNG" else {}
@@ -160,14 +160,14 @@ class TestPicture:
         assert near(colour(out), (0, 128, 128))
 
     @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
-    def test_modes_of_png(self, mode: str) -> None:
+    def test_each_png_mode_keeps_its_brightness(self, mode: str) -> None:
         grey: NDArray[np.uint16] = np.full((60, 80), 200 * 257, np.uint16)
         image = Image.fromarray(grey) if mode == "I;16" else Image.new("L", (80, 60), 200).convert(mode)
         seen = colour(derivatives.derivative(encoded(image, file_format="PNG"), PNG, strip_exif=True))
         assert near(seen, (200, 200, 200)) or mode == "1"
 
     @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS[1:])
-    def test_what_is_transparent_is_white(self, file_format: str, declared_type: str) -> None:
+    def test_transparent_pixels_become_white(self, file_format: str, declared_type: str) -> None:
         image = corner((3000, 2000)).convert("RGBA")
         image.paste((0, 0, 0, 0), (1500, 0, 3000, 2000))
         data = encoded(image, file_format=file_format, **({"method": 0} if file_format == "WEBP" else {}))
@@ -175,7 +175,7 @@ class TestPicture:
         assert near(colour(out, 0.75, 0.5), (255, 255, 255))
         assert near(colour(out, 0.25, 0.25), (254, 0, 0))
 
-    def test_looks_like_the_original(self) -> None:
+    def test_the_picture_looks_like_the_original(self) -> None:
         original = picture(7, (4032, 3024))
         seen = opened(derivatives.derivative(encoded(original, quality=95), JPEG, strip_exif=True))
         expected = original.resize(seen.size, Image.Resampling.LANCZOS)
@@ -185,7 +185,7 @@ class TestPicture:
 class TestColours:
     @staticmethod
     def display_p3() -> bytes:
-        """A profile of matrix and curve with the primaries of Display P3 (SMPTE EG 432-1, adapted to D50)."""
+        """A matrix and curve profile with the primaries of Display P3 (SMPTE EG 432-1, adapted to D50)."""
         profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
         primaries = {
             b"rXYZ": (0.51512, 0.24120, -0.00105),
@@ -201,7 +201,7 @@ class TestColours:
 
     @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS)
     def test_display_p3_becomes_srgb(self, file_format: str, declared_type: str) -> None:
-        """A phone's (200, 100, 50) is a redder orange in sRGB; white stays white."""
+        """A Display P3 colour of (200, 100, 50) is a redder orange in sRGB; white is unchanged."""
         image = Image.new("RGB", (320, 240), (200, 100, 50))
         image.paste((255, 255, 255), (160, 0, 320, 240))
         options = {"lossless": True} if file_format == "WEBP" else {"quality": 95, "subsampling": 0}
@@ -212,22 +212,22 @@ class TestColours:
         assert bare(out)
 
     @pytest.mark.parametrize("profile", [b"", b"not a profile", b"\0" * 128, b"\0" * 70_000])
-    def test_a_broken_profile_is_left_out(self, profile: bytes) -> None:
+    def test_a_broken_profile_is_ignored(self, profile: bytes) -> None:
         data = encoded(Image.new("RGB", (320, 240), (200, 100, 50)), icc_profile=profile)
         assert near(colour(derivatives.derivative(data, JPEG, strip_exif=True)), (200, 100, 50))
 
     @pytest.mark.parametrize("mode", ["L", "CMYK"])
-    def test_a_profile_of_another_mode_is_left_out(self, mode: str) -> None:
+    def test_a_profile_of_another_mode_is_ignored(self, mode: str) -> None:
         data = encoded(Image.new("L", (320, 240), 200).convert(mode), icc_profile=self.display_p3())
         assert near(colour(derivatives.derivative(data, JPEG, strip_exif=True)), (200, 200, 200))
 
-    def test_a_profile_of_grey(self) -> None:
+    def test_a_grey_picture_keeps_its_brightness(self) -> None:
         data = encoded(Image.new("L", (320, 240), 200))
         assert near(colour(derivatives.derivative(data, JPEG, strip_exif=True)), (200, 200, 200))
 
 
 class TestRefused:
-    def test_what_cannot_be_read(self) -> None:
+    def test_an_unreadable_file_is_refused(self) -> None:
         whole = encoded(picture(1, (320, 240)))
         for data in (b"", whole[: len(whole) // 2], b"I did it, I promise.\n" * 50):
             with pytest.raises(images.UnreadableImage):
@@ -235,7 +235,9 @@ class TestRefused:
 
     @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from Linux's /proc")
     @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS)
-    def test_the_largest_fits_a_function(self, tmp_path: Path, file_format: str, declared_type: str) -> None:
+    def test_the_largest_picture_fits_the_memory_of_a_function(
+        self, tmp_path: Path, file_format: str, declared_type: str
+    ) -> None:
         file = tmp_path / "largest"
         options: dict[str, Any] = {"lossless": True, "method": 0, "compress_level": 1}
         largest = (
@@ -260,7 +262,7 @@ class TestRealFiles:
     @pytest.mark.parametrize(
         "path", [*corpora.files("photos/*.jpg"), *corpora.files("invalid/*")], ids=lambda path: path.stem
     )
-    def test_nothing_is_left(self, path: Path) -> None:
+    def test_all_metadata_of_a_real_photo_is_removed(self, path: Path) -> None:
         data = path.read_bytes()
         out = derivatives.derivative(data, JPEG, strip_exif=True)
         assert bare(out)
@@ -269,7 +271,7 @@ class TestRealFiles:
         assert Base.MakerNote not in kept.get_ifd(IFD.Exif)
 
     @pytest.mark.parametrize("path", corpora.files("photos/landscape_*.jpg"), ids=lambda path: path.stem)
-    def test_landscapes_lie(self, path: Path) -> None:
-        """The sixth is stored standing up, and its EXIF says so."""
+    def test_a_landscape_photo_stays_landscape(self, path: Path) -> None:
+        """The sixth is stored in portrait, with an EXIF orientation."""
         image = opened(derivatives.derivative(path.read_bytes(), JPEG, strip_exif=True))
         assert image.size == (600, 450)

@@ -1,4 +1,4 @@
-"""The search for duplicates: nothing within 31 bits is missed, nothing beyond is found, by either way of searching."""
+"""The search for duplicates finds every photo within 31 bits and none beyond, by person and by challenge."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -36,10 +36,10 @@ class TestExact:
     @pytest.mark.parametrize("hashes", [fingerprints.random_hashes, fingerprints.skewed_hashes])
     @pytest.mark.parametrize("number", [300, 10_000])
     @pytest.mark.parametrize("crowded", ["challenge", "person"])
-    def test_as_looking_at_all_of_them(
+    def test_the_search_finds_what_a_full_scan_finds(
         self, database: Database, hashes: Callable[[np.random.Generator, int], Hashes], number: int, crowded: str
     ) -> None:
-        """Neighbours of either side of the limit, of every variant, among many others and beside another scope."""
+        """Plants neighbours on both sides of the limit, for every variant, among many other photos and scopes."""
         chance = np.random.default_rng(31)
         scope = uuid4()
         kept = hashes(chance, number)
@@ -58,7 +58,7 @@ class TestExact:
                 assert len(expected) > LIMIT
                 assert near(tx, scope, variants, LIMIT) == expected
 
-    def test_of_every_distance_the_nearest(self, database: Database) -> None:
+    def test_the_nearest_photo_is_found_at_every_distance(self, database: Database) -> None:
         chance = np.random.default_rng(32)
         new = eight(chance)
         challenge = uuid4()
@@ -68,7 +68,7 @@ class TestExact:
             assert found is not None
             assert (found.proof_id, found.kind, found.distance) == (proof, "picture", distance)
 
-    def test_never_one_beyond(self, database: Database) -> None:
+    def test_a_photo_beyond_the_limit_is_never_found(self, database: Database) -> None:
         chance = np.random.default_rng(33)
         new = eight(chance)
         challenge = uuid4()
@@ -76,13 +76,13 @@ class TestExact:
         keep(database, [somebody(challenge) for _ in beyond], np.array(beyond))
         assert search(database, somebody(challenge), *new) is None
 
-    def test_more_than_the_index_can_find_is_refused(self, database: Database) -> None:
+    def test_a_distance_beyond_what_the_index_covers_is_refused(self, database: Database) -> None:
         with as_system(database) as tx, pytest.raises(psycopg.errors.RaiseException):
             near(tx, uuid4(), eight(np.random.default_rng(34)), LIMIT + 1)
 
 
 def worst(pdq: Hash) -> Hashes:
-    """The neighbours that only one band's index finds: one bit away in a single band of 16, and two in every other."""
+    """Neighbours that a single index finds: one bit away in one of 16 bands, two bits away in every other."""
     found = np.repeat(pdq[np.newaxis], 256, axis=0)
     for bit, hash_ in enumerate(found):
         for band in range(16):
@@ -95,9 +95,9 @@ def worst(pdq: Hash) -> Hashes:
 
 
 class TestScope:
-    """Whose photos are compared."""
+    """Which photos are compared."""
 
-    def test_of_this_challenge_anybodys_and_of_this_person_anywhere(self, database: Database) -> None:
+    def test_photos_of_this_challenge_and_of_this_person_count(self, database: Database) -> None:
         chance = np.random.default_rng(41)
         new = eight(chance)
         me = somebody()
@@ -115,7 +115,7 @@ class TestScope:
             here, "picture", 19, theirs.participant_id, theirs.user_id, same_challenge=True, rejected=False
         )
 
-    def test_the_very_same_file_is_found_anywhere_and_first(self, database: Database) -> None:
+    def test_the_same_file_is_found_in_any_challenge_and_comes_first(self, database: Database) -> None:
         chance = np.random.default_rng(42)
         new = eight(chance)
         me, stranger = somebody(), somebody()
@@ -128,7 +128,7 @@ class TestScope:
         assert search(database, me) == expected  # also where pictures are not compared
         assert search(database, me, file=b"g" * 32) is None
 
-    def test_ones_own_of_the_same_window_does_not_count(self, database: Database) -> None:
+    def test_a_persons_own_photo_of_the_same_window_does_not_count(self, database: Database) -> None:
         new = eight(np.random.default_rng(43))
         me = somebody()
         keep(database, [me], new[:1], files=[FILE])
@@ -137,7 +137,7 @@ class TestScope:
         assert search(database, tomorrow, *new) is not None
         assert search(database, somebody(user_id=me.user_id), *new) is not None
 
-    def test_behind_ones_own_somebody_elses_is_found(self, database: Database) -> None:
+    def test_a_persons_own_photo_does_not_hide_another_persons(self, database: Database) -> None:
         chance = np.random.default_rng(44)
         new = eight(chance)
         me = somebody()
@@ -146,7 +146,7 @@ class TestScope:
         assert found is not None
         assert (found.proof_id, found.distance) == (theirs, 30)
 
-    def test_of_several_as_near_the_first(self, database: Database) -> None:
+    def test_the_oldest_of_equally_near_photos_is_found(self, database: Database) -> None:
         chance = np.random.default_rng(45)
         new = eight(chance)
         me = somebody()
@@ -157,8 +157,8 @@ class TestScope:
         assert found.proof_id == first
 
     @pytest.mark.parametrize("near_me", ["challenge", "person"])
-    def test_what_shows_too_little_is_not_compared(self, database: Database, near_me: str) -> None:
-        """All flat pictures are alike. The limit of the indexes is that of the rules."""
+    def test_a_photo_of_low_quality_is_not_compared(self, database: Database, near_me: str) -> None:
+        """All flat pictures are alike. The indexes and the rules have the same limit."""
         new = eight(np.random.default_rng(46))
         me = somebody()
         other = somebody(me.challenge_id) if near_me == "challenge" else somebody(user_id=me.user_id)
@@ -171,7 +171,7 @@ class TestScope:
 
 
 class TestReviewers:
-    def test_what_waits_for_them_is_found_without_reading_the_rest(self, database: Database) -> None:
+    def test_proofs_to_review_are_found_by_index(self, database: Database) -> None:
         me = somebody()
         first, *_, last = keep(database, [me] * 3000, fingerprints.random_hashes(np.random.default_rng(53), 3000))
         database.execute("update proofs.proofs set status = 'needs_review' where id = any(%(ids)s)", ids=[first, last])
@@ -187,11 +187,13 @@ class TestReviewers:
 
 
 class TestCost:
-    """A search reads the entries of the keys that it asks for, whatever the planner believes."""
+    """A search reads only the index entries of its keys, whatever the planner estimates."""
 
     @pytest.mark.parametrize("counted", ["all", "the small ones"])
-    def test_of_one_large_challenge_among_many_small_ones(self, database: Database, counted: str) -> None:
-        """It would think them all small, and read all of any."""
+    def test_a_search_in_a_large_challenge_among_small_ones_reads_only_the_index(
+        self, database: Database, counted: str
+    ) -> None:
+        """The planner expects small challenges, and would read all of one."""
         chance = np.random.default_rng(51)
         me, crowd = somebody(), 5000
         small = [uuid4() for _ in range(5000)]
@@ -204,7 +206,7 @@ class TestCost:
             database.execute("vacuum analyze proofs.fingerprints")
         check_cost(database, chance, me, crowd, own=30)
 
-    def test_of_one_that_nobody_counted(self, database: Database) -> None:
+    def test_a_search_without_table_statistics_reads_only_the_index(self, database: Database) -> None:
         chance = np.random.default_rng(52)
         me = somebody()
         add(database, chance, [somebody(me.challenge_id) for _ in range(5000)])
@@ -235,10 +237,10 @@ def check_cost(database: Database, chance: np.random.Generator, sent: Sent, crow
 
 
 class TestAtOnce:
-    """Verdicts in transactions of their own, as in so many environments of the function."""
+    """Concurrent verdicts, each in its own transaction, as in several environments of the function."""
 
     @pytest.mark.parametrize("alike", ["challenge", "person", "file"])
-    def test_the_second_waits_and_sees_the_first(self, database: Database, alike: str) -> None:
+    def test_the_second_of_two_equal_photos_waits_and_sees_the_first(self, database: Database, alike: str) -> None:
         chance = np.random.default_rng(61)
         new = eight(chance)
         first = stored(database)
@@ -268,7 +270,7 @@ class TestAtOnce:
         assert match is not None
         assert (match.kind, match.user_id) == ("file" if alike == "file" else "picture", first.user_id)
 
-    def test_of_copies_from_everywhere_one_is_the_first_and_nobody_waits_in_a_circle(self, database: Database) -> None:
+    def test_one_of_many_concurrent_copies_is_accepted_without_deadlock(self, database: Database) -> None:
         """Each of four people to each of four challenges, all at once: every two share a person, a challenge or
         neither, and then perhaps the file."""
         chance = np.random.default_rng(62)
@@ -291,7 +293,7 @@ class TestAtOnce:
 
 
 def decide(tx: Tx, arrival: Arrival, pdq: Hash, file: bytes) -> Match | None:
-    """As the job does."""
+    """Search and save in the order of the job."""
     duplicates.lock_for_verdict(tx, arrival, file)
     match = duplicates.find_nearest(tx, arrival, file, [text(pdq)])
     if match is None:
@@ -301,7 +303,7 @@ def decide(tx: Tx, arrival: Arrival, pdq: Hash, file: bytes) -> Match | None:
 
 
 def stored(database: Database, challenge_id: UUID | None = None, user_id: UUID | None = None) -> Arrival:
-    """A proof that waits for its verdict. Its challenge is there: fingerprints refer to it."""
+    """A proof that waits for its verdict; its challenge exists, because fingerprints refer to it."""
     sent = somebody(challenge_id, user_id)
     arrival = sent.arrival()
     with psycopg.connect(database.url) as connection:

@@ -35,7 +35,7 @@ def luma(image: Image.Image) -> fingerprints.Luma:
 
 
 def reference(grey: fingerprints.Luma) -> tuple[list[str], int]:
-    """The eight values by pdqhash, which binds Meta's C++, and the quality."""
+    """The eight values and the quality by pdqhash, a binding of Meta's C++."""
     rgb = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
     vectors, quality = pdqhash.compute_dihedral(rgb)
     assert (pdqhash.compute(rgb)[0] == vectors[0]).all()
@@ -50,42 +50,42 @@ def assert_equals_reference(grey: fingerprints.Luma) -> None:
 
 class TestAgainstMeta:
     @pytest.mark.parametrize("size", [(64, 64), (65, 65), (512, 512), (504, 378), (378, 504), (1001, 701), (1600, 50)])
-    def test_bit_for_bit(self, size: tuple[int, int]) -> None:
+    def test_photos_give_the_bits_of_the_reference(self, size: tuple[int, int]) -> None:
         for seed in range(5):
             assert_equals_reference(luma(picture(seed, size)))
 
-    def test_bit_for_bit_in_any_size(self) -> None:
+    def test_pictures_of_any_size_give_the_bits_of_the_reference(self) -> None:
         chance = np.random.default_rng(7)
         whole = luma(picture(7))
         for _ in range(100):
             height, width = chance.integers(3, 600, 2)
             assert_equals_reference(np.ascontiguousarray(whole[:height, :width]))
 
-    def test_bit_for_bit_where_everything_ties(self) -> None:
+    def test_ties_give_the_bits_of_the_reference(self) -> None:
         assert_equals_reference(np.zeros((200, 300), np.uint8))
         assert_equals_reference(np.full((128, 128), 255, np.uint8))
         assert_equals_reference(np.tile(np.array([0, 255], np.uint8), (100, 50)))
         assert_equals_reference(np.repeat(np.arange(256, dtype=np.uint8)[np.newaxis], 256, axis=0))
 
-    def test_noise(self) -> None:
+    def test_noise_gives_the_bits_of_the_reference(self) -> None:
         for seed in range(20):
             assert_equals_reference(np.random.default_rng(seed).integers(0, 256, (300, 400), np.uint8))
 
     @corpora.needed
     @pytest.mark.parametrize("path", corpora.files("*/*.jpg"), ids=lambda path: path.stem)
-    def test_real_photos(self, path: Path) -> None:
+    def test_real_photos_give_the_bits_of_the_reference(self, path: Path) -> None:
         assert_equals_reference(luma(Image.open(path)))
 
     @corpora.needed
     @pytest.mark.parametrize(("name", "published"), META.items())
-    def test_published_values(self, name: str, published: str) -> None:
+    def test_the_published_values_are_reproduced(self, name: str, published: str) -> None:
         fingerprint = fingerprints.fingerprint(luma(Image.open(corpora.ROOT / "near_duplicates" / name)))
         assert (str(fingerprint), fingerprint.quality) == (published, 100)
 
 
 class TestDihedral:
     @pytest.mark.parametrize("index", range(8), ids=list(ORIENTATIONS))
-    def test_each_finds_the_copy_turned_so(self, index: int) -> None:
+    def test_each_variant_matches_the_copy_in_its_orientation(self, index: int) -> None:
         original = picture(3)
         transpose = list(ORIENTATIONS.values())[index]
         copy = fingerprints.fingerprint(luma(original if transpose is None else original.transpose(transpose)))
@@ -94,7 +94,7 @@ class TestDihedral:
         assert min(distances) <= DUPLICATE_DISTANCE
         assert sorted(distances)[1] > 3 * DUPLICATE_DISTANCE
 
-    def test_the_first_is_the_picture_itself(self) -> None:
+    def test_the_first_variant_is_the_unchanged_picture(self) -> None:
         grey = luma(picture(4))
         assert fingerprints.dihedral(grey)[0] == fingerprints.fingerprint(grey)
 
@@ -120,30 +120,30 @@ class TestDistance:
             for theirs in variants[index + 1 :]:
                 assert min(variant.distance(theirs[0]) for variant in mine) > 2 * DUPLICATE_DISTANCE
 
-    def test_counts_bits(self) -> None:
+    def test_the_distance_is_the_number_of_different_bits(self) -> None:
         assert Fingerprint(0b1011, 100).distance(Fingerprint(0b0110, 100)) == 3
         assert Fingerprint(0, 100).distance(Fingerprint(2**256 - 1, 100)) == 256
 
 
 class TestForms:
-    def test_bits_are_those_of_the_hexadecimal_form(self) -> None:
+    def test_the_bits_equal_the_hexadecimal_form(self) -> None:
         fingerprint = fingerprints.fingerprint(luma(picture(8)))
         assert len(fingerprint.bits) == 256
         assert len(str(fingerprint)) == 64
         assert int(fingerprint.bits, 2) == int(str(fingerprint), 16) == fingerprint.value
 
-    def test_leading_zeros_stay(self) -> None:
+    def test_leading_zeros_are_kept(self) -> None:
         assert Fingerprint(1, 0).bits == "0" * 255 + "1"
         assert str(Fingerprint(1, 0)) == "0" * 63 + "1"
 
 
 class TestQuality:
-    def test_a_flat_picture_has_none(self) -> None:
+    def test_a_flat_picture_has_quality_zero(self) -> None:
         assert fingerprints.fingerprint(np.full((300, 300), 128, np.uint8)).quality == 0
 
-    def test_a_photo_has_plenty(self) -> None:
+    def test_a_photo_has_a_high_quality(self) -> None:
         assert is_comparable(fingerprints.fingerprint(luma(picture(9))).quality)
 
     @pytest.mark.parametrize("size", [(1, 1), (4, 400), (400, 4)])
-    def test_too_small_to_hash(self, size: tuple[int, int]) -> None:
+    def test_a_picture_too_small_to_hash_has_quality_zero(self, size: tuple[int, int]) -> None:
         assert set(fingerprints.dihedral(np.zeros(size, np.uint8))) == {Fingerprint(0, 0)}

@@ -1,4 +1,4 @@
-"""Files made to break us. Each lot is read in a process of its own: a crash of the interpreter is a failed test."""
+"""Malformed and hostile files. Each batch is read in a separate process, so a crash of the interpreter fails a test."""
 
 import io
 import json
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def seeds() -> list[tuple[bytes, str]]:
-    """Files of every kind that we accept, small ones for speed, with their types; some real, where they are at hand."""
+    """Small files of every accepted type, with their types, and some real ones if they are available."""
     exif = Image.Exif()
     exif[Base.Make], exif[Base.Orientation], exif[Base.Artist] = "Camera", 6, "SECRET"
     exif[IFD.Exif] = {
@@ -64,7 +64,7 @@ def seeds() -> list[tuple[bytes, str]]:
 
 
 def read_all(data: bytes, declared_type: str) -> bool:
-    """Do with a file all that we ever do; whether it is a picture to us. Any error but `UnreadableImage` comes out."""
+    """Process a file as verdicts do; return whether it is accepted. Only `UnreadableImage` is caught."""
     try:
         photo = images.read_photo(data, declared_type)
     except images.UnreadableImage:
@@ -86,13 +86,13 @@ def read_all(data: bytes, declared_type: str) -> bool:
 
 
 def peak() -> int:
-    """Of this process's memory, in KB. Not getrusage: its peak begins with that of the process that started this."""
+    """The peak memory of this process in KB. getrusage would include the peak of the parent process."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 
 
 def read_lot(first: int, last: int) -> None:
-    """In a process of its own: the mutants `first` to `last`."""
+    """Process the mutants `first` to `last`; called in a separate process."""
     kinds = seeds()
     accepted = 0
     for seed in range(first, last):
@@ -108,13 +108,13 @@ def read_lot(first: int, last: int) -> None:
 
 
 def read_file(name: str, declared_type: str) -> None:
-    """In a process of its own: one file."""
+    """Process one file; called in a separate process."""
     accepted = read_all(Path(name).read_bytes(), declared_type)
     print(json.dumps({"accepted": accepted, "peak": peak()}))
 
 
 def alone(call: str, *arguments: object) -> dict[str, int]:
-    """Call a function of this module in a new process, on one thread; what it printed last."""
+    """Call a function of this module in a new process with one thread; return its last line of output."""
     program = (
         "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from tests.proofs import test_fuzz;"
         f"test_fuzz.{call}(*json.loads(sys.argv[2]))"
@@ -131,13 +131,13 @@ def alone(call: str, *arguments: object) -> dict[str, int]:
 
 class TestMutants:
     @pytest.mark.parametrize("lot", range(LOTS))
-    def test_are_read_or_refused(self, lot: int) -> None:
+    def test_mutants_are_read_or_refused(self, lot: int) -> None:
         each = MUTANTS // LOTS
         found = alone("read_lot", lot * each, (lot + 1) * each)
         assert found["peak"] < MEMORY
-        assert each / 5 < found["accepted"] < each * 4 / 5, "they are to try both ways"
+        assert each / 5 < found["accepted"] < each * 4 / 5, "the mutants must include accepted and refused files"
 
-    def test_are_the_same_for_the_same_seed(self) -> None:
+    def test_a_seed_gives_the_same_mutants(self) -> None:
         data, other = encoded(picture(1, (96, 64))), encoded(picture(2, (96, 64)), file_format="PNG")
         assert [mutant(seed, data, other) for seed in range(50)] == [mutant(seed, data, other) for seed in range(50)]
 
@@ -152,7 +152,7 @@ def png(size: tuple[int, int], pixels: bytes, *before: tuple[bytes, bytes], bits
 
 
 def zeros(megabytes: int) -> bytes:
-    """So many megabytes of zeros, deflated to a thousandth."""
+    """Megabytes of zeros, compressed to a thousandth."""
     deflate = zlib.compressobj(9)
     return b"".join(deflate.compress(bytes(1_000_000)) for _ in range(megabytes)) + deflate.flush()
 
@@ -166,7 +166,7 @@ def jpeg(width: int, height: int) -> bytes:
 
 
 def slow_jpeg(mode: str) -> bytes:
-    """As many pixels and scans as we take."""
+    """A JPEG with the most pixels and scans that we accept."""
     data = encoded(Image.new(mode, (5000, 2500)), progressive=True, subsampling=0)
     last = data[data.rindex(b"\xff\xda") : -2]
     more = images.MAX_SCANS - images._scans(data)
@@ -174,7 +174,7 @@ def slow_jpeg(mode: str) -> bytes:
 
 
 def long_exif(size: int, entries: int) -> bytes:
-    """EXIF whose every entry wants to be as long as the whole of it."""
+    """EXIF in which every entry claims the whole length."""
     wants = size - 12 * entries - 100
     directory = b"".join(
         (tag + 1).to_bytes(2) + b"\0\1" + wants.to_bytes(4) + (12 * entries + 20).to_bytes(4) for tag in range(entries)
@@ -184,7 +184,7 @@ def long_exif(size: int, entries: int) -> bytes:
 
 
 def webp_canvas() -> bytes:
-    """A WebP of the extended form whose canvas is all that 24 bits allow."""
+    """An extended WebP with the largest canvas that 24 bits allow."""
     data = bytearray(encoded(Image.new("RGBA", (16, 16), (9, 8, 7, 100)), file_format="WEBP"))
     canvas = data.index(b"VP8X") + 12
     data[canvas : canvas + 6] = b"\xff" * 6
@@ -229,7 +229,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str, bool]] = {
 
 class TestBombs:
     @pytest.mark.parametrize("name", BOMBS)
-    def test_neither_crash_us_nor_take_our_memory(self, name: str, tmp_path: Path) -> None:
+    def test_a_bomb_neither_crashes_nor_exhausts_the_memory(self, name: str, tmp_path: Path) -> None:
         make, declared_type, accepted = BOMBS[name]
         file = tmp_path / "bomb"
         file.write_bytes(make())

@@ -1,4 +1,4 @@
-"""Events and verdicts, by the real handler: what comes twice, late, out of order, broken, or for nothing."""
+"""Verdicts by the real handler, for events that are repeated, late, out of order, broken or unrelated."""
 
 import hashlib
 import json
@@ -33,7 +33,9 @@ from tests.support.proof_uploads import (
 
 
 class TestAccepted:
-    def test_everything_follows_in_one_go(self, club: Callable[..., Club], database: Database) -> None:
+    def test_an_accepted_photo_updates_standing_reminder_and_fingerprint(
+        self, club: Callable[..., Club], database: Database
+    ) -> None:
         there = club()
         proof = there.send(there.kari, PHOTO)
         assert codes(proof) == ("accepted", [])
@@ -54,15 +56,15 @@ class TestAccepted:
         assert kept == [(proof["id"], hashlib.sha256(PHOTO).digest(), True)]
 
     @pytest.mark.parametrize(("file_format", "content_type"), [("PNG", "image/png"), ("WEBP", "image/webp")])
-    def test_other_formats(self, club: Callable[..., Club], file_format: str, content_type: str) -> None:
+    def test_png_and_webp_are_accepted(self, club: Callable[..., Club], file_format: str, content_type: str) -> None:
         there = club()
         proof = there.send(there.kari, encoded(PICTURE, file_format=file_format), content_type)
         assert codes(proof) == ("accepted", [])
 
-    def test_uploaded_in_the_last_moment(
+    def test_an_upload_after_the_close_is_accepted_while_its_url_is_valid(
         self, club: Callable[..., Club], at: Callable[[datetime], None], database: Database
     ) -> None:
-        """What was asked for while the window was open may arrive as long as its URL lives, and undoes a miss."""
+        """An upload requested in the window counts while its URL is valid, and replaces a missed outcome."""
         there = club()
         proof_id = there.ask(there.kari, PHOTO)
         closes_at = datetime.fromisoformat(there.proof(proof_id)["closes_at"])
@@ -74,14 +76,14 @@ class TestAccepted:
 
 
 class TestRejected:
-    def test_text_renamed_to_jpg(self, club: Callable[..., Club]) -> None:
+    def test_a_text_file_named_jpg_is_rejected(self, club: Callable[..., Club]) -> None:
         there = club()
         proof = there.send(there.kari, TEXT)
         assert codes(proof) == ("rejected", ["not_an_image"])
         assert proof["reasons"][0]["detail"] == "This file is not a JPEG, PNG or WebP picture."
         assert there.accepted(there.kari) == 0
 
-    def test_whatever_was_sent_is_a_verdict_and_no_failure(self, club: Callable[..., Club], database: Database) -> None:
+    def test_any_content_gets_a_verdict_and_is_no_failure(self, club: Callable[..., Club], database: Database) -> None:
         there = club()
         sent = {
             "truncated": (PHOTO[:2000], "image/jpeg", "not_an_image"),
@@ -93,21 +95,21 @@ class TestRejected:
             assert codes(there.send(there.kari, data, content_type)) == ("rejected", [code])
         assert database.execute("select count(*) from proofs.fingerprints") == [(0,)]
 
-    def test_larger_than_the_rules_allow(self, club: Callable[..., Club]) -> None:
-        """Storage enforces the announced length; this holds even where it does not."""
+    def test_a_file_larger_than_the_rules_allow_is_rejected(self, club: Callable[..., Club]) -> None:
+        """S3 enforces the announced length; the verdict checks it again."""
         there = club(proof={"kind": "photo", "max_bytes": 3000})
         proof_id = there.ask(there.kari, TEXT)
         assert decide(there.put(proof_id, PHOTO)) == []
         assert codes(there.proof(proof_id)) == ("rejected", ["too_large"])
 
-    def test_outside_the_window(self, club: Callable[..., Club]) -> None:
+    def test_an_upload_long_after_the_window_is_rejected(self, club: Callable[..., Club]) -> None:
         there = club()
         proof_id = there.ask(there.kari, PHOTO)
         closes_at = datetime.fromisoformat(there.proof(proof_id)["closes_at"])
         assert decide(there.put(proof_id, PHOTO, time=closes_at + timedelta(minutes=11))) == []
         assert codes(there.proof(proof_id)) == ("rejected", ["outside_window"])
 
-    def test_a_rejected_one_can_be_followed_by_a_better_one(self, club: Callable[..., Club]) -> None:
+    def test_a_rejected_photo_can_be_followed_by_a_better_one(self, club: Callable[..., Club]) -> None:
         there = club()
         there.send(there.kari, TEXT)
         assert codes(there.send(there.kari, PHOTO)) == ("accepted", [])
@@ -118,9 +120,9 @@ def animation() -> bytes:
 
 
 class TestDelivery:
-    """At least once, late, in any order."""
+    """Events arrive at least once, late and in any order."""
 
-    def test_the_same_event_again(self, club: Callable[..., Club], at: Callable[[datetime], None]) -> None:
+    def test_a_repeated_event_changes_nothing(self, club: Callable[..., Club], at: Callable[[datetime], None]) -> None:
         there = club()
         proof_id = there.ask(there.kari, PHOTO)
         event = there.put(proof_id, PHOTO)
@@ -131,7 +133,7 @@ class TestDelivery:
         assert there.proof(proof_id) == decided
         assert there.accepted(there.kari) == 1
 
-    def test_overwritten_and_out_of_order(self, club: Callable[..., Club]) -> None:
+    def test_the_newest_version_wins_when_events_come_out_of_order(self, club: Callable[..., Club]) -> None:
         there = club()
         proof_id = there.ask(there.kari, PHOTO)
         older = there.put(proof_id, TEXT)
@@ -139,8 +141,8 @@ class TestDelivery:
         assert decide(newer, older, older) == []
         assert codes(there.proof(proof_id)) == ("accepted", [])
 
-    def test_overwritten_in_order(self, club: Callable[..., Club]) -> None:
-        """Each event is about its own version, whatever lies on top of it by now."""
+    def test_each_event_is_about_its_own_version(self, club: Callable[..., Club]) -> None:
+        """A newer version does not change the verdict on an older one's event."""
         there = club()
         proof_id = there.ask(there.kari, PHOTO)
         older = there.put(proof_id, TEXT)
@@ -151,20 +153,24 @@ class TestDelivery:
         assert codes(there.proof(proof_id)) == ("accepted", [])
 
     @pytest.mark.parametrize(("first", "then"), [("0A", "0A1"), ("09FF", "0A"), ("0055AED6", "0055AED6DCD90281E5")])
-    def test_sequencers_of_different_lengths(self, club: Callable[..., Club], first: str, then: str) -> None:
+    def test_sequencers_of_different_lengths_are_compared_padded(
+        self, club: Callable[..., Club], first: str, then: str
+    ) -> None:
         there = club()
         proof_id = there.ask(there.kari, PHOTO)
         newer = there.put(proof_id, TEXT, sequencer=then)
         assert decide(newer, there.put(proof_id, PHOTO, sequencer=first)) == []
         assert codes(there.proof(proof_id)) == ("rejected", ["not_an_image"])
 
-    def test_accepted_is_final(self, club: Callable[..., Club]) -> None:
+    def test_an_accepted_proof_is_final(self, club: Callable[..., Club]) -> None:
         there = club()
         proof_id = there.ask(there.kari, PHOTO)
         assert decide(there.put(proof_id, PHOTO), there.put(proof_id, TEXT)) == []
         assert codes(there.proof(proof_id)) == ("accepted", [])
 
-    def test_after_it_was_shown_as_expired(self, club: Callable[..., Club], at: Callable[[datetime], None]) -> None:
+    def test_a_late_event_decides_an_expired_proof(
+        self, club: Callable[..., Club], at: Callable[[datetime], None]
+    ) -> None:
         there = club()
         proof_id = there.ask(there.kari, PHOTO)
         event = there.put(proof_id, PHOTO)
@@ -174,7 +180,7 @@ class TestDelivery:
         assert codes(there.proof(proof_id)) == ("accepted", [])
 
     @pytest.mark.parametrize("kept", [True, False], ids=["by a mark", "for good"])
-    def test_deleted_meanwhile(self, club: Callable[..., Club], kept: bool) -> None:
+    def test_a_deleted_version_leaves_its_proof_waiting(self, club: Callable[..., Club], kept: bool) -> None:
         there = club()
         proof_id = there.ask(there.kari, PHOTO)
         event = there.put(proof_id, PHOTO)
@@ -183,11 +189,13 @@ class TestDelivery:
         assert decide(event) == []
         assert there.proof(proof_id)["status"] == ("accepted" if kept else "awaiting_upload")
 
-    def test_an_object_that_is_no_proofs(self, club: Callable[..., Club]) -> None:
+    def test_an_object_without_a_proof_is_ignored(self, club: Callable[..., Club]) -> None:
         club()
         assert decide(created("uploads/of-somebody", sequencer="1")) == []
 
-    def test_a_participant_who_left(self, club: Callable[..., Club], database: Database) -> None:
+    def test_the_upload_of_a_deleted_participant_is_ignored(
+        self, club: Callable[..., Club], database: Database
+    ) -> None:
         there = club()
         proof_id = there.ask(there.kari, PHOTO)
         event = there.put(proof_id, PHOTO)
@@ -196,7 +204,9 @@ class TestDelivery:
 
 
 class TestFailures:
-    def test_only_what_failed_comes_again(self, club: Callable[..., Club], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_only_failed_events_are_redelivered(
+        self, club: Callable[..., Club], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         there = club()
         asked = [there.ask(who, photo) for who, photo in ((there.kari, PHOTO), (there.miro, OTHER_PHOTO))]
         events = [there.put(asked[0], PHOTO), there.put(asked[1], OTHER_PHOTO)]
@@ -214,10 +224,10 @@ class TestFailures:
         assert decide(events[0]) == []
         assert there.proof(asked[0])["status"] == "accepted"
 
-    def test_no_verdict_without_its_standing(
+    def test_a_verdict_is_not_written_without_its_standing(
         self, club: Callable[..., Club], monkeypatch: pytest.MonkeyPatch, database: Database
     ) -> None:
-        """All of it commits, or nothing."""
+        """Verdict and standing commit together or not at all."""
 
         def fail(*_: object) -> None:
             raise RuntimeError("in the middle of it")
@@ -234,7 +244,7 @@ class TestFailures:
         assert decide(event) == []
         assert there.accepted(there.kari) == 1
 
-    def test_a_message_that_is_no_event(self, club: Callable[..., Club]) -> None:
+    def test_a_message_that_is_not_an_event_is_a_failure(self, club: Callable[..., Club]) -> None:
         club()
         assert decide("not json", "{}", json.dumps({"detail": {}})) == [0, 1, 2]
 
@@ -243,7 +253,7 @@ class TestAtOnce:
     def test_the_same_picture_from_two_people_is_accepted_once(
         self, club: Callable[..., Club], database: Database, tmp_path: Path
     ) -> None:
-        """Two environments decide at the same moment: held at the lock until both are there, then let go."""
+        """Two environments decide at once: both wait at a lock that the test releases."""
         there = club()
         photos = {there.kari.user["username"]: PHOTO, there.miro.user["username"]: encoded(PICTURE, quality=60)}
         asked = [there.ask(who, photos[who.user["username"]]) for who in (there.kari, there.miro)]

@@ -18,7 +18,7 @@ FORMATS = [("JPEG", "image/jpeg"), ("PNG", "image/png"), ("WEBP", "image/webp")]
 
 
 def photo(exposure: Mapping[Base, Any], *, file_format: str = "JPEG", **basic: Any) -> bytes:
-    """A picture with these values in the directory of EXIF, and those in the basic one."""
+    """A picture with these values in its EXIF directory, and others in its main directory."""
     exif = Image.Exif()
     for name, value in basic.items():
         exif[Base[name]] = value
@@ -28,13 +28,13 @@ def photo(exposure: Mapping[Base, Any], *, file_format: str = "JPEG", **basic: A
 
 class TestCaptured:
     @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS)
-    def test_in_each_format(self, file_format: str, declared_type: str) -> None:
+    def test_the_time_is_read_in_each_format(self, file_format: str, declared_type: str) -> None:
         exposure = {Base.DateTimeOriginal: TIME, Base.OffsetTimeOriginal: "+01:00", Base.SubsecTimeOriginal: "987"}
         data = photo(exposure, file_format=file_format)
         assert metadata.capture_time(data, declared_type) == CaptureTime(WALL, timedelta(hours=1))
         assert metadata.capture_time(encoded(picture(5, (64, 48)), file_format=file_format), declared_type) is None
 
-    def test_digitized_where_there_is_no_original(self) -> None:
+    def test_the_digitized_time_is_used_without_an_original_time(self) -> None:
         exposure = {Base.DateTimeDigitized: TIME, Base.OffsetTimeDigitized: "-09:30"}
         assert metadata.capture_time(photo(exposure), "image/jpeg") == CaptureTime(WALL, timedelta(hours=-9.5))
         exposure |= {Base.DateTimeOriginal: "2026:11:20 06:40:00"}
@@ -42,10 +42,10 @@ class TestCaptured:
             WALL.replace(minute=40, second=0), None
         )
 
-    def test_the_time_of_editing_is_none_of_capture(self) -> None:
+    def test_the_time_of_editing_is_not_used(self) -> None:
         assert metadata.capture_time(photo({Base.OffsetTime: "+01:00"}, DateTime=TIME), "image/jpeg") is None
 
-    def test_broken_exif(self) -> None:
+    def test_broken_exif_has_no_time(self) -> None:
         for exif in (b"", b"Exif\0\0II*\0" + b"\xff" * 60, b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0"):
             assert metadata.capture_time(encoded(picture(5, (64, 48)), exif=exif), "image/jpeg") is None
 
@@ -63,7 +63,7 @@ class TestMoment:
             " " + TIME,
         ],
     )
-    def test_spellings(self, time: object) -> None:
+    def test_common_spellings_of_a_time_are_parsed(self, time: object) -> None:
         assert metadata.parse_capture_time(time) == CaptureTime(WALL, None)
 
     @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ class TestMoment:
             *(None, 20261120, 1.5, (2026, 11, 20), [TIME], {0: TIME}, b"\xff\xfe", True, WALL),
         ],
     )
-    def test_garbage(self, time: object) -> None:
+    def test_invalid_times_are_ignored(self, time: object) -> None:
         assert metadata.parse_capture_time(time) is None
 
     @pytest.mark.parametrize(
@@ -86,16 +86,16 @@ class TestMoment:
             *((b"+02:00\0", 2), ("utc", 0)),
         ],
     )
-    def test_offsets(self, offset: object, hours: float) -> None:
+    def test_offsets_are_parsed(self, offset: object, hours: float) -> None:
         assert metadata.parse_capture_time(TIME, offset) == CaptureTime(WALL, timedelta(hours=hours))
 
     @pytest.mark.parametrize(
         "offset", ["", "   :  ", "+25:00", "-13:00", "+02:60", "02:00", "Europe/Oslo", None, 2, (2, 0), b"\xff", "++2"]
     )
-    def test_an_offset_that_is_none(self, offset: object) -> None:
+    def test_invalid_offsets_are_ignored(self, offset: object) -> None:
         assert metadata.parse_capture_time(TIME, offset) == CaptureTime(WALL, None)
 
-    def test_an_offset_behind_the_time(self) -> None:
+    def test_an_offset_after_the_time_is_parsed(self) -> None:
         assert metadata.parse_capture_time(TIME + "+02:00") == CaptureTime(WALL, timedelta(hours=2))
         assert metadata.parse_capture_time("2026-11-20T06:45:10.123Z", "+03:00") == CaptureTime(
             WALL, timedelta(hours=3)
@@ -111,7 +111,7 @@ class TestShareable:
         Base.ImageUniqueID: "UNIQUE",
     }
 
-    def test_how_it_was_taken_and_nothing_of_where_and_by_whom(self) -> None:
+    def test_how_a_photo_was_taken_is_shared_without_place_and_person(self) -> None:
         exif = Image.Exif()
         exif[Base.Make], exif[Base.Artist], exif[Base.Orientation] = "Camera", "ARTIST", 6
         exif[IFD.Exif] = {Base.DateTimeOriginal: TIME, Base.FNumber: 2.8, Base.ColorSpace: 65535} | self.PRIVATE
@@ -130,7 +130,7 @@ class TestShareable:
         assert set(exposure) == {Base.DateTimeOriginal, Base.FNumber, Base.ColorSpace}
         assert (exposure[Base.DateTimeOriginal], float(exposure[Base.FNumber])) == (TIME, 2.8)
 
-    def test_long_values_are_left_out(self) -> None:
+    def test_long_values_are_dropped(self) -> None:
         image = Image.new("RGB", (8, 8))
         exif = Image.Exif()
         exif[Base.ImageDescription], exif[Base.Model] = "x" * 60_000, "Model"
@@ -142,12 +142,12 @@ class TestShareable:
 
 @corpora.needed
 class TestRealPhotos:
-    # Read off the files' bytes, octet by octet from their TIFF headers, without Pillow.
+    # Read from the files' TIFF headers by hand, without Pillow.
     TAKEN = {
-        "Canon_40D": "2008-05-30T15:56:01",  # DateTime says 2008-07-31, when GIMP saved it
+        "Canon_40D": "2008-05-30T15:56:01",  # DateTime is 2008-07-31, when GIMP saved it
         "DSCN0010": "2008-10-22T16:28:39",
         "DSCN0021": "2008-10-22T16:38:20",
-        "Reconyx_HC500_Hyperfire": None,  # only in its maker's notes
+        "Reconyx_HC500_Hyperfire": None,  # only in its maker notes
         "canon-ixus": "2001-06-09T15:17:32",
         "iphone_hdr_NO": "2015-04-10T20:12:23",
         "jolla": "2014-09-21T16:00:56",
@@ -158,12 +158,12 @@ class TestRealPhotos:
     }
 
     @pytest.mark.parametrize("path", corpora.files("photos/*.jpg"), ids=lambda path: path.stem)
-    def test_when_it_was_taken(self, path: Path) -> None:
-        """None of these old files tells its offset."""
+    def test_the_time_of_real_photos_is_read(self, path: Path) -> None:
+        """None of these old files has an offset."""
         time = self.TAKEN[path.stem]
         expected = CaptureTime(datetime.fromisoformat(time), None) if time else None
         assert metadata.capture_time(path.read_bytes(), "image/jpeg") == expected
 
     @pytest.mark.parametrize("path", corpora.files("invalid/*"), ids=lambda path: path.stem)
-    def test_invalid_metadata_tell_nothing(self, path: Path) -> None:
+    def test_invalid_metadata_has_no_time(self, path: Path) -> None:
         assert metadata.capture_time(path.read_bytes(), "image/jpeg") is None

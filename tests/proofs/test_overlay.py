@@ -1,4 +1,4 @@
-"""Overlays in photos: found as people show them, and good for nobody else and on no other day."""
+"""Overlays in photos are read as people show them, and are valid only for one participant and day."""
 
 import re
 from collections.abc import Callable
@@ -54,25 +54,25 @@ def found(data: bytes, declared_type: str = "image/jpeg") -> list[str]:
 
 class TestFind:
     @pytest.mark.parametrize(("shot", "quality"), SHOTS.values(), ids=list(SHOTS))
-    def test_as_people_show_it(self, shot: Shot, quality: int) -> None:
+    def test_a_code_is_read_as_people_show_it(self, shot: Shot, quality: int) -> None:
         assert found(qr_scenes.photo((TOKEN, shot), quality=quality)) == [TOKEN]
 
     @pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
-    def test_other_formats(self, file_format: str) -> None:
+    def test_a_code_is_read_in_other_formats(self, file_format: str) -> None:
         data = encoded(qr_scenes.taken((TOKEN, Shot(width=0.15))), file_format=file_format)
         assert found(data, f"image/{file_format.lower()}") == [TOKEN]
 
-    def test_as_a_phone_stores_it(self) -> None:
-        """Lying on its side, which EXIF mends: a code reads either way."""
+    def test_a_code_is_read_in_the_orientation_a_phone_stores(self) -> None:
+        """Stored sideways with an EXIF orientation: codes are read in any orientation."""
         exif = Image.Exif()
         exif[0x0112] = 6
         assert found(encoded(qr_scenes.taken((TOKEN, Shot(width=0.15))), quality=60, exif=exif)) == [TOKEN]
 
-    def test_several(self) -> None:
+    def test_several_codes_are_read(self) -> None:
         left, right = Shot(width=0.2, at=(0.3, 0.5)), Shot(width=0.2, turned=20, at=(0.75, 0.5))
         assert sorted(found(qr_scenes.photo((TOKEN, left), (TAG, right)))) == sorted([TOKEN, TAG])
 
-    def test_no_code_no_text(self) -> None:
+    def test_a_photo_without_a_code_has_no_text(self) -> None:
         assert found(qr_scenes.photo()) == []
 
 
@@ -80,20 +80,22 @@ class TestLegible:
     @pytest.mark.parametrize(
         ("size", "shape"), [((4032, 3024), (1512, 2016)), ((3000, 500), (341, 2048)), ((640, 480), (480, 640))]
     )
-    def test_large_enough_and_no_larger(self, size: tuple[int, int], shape: tuple[int, int]) -> None:
+    def test_the_legible_luma_is_large_enough_and_no_larger(
+        self, size: tuple[int, int], shape: tuple[int, int]
+    ) -> None:
         legible = images.read_photo(encoded(Image.new("L", size, 200)), "image/jpeg", legible=True).legible
         assert legible is not None
         assert legible.shape == shape
 
-    def test_the_fingerprint_stays_the_same(self) -> None:
-        """To within Meta's tolerance: what is a copy must not depend on whether a code is asked for."""
+    def test_a_legible_luma_does_not_change_the_fingerprint(self) -> None:
+        """Within Meta's tolerance: whether a photo is a copy must not depend on reading codes."""
         data = encoded(qr_scenes.landscape(7, qr_scenes.SIZE))
         asked, plain = (
             fingerprints.fingerprint(images.read_photo(data, "image/jpeg", legible=each).luma) for each in (True, False)
         )
         assert asked.distance(plain) <= 10
 
-    def test_only_when_asked_for(self) -> None:
+    def test_the_legible_luma_is_kept_only_on_request(self) -> None:
         assert images.read_photo(encoded(Image.new("L", (64, 64))), "image/jpeg").legible is None
 
 
@@ -102,7 +104,7 @@ def tiled(pattern: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def finders(pixels: int, side: int = 1024) -> NDArray[np.uint8]:
-    """Nothing but the squares in the corners of QR codes, `pixels` a module."""
+    """Only the corner squares of QR codes, with `pixels` pixels a module."""
     square = np.full((9, 9), 255, np.uint8)
     square[1:8, 1:8], square[2:7, 2:7], square[3:6, 3:6] = 0, 255, 0
     return tiled(np.kron(square, np.ones((pixels, pixels), np.uint8)), side)
@@ -133,34 +135,34 @@ HOSTILE = hostile()
 
 class TestHostile:
     @pytest.mark.parametrize("luma", HOSTILE.values(), ids=list(HOSTILE))
-    def test_pictures_that_no_camera_takes(self, luma: NDArray[np.uint8]) -> None:
+    def test_artificial_pictures_have_no_codes(self, luma: NDArray[np.uint8]) -> None:
         assert overlay.read_codes(np.ascontiguousarray(luma)) == []
 
     @pytest.mark.parametrize(
         "said", ["\0\0", "CHALLY1:", "CHALLY1:" + "A" * 2000, "çédille", "日本語", "\x1b[31m", "CHALLY1:é"]
     )
-    def test_texts_of_every_kind(self, said: str) -> None:
+    def test_codes_with_foreign_texts_are_read(self, said: str) -> None:
         (text,) = overlay.read_codes(np.asarray(qr_scenes.code(said)))
         assert tokens.check(text, [b"a key"], UUID(int=7), date(2026, 11, 20)) in ("foreign", "forged")
 
-    def test_a_wall_of_codes(self) -> None:
+    def test_hundreds_of_codes_are_read(self) -> None:
         small = np.asarray(Image.fromarray(np.asarray(qr_scenes.code("A"))).resize((87, 87), Image.Resampling.NEAREST))
         assert set(overlay.read_codes(tiled(small, 1024))) == {"A"}
 
 
 class TestJudge:
     @pytest.mark.parametrize("others", [set(), {"foreign"}, {"forged", "other_window", "other_participant"}])
-    def test_a_right_one_is_enough(self, others: set[OverlayResult]) -> None:
+    def test_one_valid_code_is_enough(self, others: set[OverlayResult]) -> None:
         assert overlay.overlay_reason({"valid", *others}) is None
 
     @pytest.mark.parametrize("findings", [set(), {"foreign"}])
-    def test_none_of_ours(self, findings: set[OverlayResult]) -> None:
+    def test_without_a_token_the_overlay_is_missing(self, findings: set[OverlayResult]) -> None:
         reason = overlay.overlay_reason(findings)
         assert reason is not None
         assert reason["code"] == "overlay_missing"
 
     @pytest.mark.parametrize("finding", ["forged", "other_window", "other_participant"])
-    def test_a_wrong_one_says_what_to_do(self, finding: OverlayResult) -> None:
+    def test_a_wrong_code_has_a_reason_that_helps(self, finding: OverlayResult) -> None:
         reason = overlay.overlay_reason({finding, "foreign"})
         assert reason is not None
         assert reason["code"] == "overlay_invalid"
@@ -169,7 +171,7 @@ class TestJudge:
 
 @pytest.fixture
 def there(person: SignUp, database: Database) -> Club:
-    """A challenge whose photos must show an overlay."""
+    """A challenge that requires overlays."""
     boto3.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     owner, kari, miro = person("owner"), person("kari", "Europe/Oslo"), person("miro", "Europe/Oslo")
     body = challenge_body(clock.now())
@@ -189,7 +191,7 @@ def token(there: Club, who: Client) -> str:
 
 
 def drawn(svg: str) -> NDArray[np.uint8]:
-    """What a screen shows of the SVG: segno draws every run of dark modules as a stroke, from a place to a place."""
+    """Renders the SVG: segno draws every run of dark modules as a stroke."""
     size = int(str(ET.fromstring(svg).get("width"))) // 4
     grid = np.full((size, size), 255, np.uint8)
     x = y = 0
@@ -208,44 +210,46 @@ def shot(*texts: str, seed: int = 7) -> bytes:
 
 
 class TestVerdict:
-    def test_ones_own(self, there: Club) -> None:
+    def test_a_photo_with_its_own_token_is_accepted(self, there: Club) -> None:
         assert codes(there.send(there.kari, shot(token(there, there.kari)))) == ("accepted", [])
         assert there.accepted(there.kari) == 1
 
-    def test_none(self, there: Club) -> None:
+    def test_a_photo_without_a_code_is_rejected(self, there: Club) -> None:
         assert codes(there.send(there.kari, shot())) == ("rejected", ["overlay_missing"])
         assert codes(there.send(there.kari, shot(TAG))) == ("rejected", ["overlay_missing"])
         assert there.accepted(there.kari) == 0
 
-    def test_lent_by_a_friend(self, there: Club) -> None:
+    def test_another_participants_token_is_rejected(self, there: Club) -> None:
         proof = there.send(there.kari, shot(token(there, there.miro)))
         assert codes(proof) == ("rejected", ["overlay_invalid"])
         assert "another participant" in proof["reasons"][0]["detail"]
 
-    def test_yesterdays(self, there: Club, at: Callable[..., None]) -> None:
+    def test_yesterdays_token_is_rejected(self, there: Club, at: Callable[..., None]) -> None:
         yesterdays = token(there, there.kari)
         at(clock.now() + timedelta(days=1))
         assert codes(there.send(there.kari, shot(yesterdays))) == ("rejected", ["overlay_invalid"])
         assert codes(there.send(there.kari, shot(token(there, there.kari)))) == ("accepted", [])
 
-    def test_tampered_and_cut(self, there: Club) -> None:
+    def test_tampered_and_truncated_tokens_are_rejected(self, there: Club) -> None:
         own = token(there, there.kari)
         for wrong in (own[:-1] + ("A" if own[-1] != "A" else "B"), own[:-8], own[:8]):
             assert codes(there.send(there.kari, shot(wrong))) == ("rejected", ["overlay_invalid"])
 
-    def test_one_right_among_others(self, there: Club) -> None:
+    def test_a_valid_token_among_other_codes_is_accepted(self, there: Club) -> None:
         photo = shot(token(there, there.miro), TAG, token(there, there.kari))
         assert codes(there.send(there.kari, photo)) == ("accepted", [])
 
-    def test_every_reason_at_once(self, there: Club) -> None:
+    def test_all_reasons_are_reported_together(self, there: Club) -> None:
         photo = shot(token(there, there.kari))
         assert codes(there.send(there.kari, photo)) == ("accepted", [])
         assert codes(there.send(there.miro, photo)) == ("rejected", ["overlay_invalid", "duplicate_image"])
 
-    def test_a_file_that_is_no_picture_has_one_reason(self, there: Club) -> None:
+    def test_a_file_that_is_not_a_picture_has_one_reason(self, there: Club) -> None:
         assert codes(there.send(there.kari, b"no picture")) == ("rejected", ["not_an_image"])
 
-    def test_where_the_rules_do_not_ask_for_it_nobody_looks(self, there: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_codes_are_not_read_unless_the_rules_require_an_overlay(
+        self, there: Club, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         elsewhere = there.miro.post("/v1/challenges", challenge_body(clock.now())).json["id"]
         monkeypatch.delattr(overlay, "check_codes")
         proof_id = there.ask(there.miro, photo := shot(), challenge=elsewhere)
@@ -254,7 +258,7 @@ class TestVerdict:
 
 
 class TestKeyIsReplaced:
-    """The one before stays good, and no function's memory stands in the way."""
+    """The previous key stays valid, and cached keys do not prevent a rotation."""
 
     @staticmethod
     def replace(value: str) -> None:
@@ -264,27 +268,27 @@ class TestKeyIsReplaced:
     def forget() -> None:
         parameters.clear_caches()  # type: ignore[no-untyped-call]
 
-    def test_after_it_was_handed_out(self, there: Club) -> None:
+    def test_a_token_of_the_previous_key_is_accepted(self, there: Club) -> None:
         photo = shot(token(there, there.kari))
         self.replace("the next key")
         self.forget()
         assert codes(there.send(there.kari, photo)) == ("accepted", [])
 
-    def test_before_the_job_knows(self, there: Club) -> None:
-        token(there, there.kari)  # the job remembers the old key
+    def test_a_token_of_a_new_key_is_accepted_before_the_job_has_loaded_it(self, there: Club) -> None:
+        token(there, there.kari)  # the job caches the old key
         self.replace("the next key")
         proof = there.send(there.kari, b"no picture")
         fresh = tokens.issue(b"the next key", UUID(proof["participant_id"]), date.fromisoformat(proof["local_date"]))
         assert codes(there.send(there.kari, shot(fresh))) == ("accepted", [])
 
-    def test_one_that_was_replaced_twice_is_worth_nothing(self, there: Club) -> None:
+    def test_a_token_of_a_key_replaced_twice_is_rejected(self, there: Club) -> None:
         photo = shot(token(there, there.kari))
         self.replace("the next key")
         self.replace("the key after that")
         self.forget()
         assert codes(there.send(there.kari, photo)) == ("rejected", ["overlay_invalid"])
 
-    def test_no_transaction_waits_for_it(self, there: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_key_is_loaded_outside_of_transactions(self, there: Club, monkeypatch: pytest.MonkeyPatch) -> None:
         seen: list[set[str]] = []
 
         def watch(_: str) -> list[bytes]:
@@ -296,8 +300,8 @@ class TestKeyIsReplaced:
         there.send(there.kari, shot(TOKEN.replace("B", "C")))
         assert seen == [set(), set()]
 
-    def test_without_it_there_is_no_verdict(self, there: Club, monkeypatch: pytest.MonkeyPatch) -> None:
-        """That is our failure, so the event comes again."""
+    def test_without_the_key_there_is_no_verdict(self, there: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+        """That is our failure, so SQS redelivers the event."""
         photo = shot(token(there, there.kari))
         proof_id = there.ask(there.kari, photo)
         event = there.put(proof_id, photo)

@@ -1,4 +1,4 @@
-"""The cleaned picture that others see, what a person must look at, and what one may store."""
+"""Cleaned pictures, photos that need a review, and limits on storage."""
 
 import io
 from collections.abc import Callable
@@ -23,7 +23,7 @@ Clubs = Callable[..., Club]
 
 
 def with_exif(**tags: str) -> bytes:
-    """A photo with a camera's name and a place in its EXIF."""
+    """A photo with a camera model and a location in its EXIF."""
     exif = Image.Exif()
     exif[0x010F] = tags.get("make", "Chamonix")
     exif[0x8825] = {1: "N", 2: (59.0, 54.0, 0.0), 3: "E", 4: (10.0, 45.0, 0.0)}
@@ -39,7 +39,7 @@ def stored(url: str) -> bytes:
 
 
 class TestPicture:
-    def test_participants_see_it_cleaned(self, club: Clubs) -> None:
+    def test_participants_see_the_cleaned_picture(self, club: Clubs) -> None:
         there = club()
         data = with_exif()
         assert b"Chamonix" in data
@@ -59,7 +59,7 @@ class TestPicture:
             assert image.format == "JPEG"
             assert not image.getexif()
 
-    def test_nobody_else(self, club: Clubs, person: SignUp, nobody: Client) -> None:
+    def test_nobody_but_participants_sees_the_picture(self, club: Clubs, person: SignUp, nobody: Client) -> None:
         there = club()
         proof = there.send(there.kari, PHOTO)
         path = f"/v1/proofs/{proof['id']}/image"
@@ -68,7 +68,7 @@ class TestPicture:
         there.miro.post(f"/v1/challenges/{there.id}/leave")
         assert there.miro.get(path).status == 404
 
-    def test_that_of_a_rejected_proof_is_for_its_judges(self, club: Clubs) -> None:
+    def test_only_the_sender_and_reviewers_see_the_picture_of_a_rejected_proof(self, club: Clubs) -> None:
         there = club()
         there.send(there.kari, PHOTO)
         proof = there.send(there.miro, PHOTO)
@@ -76,19 +76,19 @@ class TestPicture:
         path = f"/v1/proofs/{proof['id']}/image"
         assert [who.get(path).status for who in (there.miro, there.owner, there.kari)] == [307, 307, 404]
 
-    def test_of_what_could_not_be_read_there_is_none(self, club: Clubs) -> None:
+    def test_an_unreadable_upload_has_no_picture(self, club: Clubs) -> None:
         there = club()
         proof = there.send(there.kari, b"no picture at all" * 10)
         assert there.owner.get(f"/v1/proofs/{proof['id']}/image").status == 404
         assert there.kari.post(f"/v1/proofs/{proof['id']}/appeal", {"message": "x"}).code == "not_appealable"
 
-    def test_of_what_has_not_come_there_is_none(self, club: Clubs) -> None:
+    def test_a_missing_upload_has_no_picture(self, club: Clubs) -> None:
         there = club()
         proof_id = there.ask(there.kari, PHOTO)
         assert there.kari.get(f"/v1/proofs/{proof_id}/image").status == 404
 
-    def test_while_it_waits_for_a_review_it_is_for_its_judges(self, club: Clubs) -> None:
-        """An appeal must not show everybody what the owner took down."""
+    def test_only_the_sender_and_reviewers_see_the_picture_during_a_review(self, club: Clubs) -> None:
+        """An appeal must not publish what the owner rejected."""
         there = club()
         proof = there.send(there.kari, PHOTO)
         path = f"/v1/proofs/{proof['id']}"
@@ -96,7 +96,7 @@ class TestPicture:
         there.kari.post(f"{path}/appeal", {"message": "Why not?"})
         assert [who.get(f"{path}/image").status for who in (there.kari, there.owner, there.miro)] == [307, 307, 404]
 
-    def test_pictures_of_every_version_go_with_the_proof(
+    def test_the_pictures_of_every_version_are_deleted_with_the_proof(
         self, club: Clubs, database: Database, at: Callable[[datetime], None]
     ) -> None:
         there = club()
@@ -113,11 +113,11 @@ class TestPicture:
 
 
 class TestDoubt:
-    """A photo much like another, 24 to 31 bits away."""
+    """A photo that is similar to another: 24 to 31 bits away."""
 
     def near(self, there: Club, database: Database, bits: int) -> tuple[dict[str, Any], dict[str, Any]]:
         first = there.send(there.kari, PHOTO)
-        # as if the first had been another photo of the same thing
+        # makes the first one a different photo of the same scene
         database.execute("update proofs.fingerprints set pdq = pdq # (repeat('0', 256 - %(bits)s)"
                          " || repeat('1', %(bits)s))::bit(256), sha256 = sha256('another')", bits=bits)  # fmt: skip
         return first, there.send(there.miro, PHOTO)
@@ -125,17 +125,19 @@ class TestDoubt:
     @pytest.mark.parametrize(
         ("bits", "status"), [(23, "rejected"), (24, "needs_review"), (31, "needs_review"), (32, "accepted")]
     )
-    def test_how_near_is_how_near(self, club: Clubs, database: Database, bits: int, status: str) -> None:
+    def test_the_distance_decides_between_rejection_and_review(
+        self, club: Clubs, database: Database, bits: int, status: str
+    ) -> None:
         _, proof = self.near(club(), database, bits)
         assert proof["status"] == status
 
-    def test_the_reviewer_sees_both_and_nobody_else_does(
+    def test_only_reviewers_see_the_similar_proof(
         self, club: Clubs, database: Database, mails: Callable[[], list[dict[str, Any]]]
     ) -> None:
         there = club()
         first, proof = self.near(there, database, 27)
         assert codes(proof) == ("needs_review", ["duplicate_image"])
-        assert proof["match"] == {"proof_id": first["id"], "distance": 27}  # as the owner sees it
+        assert proof["match"] == {"proof_id": first["id"], "distance": 27}  # the owner's view
         assert there.proof(proof["id"], there.miro)["match"] is None
         assert there.proof(proof["id"], there.kari)["match"] is None
         for each in (first, proof):
@@ -149,9 +151,9 @@ class TestDoubt:
         assert there.owner.get(path, status="undecided").status == 422
         there.owner.post(f"/v1/proofs/{proof['id']}/review", {"decision": "accept", "reason": "Two people, one view."})
         assert there.accepted(there.miro) == 1
-        assert codes(there.proof(proof["id"])) == ("accepted", [])  # the doubt is gone with it
+        assert codes(there.proof(proof["id"])) == ("accepted", [])  # accepting it removes the doubt
 
-    def test_the_owner_does_not_see_what_their_own_is_like(self, club: Clubs, database: Database) -> None:
+    def test_the_owner_does_not_see_what_their_own_proof_resembles(self, club: Clubs, database: Database) -> None:
         there = club()
         there.send(there.kari, PHOTO)
         database.execute(
@@ -162,7 +164,7 @@ class TestDoubt:
         assert (proof["status"], proof["match"]) == ("needs_review", None)
 
     @pytest.mark.parametrize("is_looked_after", [True, False])
-    def test_a_match_in_another_challenge_stays_there(
+    def test_moderators_review_a_photo_similar_to_one_of_another_challenge(
         self,
         club: Clubs,
         database: Database,
@@ -170,7 +172,7 @@ class TestDoubt:
         person: SignUp,
         is_looked_after: bool,
     ) -> None:
-        """The owner of one is not shown what somebody proved in another: moderators are asked, where there are any."""
+        """Owners do not see proofs of other challenges: moderators, if there are any, get the review request."""
         there = club()
         moderator = person("moderator")
         if is_looked_after:
@@ -189,25 +191,25 @@ class TestDoubt:
         asked = moderator if is_looked_after else there.owner
         assert mails()[-1]["user_id"] == asked.user["id"]
 
-    def test_what_waits_for_a_review_is_known_again(self, club: Clubs, database: Database) -> None:
+    def test_a_copy_of_a_photo_under_review_is_recognised(self, club: Clubs, database: Database) -> None:
         there = club()
         self.near(there, database, 27)
         assert codes(there.send(there.owner, encoded(PICTURE, quality=70)))[0] == "rejected"
 
 
 class TestRoom:
-    def test_a_person_may_store_so_much(self, club: Clubs, database: Database) -> None:
+    def test_photos_beyond_the_quota_are_refused(self, club: Clubs, database: Database) -> None:
         there = club()
         there.send(there.kari, PHOTO)
         database.execute("update proofs.proofs set content_length = %(much)s", much=2**30 - 10)
         body = {"content_type": "image/jpeg", "content_length": 11, "sha256": "0" * 64}
         path = f"/v1/challenges/{there.id}/proofs"
-        database.execute("update proofs.proofs set status = 'rejected'")  # it takes storage all the same
+        database.execute("update proofs.proofs set status = 'rejected'")  # rejected photos use storage as well
         assert there.kari.post(path, body).code == "storage_full"
         assert there.kari.post(path, body | {"content_length": 10}).status == 201
         assert there.miro.post(path, body).status == 201
 
-    def test_what_was_asked_for_and_never_sent_takes_none(self, club: Clubs, database: Database) -> None:
+    def test_expired_uploads_do_not_count_towards_the_quota(self, club: Clubs, database: Database) -> None:
         there = club()
         there.ask(there.kari, PHOTO)
         database.execute(
@@ -216,7 +218,7 @@ class TestRoom:
         )
         there.ask(there.kari, OTHER_PHOTO)
 
-    def test_tries_in_a_day_have_an_end(self, club: Clubs, database: Database) -> None:
+    def test_proofs_are_rate_limited_per_day(self, club: Clubs, database: Database) -> None:
         there = club()
         database.execute("update core.limits set quantity = 2 where name = 'proof'")
         body = {"content_type": "image/jpeg", "content_length": 11, "sha256": "0" * 64}
@@ -224,10 +226,10 @@ class TestRoom:
         assert [answer.status for answer in answers] == [201, 201, 429]
         assert int(answers[-1].headers["retry-after"]) > 3600
 
-    def test_an_upload_is_looked_at_so_many_times(
+    def test_only_five_versions_of_an_upload_get_a_verdict(
         self, club: Clubs, mails: Callable[[], list[dict[str, Any]]], database: Database
     ) -> None:
-        """Its URL is good for ten minutes: who sends the same again and again costs room, and gets no more mails."""
+        """An upload URL is valid for ten minutes: repeated uploads use the sender's quota and cause no more mails."""
         there = club()
         there.send(there.miro, PHOTO)
         proof_id = there.ask(there.kari, PHOTO)
@@ -237,22 +239,22 @@ class TestRoom:
         body = {"content_type": "image/jpeg", "content_length": 2**30 - 5 * len(PHOTO), "sha256": "0" * 64}
         database.execute("update core.limits set quantity = 1000 where name like 'proof%%'")
         terms = f"/v1/challenges/{there.id}/proofs"
-        assert there.kari.post(terms, body | {"content_length": 2**30}).status == 422  # more than any photo may have
+        assert there.kari.post(terms, body | {"content_length": 2**30}).status == 422  # more than any photo can have
         database.execute("update proofs.proofs set content_length = %(much)s where id = %(id)s",
                          much=2**30 // 4, id=proof_id)  # fmt: skip
         assert there.kari.post(terms, body | {"content_length": 10}).code == "storage_full"
 
 
 class TestMails:
-    def test_why_a_photo_was_rejected(self, club: Clubs, mails: Callable[[], list[dict[str, Any]]]) -> None:
+    def test_a_mail_says_why_a_photo_was_rejected(self, club: Clubs, mails: Callable[[], list[dict[str, Any]]]) -> None:
         there = club()
         there.send(there.kari, b"no picture at all" * 10)
         (mail,) = [mail for mail in mails() if mail["template"] == "proof_rejected"]
         assert mail["user_id"] == there.kari.user["id"]
-        assert mail["values"]["appeal"] == ""  # which would be refused: there is nothing to look at
+        assert mail["values"]["appeal"] == ""  # an appeal would be refused: there is no picture
         assert mail["values"]["reasons"] == "- This file is not a JPEG, PNG or WebP picture."
 
-    def test_an_appeal_is_offered_where_there_is_one(
+    def test_a_mail_offers_an_appeal_only_if_one_is_possible(
         self, club: Clubs, mails: Callable[[], list[dict[str, Any]]]
     ) -> None:
         there = club()

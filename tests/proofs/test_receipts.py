@@ -1,4 +1,4 @@
-"""Receipts: what they say, who gets one, and that anybody can check it with nothing but the published keys."""
+"""Receipts: what they state, who gets them, and that anyone can verify them with the published keys."""
 
 import base64
 import hashlib
@@ -34,7 +34,7 @@ PROOF = {
 
 @pytest.fixture
 def send(person: SignUp) -> Callable[..., tuple[Client, dict[str, Any]]]:
-    """Somebody's proof, a text or a number, in a challenge of their own."""
+    """A text or a number, sent by the owner of a challenge."""
 
     def prove(value: str | float = "I ran", **terms: Any) -> tuple[Client, dict[str, Any]]:
         prover = person("prover")
@@ -69,7 +69,9 @@ def claims(text: str) -> dict[str, Any]:
 
 
 class TestWhatItSays:
-    def test_of_a_text(self, send: Callable[..., tuple[Client, dict[str, Any]]], database: Database) -> None:
+    def test_the_receipt_of_a_text_states_its_facts(
+        self, send: Callable[..., tuple[Client, dict[str, Any]]], database: Database
+    ) -> None:
         prover, proof = send("J'ai couru à six heures")
         text = receipt(prover, proof)
         header = jwt.get_unverified_header(text)
@@ -99,7 +101,7 @@ class TestWhatItSays:
         for each in ("opens_at", "closes_at", "stored_at", "decided_at"):
             assert said["proof"][each].endswith("Z")
 
-    def test_of_a_photo(
+    def test_the_receipt_of_a_photo_states_its_facts(
         self, send: Callable[..., tuple[Client, dict[str, Any]]], database: Database, logs: Callable[[], str]
     ) -> None:
         prover, proof = send()
@@ -129,7 +131,7 @@ class TestWhatItSays:
             (100.0, "100"), (999_999_999_999.0, "999999999999"), (-3.25, "-3.25"), (1 / 3, "0.3333333333333333"),
         ],
     )  # fmt: skip
-    def test_of_a_number(self, value: float, digits: str) -> None:
+    def test_a_number_is_hashed_in_plain_decimal_digits(self, value: float, digits: str) -> None:
         assert receipts.value_digest(value) == hashlib.sha256(digits.encode()).hexdigest()
 
     def test_the_reasons_do_not_quote_the_value(self, send: Callable[..., tuple[Client, dict[str, Any]]]) -> None:
@@ -139,7 +141,7 @@ class TestWhatItSays:
         assert said["sha256"] == hashlib.sha256(b"4711").hexdigest()
         assert not any("of 10000" in str(each) for each in said.values())
 
-    def test_a_verdict_that_was_taken_back_gives_another_receipt(
+    def test_a_changed_verdict_gives_another_receipt(
         self, send: Callable[..., tuple[Client, dict[str, Any]]], person: SignUp, database: Database
     ) -> None:
         prover, proof = send()
@@ -156,9 +158,9 @@ class TestWhatItSays:
         assert said["review"] == {"decision": "reject", "reviewed_at": said["decided_at"]}
         assert "Kari" not in json.dumps(said)
         for text in (before, after):
-            receipts.verify(text, key_set())  # what the first one said, it said truly
+            receipts.verify(text, key_set())  # the earlier receipt stays valid
 
-    def test_who_has_left_has_nothing_hashed(
+    def test_the_receipt_of_a_deleted_account_has_no_hash(
         self, send: Callable[..., tuple[Client, dict[str, Any]]], database: Database, person: SignUp
     ) -> None:
         prover, proof = send(7)
@@ -174,7 +176,7 @@ class TestWhatItSays:
 
 class TestWhoGetsOne:
     @pytest.mark.parametrize("status", ["accepted", "rejected", "needs_review", "replaced"])
-    def test_for_every_verdict(
+    def test_every_verdict_has_a_receipt(
         self, send: Callable[..., tuple[Client, dict[str, Any]]], database: Database, status: str
     ) -> None:
         prover, proof = send()
@@ -182,7 +184,7 @@ class TestWhoGetsOne:
         assert claims(receipt(prover, proof))["proof"]["status"] == status
 
     @pytest.mark.parametrize("status", ["awaiting_upload", "processing"])
-    def test_not_before(
+    def test_a_proof_without_a_verdict_has_no_receipt(
         self, send: Callable[..., tuple[Client, dict[str, Any]]], database: Database, status: str
     ) -> None:
         prover, proof = send()
@@ -191,7 +193,7 @@ class TestWhoGetsOne:
         assert (answer.status, answer.code) == (409, "not_decided")
         assert status.replace("_", " ") in answer.json["detail"]
 
-    def test_nor_for_what_was_never_uploaded(
+    def test_an_expired_proof_has_no_receipt(
         self, send: Callable[..., tuple[Client, dict[str, Any]]], database: Database
     ) -> None:
         prover, proof = send()
@@ -202,7 +204,7 @@ class TestWhoGetsOne:
         assert answer.code == "not_decided"
         assert "expired" in answer.json["detail"]
 
-    def test_strangers_learn_nothing(
+    def test_strangers_get_no_receipt(
         self, send: Callable[..., tuple[Client, dict[str, Any]]], person: SignUp, nobody: Client
     ) -> None:
         _, proof = send()
@@ -211,7 +213,7 @@ class TestWhoGetsOne:
         answers = [ask(stranger, each) for each in (proof, {"id": "0" * 8 + proof["id"][8:]})]
         assert [(each.status, each.code) for each in answers] == [(404, "not_found")] * 2
 
-    def test_while_secrets_manager_is_away_one_is_told_to_come_back(
+    def test_a_receipt_is_unavailable_while_secrets_manager_is_down(
         self, send: Callable[..., tuple[Client, dict[str, Any]]]
     ) -> None:
         prover, proof = send()
@@ -227,7 +229,7 @@ def turn(**event: object) -> dict[str, str]:
 
 
 class TestKeys:
-    def test_a_receipt_verifies_when_its_key_has_been_followed(
+    def test_a_receipt_verifies_after_its_key_was_rotated(
         self, send: Callable[..., tuple[Client, dict[str, Any]]], database: Database
     ) -> None:
         from aws_lambda_powertools.utilities import parameters
@@ -236,7 +238,7 @@ class TestKeys:
         old = receipt(prover, proof)
         turn(rotate_receipts=True)
         database.execute("update core.signing_keys set created_at = created_at - interval '3 years'")
-        turn()  # which ends what it takes for strays
+        turn()  # ends the overlap of the old key
         parameters.clear_caches()  # type: ignore[no-untyped-call]
         new = receipt(prover, proof)
         kids = [jwt.get_unverified_header(text)["kid"] for text in (old, new)]
@@ -250,7 +252,7 @@ def encode(data: bytes) -> str:
 
 
 def changes(said: Any, path: str = "") -> list[tuple[str, Any]]:
-    """Every way of changing one value of the claims, by its name."""
+    """Claims with one value changed, for every value, by its name."""
     if isinstance(said, dict):
         inner = [
             (where, {**said, name: changed})
@@ -265,7 +267,7 @@ def changes(said: Any, path: str = "") -> list[tuple[str, Any]]:
     return [(path, f"{said}0"), (path, None if said is not None else "x")]
 
 
-def test_whatever_is_changed_is_noticed(send: Callable[..., tuple[Client, dict[str, Any]]]) -> None:
+def test_any_change_of_the_claims_is_detected(send: Callable[..., tuple[Client, dict[str, Any]]]) -> None:
     prover, proof = send()
     text = receipt(prover, proof)
     header, _, signature = text.split(".")
@@ -281,7 +283,7 @@ def test_whatever_is_changed_is_noticed(send: Callable[..., tuple[Client, dict[s
 
 
 class TestByHand:
-    """`python -m proofs.receipts`, by somebody who has a receipt, the keys, and this repository."""
+    """`python -m proofs.receipts` with a receipt, the keys, and this repository."""
 
     @pytest.fixture
     def files(self, send: Callable[..., tuple[Client, dict[str, Any]]], tmp_path: Path) -> tuple[Path, Path]:
@@ -290,7 +292,7 @@ class TestByHand:
         keys.write_text(json.dumps(key_set()))
         return file, keys
 
-    def test_offline_with_nothing_set(self, files: tuple[Path, Path]) -> None:
+    def test_a_receipt_is_verified_offline_without_configuration(self, files: tuple[Path, Path]) -> None:
         file, keys = files
         python_path = f"{ROOT / 'functions'}:{ROOT / 'layers/core/python'}"
         done = subprocess.run(
@@ -319,7 +321,7 @@ class TestByHand:
             (lambda text: "\x1b[2Jée.a.b", "This is not a complete receipt"),
         ],
     )
-    def test_a_damaged_file(
+    def test_a_damaged_receipt_is_refused(
         self,
         files: tuple[Path, Path],
         capsys: pytest.CaptureFixture[str],
@@ -344,7 +346,7 @@ class TestByHand:
             ('{"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "a"}]}', "is malformed"),
         ],
     )
-    def test_other_keys(
+    def test_keys_that_do_not_fit_are_refused(
         self, files: tuple[Path, Path], capsys: pytest.CaptureFixture[str], keys: str, sentence: str
     ) -> None:
         file, jwks = files
@@ -352,7 +354,7 @@ class TestByHand:
         assert receipts.main(["verify", str(file), "--jwks", str(jwks)]) == 1
         assert sentence in capsys.readouterr().err
 
-    def test_files_that_are_not_there(self, files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    def test_missing_files_are_reported(self, files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
         file, keys = files
         assert receipts.main(["verify", f"{file}x", "--jwks", str(keys)]) == 1
         assert receipts.main(["verify", str(file), "--jwks", f"{keys}x"]) == 1
@@ -360,13 +362,13 @@ class TestByHand:
         assert ["The receipt cannot be read" in said[0], "The keys cannot be read" in said[1]] == [True, True]
 
     @pytest.mark.parametrize("url", ["http://keys.example/jwks.json", "file:///etc/passwd", "ftp://a.example/x", "://"])
-    def test_keys_come_by_https_only(
+    def test_keys_are_fetched_over_https_only(
         self, files: tuple[Path, Path], capsys: pytest.CaptureFixture[str], url: str
     ) -> None:
         assert receipts.main(["verify", str(files[0]), "--jwks", url]) == 1
         assert "over HTTPS only" in capsys.readouterr().err
 
-    def test_without_keys_it_asks_the_issuer(
+    def test_keys_are_fetched_from_the_issuer_by_default(
         self, files: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file, keys = files
@@ -381,10 +383,10 @@ class TestByHand:
         assert asked == [f"{PUBLIC_URL}/.well-known/jwks.json"]
         assert capsys.readouterr().out.splitlines()[0].endswith(f"according to the keys of {asked[0]}.")
 
-    def test_a_stranger_who_signs_with_keys_of_their_own_is_named(
+    def test_another_issuer_is_named(
         self, files: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Without keys of one's own a receipt is as good as the address that it names."""
+        """Without `--jwks`, a receipt is only as trustworthy as its issuer."""
         file, _ = files
         evil = ReceiptKey.make(datetime.now(UTC) - timedelta(days=1))
         body = claims(file.read_text().strip()) | {"iss": "https://evil.example/\x1b[2J"}
@@ -396,7 +398,7 @@ class TestByHand:
         assert "\x1b" not in said
 
 
-def test_a_later_release_may_say_more(receipt_key: ReceiptKey, send: Any) -> None:
+def test_receipts_with_additional_claims_verify(receipt_key: ReceiptKey, send: Any) -> None:
     body = claims(receipt(*send()))
     body["proof"] |= {"status": "audited", "weather": "rain"}
     text = receipt_key.sign(json.dumps(body).encode(), typ=receipts.TYPE)

@@ -1,4 +1,4 @@
-"""After the verdict: review, appeal, taking a proof back; who may, and what it does to the standings."""
+"""Reviews, appeals and removals: who can, and their effect on standings."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,7 @@ ACCEPT = {"decision": "accept", "reason": "I was there and saw it."}
 
 @dataclass
 class Club:
-    """A challenge of texts; a member's proof."""
+    """A challenge of texts, with a participant's proof."""
 
     id: str
     owner: Client
@@ -50,13 +50,13 @@ class Club:
         return who.post(f"{self.path}/review", body)
 
     def standing(self) -> tuple[int, int, int]:
-        """Points, accepted, missed of the member."""
+        """The points, accepted and missed windows of the participant."""
         items = self.owner.get(f"/v1/challenges/{self.id}/standings").json["items"]
         (of,) = (item for item in items if item["username"] == "member")
         return of["points"], of["accepted"], of["missed"]
 
     def set(self, **columns: object) -> None:
-        """Give the proof what only the job writes."""
+        """Write what only the job writes to a proof."""
         names = ", ".join(f"{name} = %({name})s" for name in columns)
         self.database.execute(f"update proofs.proofs set {names} where id = %(id)s", **columns, id=self.proof["id"])
 
@@ -86,7 +86,7 @@ def club(person: SignUp, nobody: Client, database: Database) -> Callable[..., Cl
 
 
 class TestReview:
-    def test_the_owner_rejects_what_was_accepted(
+    def test_the_owner_can_reject_an_accepted_proof(
         self, club: Callable[..., Club], mails: Callable[[], list[dict[str, Any]]], database: Database
     ) -> None:
         there = club()
@@ -97,7 +97,7 @@ class TestReview:
         assert answer.json["review"]["reason"] == "This is not you."
         assert there.standing() == (0, 0, 0)
         window = there.member.get(f"/v1/challenges/{there.id}/windows/current").json
-        assert window["state"] == "open"  # another proof may still be sent
+        assert window["state"] == "open"  # another proof can still be sent
         mail = mails()[-1]
         assert (mail["template"], mail["user_id"]) == ("proof_reviewed", there.member.user["id"])
         assert mail["values"]["reason"] == "This is not you."
@@ -105,13 +105,13 @@ class TestReview:
         assert [actor for actor, _ in audits] == [there.owner.user["id"]]
         assert audits[0][1] == {"proof_id": there.proof["id"], "former": "accepted", "decision": "reject"}
 
-    def test_and_accepts_it_again(self, club: Callable[..., Club]) -> None:
+    def test_the_owner_can_accept_a_rejected_proof_again(self, club: Callable[..., Club]) -> None:
         there = club()
         there.review(there.owner, REJECT)
         assert there.review(there.owner, ACCEPT).json["status"] == "accepted"
         assert there.standing() == (10, 1, 0)
 
-    def test_the_same_decision_again_changes_nothing(
+    def test_repeating_a_decision_changes_nothing(
         self, club: Callable[..., Club], mails: Callable[[], list[dict[str, Any]]]
     ) -> None:
         there = club()
@@ -120,13 +120,13 @@ class TestReview:
         assert there.review(there.owner, REJECT | {"reason": "Still not."}).json["review"]["reason"] == REJECT["reason"]
         assert len(mails()) == told
 
-    def test_of_two_accepted_the_other_still_counts(self, club: Callable[..., Club]) -> None:
+    def test_a_window_keeps_its_outcome_if_another_proof_is_accepted(self, club: Callable[..., Club]) -> None:
         there = club({"kind": "text", "max_per_window": 2})
         there.send("I swam as well")
         there.review(there.owner, REJECT)
         assert there.standing() == (10, 1, 0)
 
-    def test_accepting_needs_room(self, club: Callable[..., Club]) -> None:
+    def test_accepting_needs_room_in_the_window(self, club: Callable[..., Club]) -> None:
         there = club()
         there.review(there.owner, REJECT)
         there.send("the true one")
@@ -135,19 +135,19 @@ class TestReview:
         assert "reject another" in answer.json["detail"]
         assert there.standing() == (10, 1, 0)
 
-    def test_after_the_window_it_was_missed(
+    def test_a_window_is_missed_if_its_proof_is_rejected_after_the_close(
         self, club: Callable[..., Club], at: Callable[[datetime], None], database: Database
     ) -> None:
         there = club()
         closed = datetime.fromisoformat(there.proof["closes_at"])
-        # as if it lay behind us: tokens are of the real clock
+        # moves the window into the past, because tokens use the real clock
         database.execute("update challenges.windows set opens_at = opens_at - interval '2 days', closes_at = %(at)s",
                          at=clock.now() - timedelta(hours=1))  # fmt: skip
         assert closed > clock.now()
         there.review(there.owner, REJECT)
         assert there.standing() == (0, 0, 1)
 
-    def test_who_may(self, club: Callable[..., Club]) -> None:
+    def test_only_the_owner_and_moderators_can_review(self, club: Callable[..., Club]) -> None:
         there = club(visibility="public")
         for who, expected in (
             (there.nobody, (401, "unauthenticated")),
@@ -161,19 +161,19 @@ class TestReview:
         assert there.review(there.moderator, REJECT).status == 200
         assert there.standing() == (0, 0, 0)
 
-    def test_a_moderator_without_a_second_factor(self, club: Callable[..., Club], database: Database) -> None:
+    def test_a_moderator_needs_a_second_factor(self, club: Callable[..., Club], database: Database) -> None:
         there = club()
         database.execute("update identity.sessions set second_factor = false")
-        assert there.review(there.moderator, REJECT).status == 404  # sees no more than anybody
+        assert there.review(there.moderator, REJECT).status == 404  # has no more rights than a user
         assert there.moderator.get(there.path).status == 404
 
-    def test_nobody_reviews_their_own(self, club: Callable[..., Club]) -> None:
+    def test_nobody_reviews_their_own_proof(self, club: Callable[..., Club]) -> None:
         there = club()
         there.proof = there.send(who=there.owner)
         assert there.review(there.owner, REJECT).code == "own_proof"
         assert there.review(there.moderator, REJECT).status == 200
 
-    def test_who_left_is_nobody_there(self, club: Callable[..., Club]) -> None:
+    def test_a_participant_who_left_sees_no_proofs(self, club: Callable[..., Club]) -> None:
         there = club()
         there.friend.post(f"/v1/challenges/{there.id}/leave")
         assert there.review(there.friend, REJECT).status == 404
@@ -188,21 +188,23 @@ class TestReview:
             (ACCEPT | {"points": 1000}, "/points"),
         ],
     )
-    def test_what_is_wrong_with_it(self, club: Callable[..., Club], body: dict[str, str], pointer: str) -> None:
+    def test_an_invalid_review_names_the_field(
+        self, club: Callable[..., Club], body: dict[str, str], pointer: str
+    ) -> None:
         there = club()
         answer = there.review(there.owner, body)
         assert answer.status == 422
         assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
 
-    def test_a_virus_is_nobodys_to_accept(self, club: Callable[..., Club], database: Database) -> None:
+    def test_an_infected_file_cannot_be_accepted(self, club: Callable[..., Club], database: Database) -> None:
         there = club()
         there.review(there.owner, REJECT)
         database.execute('update proofs.proofs set reasons = \'[{"code": "malware", "detail": "x"}]\'')
         assert there.review(there.owner, ACCEPT).code == "not_reviewable"
         assert there.standing() == (0, 0, 0)
 
-    def test_two_reviewers_at_once(self, club: Callable[..., Club], database: Database) -> None:
-        """Each waits for the other, and the standing is what the last one said."""
+    def test_the_last_of_two_concurrent_reviews_counts(self, club: Callable[..., Club], database: Database) -> None:
+        """They wait for each other, and the standing follows the last decision."""
         there = club()
         with psycopg.connect(database.url) as holder, ThreadPoolExecutor(2) as two:
             holder.execute("select from proofs.proofs for update")
@@ -231,7 +233,7 @@ def review_directly(database: Database, there: Club, who: Client, decision: str)
 
 
 class TestAppeal:
-    def test_once_and_then_a_person_decides(
+    def test_an_appeal_leads_to_a_review(
         self, club: Callable[..., Club], mails: Callable[[], list[dict[str, Any]]]
     ) -> None:
         there = club()
@@ -239,12 +241,12 @@ class TestAppeal:
         answer = there.member.post(f"{there.path}/appeal", {"message": "It is me, with a hat."})
         assert answer.status == 200, answer.text
         assert (answer.json["status"], answer.json["appeal"]) == ("needs_review", "It is me, with a hat.")
-        mail = mails()[-1]  # the owner has decided, and is not asked again
+        mail = mails()[-1]  # the owner has decided, so a moderator gets the request
         assert (mail["template"], mail["user_id"]) == ("moderation_wanted", there.moderator.user["id"])
         assert there.review(there.owner, ACCEPT).json["status"] == "accepted"
         assert there.standing() == (10, 1, 0)
 
-    def test_against_a_verdict_the_owner_decides(
+    def test_the_owner_reviews_an_appeal_against_a_verdict(
         self, club: Callable[..., Club], mails: Callable[[], list[dict[str, Any]]]
     ) -> None:
         there = club({"kind": "number", "target": 5}, first=3)
@@ -253,8 +255,8 @@ class TestAppeal:
         assert (mail["template"], mail["user_id"]) == ("review_wanted", there.owner.user["id"])
         assert there.review(there.owner, REJECT).json["status"] == "rejected"
 
-    def test_against_the_owners_decision_a_moderator_decides(self, club: Callable[..., Club]) -> None:
-        """Owners take part themselves: they do not judge twice."""
+    def test_a_moderator_reviews_an_appeal_against_the_owner(self, club: Callable[..., Club]) -> None:
+        """Owners can take part, so they do not decide on appeals against themselves."""
         there = club()
         there.review(there.owner, REJECT)
         there.member.post(f"{there.path}/appeal", {"message": "Please."})
@@ -262,7 +264,7 @@ class TestAppeal:
         assert there.member.get(there.path).json["status"] == "needs_review"
         assert there.review(there.moderator, REJECT).json["status"] == "rejected"
 
-    def test_what_a_moderator_decided_the_owner_does_not_undo(self, club: Callable[..., Club]) -> None:
+    def test_the_owner_cannot_overrule_a_moderator(self, club: Callable[..., Club]) -> None:
         there = club()
         there.review(there.owner, REJECT)
         there.member.post(f"{there.path}/appeal", {"message": "Please."})
@@ -273,14 +275,14 @@ class TestAppeal:
         assert there.review(there.owner, ACCEPT).code == "moderator_decided"
         assert there.standing() == (0, 0, 0)
 
-    def test_a_moderator_finds_what_waits(self, club: Callable[..., Club]) -> None:
+    def test_a_moderator_can_list_the_proofs_to_review(self, club: Callable[..., Club]) -> None:
         there = club()
         there.review(there.owner, REJECT)
         there.member.post(f"{there.path}/appeal", {"message": "Please."})
         found = there.moderator.get(f"/v1/challenges/{there.id}/proofs").json["items"]
         assert [(proof["id"], proof["status"]) for proof in found] == [(there.proof["id"], "needs_review")]
 
-    def test_what_was_said_is_for_the_two_of_them(self, club: Callable[..., Club]) -> None:
+    def test_only_the_sender_and_reviewers_see_the_messages(self, club: Callable[..., Club]) -> None:
         there = club()
         there.review(there.owner, REJECT)
         there.member.post(f"{there.path}/appeal", {"message": "Please."})
@@ -293,7 +295,7 @@ class TestAppeal:
             proof = who.get(there.path).json
             assert (proof["appeal"], proof["review"]["reason"]) == (appeal, reason)
 
-    def test_not_twice(self, club: Callable[..., Club]) -> None:
+    def test_a_proof_can_be_appealed_once(self, club: Callable[..., Club]) -> None:
         there = club()
         there.review(there.owner, REJECT)
         body = {"message": "Please."}
@@ -302,11 +304,11 @@ class TestAppeal:
         there.review(there.moderator, REJECT)
         assert there.member.post(f"{there.path}/appeal", body).code == "appealed_already"
 
-    def test_only_what_was_rejected(self, club: Callable[..., Club]) -> None:
+    def test_only_a_rejected_proof_can_be_appealed(self, club: Callable[..., Club]) -> None:
         there = club()
         assert there.member.post(f"{there.path}/appeal", {"message": "More!"}).code == "not_appealable"
 
-    def test_who_may(self, club: Callable[..., Club]) -> None:
+    def test_only_the_sender_can_appeal(self, club: Callable[..., Club]) -> None:
         there = club()
         there.review(there.owner, REJECT)
         for who, status in (
@@ -319,7 +321,7 @@ class TestAppeal:
             assert who.post(f"{there.path}/appeal", {"message": "x"}).status == status
         assert there.member.get(there.path).json["status"] == "rejected"
 
-    def test_no_other_proof_takes_its_place_meanwhile(self, club: Callable[..., Club]) -> None:
+    def test_a_proof_under_appeal_keeps_its_place(self, club: Callable[..., Club]) -> None:
         there = club()
         there.review(there.owner, REJECT)
         there.member.post(f"{there.path}/appeal", {"message": "Please."})
@@ -328,7 +330,7 @@ class TestAppeal:
 
 
 class TestTakingBack:
-    def test_leaves_its_place_and_its_points(self, club: Callable[..., Club]) -> None:
+    def test_a_removed_proof_gives_back_its_place_and_points(self, club: Callable[..., Club]) -> None:
         there = club()
         assert there.member.delete(there.path).status == 204
         assert there.standing() == (0, 0, 0)
@@ -336,18 +338,20 @@ class TestTakingBack:
         there.send("the right one")
         assert there.standing() == (10, 1, 0)
 
-    def test_again_is_not_found(self, club: Callable[..., Club]) -> None:
+    def test_removing_a_proof_twice_is_not_found(self, club: Callable[..., Club]) -> None:
         there = club()
         there.member.delete(there.path)
         assert there.member.delete(there.path).status == 404
 
-    def test_not_once_its_window_has_closed(self, club: Callable[..., Club], database: Database) -> None:
+    def test_a_proof_cannot_be_removed_after_its_window_closed(
+        self, club: Callable[..., Club], database: Database
+    ) -> None:
         there = club()
         there.set(closes_at=clock.now(), opens_at=clock.now() - timedelta(hours=1))
         assert there.member.delete(there.path).code == "window_closed"
         assert there.standing() == (10, 1, 0)
 
-    def test_who_may(self, club: Callable[..., Club]) -> None:
+    def test_only_the_sender_can_remove_a_proof(self, club: Callable[..., Club]) -> None:
         there = club()
         for who, status in (
             (there.nobody, 401),
@@ -359,7 +363,7 @@ class TestTakingBack:
             assert who.delete(there.path).status == status
         assert there.standing() == (10, 1, 0)
 
-    def test_its_objects_are_deleted_from_storage(
+    def test_the_objects_of_a_removed_proof_are_deleted_from_storage(
         self, club: Callable[..., Club], database: Database, at: Callable[[datetime], None]
     ) -> None:
         s3 = boto3.client("s3")
@@ -372,7 +376,7 @@ class TestTakingBack:
             " content_length = 1, sha256 = sha256(''), object_key = 'uploads/a', picture_key = 'pictures/a/1.jpg'"
         )
         assert there.member.delete(there.path).status == 204
-        assert removals_handler({}, LambdaContext()) == {"removed": 0}  # its upload may be under way
+        assert removals_handler({}, LambdaContext()) == {"removed": 0}  # its upload may be in progress
         s3.put_object(Bucket="uploads-test", Key="pictures/a/2.jpg", Body=b"x")
         at(clock.now() + timedelta(minutes=16))
         assert removals_handler({}, LambdaContext()) == {"removed": 2}

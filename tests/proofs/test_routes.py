@@ -1,4 +1,4 @@
-"""Asking to send a proof and reading proofs, as nobody, stranger, member and owner."""
+"""Sending and reading proofs: anonymous, as a stranger, a participant and the owner."""
 
 import base64
 import hashlib
@@ -24,7 +24,7 @@ BODY = {"content_type": "image/jpeg", "content_length": 7, "sha256": DIGEST.hex(
 
 @dataclass(frozen=True)
 class Club:
-    """A challenge: its owner, a member, a stranger to it, and nobody."""
+    """A challenge with its owner, a participant, a stranger, and an anonymous client."""
 
     id: str
     owner: Client
@@ -56,7 +56,7 @@ def club(person: SignUp, nobody: Client) -> Callable[..., Club]:
 
 
 class TestAsk:
-    def test_a_member_gets_a_proof_and_a_place_to_send_it(self, club: Callable[..., Club]) -> None:
+    def test_a_participant_gets_a_proof_and_an_upload_url(self, club: Callable[..., Club]) -> None:
         there = club()
         before = datetime.now(UTC)
         answer = there.ask(note="Up at six!", captured_at="2026-11-20T06:00:00+01:00")
@@ -99,7 +99,7 @@ class TestAsk:
         life = datetime.fromisoformat(upload["expires_at"]) - before
         assert timedelta(minutes=9) < life < timedelta(minutes=11)
 
-    def test_the_url_is_signed_for_a_key_of_its_own(self, club: Callable[..., Club]) -> None:
+    def test_each_url_is_signed_for_its_own_key(self, club: Callable[..., Club]) -> None:
         there = club()
         urls = [urlsplit(there.ask().json["upload"]["url"]) for _ in range(2)]
         assert urls[0].path != urls[1].path
@@ -111,11 +111,11 @@ class TestAsk:
             assert query["X-Amz-SignedHeaders"] == ["content-length;content-type;host;x-amz-checksum-sha256"]
             assert query["X-Amz-Expires"] == ["600"]
 
-    def test_the_owner_takes_part_too(self, club: Callable[..., Club]) -> None:
+    def test_the_owner_can_take_part(self, club: Callable[..., Club]) -> None:
         there = club()
         assert there.ask(there.owner).status == 201
 
-    def test_nobody(self, club: Callable[..., Club]) -> None:
+    def test_sending_requires_a_token(self, club: Callable[..., Club]) -> None:
         there = club()
         assert there.ask(there.nobody).status == 401
 
@@ -123,22 +123,22 @@ class TestAsk:
         ("visibility", "status", "code"),
         [("private", 404, "not_found"), ("code", 404, "not_found"), ("public", 403, "not_participant")],
     )
-    def test_a_stranger(self, club: Callable[..., Club], visibility: str, status: int, code: str) -> None:
+    def test_a_stranger_cannot_send(self, club: Callable[..., Club], visibility: str, status: int, code: str) -> None:
         there = club(visibility=visibility)
         answer = there.ask(there.stranger)
         assert (answer.status, answer.code) == (status, code)
 
-    def test_an_unknown_challenge(self, club: Callable[..., Club]) -> None:
+    def test_an_unknown_challenge_is_not_found(self, club: Callable[..., Club]) -> None:
         there = club()
         assert there.member.post(f"/v1/challenges/{uuid4()}/proofs", BODY).status == 404
         assert there.member.post("/v1/challenges/not-an-id/proofs", BODY).status == 422
 
-    def test_sha256_in_base64(self, club: Callable[..., Club]) -> None:
+    def test_a_sha256_in_base64_is_accepted(self, club: Callable[..., Club]) -> None:
         there = club()
         assert there.ask(sha256=base64.b64encode(DIGEST).decode()).json["proof"]["sha256"] == DIGEST.hex()
         assert there.ask(sha256=DIGEST.hex().upper()).json["proof"]["sha256"] == DIGEST.hex()
 
-    def test_says_which_field_is_wrong(self, club: Callable[..., Club]) -> None:
+    def test_an_invalid_field_is_named(self, club: Callable[..., Club]) -> None:
         there = club(rules={"proof": {"kind": "photo", "max_bytes": 2000, "types": ["image/jpeg"]}})
         wrong: list[tuple[str, Any]] = [
             ("content_type", "image/gif"),
@@ -163,36 +163,38 @@ class TestAsk:
             assert (answer.status, answer.code) == (422, "invalid"), field
             assert [error["pointer"] for error in answer.json["errors"]] == [f"/{field}"]
 
-    def test_nul_in_a_note(self, club: Callable[..., Club]) -> None:
+    def test_a_nul_in_a_note_is_refused(self, club: Callable[..., Club]) -> None:
         assert club().ask(note="a\0b").status == 422
 
 
 class TestWindow:
-    def test_not_open_yet(self, club: Callable[..., Club]) -> None:
+    def test_a_window_that_is_not_open_yet_accepts_nothing(self, club: Callable[..., Club]) -> None:
         there = club(starts_at=(clock.now() + timedelta(days=2)).isoformat())
         assert there.ask().code == "window_closed"
 
-    def test_over(self, club: Callable[..., Club], at: Callable[[datetime], None]) -> None:
+    def test_a_challenge_that_is_over_accepts_nothing(
+        self, club: Callable[..., Club], at: Callable[[datetime], None]
+    ) -> None:
         there = club()
         at(clock.now() + timedelta(days=40))
         assert there.ask().code == "window_closed"
 
     @pytest.mark.parametrize("state", ["paused", "canceled"])
-    def test_a_challenge_that_does_not_run(self, club: Callable[..., Club], state: str) -> None:
+    def test_a_challenge_that_is_not_active_accepts_nothing(self, club: Callable[..., Club], state: str) -> None:
         there = club()
         assert there.owner.post(f"/v1/challenges/{there.id}/transitions", {"to": state}).status == 200
         answer = there.ask()
         assert (answer.status, answer.code) == (409, "window_closed")
         assert state in answer.json["detail"]
 
-    def test_a_draft_takes_none_even_from_its_owner(self, club: Callable[..., Club]) -> None:
+    def test_a_draft_accepts_nothing_from_its_owner(self, club: Callable[..., Club]) -> None:
         there = club(status="draft")
         assert there.ask(there.owner).code == "window_closed"
 
-    def test_the_window_is_stored_where_the_schedule_has_not_been(
+    def test_a_window_is_stored_before_the_schedule_reaches_it(
         self, club: Callable[..., Club], at: Callable[[datetime], None], database: Database
     ) -> None:
-        """The verdict writes its outcome there."""
+        """The verdict will write the window's outcome."""
         there = club()
         at(clock.now() + timedelta(days=10))
         proof = there.ask().json["proof"]
@@ -209,7 +211,7 @@ class TestRoom:
     def decide(self, database: Database, proof: dict[str, Any], status: str) -> None:
         database.execute("update proofs.proofs set status = %(s)s where id = %(id)s", s=status, id=proof["id"])
 
-    def test_full_when_one_is_accepted(self, club: Callable[..., Club], database: Database) -> None:
+    def test_a_window_with_an_accepted_proof_is_full(self, club: Callable[..., Club], database: Database) -> None:
         there = club()
         first, second = (there.ask().json["proof"] for _ in range(2))
         self.decide(database, first, "rejected")
@@ -219,7 +221,9 @@ class TestRoom:
         assert (answer.status, answer.code) == (409, "window_full")
         assert there.ask(there.owner).status == 201
 
-    def test_as_many_as_the_rules_say(self, club: Callable[..., Club], database: Database) -> None:
+    def test_a_window_accepts_as_many_proofs_as_the_rules_allow(
+        self, club: Callable[..., Club], database: Database
+    ) -> None:
         there = club(rules={"proof": {"kind": "photo", "max_per_window": 2}})
         self.decide(database, there.ask().json["proof"], "accepted")
         self.decide(database, there.ask().json["proof"], "processing")
@@ -227,7 +231,7 @@ class TestRoom:
 
 
 class TestIdempotency:
-    def test_sent_again_it_is_the_same_proof(self, club: Callable[..., Club], database: Database) -> None:
+    def test_a_retried_request_returns_the_same_proof(self, club: Callable[..., Club], database: Database) -> None:
         there = club()
         answers = [there.member.post(there.path, BODY, idempotency_key="one") for _ in range(2)]
         assert answers[1].headers["idempotent-replayed"] == "true"
@@ -236,7 +240,7 @@ class TestIdempotency:
 
 
 class TestRead:
-    def test_members_and_the_owner_see_it(self, club: Callable[..., Club]) -> None:
+    def test_participants_and_the_owner_see_a_proof(self, club: Callable[..., Club]) -> None:
         there = club()
         asked = there.ask().json["proof"]
         for who in (there.member, there.owner):
@@ -244,18 +248,18 @@ class TestRead:
             assert (answer.status, answer.json) == (200, asked)
 
     @pytest.mark.parametrize("visibility", ["private", "code", "public"])
-    def test_strangers_do_not(self, club: Callable[..., Club], visibility: str) -> None:
+    def test_strangers_do_not_see_a_proof(self, club: Callable[..., Club], visibility: str) -> None:
         there = club(visibility=visibility)
         asked = there.ask().json["proof"]
         assert there.stranger.get(f"/v1/proofs/{asked['id']}").status == 404
         assert there.nobody.get(f"/v1/proofs/{asked['id']}").status == 401
 
-    def test_an_unknown_one(self, club: Callable[..., Club]) -> None:
+    def test_an_unknown_proof_is_not_found(self, club: Callable[..., Club]) -> None:
         there = club()
         assert there.member.get(f"/v1/proofs/{uuid4()}").status == 404
         assert there.member.get("/v1/proofs/not-an-id").status == 422
 
-    def test_expires(self, club: Callable[..., Club], at: Callable[[datetime], None]) -> None:
+    def test_a_proof_without_an_upload_expires(self, club: Callable[..., Club], at: Callable[[datetime], None]) -> None:
         there = club()
         asked = there.ask().json["proof"]
         at(clock.now() + timedelta(minutes=14, seconds=55))
@@ -263,7 +267,7 @@ class TestRead:
         at(datetime.now(UTC) + timedelta(minutes=15))
         assert there.member.get(f"/v1/proofs/{asked['id']}").json["status"] == "expired"
 
-    def test_reasons_are_for_people(self, club: Callable[..., Club], database: Database) -> None:
+    def test_a_proof_shows_its_reasons(self, club: Callable[..., Club], database: Database) -> None:
         there = club()
         asked = there.ask().json["proof"]
         reasons = [{"code": "not_an_image", "detail": "This file is not a picture."}]
@@ -279,7 +283,7 @@ class TestRead:
 
 
 class TestList:
-    def test_newest_first_and_page_by_page(self, club: Callable[..., Club]) -> None:
+    def test_proofs_are_listed_newest_first_in_pages(self, club: Callable[..., Club]) -> None:
         there = club()
         asked = [there.ask(who).json["proof"]["id"] for who in (there.member, there.owner) * 3]
         seen: list[str] = []
@@ -294,35 +298,35 @@ class TestList:
         assert seen == asked[::-1]
         assert [proof["id"] for proof in there.member.get(there.path, offset=2, limit=2).json["items"]] == seen[2:4]
 
-    def test_of_one_challenge_only(self, club: Callable[..., Club]) -> None:
+    def test_a_list_has_the_proofs_of_one_challenge(self, club: Callable[..., Club]) -> None:
         there = club()
         there.ask()
         other = there.member.post("/v1/challenges", challenge_body(clock.now())).json
         assert there.member.get(f"/v1/challenges/{other['id']}/proofs").json["items"] == []
 
-    def test_a_hidden_roster_is_not_shown_by_its_proofs(self, club: Callable[..., Club]) -> None:
+    def test_a_hidden_roster_hides_proofs(self, club: Callable[..., Club]) -> None:
         there = club(roster_visibility="owner")
         theirs, mine = there.ask(there.owner).json["proof"]["id"], there.ask(there.member).json["proof"]["id"]
         assert [proof["id"] for proof in there.member.get(there.path).json["items"]] == [mine]
         assert there.member.get(f"/v1/proofs/{theirs}").status == 404
         assert len(there.owner.get(there.path).json["items"]) == 2
 
-    def test_an_open_roster_does_not_open_its_proofs(self, club: Callable[..., Club]) -> None:
+    def test_a_public_roster_does_not_show_proofs_to_strangers(self, club: Callable[..., Club]) -> None:
         there = club(visibility="public", roster_visibility="everyone")
         proof = there.ask().json["proof"]["id"]
         assert there.stranger.get(f"/v1/challenges/{there.id}/participants").status == 200
         assert there.stranger.get(f"/v1/proofs/{proof}").status == 404
 
-    def test_nobody(self, club: Callable[..., Club]) -> None:
+    def test_listing_requires_a_token(self, club: Callable[..., Club]) -> None:
         there = club()
         assert there.nobody.get(there.path).status == 401
 
     @pytest.mark.parametrize(("visibility", "status"), [("private", 404), ("code", 404), ("public", 403)])
-    def test_a_stranger(self, club: Callable[..., Club], visibility: str, status: int) -> None:
+    def test_a_stranger_cannot_list_proofs(self, club: Callable[..., Club], visibility: str, status: int) -> None:
         there = club(visibility=visibility)
         assert there.stranger.get(there.path).status == status
 
-    def test_a_cursor_that_is_not_ours(self, club: Callable[..., Club]) -> None:
+    def test_an_invalid_cursor_is_refused(self, club: Callable[..., Club]) -> None:
         there = club()
         for cursor in ("!", "bm90LWFuLWlk", "x" * 501):
             assert there.member.get(there.path, cursor=cursor).status == 422

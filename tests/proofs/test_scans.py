@@ -1,4 +1,4 @@
-"""Verdicts and the virus scanner: what is infected is refused and gone; what nobody has scanned waits."""
+"""Verdicts and virus scans: infected uploads are rejected and deleted, unscanned ones wait."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ def clamd() -> Iterator[Clamd]:
 
 
 def versions(there: Club, proof_id: str) -> list[str]:
-    """The versions of a proof's object that storage still has."""
+    """The versions of a proof's object in storage."""
     listed = boto3.client("s3").list_object_versions(Bucket=BUCKET, Prefix=there.keys[proof_id])
     return [version["VersionId"] for version in listed.get("Versions", [])]
 
@@ -61,14 +61,14 @@ def missed(there: Club, username: str) -> int:
 
 
 class TestClamd:
-    def test_what_is_clean_is_decided_on(self, club: Clubs, scanner: Scanner, clamd: Clamd) -> None:
+    def test_a_clean_upload_gets_a_verdict(self, club: Clubs, scanner: Scanner, clamd: Clamd) -> None:
         scanner("clamd", clamd.tcp)
         there = club()
         assert codes(there.send(there.kari, PHOTO)) == ("accepted", [])
         assert codes(there.send(there.miro, TEXT)) == ("rejected", ["not_an_image"])
 
     @pytest.mark.parametrize("data", [EICAR, INFECTED_PHOTO], ids=["eicar", "photo"])
-    def test_what_is_infected_is_refused_and_gone(
+    def test_an_infected_upload_is_rejected_and_deleted(
         self, club: Clubs, scanner: Scanner, clamd: Clamd, database: Database, data: bytes, logs: Callable[[], str]
     ) -> None:
         scanner("clamd", clamd.tcp)
@@ -81,19 +81,19 @@ class TestClamd:
         assert database.execute("select count(*) from proofs.fingerprints") == [(0,)]
         assert '"message":"malware"' in logs()
         assert '"found":"Chally.' in logs()
-        # and it takes no place: the next one counts
+        # it does not count: the next one is accepted
         assert codes(there.send(there.kari, PHOTO)) == ("accepted", [])
 
-    def test_events_that_name_no_version(self, club: Clubs, scanner: Scanner, clamd: Clamd) -> None:
-        """As those of the local AWS."""
+    def test_an_infected_upload_without_a_version_is_deleted(self, club: Clubs, scanner: Scanner, clamd: Clamd) -> None:
+        """Events of the local AWS have no version."""
         scanner("clamd", clamd.tcp)
         there = club()
         proof = there.send(there.kari, INFECTED_PHOTO, version_id=None)
         assert codes(proof) == ("rejected", ["malware"])
         assert versions(there, proof["id"]) == []
-        storage.delete_version(BUCKET, there.keys[proof["id"]], None)  # and again
+        storage.delete_version(BUCKET, there.keys[proof["id"]], None)  # again
 
-    def test_one_that_is_down_is_waited_for(
+    def test_an_upload_waits_while_clamd_is_down(
         self,
         club: Clubs,
         scanner: Scanner,
@@ -101,7 +101,7 @@ class TestClamd:
         at: Callable[[datetime], None],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Over the end of the window: the verdict that comes at last turns what was missed meanwhile."""
+        """Past the close of the window: the late verdict replaces the missed outcome."""
         monkeypatch.setattr(malware, "CLAMD_SECONDS", 0.2)
         scanner("clamd", clamd.tcp)
         there = club()
@@ -122,7 +122,7 @@ class TestClamd:
         assert codes(there.proof(proof_id)) == ("accepted", [])
         assert (there.accepted(there.kari), missed(there, "kari")) == (1, 0)
 
-    def test_one_that_speaks_nonsense_lets_nothing_pass(self, club: Clubs, scanner: Scanner) -> None:
+    def test_an_upload_waits_while_clamd_sends_nonsense(self, club: Clubs, scanner: Scanner) -> None:
         there = club()
         proof_id = there.ask(there.kari, PHOTO)
         event = there.put(proof_id, PHOTO)
@@ -131,7 +131,7 @@ class TestClamd:
             assert decide(event) == [0]
         assert codes(there.proof(proof_id)) == ("processing", [])
 
-    def test_a_failure_after_the_file_has_gone_loses_no_verdict(
+    def test_a_failure_after_the_deletion_does_not_lose_the_verdict(
         self, club: Clubs, scanner: Scanner, clamd: Clamd, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fail(*_: object, **__: object) -> None:
@@ -153,7 +153,7 @@ class TestClamd:
 
 @dataclass(frozen=True)
 class Sent:
-    """An upload that has not been decided on, with S3's event, and GuardDuty's."""
+    """An undecided upload with the events of S3 and GuardDuty."""
 
     there: Club
     id: str
@@ -177,19 +177,19 @@ def sent(club: Clubs, scanner: Scanner) -> Sent:
 
 
 class TestGuardDuty:
-    def test_without_its_result_an_upload_waits(self, sent: Sent) -> None:
+    def test_an_upload_waits_for_its_result(self, sent: Sent) -> None:
         assert decide(sent.created, sent.created) == [0, 1]
         assert sent.verdict == ("processing", [])
 
-    def test_the_result_decides_at_once(self, sent: Sent) -> None:
+    def test_a_result_triggers_the_verdict(self, sent: Sent) -> None:
         assert decide(sent.created, sent.scanned("NO_THREATS_FOUND")) == [0]
         assert sent.verdict == ("accepted", [])
-        assert decide(sent.created) == []  # when S3's event comes again, there is nothing to do
+        assert decide(sent.created) == []  # S3's event, redelivered, changes nothing
         assert sent.there.accepted(sent.there.kari) == 1
 
     @pytest.mark.parametrize("status", ["NO_THREATS_FOUND", "THREATS_FOUND"])
-    def test_in_any_order_and_twice(self, club: Clubs, scanner: Scanner, status: str) -> None:
-        """Every order of two deliveries of each, on one upload after the other."""
+    def test_events_in_any_order_and_twice_give_one_verdict(self, club: Clubs, scanner: Scanner, status: str) -> None:
+        """Every order of two deliveries of both events, for one upload after another."""
         scanner("guardduty")
         expected = ("accepted", []) if status == "NO_THREATS_FOUND" else ("rejected", ["malware"])
         there = club(proof={"kind": "photo", "max_per_window": 2})
@@ -203,13 +203,13 @@ class TestGuardDuty:
             assert decide(each.created, each.scanned(status)) == []
         assert there.accepted(there.kari) == (1 if status == "NO_THREATS_FOUND" else 0)
 
-    def test_a_result_alone_decides_nothing(self, sent: Sent) -> None:
+    def test_a_result_without_an_upload_decides_nothing(self, sent: Sent) -> None:
         assert decide(sent.scanned("NO_THREATS_FOUND")) == []
         assert sent.verdict == ("awaiting_upload", [])
         assert decide(sent.created) == []
         assert sent.verdict == ("accepted", [])
 
-    def test_a_result_is_about_its_own_version(self, sent: Sent) -> None:
+    def test_a_result_applies_to_its_own_version(self, sent: Sent) -> None:
         newer = sent.there.put(sent.id, PHOTO)
         assert decide(sent.created, newer) == [0, 1]
         assert decide(sent.scanned("THREATS_FOUND")) == []
@@ -220,19 +220,19 @@ class TestGuardDuty:
         assert decide(sent.scanned("NO_THREATS_FOUND", newer)) == []
         assert sent.verdict == ("accepted", [])
 
-    def test_an_older_version_that_was_clean_vouches_for_no_newer_one(self, sent: Sent) -> None:
+    def test_a_clean_version_does_not_clear_a_newer_one(self, sent: Sent) -> None:
         other = sent.there.put(sent.id, OTHER_PHOTO)
         assert decide(sent.scanned("NO_THREATS_FOUND"), other) == [1]
         assert sent.verdict == ("processing", [])
 
-    def test_what_is_no_picture_need_not_wait(self, sent: Sent) -> None:
-        """GuardDuty has no word for some files, such as archives with a password: they would be dead letters."""
+    def test_a_file_that_is_not_a_picture_is_rejected_without_a_scan(self, sent: Sent) -> None:
+        """GuardDuty cannot scan some files, such as encrypted archives: they would become dead letters."""
         bad = sent.there.put(sent.id, TEXT)
         assert decide(bad) == []
         assert sent.verdict == ("rejected", ["not_an_image"])
 
-    def test_threats_after_it_was_clean(self, sent: Sent) -> None:
-        """Before the verdict they decide it. After it, it stays: people were ranked by it. The file goes either way."""
+    def test_a_later_threat_deletes_the_file_but_keeps_the_verdict(self, sent: Sent) -> None:
+        """Before the verdict, the threat decides it. Afterwards the verdict stays, because people were ranked by it."""
         assert decide(sent.scanned("NO_THREATS_FOUND"), sent.scanned("THREATS_FOUND"), sent.created) == []
         assert sent.verdict == ("rejected", ["malware"])
         there = sent.there
@@ -242,14 +242,12 @@ class TestGuardDuty:
         assert other.verdict == ("accepted", [])
         assert versions(there, proof_id) == []
 
-    def test_once_infected_always(self, sent: Sent) -> None:
+    def test_a_clean_result_does_not_replace_an_infected_one(self, sent: Sent) -> None:
         assert decide(sent.scanned("THREATS_FOUND"), sent.scanned("NO_THREATS_FOUND"), sent.created) == []
         assert sent.verdict == ("rejected", ["malware"])
 
     @pytest.mark.parametrize("status", ["UNSUPPORTED", "ACCESS_DENIED", "FAILED"])
-    def test_what_it_could_not_scan_waits_until_it_is_scanned_again(
-        self, sent: Sent, status: str, logs: Callable[[], str]
-    ) -> None:
+    def test_a_failed_scan_waits_for_another_scan(self, sent: Sent, status: str, logs: Callable[[], str]) -> None:
         assert decide(sent.created, sent.scanned(status), sent.created) == [0, 2]
         assert sent.verdict == ("processing", [])
         assert status in logs()
@@ -257,17 +255,17 @@ class TestGuardDuty:
         assert sent.verdict == ("accepted", [])
         assert decide(sent.scanned(status), sent.created) == []
 
-    def test_an_object_that_is_no_proofs(self, sent: Sent) -> None:
+    def test_a_result_without_a_proof_is_ignored(self, sent: Sent) -> None:
         assert decide(scan_result("THREATS_FOUND", key="uploads/of-somebody")) == []
 
-    def test_an_upload_that_is_gone_is_not_waited_for(self, sent: Sent) -> None:
+    def test_a_deleted_upload_does_not_wait_for_its_scan(self, sent: Sent) -> None:
         version = sent.created["detail"]["object"]["version-id"]
         boto3.client("s3").delete_object(Bucket=BUCKET, Key=sent.there.keys[sent.id], VersionId=version)
         assert decide(sent.created) == []
         assert sent.verdict == ("awaiting_upload", [])
 
 
-def test_where_nobody_scans_it_is_said_to_be_unscanned(club: Clubs, database: Database) -> None:
+def test_without_a_scanner_uploads_are_recorded_as_unscanned(club: Clubs, database: Database) -> None:
     there = club()
     assert codes(there.send(there.kari, PHOTO)) == ("accepted", [])
     assert database.execute("select sequencer is not null, infected from proofs.scans") == [(True, None)]

@@ -51,18 +51,18 @@ def query(upload: PresignedUpload) -> dict[str, str]:
 
 
 class TestNewKey:
-    def test_unguessable_and_under_the_prefix(self) -> None:
+    def test_a_key_is_unguessable_and_has_the_prefix(self) -> None:
         keys = {storage.new_key() for _ in range(1000)}
         assert len(keys) == 1000
         assert all(key.startswith("uploads/") and len(key) >= 8 + 43 for key in keys)
 
-    def test_needs_no_quoting(self) -> None:
-        """Events carry keys URL-encoded."""
+    def test_a_key_needs_no_quoting(self) -> None:
+        """S3 events contain URL-encoded keys."""
         assert storage.new_key().replace("/", "").isalnum()
 
 
 class TestPresignPut:
-    def test_binds_length_type_and_checksum(self) -> None:
+    def test_length_type_and_checksum_are_signed(self) -> None:
         upload = presign()
         assert query(upload) == {
             "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
@@ -79,7 +79,7 @@ class TestPresignPut:
         }
         assert upload.expires_at == NOW + LIFE
 
-    def test_s3_is_addressed_by_the_buckets_host(self) -> None:
+    def test_s3_is_addressed_by_bucket_host(self) -> None:
         url = urlsplit(presign().url)
         assert (url.scheme, url.netloc) == ("https", "chally-uploads.s3.eu-central-1.amazonaws.com")
         assert url.path == "/uploads/0123"
@@ -90,12 +90,12 @@ class TestPresignPut:
         assert (url.scheme, url.netloc) == ("http", "127.0.0.1:4566")
         assert url.path == "/chally-uploads/uploads/0123"
 
-    def test_a_roles_session_token_goes_along(self) -> None:
+    def test_the_session_token_of_a_role_is_included(self) -> None:
         upload = presign(credentials=Credentials("AKIDEXAMPLE", "secret", "a/token+of=a role"))
         assert query(upload)["X-Amz-Security-Token"] == "a/token+of=a role"
 
     @pytest.mark.parametrize("token", [None, "a/token+of=a role"])
-    def test_the_signature_is_botocores_own(self, token: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_signature_equals_botocores(self, token: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
         from botocore import auth
         from botocore.awsrequest import AWSRequest
 
@@ -119,18 +119,18 @@ class TestPresignPut:
             {"region": "us-east-1"},
         ],
     )
-    def test_everything_is_in_the_signature(self, change: dict[str, Any]) -> None:
+    def test_every_parameter_changes_the_signature(self, change: dict[str, Any]) -> None:
         assert query(presign(**change))["X-Amz-Signature"] != query(presign())["X-Amz-Signature"]
 
-    def test_import_stays_light(self) -> None:
-        """The HTTP function imports this module on its cold start."""
+    def test_importing_storage_does_not_import_boto3(self) -> None:
+        """The HTTP function imports this module during its cold start."""
         program = "import sys; sys.path[:] = sys.argv[1:]; import proofs.storage; sys.exit('botocore' in sys.modules)"
         subprocess.run([sys.executable, "-c", program, *sys.path], check=True)
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket in a local AWS that checks signatures."""
+    """A bucket of a local AWS that checks signatures."""
 
     client: Any
     endpoint_url: str
@@ -175,14 +175,14 @@ def bucket(aws: Bucket) -> Bucket:
 
 
 def put(upload: PresignedUpload, data: bytes = PHOTO, *, method: str = "PUT", **headers: str | None) -> httpx.Response:
-    """Send the upload as its headers say, but for those given; null leaves one out."""
+    """Send the upload with its headers, except for those given; None omits a header."""
     changed = dict(upload.headers) | {name.replace("_", "-"): value for name, value in headers.items()}
     sent = {name: value for name, value in changed.items() if value is not None}
     return httpx.request(method, upload.url, content=data, headers=sent)
 
 
 class TestStorageEnforcesWhatWasSigned:
-    def test_the_right_upload_arrives(self, bucket: Bucket) -> None:
+    def test_the_announced_upload_is_accepted(self, bucket: Bucket) -> None:
         upload = bucket.presign()
         assert put(upload).status_code == 200
         (key,) = bucket.stored()
@@ -191,7 +191,7 @@ class TestStorageEnforcesWhatWasSigned:
             assert body.read() == PHOTO
         assert found["ContentType"] == "image/jpeg"
 
-    def test_sent_twice_it_is_the_same_object(self, bucket: Bucket) -> None:
+    def test_a_repeated_upload_is_the_same_object(self, bucket: Bucket) -> None:
         upload = bucket.presign()
         assert [put(upload).status_code for _ in range(2)] == [200, 200]
         assert len(bucket.stored()) == 1
@@ -200,34 +200,34 @@ class TestStorageEnforcesWhatWasSigned:
         assert answer.status_code in (400, 403), answer.text
         assert bucket.stored() == []
 
-    def test_longer(self, bucket: Bucket) -> None:
+    def test_a_longer_file_is_refused(self, bucket: Bucket) -> None:
         data = PHOTO + b"more"
         self.refused(bucket, put(bucket.presign(), data, content_length=str(len(data))))
 
-    def test_shorter(self, bucket: Bucket) -> None:
+    def test_a_shorter_file_is_refused(self, bucket: Bucket) -> None:
         data = PHOTO[:-1]
         self.refused(bucket, put(bucket.presign(), data, content_length=str(len(data))))
 
-    def test_other_type(self, bucket: Bucket) -> None:
+    def test_another_content_type_is_refused(self, bucket: Bucket) -> None:
         self.refused(bucket, put(bucket.presign(), content_type="text/html"))
 
-    def test_no_type(self, bucket: Bucket) -> None:
+    def test_a_missing_content_type_is_refused(self, bucket: Bucket) -> None:
         self.refused(bucket, put(bucket.presign(), content_type=None))
 
-    def test_other_bytes(self, bucket: Bucket) -> None:
+    def test_other_bytes_are_refused(self, bucket: Bucket) -> None:
         self.refused(bucket, put(bucket.presign(), PHOTO[::-1]))
 
-    def test_other_bytes_with_their_own_checksum(self, bucket: Bucket) -> None:
+    def test_other_bytes_with_their_own_checksum_are_refused(self, bucket: Bucket) -> None:
         self.refused(bucket, put(bucket.presign(), PHOTO[::-1], x_amz_checksum_sha256=checksum(PHOTO[::-1])))
 
-    def test_no_checksum(self, bucket: Bucket) -> None:
+    def test_a_missing_checksum_is_refused(self, bucket: Bucket) -> None:
         self.refused(bucket, put(bucket.presign(), x_amz_checksum_sha256=None))
 
-    def test_other_key(self, bucket: Bucket) -> None:
+    def test_another_key_is_refused(self, bucket: Bucket) -> None:
         upload = bucket.presign(key="uploads/mine")
         self.refused(bucket, put(replace(upload, url=upload.url.replace("uploads/mine", "uploads/yours"))))
 
-    def test_other_bucket(self, bucket: Bucket) -> None:
+    def test_another_bucket_is_refused(self, bucket: Bucket) -> None:
         bucket.client.create_bucket(Bucket="chally-other")
         upload = bucket.presign()
         moved = put(replace(upload, url=upload.url.replace(f"/{bucket.name}/", "/chally-other/")))
@@ -235,27 +235,27 @@ class TestStorageEnforcesWhatWasSigned:
         assert replace(bucket, name="chally-other").stored() == []
 
     @pytest.mark.parametrize("method", ["POST", "DELETE", "GET"])
-    def test_other_method(self, bucket: Bucket, method: str) -> None:
+    def test_another_method_is_refused(self, bucket: Bucket, method: str) -> None:
         upload = bucket.presign()
         assert put(upload).status_code == 200
         assert put(upload, method=method).status_code == 403
         assert len(bucket.stored()) == 1
 
-    def test_tampered_signature(self, bucket: Bucket) -> None:
+    def test_a_tampered_signature_is_refused(self, bucket: Bucket) -> None:
         upload = bucket.presign()
         last = "0" if upload.url[-1] != "0" else "1"
         self.refused(bucket, put(replace(upload, url=upload.url[:-1] + last)))
 
-    def test_no_signature(self, bucket: Bucket) -> None:
+    def test_a_missing_signature_is_refused(self, bucket: Bucket) -> None:
         upload = bucket.presign()
         self.refused(bucket, put(replace(upload, url=upload.url.partition("?")[0])))
 
-    def test_longer_life_than_was_signed(self, bucket: Bucket) -> None:
+    def test_a_longer_expiry_is_refused(self, bucket: Bucket) -> None:
         upload = bucket.presign()
         self.refused(bucket, put(replace(upload, url=upload.url.replace("X-Amz-Expires=600", "X-Amz-Expires=6000"))))
 
-    def test_expired(self, bucket: Bucket) -> None:
+    def test_an_expired_url_is_refused(self, bucket: Bucket) -> None:
         self.refused(bucket, put(bucket.presign(now=datetime.now(UTC) - LIFE - timedelta(seconds=2))))
 
-    def test_signed_with_another_secret(self, bucket: Bucket) -> None:
+    def test_a_signature_with_another_secret_is_refused(self, bucket: Bucket) -> None:
         self.refused(bucket, put(bucket.presign(credentials=Credentials(ACCESS_KEY, "guessed"))))

@@ -1,4 +1,4 @@
-"""The same uploads in two environments at the same time: still one verdict on each."""
+"""Two environments that handle the same uploads at once write one verdict for each."""
 
 import json
 import os
@@ -34,7 +34,7 @@ class Sent:
     versions: list[tuple[bool, str]] = field(default_factory=list)
 
 
-def test_each_is_decided_once(
+def test_each_upload_is_decided_once(
     club: Callable[..., Club], database: Database, mails: Callable[[], list[dict[str, Any]]], tmp_path: Path
 ) -> None:
     """Both are let go at the same lock, and then walk through the same uploads side by side: each in an order of its
@@ -71,7 +71,7 @@ def test_each_is_decided_once(
         )
         assert rejections[upload.proof_id] <= sum(not is_picture for is_picture, _ in upload.versions)
         if status == "rejected":
-            # every version was judged or overtaken, and none was a picture
+            # every version was decided or superseded, and none was a picture
             assert (False, sequencer) == upload.versions[-1]
         else:
             assert (True, sequencer) in upload.versions

@@ -66,7 +66,7 @@ def photo(number: int, **options: Any) -> bytes:
 
 @pytest.fixture(scope="module", autouse=True)
 def _pictures_are_told_apart() -> None:
-    """The model takes it for granted: copies are copies beyond doubt, and different pictures are no duplicates."""
+    """The model assumes that copies are certain duplicates, and different pictures are none."""
 
     def variants(data: bytes) -> tuple[Fingerprint, ...]:
         return fingerprints.dihedral(images.read_photo(data, "image/jpeg", legible=False).luma)
@@ -83,7 +83,7 @@ def _pictures_are_told_apart() -> None:
 
 @dataclass
 class Club:
-    """People, who take part in every challenge; each challenge is of one of them."""
+    """People who take part in every challenge; each owns one."""
 
     chance: random.Random
     at: Callable[[datetime], None]
@@ -91,7 +91,7 @@ class Club:
     challenges: list[tuple[str, Client, Rules]] = field(default_factory=list)
     model: Model = field(default_factory=Model)
     plain: list[File] = field(default_factory=list)
-    """Files without EXIF, to be sent again as they are."""
+    """Files without EXIF that can be sent again unchanged."""
     sequence: int = 0
 
     def ask(self, who: Client, challenge: tuple[str, Client, Rules]) -> Upload:
@@ -118,7 +118,7 @@ class Club:
         return upload
 
     def file(self, upload: Upload) -> File:
-        """What somebody may send: a picture of theirs, a copy, what they sent before, what is no picture."""
+        """An upload at random: an own picture, a copy, an earlier upload, or a file that is not a picture."""
         luck = self.chance.random()
         if luck < 0.15 and self.plain:
             return self.chance.choice(self.plain)
@@ -126,7 +126,7 @@ class Club:
             data = f"no picture {self.chance.random()}".encode() * 20
             return File(photo(PICTURES[0])[:900] if luck < 0.2 else data, None)
         number = self.chance.choice(PICTURES)
-        if luck < 0.45:  # the same again, or a better one of it
+        if luck < 0.45:  # the same again, or a better photo of it
             of_the_window = [each.file for each in self.model.uploads if each.place == upload.place and each.file]
             number = next((each.picture for each in of_the_window if each.picture is not None), number)
         options: dict[str, Any] = {"quality": self.chance.randint(50, 95), "comment": str(self.chance.random())}
@@ -146,7 +146,7 @@ class Club:
         return Version(upload, file, sequencer, stored["VersionId"], now)
 
     def delete(self, version: Version) -> None:
-        """For good, or by a mark that hides it from who does not name it."""
+        """Permanently, or with a delete marker."""
         upload, s3 = version.upload, boto3.client("s3")
         if upload.named and self.chance.random() < 0.8:
             s3.delete_object(Bucket=BUCKET, Key=upload.key, VersionId=version.version_id)
@@ -156,7 +156,7 @@ class Club:
         upload.content = None
 
     def deliver(self, versions: list[Version], now: datetime) -> None:
-        """A batch comes to the function; nothing of it may come again."""
+        """Deliver a batch to the function; none of its events may fail."""
         events = [
             created(
                 each.upload.key,
@@ -171,7 +171,7 @@ class Club:
             self.model.deliver(version, now)
 
     def run(self) -> datetime:
-        """All of it, day by day; what came late is done some days after the last. Answers when that was."""
+        """Deliver all events day by day, and late ones some days after the last; return the time of the last."""
         asks = [
             (day, who, where) for day in range(DAYS) for who in PEOPLE for where in self.challenges for _ in range(5)
         ]
@@ -216,7 +216,7 @@ class Club:
         return end
 
     def delay(self) -> timedelta:
-        """Mostly at once or within minutes, but sometimes more than a day."""
+        """Mostly at once or within minutes, sometimes after more than a day."""
         return self.chance.random() * self.chance.choice((3 * SECOND, 3 * SECOND, 3 * SECOND, 10 * MINUTE, 30 * HOUR))
 
     def close_overdue(self, now: datetime) -> None:
@@ -225,7 +225,7 @@ class Club:
 
 
 def _taken(upload: Upload, *, near: bool) -> Image.Exif:
-    """As the window opens; or an hour before, by a camera that does not tell its zone."""
+    """Taken when the window opens, or an hour before by a camera without a time zone."""
     when = upload.opens_at - HOUR if near else upload.opens_at
     wall = when.astimezone(ZoneInfo(upload.timezone))
     exif = Image.Exif()
@@ -259,7 +259,7 @@ def club(person: SignUp, database: Database, at: Callable[[datetime], None]) -> 
     return make
 
 
-def test_each_comes_to_one_verdict(
+def test_each_upload_gets_one_verdict(
     club: Callable[[int], Club],
     database: Database,
     logs: Callable[[], str],
@@ -278,7 +278,7 @@ def test_each_comes_to_one_verdict(
     for upload in uploads:
         status, reasons, sequencer = kept[upload.proof_id]
         assert (status, [reason["code"] for reason in reasons]) == (upload.status, upload.codes), upload
-        # and by what a verdict is, whatever the model makes of it
+        # also by the definition of a verdict, independently of the model
         assert (status == "awaiting_upload") == (not upload.readable)
         if status == "rejected":
             assert sequencer == max(upload.readable, key=lambda each: each.order).sequencer
@@ -293,7 +293,7 @@ def test_each_comes_to_one_verdict(
 
 
 def _standings_are_what_the_proofs_make(there: Club, database: Database, end: datetime) -> None:
-    """By the nightly check, and by a recomputation that has nothing in common with it."""
+    """Checked by the nightly job, and by an independent recomputation."""
     with db.as_system("test", read_only=True) as tx:
         checked, _ = standings.check(tx, UUID(int=0), 1_000)
     assert len(checked) == len(PEOPLE) * len(CHALLENGES)

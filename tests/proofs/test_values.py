@@ -1,4 +1,4 @@
-"""Texts and numbers: decided as they are sent."""
+"""Texts and numbers get their verdict in the request."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -55,7 +55,7 @@ def club(person: SignUp, nobody: Client) -> Callable[..., Club]:
 
 
 class TestText:
-    def test_is_accepted_at_once(self, club: Callable[..., Club], database: Database) -> None:
+    def test_a_text_is_accepted_at_once(self, club: Callable[..., Club], database: Database) -> None:
         there = club(TEXT)
         answer = there.send("Ran along the river, 40 minutes. Très bien 🏃")
         assert answer.status == 201, answer.text
@@ -78,14 +78,14 @@ class TestText:
         )
         assert {str(day) for day, is_cleared in cleared if is_cleared} == {window["local_date"]}
 
-    def test_a_window_takes_as_many_as_it_says(self, club: Callable[..., Club]) -> None:
+    def test_a_window_accepts_as_many_texts_as_the_rules_allow(self, club: Callable[..., Club]) -> None:
         there = club(TEXT | {"max_per_window": 2})
         assert there.send("one").status == 201
         assert there.send("two").status == 201
         assert there.send("three").code == "window_full"
-        assert there.standing(there.member)["accepted"] == 1  # a window, not a proof
+        assert there.standing(there.member)["accepted"] == 1  # windows count, not proofs
 
-    def test_as_long_as_the_challenge_wants(self, club: Callable[..., Club]) -> None:
+    def test_a_text_must_have_the_minimum_length(self, club: Callable[..., Club]) -> None:
         there = club(TEXT | {"min_length": 20})
         answer = there.send("short")
         assert answer.status == 422
@@ -95,7 +95,7 @@ class TestText:
         assert there.send("x" * 20).status == 201
 
     @pytest.mark.parametrize("value", ["", " \n", "x" * 2001, "a\x00b", "\ud800", True, {}, ["x"], 5, None])
-    def test_what_is_no_text(self, club: Callable[..., Club], value: Any) -> None:
+    def test_a_value_that_is_not_a_text_is_refused(self, club: Callable[..., Club], value: Any) -> None:
         there = club(TEXT)
         answer = there.send(value)
         assert answer.status == 422, answer.text
@@ -105,13 +105,13 @@ class TestText:
 
 class TestNumber:
     @pytest.mark.parametrize("value", [5, 5.0, 7.25, 99999])
-    def test_that_reaches_the_target(self, club: Callable[..., Club], value: float) -> None:
+    def test_a_number_that_reaches_the_target_is_accepted(self, club: Callable[..., Club], value: float) -> None:
         there = club(NUMBER)
         proof = there.send(value).json["proof"]
         assert (proof["kind"], proof["status"], proof["value"]) == ("number", "accepted", value)
         assert there.standing(there.member)["points"] == 10
 
-    def test_below_the_target(self, club: Callable[..., Club]) -> None:
+    def test_a_number_below_the_target_is_rejected(self, club: Callable[..., Club]) -> None:
         there = club(NUMBER)
         proof = there.send(4.999).json["proof"]
         assert proof["status"] == "rejected"
@@ -120,19 +120,19 @@ class TestNumber:
         ]
         assert there.standing(there.member)["points"] == 0
         assert there.window()["state"] == "open"
-        assert there.send(5).json["proof"]["status"] == "accepted"  # what was rejected takes no place
+        assert there.send(5).json["proof"]["status"] == "accepted"  # rejected proofs do not count
 
-    def test_without_a_target_any_will_do(self, club: Callable[..., Club]) -> None:
+    def test_without_a_target_any_number_is_accepted(self, club: Callable[..., Club]) -> None:
         there = club({"kind": "number"})
         assert there.send(-3).json["proof"]["status"] == "accepted"
 
     @pytest.mark.parametrize("value", ["5", True, 1e12, -1e13, [5]])
-    def test_what_is_no_number(self, club: Callable[..., Club], value: Any) -> None:
+    def test_a_value_that_is_not_a_number_is_refused(self, club: Callable[..., Club], value: Any) -> None:
         answer = club(NUMBER).send(value)
         assert answer.status == 422, answer.text
         assert [error["pointer"] for error in answer.json["errors"]] == ["/value"]
 
-    def test_not_a_number_and_infinity(self, club: Callable[..., Club]) -> None:
+    def test_nan_and_infinity_are_refused(self, club: Callable[..., Club]) -> None:
         there = club(NUMBER)
         for value in ("NaN", "Infinity", "-Infinity", "1e999"):
             answer = there.member.call(
@@ -142,11 +142,11 @@ class TestNumber:
 
 
 class TestKinds:
-    """What a challenge does not take is told so by field."""
+    """A challenge refuses fields of another kind by name."""
 
     PHOTO = {"content_type": "image/jpeg", "content_length": 7, "sha256": "0" * 64}
 
-    def test_a_photo_where_a_text_is_wanted(self, club: Callable[..., Club]) -> None:
+    def test_photo_fields_are_refused_for_a_text(self, club: Callable[..., Club]) -> None:
         there = club(TEXT)
         answer = there.member.post(f"/v1/challenges/{there.id}/proofs", self.PHOTO)
         assert answer.status == 422
@@ -157,7 +157,7 @@ class TestKinds:
             "/sha256": "This challenge accepts a text: omit this field.",
         }
 
-    def test_a_text_where_a_photo_is_wanted(self, club: Callable[..., Club]) -> None:
+    def test_a_value_is_refused_for_a_photo(self, club: Callable[..., Club]) -> None:
         there = club({"kind": "photo"})
         answer = there.send("I did it")
         assert answer.status == 422
@@ -170,7 +170,7 @@ class TestKinds:
 
 
 class TestWho:
-    def test_nobody(self, club: Callable[..., Club]) -> None:
+    def test_sending_requires_a_token(self, club: Callable[..., Club]) -> None:
         there = club(TEXT)
         assert there.send("x", there.nobody).status == 401
 
@@ -178,27 +178,27 @@ class TestWho:
         ("visibility", "status", "code"),
         [("private", 404, "not_found"), ("code", 404, "not_found"), ("public", 403, "not_participant")],
     )
-    def test_a_stranger(self, club: Callable[..., Club], visibility: str, status: int, code: str) -> None:
+    def test_a_stranger_cannot_send(self, club: Callable[..., Club], visibility: str, status: int, code: str) -> None:
         there = club(TEXT, visibility=visibility)
         answer = there.send("x", there.stranger)
         assert (answer.status, answer.code) == (status, code)
 
-    def test_who_left(self, club: Callable[..., Club]) -> None:
+    def test_a_participant_who_left_cannot_send(self, club: Callable[..., Club]) -> None:
         there = club(TEXT)
         there.member.post(f"/v1/challenges/{there.id}/leave")
         assert there.send("x").status == 404
 
-    def test_the_owner(self, club: Callable[..., Club]) -> None:
+    def test_the_owner_can_send(self, club: Callable[..., Club]) -> None:
         there = club(TEXT)
         assert there.send("x", there.owner).json["proof"]["user"]["username"] == "owner"
         assert there.standing(there.owner)["points"] == 10
 
-    def test_an_unknown_challenge(self, club: Callable[..., Club]) -> None:
+    def test_an_unknown_challenge_is_not_found(self, club: Callable[..., Club]) -> None:
         there = club(TEXT)
         assert there.member.post(f"/v1/challenges/{uuid4()}/proofs", {"value": "x"}).status == 404
 
-    def test_the_apps_own_role_writes_no_proof(self, club: Callable[..., Club], database: Database) -> None:
-        """An accepted one least of all: what is decided, the system writes."""
+    def test_the_role_of_the_app_cannot_write_a_value(self, club: Callable[..., Club], database: Database) -> None:
+        """Only the system writes verdicts."""
         there = club(TEXT)
         with psycopg.connect(database.app, autocommit=True) as app:
             app.execute("select set_config('chally.actor', %s, false)", [there.member.user["id"]])
@@ -211,7 +211,7 @@ class TestWho:
 
 
 class TestAgain:
-    def test_a_repeat_with_its_key_is_the_same_proof(self, club: Callable[..., Club]) -> None:
+    def test_a_retried_request_returns_the_same_proof(self, club: Callable[..., Club]) -> None:
         there = club(TEXT)
         first = there.send("x", idempotency_key="k1")
         again = there.send("x", idempotency_key="k1")
@@ -219,8 +219,10 @@ class TestAgain:
         assert again.headers["idempotent-replayed"] == "true"
         assert there.standing(there.member)["accepted"] == 1
 
-    def test_two_at_once_for_one_place(self, club: Callable[..., Club], database: Database) -> None:
-        """Two connections, as two functions have them, let loose together by a lock on the window's row."""
+    def test_one_of_two_concurrent_values_gets_the_last_place(
+        self, club: Callable[..., Club], database: Database
+    ) -> None:
+        """Two connections, released together by a lock on the window's row."""
         there = club(TEXT)
         with psycopg.connect(database.url) as holder:
             holder.execute("select from challenges.windows for update")
@@ -234,7 +236,7 @@ class TestAgain:
 
 
 def prove_directly(database: Database, there: Club, turn: int) -> str:
-    """What the route does once it has its transaction, on a connection of its own."""
+    """What the route does in its transaction, on a separate connection."""
     from challenges import windows
     from challenges.language import TextProof
     from chally.actor import Actor
@@ -265,20 +267,20 @@ def wait_for_waiters(database: Database, count: int) -> None:
         pass
 
 
-def test_a_window_that_is_not_open(club: Callable[..., Club]) -> None:
+def test_a_closed_window_accepts_no_value(club: Callable[..., Club]) -> None:
     there = club(TEXT, starts_at=(clock.now() + timedelta(hours=2)).isoformat())
     assert there.send("early").code == "window_closed"
     assert there.standing(there.member)["accepted"] == 0
 
 
-def test_tries_are_limited(club: Callable[..., Club], database: Database) -> None:
+def test_attempts_are_rate_limited(club: Callable[..., Club], database: Database) -> None:
     there = club(NUMBER)
     database.execute("update core.limits set quantity = 3 where name = 'proof_challenge'")
     assert [there.send(1).status for _ in range(4)] == [201, 201, 201, 429]
     assert there.send(5, there.owner).status == 201
 
 
-def test_what_was_typed_is_forgotten_with_its_person(club: Callable[..., Club], database: Database) -> None:
+def test_deleting_an_account_deletes_its_values(club: Callable[..., Club], database: Database) -> None:
     there = club(TEXT)
     there.send("a very private text")
     member = there.member.user["id"]
@@ -287,7 +289,7 @@ def test_what_was_typed_is_forgotten_with_its_person(club: Callable[..., Club], 
     assert database.execute("select value_text, status from proofs.proofs") == [("", "accepted")]
 
 
-def test_nor_do_reasons_quote_it_any_more(club: Callable[..., Club], database: Database) -> None:
+def test_deleting_an_account_removes_values_from_reasons(club: Callable[..., Club], database: Database) -> None:
     there = club(NUMBER)
     there.send(3)
     database.execute("select proofs.forget_person(%(id)s)", id=there.member.user["id"])

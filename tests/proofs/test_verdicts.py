@@ -1,4 +1,4 @@
-"""What verdicts rest on: former photos, the time of capture, what one window has already."""
+"""Verdicts by duplicates, capture time, and the other proofs of a window."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class TestDuplicates:
         "upside down": encoded(PICTURE.transpose(Image.Transpose.FLIP_TOP_BOTTOM)),
     }
 
-    def test_somebody_elses_photo(self, club: Callable[..., Club]) -> None:
+    def test_another_participants_photo_is_a_duplicate(self, club: Callable[..., Club]) -> None:
         there = club()
         assert codes(there.send(there.kari, PHOTO)) == ("accepted", [])
         for name, copy in self.COPIES.items():
@@ -33,7 +33,9 @@ class TestDuplicates:
         assert there.accepted(there.miro) == 0
         assert codes(there.send(there.miro, OTHER_PHOTO)) == ("accepted", [])
 
-    def test_ones_own_of_another_window(self, club: Callable[..., Club], at: Callable[[datetime], None]) -> None:
+    def test_a_persons_photo_of_another_window_is_a_duplicate(
+        self, club: Callable[..., Club], at: Callable[[datetime], None]
+    ) -> None:
         there = club()
         there.send(there.kari, PHOTO)
         at(clock.now() + timedelta(days=1))
@@ -42,7 +44,7 @@ class TestDuplicates:
         assert codes(there.send(there.kari, OTHER_PHOTO)) == ("accepted", [])
         assert there.accepted(there.kari) == 2
 
-    def test_in_another_challenge_the_very_same_file_only(self, club: Callable[..., Club]) -> None:
+    def test_only_the_same_file_is_a_duplicate_across_challenges(self, club: Callable[..., Club]) -> None:
         there = club()
         elsewhere = there.miro.post("/v1/challenges", challenge_body(clock.now())).json["id"]
         there.send(there.kari, PHOTO)
@@ -52,7 +54,7 @@ class TestDuplicates:
         assert codes(there.proof(same, there.miro)) == ("rejected", ["duplicate_image"])
         assert codes(there.proof(similar, there.miro)) == ("accepted", [])
 
-    def test_ones_own_in_another_challenge(self, club: Callable[..., Club]) -> None:
+    def test_a_persons_photo_in_another_challenge_is_a_duplicate(self, club: Callable[..., Club]) -> None:
         there = club()
         elsewhere = there.kari.post("/v1/challenges", challenge_body(clock.now())).json["id"]
         there.send(there.kari, PHOTO)
@@ -61,31 +63,31 @@ class TestDuplicates:
             assert decide(there.put(proof_id, copy)) == []
             assert codes(there.proof(proof_id, there.kari)) == ("rejected", ["duplicate_image"])
 
-    def test_a_rejected_photo_is_nobodys(self, club: Callable[..., Club]) -> None:
+    def test_a_rejected_photo_is_no_duplicate(self, club: Callable[..., Club]) -> None:
         there = club()
         proof_id = there.ask(there.kari, PHOTO)
         decide(there.put(proof_id, PHOTO, time=clock.now() + timedelta(days=3)))
         assert codes(there.proof(proof_id)) == ("rejected", ["outside_window"])
         assert codes(there.send(there.miro, PHOTO)) == ("accepted", [])
 
-    def test_pictures_that_show_too_little_are_not_compared(self, club: Callable[..., Club]) -> None:
-        """All flat pictures are alike to PDQ."""
+    def test_photos_of_low_quality_are_not_compared(self, club: Callable[..., Club]) -> None:
+        """PDQ cannot tell flat pictures apart."""
         there = club()
         assert codes(there.send(there.kari, encoded(FLAT))) == ("accepted", [])
         assert codes(there.send(there.miro, encoded(Image.new("RGB", SIZE, "maroon")))) == ("accepted", [])
         assert codes(there.send(there.owner, encoded(FLAT))) == ("rejected", ["duplicate_image"])
 
-    def test_where_the_rules_do_not_ask_for_it_nothing_is_compared(self, club: Callable[..., Club]) -> None:
+    def test_pictures_are_not_compared_unless_the_rules_require_it(self, club: Callable[..., Club]) -> None:
         there = club(anti_cheat={"phash_check": False})
         there.send(there.kari, PHOTO)
         assert codes(there.send(there.miro, PHOTO)) == ("accepted", [])
         assert codes(there.send(there.owner, self.COPIES["re-encoded"])) == ("accepted", [])
 
     @pytest.mark.parametrize("phash_check", [True, False])
-    def test_what_a_person_rejected_does_not_pass_when_it_is_sent_again(
+    def test_a_photo_rejected_by_a_reviewer_is_rejected_again(
         self, club: Callable[..., Club], phash_check: bool
     ) -> None:
-        """In the same window too, by anybody, and where files alone are known."""
+        """In the same window too, by any sender, and also if only files are compared."""
         there = club(anti_cheat={"phash_check": phash_check})
         first = there.send(there.kari, PHOTO)
         review = {"decision": "reject", "reason": "This is a picture of a film."}
@@ -97,8 +99,8 @@ class TestDuplicates:
         expected = ("rejected", ["duplicate_image"]) if phash_check else ("accepted", [])
         assert codes(there.send(there.kari, self.COPIES["re-encoded"])) == expected
 
-    def test_what_a_person_rejected_may_be_right_in_another_challenge(self, club: Callable[..., Club]) -> None:
-        """They sent it to the wrong one; and no owner decides on what another challenge takes."""
+    def test_a_photo_rejected_by_a_reviewer_can_pass_in_another_challenge(self, club: Callable[..., Club]) -> None:
+        """It may have been sent to the wrong challenge, and owners decide only for their own."""
         there = club()
         elsewhere = there.kari.post("/v1/challenges", challenge_body(clock.now())).json["id"]
         first = there.send(there.kari, PHOTO)
@@ -108,7 +110,7 @@ class TestDuplicates:
         assert decide(there.put(again, PHOTO)) == []
         assert codes(there.proof(again, there.kari)) == ("accepted", [])
 
-    def test_and_passes_once_a_person_has_accepted_it(self, club: Callable[..., Club]) -> None:
+    def test_a_photo_passes_again_after_a_reviewer_accepted_it(self, club: Callable[..., Club]) -> None:
         there = club(proof={"max_per_window": 3})
         first = there.send(there.kari, PHOTO)
         for decision in ("reject", "accept"):
@@ -119,7 +121,7 @@ class TestDuplicates:
 
 
 def taken(when: datetime, seed: int = 1, *, zone: str | None = None) -> bytes:
-    """A photo that says it was taken then, with the offset that `zone` had, or with none and the wall clock of UTC."""
+    """A photo taken at an instant, with the offset of `zone`, or without an offset and in UTC."""
     wall = when.astimezone(ZoneInfo(zone or "UTC"))
     exif = Image.Exif()
     offset = {Base.OffsetTimeOriginal: f"{wall:%:z}"} if zone else {}
@@ -133,33 +135,33 @@ NOON = {"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "opens": "12:
 class TestExifRequired:
     REQUIRED = {"exif_required": True}
 
-    def test_a_time_in_the_window(self, club: Callable[..., Club]) -> None:
+    def test_a_photo_taken_in_the_window_is_accepted(self, club: Callable[..., Club]) -> None:
         there = club(anti_cheat=self.REQUIRED)
         assert codes(there.send(there.kari, taken(clock.now(), zone="America/Lima"))) == ("accepted", [])
         assert there.accepted(there.kari) == 1
 
-    def test_a_time_outside_of_it(self, club: Callable[..., Club]) -> None:
+    def test_a_photo_taken_outside_the_window_is_rejected(self, club: Callable[..., Club]) -> None:
         there = club(anti_cheat=self.REQUIRED)
         proof = there.send(there.kari, taken(clock.now() - timedelta(days=3), zone="Europe/Oslo"))
         assert codes(proof) == ("rejected", ["exif_time_mismatch"])
         assert "Europe/Oslo" in proof["reasons"][0]["detail"]
         assert there.accepted(there.kari) == 0
 
-    def test_no_time(self, club: Callable[..., Club]) -> None:
+    def test_a_photo_without_a_time_is_rejected(self, club: Callable[..., Club]) -> None:
         there = club(anti_cheat=self.REQUIRED)
         assert codes(there.send(there.kari, PHOTO)) == ("rejected", ["exif_missing"])
         assert codes(there.send(there.kari, TEXT)) == ("rejected", ["not_an_image"])
 
-    def test_a_claim_by_the_client_is_no_evidence(self, club: Callable[..., Club]) -> None:
+    def test_the_clients_capture_time_does_not_count(self, club: Callable[..., Club]) -> None:
         there = club(anti_cheat=self.REQUIRED)
         proof_id = there.ask(there.kari, PHOTO, captured_at=clock.now().isoformat())
         assert decide(there.put(proof_id, PHOTO)) == []
         assert codes(there.proof(proof_id)) == ("rejected", ["exif_missing"])
 
-    def test_without_an_offset_the_participants_clock_counts(
+    def test_a_time_without_an_offset_is_read_in_the_participants_zone(
         self, club: Callable[..., Club], at: Callable[[datetime], None]
     ) -> None:
-        """Noon of the same day, by the wall clock: in the window in Oslo and Tokyo, each by their own."""
+        """Noon on the same day is in the window in Oslo and in Tokyo, each in their own zone."""
         there = club(anti_cheat=self.REQUIRED)
         for who, zone, seed in ((there.kari, "Europe/Oslo", 1), (there.miro, "Asia/Tokyo", 2)):
             noon = (clock.now() + timedelta(days=2)).astimezone(ZoneInfo(zone)).replace(hour=12, minute=0)
@@ -167,10 +169,10 @@ class TestExifRequired:
             photo = taken(noon.replace(tzinfo=UTC), seed)
             assert codes(there.send(who, photo)) == ("accepted", [])
 
-    def test_by_the_challenges_clock_the_participants_still_counts(
+    def test_a_window_in_the_challenges_zone_reads_times_in_the_participants_zone(
         self, club: Callable[..., Club], at: Callable[[datetime], None]
     ) -> None:
-        """The window is of Berlin's noon; Miro's camera in Tokyo then shows seven or eight in the evening."""
+        """The window is at noon in Berlin, when Miro's camera in Tokyo shows 19:00 or 20:00."""
         there = club(anti_cheat=self.REQUIRED, schedule=NOON | {"scope": "challenge_tz"})
         noon = (clock.now() + timedelta(days=2)).astimezone(ZoneInfo("Europe/Berlin")).replace(hour=12, minute=10)
         at(noon.astimezone(UTC))
@@ -178,10 +180,10 @@ class TestExifRequired:
         assert codes(there.send(there.miro, taken(in_berlin))) == ("rejected", ["exif_time_mismatch"])
         assert codes(there.send(there.miro, taken(in_tokyo))) == ("accepted", [])
 
-    def test_who_moves_meanwhile_is_held_to_the_zone_of_the_window(
+    def test_a_changed_zone_does_not_move_an_open_window(
         self, club: Callable[..., Club], at: Callable[[datetime], None]
     ) -> None:
-        """Otherwise another zone would put any photo into the window."""
+        """Otherwise a changed zone could put any photo into the window."""
         there = club(anti_cheat=self.REQUIRED, schedule=NOON)
         noon = (clock.now() + timedelta(days=2)).astimezone(ZoneInfo("Europe/Oslo")).replace(hour=12, minute=10)
         at(noon.astimezone(UTC))
@@ -196,11 +198,11 @@ class TestExifRequired:
             ("accepted", []),
         ]
 
-    def test_where_it_is_not_asked_for_nothing_is_read(self, club: Callable[..., Club]) -> None:
+    def test_exif_is_not_read_unless_the_rules_require_it(self, club: Callable[..., Club]) -> None:
         there = club()
         assert codes(there.send(there.kari, taken(clock.now() - timedelta(days=900)))) == ("accepted", [])
 
-    def test_nothing_of_the_place_is_logged_or_answered(
+    def test_the_location_is_neither_logged_nor_returned(
         self, club: Callable[..., Club], logs: Callable[[], str]
     ) -> None:
         there = club(anti_cheat=self.REQUIRED)
@@ -212,7 +214,7 @@ class TestExifRequired:
 
 
 class TestReplaced:
-    def test_the_same_picture_again_in_the_same_window(self, club: Callable[..., Club]) -> None:
+    def test_the_same_picture_in_the_same_window_replaces_the_first(self, club: Callable[..., Club]) -> None:
         there = club(proof={"kind": "photo", "max_per_window": 3})
         first = there.send(there.kari, PHOTO)
         other = there.send(there.kari, OTHER_PHOTO)
@@ -224,7 +226,7 @@ class TestReplaced:
         ]
         assert there.accepted(there.kari) == 1
 
-    def test_the_newest_stay_where_more_were_asked_for_than_fit(self, club: Callable[..., Club]) -> None:
+    def test_the_newest_photos_stay_when_a_window_has_too_many(self, club: Callable[..., Club]) -> None:
         there = club()
         photos = [PHOTO, OTHER_PHOTO, encoded(picture(3, SIZE))]
         asked = [there.ask(there.kari, photo) for photo in photos]
@@ -233,8 +235,8 @@ class TestReplaced:
         assert [there.proof(proof_id)["status"] for proof_id in asked] == ["replaced", "replaced", "accepted"]
         assert there.accepted(there.kari) == 1
 
-    def test_what_fits_beside_a_better_one_stays(self, club: Callable[..., Club]) -> None:
-        """Asked for while there was room, a second photo of one scene takes that one's place and no other's."""
+    def test_a_better_photo_replaces_only_the_same_picture(self, club: Callable[..., Club]) -> None:
+        """A second photo of one scene, requested while there was room, replaces only the first."""
         there = club(proof={"kind": "photo", "max_per_window": 2})
         photos = [OTHER_PHOTO, PHOTO, encoded(PICTURE, quality=60)]
         asked = [there.ask(there.kari, photo) for photo in photos]
@@ -242,7 +244,7 @@ class TestReplaced:
             assert decide(there.put(proof_id, photo)) == []
         assert [there.proof(proof_id)["status"] for proof_id in asked] == ["accepted", "replaced", "accepted"]
 
-    def test_a_replaced_photo_stays_known(self, club: Callable[..., Club]) -> None:
+    def test_a_copy_of_a_replaced_photo_is_a_duplicate(self, club: Callable[..., Club]) -> None:
         there = club(proof={"kind": "photo", "max_per_window": 2})
         there.send(there.kari, PHOTO)
         there.send(there.kari, encoded(PICTURE, quality=60))

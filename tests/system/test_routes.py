@@ -1,4 +1,4 @@
-"""The system's own endpoints."""
+"""The endpoints of the system."""
 
 import json
 
@@ -13,11 +13,11 @@ from tests.support.people import SignUp
 
 
 class TestHealth:
-    def test_live_needs_nothing(self, nobody: Client) -> None:
+    def test_live_needs_no_dependency(self, nobody: Client) -> None:
         assert nobody.get("/live").json == {"status": "ok"}
 
     @pytest.mark.parametrize("path", ["/ready", "/health"])
-    def test_ready_asks_each_dependency(self, nobody: Client, path: str) -> None:
+    def test_ready_checks_each_dependency(self, nobody: Client, path: str) -> None:
         answer = nobody.get(path)
         assert answer.status == 200
         assert answer.json == {
@@ -25,7 +25,7 @@ class TestHealth:
             "checks": {"database": "ok", "outbox_queue": "ok", "verdicts_queue": "ok", "malware": "not configured"},
         }
 
-    def test_a_database_that_is_gone_is_said(
+    def test_an_unreachable_database_is_reported(
         self, nobody: Client, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("CHALLY_DATABASE_APP_URL", "postgresql://chally_app:test@127.0.0.1:1/none")
@@ -37,18 +37,20 @@ class TestHealth:
         assert nobody.get("/live").status == 200
 
     @pytest.mark.parametrize("scanner", ["clamd", "guardduty"])
-    def test_it_says_who_scans_uploads(self, nobody: Client, scanner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_ready_names_the_scanner_of_uploads(
+        self, nobody: Client, scanner: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("CHALLY_MALWARE_SCANNER", scanner)
         settings.load.cache_clear()
         answer = nobody.get("/ready")
         assert (answer.status, answer.json["checks"]["malware"]) == (200, scanner)
 
-    def test_a_queue_that_is_gone_is_said(self, nobody: Client) -> None:
+    def test_a_missing_queue_is_reported(self, nobody: Client) -> None:
         aws.client("sqs").delete_queue(QueueUrl=settings.load(settings.SystemSettings).verdicts_queue_url)
         assert nobody.get("/ready").json["checks"]["verdicts_queue"] == "unreachable"
 
 
-def test_version(nobody: Client) -> None:
+def test_version_names_version_commit_and_stage(nobody: Client) -> None:
     assert nobody.get("/version").json == {"version": "0", "commit": "test", "stage": "local"}
 
 
@@ -56,7 +58,7 @@ def test_anyone_can_verify_our_tokens_with_the_published_keys(nobody: Client, pe
     token = person("kari").token
     assert token is not None
     (key,) = [each for each in nobody.get("/.well-known/jwks.json").json["keys"] if each["alg"] == "RS256"]
-    assert set(key) == {"kty", "n", "e", "kid", "use", "alg"}  # and nothing private
+    assert set(key) == {"kty", "n", "e", "kid", "use", "alg"}  # no private fields
     claims = jwt.decode(token, jwt.PyJWK(key), algorithms=["RS256"], audience="chally", issuer="https://api.test")
     assert set(claims) == {"iss", "aud", "sub", "sid", "iat", "exp", "jti"}
     assert claims["exp"] - claims["iat"] == 900
@@ -67,10 +69,10 @@ def test_an_unknown_path_is_a_problem(nobody: Client) -> None:
 
 
 class TestDocumentation:
-    def test_the_document_is_the_codes(self) -> None:
+    def test_the_committed_document_is_up_to_date(self) -> None:
         assert docs.OPENAPI.read_text() == openapi.text(), "run `make openapi`"
 
-    def test_it_is_merged_over_the_functions(self, nobody: Client) -> None:
+    def test_the_document_covers_every_context(self, nobody: Client) -> None:
         document = nobody.get("/openapi.json").json
         for path in ("/ready", "/v1/auth/register", "/v1/challenges/{challenge_id}/windows", "/v1/proofs/{proof_id}"):
             assert path in document["paths"]
@@ -89,7 +91,7 @@ class TestDocumentation:
         assert nobody.get("/docs/../routes.py").status == 404
         assert nobody.get("/docs/other.js").status == 404
 
-    def test_in_prod_it_is_for_admins(
+    def test_in_prod_the_documentation_is_for_admins(
         self, nobody: Client, person: SignUp, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         member, moderator, admin = person("kari"), person("ana"), person("root")
