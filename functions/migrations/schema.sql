@@ -1368,6 +1368,10 @@ CREATE FUNCTION proofs.forget_person(person uuid) RETURNS void
    WHERE (proofs.reviewed_by = forget_person.person);
 END;
 
+CREATE FUNCTION proofs.is_visible(sender uuid, challenge uuid) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN ((sender = core.actor()) OR core.moderates() OR (challenges.takes_part(challenge) AND challenges.shows_roster(challenge)));
+
 CREATE FUNCTION proofs.near(scope uuid, variants text[], distance integer) RETURNS TABLE(proof_id uuid, bits integer)
     LANGUAGE plpgsql STABLE ROWS 10
     SET search_path TO ''
@@ -1507,6 +1511,10 @@ CREATE FUNCTION proofs.objects_of_person(person uuid) RETURNS TABLE(key text, na
     FROM proofs.proofs p
    WHERE ((p.user_id = objects_of_person.person) AND (p.kind = 'photo'::text) AND (p.object_key !~~ 'forgotten/%'::text));
 END;
+
+CREATE FUNCTION proofs.shows_details(sender uuid, challenge uuid) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN ((sender = core.actor()) OR core.moderates() OR (EXISTS (SELECT FROM challenges.challenges c WHERE ((c.id = shows_details.challenge) AND (c.owner_id = core.actor())))));
 
 CREATE FUNCTION proofs.within_one_bit(key bigint) RETURNS bigint[]
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -2100,7 +2108,7 @@ CREATE POLICY proofs_request ON proofs.proofs FOR INSERT TO chally_app WITH CHEC
 
 CREATE POLICY proofs_system ON proofs.proofs TO chally_system USING (true);
 
-CREATE POLICY proofs_visible ON proofs.proofs FOR SELECT TO chally_app USING (((user_id = core.actor()) OR core.moderates() OR (challenges.takes_part(challenge_id) AND challenges.shows_roster(challenge_id))));
+CREATE POLICY proofs_visible ON proofs.proofs FOR SELECT TO chally_app USING (proofs.is_visible(user_id, challenge_id));
 
 ALTER TABLE proofs.removals ENABLE ROW LEVEL SECURITY;
 
@@ -2434,6 +2442,10 @@ GRANT ALL ON FUNCTION proofs.export_person(person uuid) TO chally_system;
 REVOKE ALL ON FUNCTION proofs.forget_person(person uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION proofs.forget_person(person uuid) TO chally_system;
 
+REVOKE ALL ON FUNCTION proofs.is_visible(sender uuid, challenge uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION proofs.is_visible(sender uuid, challenge uuid) TO chally_app;
+GRANT ALL ON FUNCTION proofs.is_visible(sender uuid, challenge uuid) TO chally_system;
+
 REVOKE ALL ON FUNCTION proofs.near(scope uuid, variants text[], distance integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION proofs.near(scope uuid, variants text[], distance integer) TO chally_system;
 
@@ -2442,6 +2454,10 @@ GRANT ALL ON FUNCTION proofs.pictures_of(object_key text) TO chally_system;
 
 REVOKE ALL ON FUNCTION proofs.objects_of_person(person uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION proofs.objects_of_person(person uuid) TO chally_system;
+
+REVOKE ALL ON FUNCTION proofs.shows_details(sender uuid, challenge uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION proofs.shows_details(sender uuid, challenge uuid) TO chally_app;
+GRANT ALL ON FUNCTION proofs.shows_details(sender uuid, challenge uuid) TO chally_system;
 
 REVOKE ALL ON FUNCTION proofs.within_one_bit(key bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION proofs.within_one_bit(key bigint) TO chally_system;

@@ -56,29 +56,30 @@ class Proof:
     match_distance: int | None
 
 
-# The actor sent the proof or can review it, as the owner of the challenge or a moderator. Only they see its reasons,
-# its capture time, and what was written in a review or an appeal. Other participants see the status, and the content
-# of accepted proofs.
-_JUDGES = "(p.user_id = core.actor() or c.id is not null or core.moderates())"
-_SHOWN = f"({_JUDGES} or p.status in ('accepted', 'replaced'))"
+# The sender and reviewers see its reasons, its capture time, and what was written in a review or an appeal. Other
+# participants see the status, and the content of accepted proofs.
+_SHOWN = "(details.shown or p.status in ('accepted', 'replaced'))"
 _COLUMNS = f"""
     p.id, p.challenge_id, p.participant_id, p.user_id, u.username, p.local_date, p.opens_at, p.closes_at, p.kind,
-    p.status, case when {_JUDGES} then p.reasons else '[]' end as reasons,
+    p.status, case when details.shown then p.reasons else '[]' end as reasons,
     case when {_SHOWN} then p.note end as note,
     case when {_SHOWN} then coalesce(to_jsonb(p.value_text), to_jsonb(p.value_number)) end as value,
-    case when {_JUDGES} then p.captured_at end as captured_at, p.content_type, p.content_length,
-    case when {_JUDGES} then p.sha256 end as sha256, p.stored_at, p.decided_at, p.created_at, p.appealed_at, p.review,
-    p.reviewed_at,
-    case when {_JUDGES} then p.appeal end as appeal, case when {_JUDGES} then p.review_reason end as review_reason,
+    case when details.shown then p.captured_at end as captured_at, p.content_type, p.content_length,
+    case when details.shown then p.sha256 end as sha256, p.stored_at, p.decided_at, p.created_at, p.appealed_at,
+    p.review, p.reviewed_at,
+    case when details.shown then p.appeal end as appeal,
+    case when details.shown then p.review_reason end as review_reason,
     m.id as match_id, case when m.id is not null then p.matched_distance end as match_distance
 """
 # The similar proof is shown to reviewers: moderators, and the owner if it belongs to the same challenge. A sender is
 # never a reviewer of their own proof.
 _JOINS = """
     join identity.profiles u on u.id = p.user_id
-    left join challenges.challenges c on c.id = p.challenge_id and c.owner_id = core.actor()
+    -- `offset 0`: once a row, not once a column
+    cross join lateral (select proofs.shows_details(p.user_id, p.challenge_id) as shown offset 0) as details
     left join proofs.proofs m on m.id = p.matched_proof_id and p.status = 'needs_review'
-        and (core.moderates() or c.id = m.challenge_id) and p.user_id <> core.actor()
+        and details.shown and p.user_id <> core.actor()
+        and (core.moderates() or m.challenge_id = p.challenge_id)
 """
 
 
@@ -221,21 +222,18 @@ def find_proof(tx: Tx, proof_id: UUID) -> Proof | None:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The cleaned picture of a proof; `is_judge`: the actor sent the proof or can review it."""
+    """The cleaned picture of a proof; `shows_details`: the actor sent the proof or can review it."""
 
     status: ProofStatus
     key: str | None
-    is_judge: bool
+    shows_details: bool
 
 
 def find_picture(tx: Tx, proof_id: UUID) -> Picture | None:
     """Find the picture of a proof that the actor can see."""
     return tx.maybe(
         """
-        select p.status, p.picture_key as key,
-               p.user_id = core.actor() or core.moderates() or exists (
-                   select from challenges.challenges c where c.id = p.challenge_id and c.owner_id = core.actor()
-               ) as is_judge
+        select p.status, p.picture_key as key, proofs.shows_details(p.user_id, p.challenge_id) as shows_details
         from proofs.proofs p where p.id = %(id)s
         """,
         {"id": proof_id},

@@ -53,12 +53,7 @@ def find_receipt_row(tx: Tx, proof_id: UUID) -> ReceiptRow | None:
             select f.username <> 'deleted_' || right(f.id::text, 12) as is_here
             from identity.profiles f where f.id = p.user_id
         ) u on true
-        where p.id = %(id)s
-          and (
-            p.user_id = core.actor() or core.moderates() or exists (
-                select from challenges.challenges c where c.id = p.challenge_id and c.owner_id = core.actor()
-            )
-          )
+        where p.id = %(id)s and proofs.shows_details(p.user_id, p.challenge_id)
         """,
         {"id": proof_id},
         row=ReceiptRow,

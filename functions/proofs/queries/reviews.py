@@ -63,7 +63,7 @@ def list_moderators(tx: Tx) -> list[UUID]:
 def lock_proof(tx: Tx, proof_id: UUID) -> ReviewRow | None:
     """Find a proof if the actor can see it, and lock it until the end of the transaction.
 
-    It runs as the system, so it repeats the condition of the policy `proofs_visible`.
+    It runs as the system, to which the policies show everything, so it asks `proofs.is_visible` itself.
     """
     return tx.maybe(
         """
@@ -75,11 +75,7 @@ def lock_proof(tx: Tx, proof_id: UUID) -> ReviewRow | None:
                ) as matched_elsewhere,
                coalesce((c.rules #>> '{proof,max_per_window}')::integer, 1) as max_per_window
         from proofs.proofs p join challenges.challenges c on c.id = p.challenge_id
-        where p.id = %(id)s
-          and (
-            p.user_id = core.actor() or core.moderates()
-            or challenges.takes_part(p.challenge_id) and challenges.shows_roster(p.challenge_id)
-          )
+        where p.id = %(id)s and proofs.is_visible(p.user_id, p.challenge_id)
         for no key update of p
         """,
         {"id": proof_id},

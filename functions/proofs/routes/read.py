@@ -57,7 +57,7 @@ async def read_image(proof_id: UUID, tx: UserTx) -> Response:
     the pictures of accepted proofs; only the sender and reviewers see those of others.
     """
     picture = proofs.find_picture(tx, proof_id)
-    if picture is None or picture.key is None or not shows_picture(picture.status, is_judge=picture.is_judge):
+    if picture is None or picture.key is None or not shows_picture(picture.status, shows_details=picture.shows_details):
         raise NotFound
     settings = load(ProofsSettings)
     url = storage.presign_get(

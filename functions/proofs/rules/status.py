@@ -39,6 +39,6 @@ def check_decided(status: ProofStatus, created_at: datetime, now: datetime) -> N
         raise NotDecided(f"This proof has no verdict: it is {shown}.")
 
 
-def shows_picture(status: ProofStatus, *, is_judge: bool) -> bool:
-    """Whether anyone who sees the proof also sees its picture. Its sender and its reviewers (`is_judge`) always do."""
-    return is_judge or status in ("accepted", "replaced")
+def shows_picture(status: ProofStatus, *, shows_details: bool) -> bool:
+    """Whether anyone who sees the proof also sees its picture; its sender and reviewers (`shows_details`) always do."""
+    return shows_details or status in ("accepted", "replaced")
