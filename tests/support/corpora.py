@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(os.environ.get("CHALLY_CORPORA") or Path(__file__).parents[2] / "shared/corpora")
+ROOT = Path(os.environ.get("CHALLY_CORPORA") or Path(__file__).parents[3] / "shared/corpora")
 
 needed = pytest.mark.skipif(
     not ROOT.is_dir(), reason=f"no real files at {ROOT}: set CHALLY_CORPORA to a folder that has them"
