@@ -1,4 +1,4 @@
-"""The people of most tests of challenges, and one challenge."""
+"""Fixtures of the tests of challenges: people and one challenge."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ def owner(person: SignUp) -> Client:
 
 @pytest.fixture
 def challenge(owner: Client) -> dict[str, Any]:
-    """Active, by code, begun an hour ago, open to who comes late."""
+    """An active challenge by code that started an hour ago and allows late joining."""
     answer = owner.post("/v1/challenges", challenge_body(clock.now()))
     assert answer.status == 201, answer.text
     return dict(answer.json)

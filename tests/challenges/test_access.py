@@ -1,4 +1,4 @@
-"""What the app's own role may see and do of challenges, whatever the routes ask of it."""
+"""Row-level security of challenges: what the role chally_app may see and do."""
 
 from typing import Any
 
@@ -14,8 +14,6 @@ from tests.support.people import SignUp
 
 
 class TestRowLevelSecurity:
-    """What the app's own role shows them, whatever the routes do."""
-
     TABLES = ("challenges", "participants", "standings")
 
     def seen(self, database: Database, who: Client) -> dict[str, int]:
@@ -27,7 +25,7 @@ class TestRowLevelSecurity:
                 counts[table] = row[0] if row else -1
             return counts
 
-    def test_a_stranger_a_leaver_and_a_removed_one(
+    def test_only_participants_see_the_roster_and_those_who_left_only_themselves(
         self,
         owner: Client,
         member: Client,
@@ -43,11 +41,11 @@ class TestRowLevelSecurity:
         member.post(f"{path}/leave")
         owner.delete(f"{path}/participants/{place_of(owner, path, 'removed')}")
         assert self.seen(database, stranger) == {"challenges": 0, "participants": 0, "standings": 0}
-        for gone in (member, removed):  # their own place, which is theirs to export, and nothing else
+        for gone in (member, removed):  # only their own row, which belongs to their export
             assert self.seen(database, gone) == {"challenges": 0, "participants": 1, "standings": 0}
         assert self.seen(database, owner)["participants"] == 1
 
-    def test_a_code_opens_nothing_but_the_join(
+    def test_an_invite_code_alone_shows_no_challenge(
         self, stranger: Client, challenge: dict[str, Any], database: Database
     ) -> None:
         with psycopg.connect(database.app) as app:
@@ -68,7 +66,7 @@ class TestRowLevelSecurity:
             "select notifications.silence(%(user)s, now())",
         ],
     )
-    def test_places_are_nobodys_to_forge(
+    def test_nobody_can_write_participants_or_counts_directly(
         self, member: Client, challenge: dict[str, Any], database: Database, forbidden: str
     ) -> None:
         with psycopg.connect(database.app) as app:
@@ -76,7 +74,9 @@ class TestRowLevelSecurity:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 app.execute(forbidden.encode(), {"challenge": challenge["id"], "user": member.user["id"]})
 
-    def test_a_place_that_was_left_takes_no_proof(self, owner: Client, stranger: Client, database: Database) -> None:
+    def test_a_participant_who_left_cannot_send_proofs(
+        self, owner: Client, stranger: Client, database: Database
+    ) -> None:
         public = owner.post("/v1/challenges", challenge_body(clock.now(), visibility="public")).json
         path = f"/v1/challenges/{public['id']}"
         stranger.post(f"{path}/join")
@@ -93,7 +93,7 @@ class TestRowLevelSecurity:
                     " sha256(''), 'k', now() from challenges.participants where user_id = core.actor()"
                 )
 
-    def test_functions_act_for_the_actor_alone(
+    def test_database_functions_act_only_for_the_actor(
         self, owner: Client, member: Client, stranger: Client, challenge: dict[str, Any], path: str, database: Database
     ) -> None:
         place = place_of(owner, path, "member")

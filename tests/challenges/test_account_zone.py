@@ -1,4 +1,4 @@
-"""Changes of the account's zone: previewed exactly, done in one transaction, safe to retry and to race."""
+"""Changes of the account's zone: exact preview, one transaction, safe to repeat and to run concurrently."""
 
 import itertools
 import threading
@@ -44,7 +44,7 @@ SNAPSHOT = """
 
 
 def previewed(who: Client, zone: str) -> dict[str, window_oracle.Windows]:
-    """What would move, by challenge: the windows as they would be."""
+    """Return the windows that would move, as they would be afterwards, by challenge."""
     answer = who.post(PREVIEW, {"timezone": zone})
     assert answer.status == 200, answer.text
     assert not answer.json["has_more"]
@@ -62,7 +62,7 @@ def span(window: dict[str, str]) -> tuple[datetime, datetime]:
 
 @dataclass(frozen=True)
 class Traveller:
-    """Somebody signed in, and a way to put them into challenges of another's."""
+    """A signed-in person, and a way to make them a participant of someone else's challenges."""
 
     connection: psycopg.Connection[Any]
     own: psycopg.Connection[Any]
@@ -74,7 +74,10 @@ class Traveller:
         return UUID(self.client.user["id"])
 
     def take_part(self, participant: window_oracle.Participant) -> tuple[UUID, UUID]:
-        """At home in its zone; the place, and its challenge. Places of before are of no account any more."""
+        """Make the person this participant, with the same account zone; return the ids of participant and challenge.
+
+        Challenges of earlier examples are archived, so they no longer matter.
+        """
         self.connection.execute("update challenges.challenges set status = 'archived'")
         self.connection.execute("update identity.users set timezone = %s where id = %s", [participant.zone, self.id])
         [place] = enrolment.take_part(self.connection, self.id, [participant])
@@ -103,15 +106,17 @@ def traveller(database: Database, person: SignUp) -> Iterator[Traveller]:
 @example(travel=THERE_AND_BACK, by_account=[True, False, True, True, True, True])
 @example(travel=NO_ROOM, by_account=[True] * 6)
 @given(travel=travels(), by_account=st.lists(st.booleans(), min_size=6, max_size=6))
-def test_travellers(traveller: Traveller, at: At, travel: Travel, by_account: list[bool]) -> None:
-    """By their account or by a place alone: as the oracle says, and as the preview said; no date is won or lost."""
+def test_random_travels_match_the_oracle_and_the_preview(
+    traveller: Traveller, at: At, travel: Travel, by_account: list[bool]
+) -> None:
+    """The zone changes through the account or through a single join; no date is gained or lost."""
     participant, events = travel
     place, challenge = traveller.take_part(participant)
     account = theirs = participant.zone
     before = dates = window_oracle.windows(participant)
     for (now, zone), moves_account in zip(events, by_account, strict=False):
         at(now)
-        told = f"{zone or 'the job'} at {now}, {participant}"
+        context = f"{zone or 'the job'} at {now}, {participant}"
         expected: window_oracle.Windows | None = None
         if zone is None:
             with db.as_system("test") as tx:
@@ -119,7 +124,9 @@ def test_travellers(traveller: Traveller, at: At, travel: Travel, by_account: li
             expected = before
         elif moves_account:
             expected = before | previewed(traveller.client, zone).get(str(challenge), {})
-            traveller.connection.execute("delete from core.rate_limits")  # the clock goes back as well as forth
+            traveller.connection.execute(
+                "delete from core.rate_limits"
+            )  # between examples the clock goes backwards, too
             assert traveller.client.patch("/v1/me", {"timezone": zone}).status == 200
             if account == theirs != zone and now < participant.ends_at:
                 participant, theirs = replace(participant, moves=(*participant.moves, (now, zone))), zone
@@ -130,11 +137,11 @@ def test_travellers(traveller: Traveller, at: At, travel: Travel, by_account: li
             if theirs != zone:
                 participant, theirs = replace(participant, moves=(*participant.moves, (now, zone))), zone
         found = all_of(place, participant, now)
-        assert not differences(found, window_oracle.windows(participant)), told
-        assert expected is None or not differences(found, expected), f"{told}: not as the preview said"
-        assert sorted(found) == sorted(dates), told
+        assert not differences(found, window_oracle.windows(participant)), context
+        assert expected is None or not differences(found, expected), f"{context}: not as the preview said"
+        assert sorted(found) == sorted(dates), context
         spans = [found[day] for day in sorted(found)]
-        assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans)), f"{told}: they overlap"
+        assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans)), f"{context}: they overlap"
         before = found
 
 
@@ -149,7 +156,7 @@ class TestPatch:
 
         return read
 
-    def test_takes_along_what_went_by_the_account_and_nothing_else(
+    def test_a_new_account_zone_moves_exactly_the_challenges_that_follow_it(
         self, owner: Client, member: Client, path: str, make: Callable[..., ChallengeJson], database: Database
     ) -> None:
         own_zone = make()
@@ -164,20 +171,20 @@ class TestPatch:
             ("owner", "Europe/Berlin"),
         ]
 
-    def test_again_changes_nothing(self, member: Client, database: Database) -> None:
+    def test_sending_the_same_zone_again_changes_nothing(self, member: Client, database: Database) -> None:
         member.patch("/v1/me", {"timezone": "America/New_York"})
         before = database.execute(SNAPSHOT)
         assert member.patch("/v1/me", {"timezone": "America/New_York"}).status == 200
         assert database.execute(SNAPSHOT) == before
 
-    def test_moves_all_or_nothing(self, owner: Client, member: Client, database: Database) -> None:
+    def test_a_refused_change_moves_no_windows(self, owner: Client, member: Client, database: Database) -> None:
         before = database.execute(SNAPSHOT)
         refused = member.patch("/v1/me", {"timezone": "America/New_York", "username": "owner"})
         assert refused.code == "username_taken"
         assert database.execute(SNAPSHOT) == before
         assert member.get("/v1/me").json["timezone"] == "Asia/Tokyo"
 
-    def test_a_draft_goes_by_the_new_zone_once_it_is_active(
+    def test_a_draft_uses_the_new_zone_once_it_is_active(
         self, owner: Client, make: Callable[..., ChallengeJson], database: Database
     ) -> None:
         draft = make(status="draft")
@@ -186,7 +193,7 @@ class TestPatch:
         owner.post(f"/v1/challenges/{draft['id']}/transitions", {"to": "active"})
         assert database.execute("select distinct timezone from challenges.windows") == [("Asia/Tokyo",)]
 
-    def test_a_schedule_of_the_challenges_own_zone_stays(
+    def test_a_schedule_in_the_challenges_zone_does_not_move(
         self,
         owner: Client,
         make: Callable[..., ChallengeJson],
@@ -200,30 +207,34 @@ class TestPatch:
         owner.patch("/v1/me", {"timezone": "Asia/Tokyo"})
         assert windows_of(owner, path) == before
 
-    def test_reminders_follow_and_go_on(
-        self, member: Client, database: Database, at: At, challenge: dict[str, Any]
+    def test_reminders_follow_the_moved_windows(
+        self, owner: Client, person: SignUp, database: Database, at: At
     ) -> None:
-        """Those of the next days at once, the others when their days come: one for each window, and at its time."""
-        member.patch("/v1/me", {"timezone": "America/New_York"})
+        """Reminders of the next days exist at once, others when their days come: one per window, at the right time."""
+        traveller = person("traveller", "Asia/Tokyo")
+        now = clock.now().replace(hour=11, minute=0, second=0, microsecond=0)  # no window closes within the hour
+        at(now)
+        code = owner.post("/v1/challenges", challenge_body(now)).json["invite_code"]
+        assert traveller.post(f"/v1/challenges/{code}/join").status == 201
+        traveller.patch("/v1/me", {"timezone": "America/New_York"})
         wrong = (
             "select count(*) from challenges.windows w join challenges.participants p on p.id = w.participant_id"
             " left join notifications.reminders r using (participant_id, local_date)"
             " where p.user_id = %(user)s and w.opens_at < %(now)s + interval '2 days' and w.closes_at > %(now)s"
             " and r.due_at is distinct from greatest(w.opens_at, w.closes_at - interval '60 minutes')"
         )
-        now = clock.now()
         for days in range(12):
             at(now + timedelta(days=days))
             windows_handler({}, LambdaContext())
-            assert database.execute(wrong, user=member.user["id"], now=clock.now()) == [(0,)]
+            assert database.execute(wrong, user=traveller.user["id"], now=clock.now()) == [(0,)]
         before = database.execute(SNAPSHOT)
         windows_handler({}, LambdaContext())
         assert database.execute(SNAPSHOT) == before
 
-    def test_at_once_to_two_zones_ends_in_one_of_them(
+    def test_concurrent_changes_to_two_zones_end_in_one_of_them(
         self, member: Client, challenge: dict[str, Any], make: Callable[..., ChallengeJson], database: Database
     ) -> None:
-        """Four threads, ten challenges, back and forth: account, places and windows agree in the end."""
+        """Four threads change ten challenges back and forth; account, participants and windows agree in the end."""
         for _ in range(9):
             member.post(f"/v1/challenges/{make()['invite_code']}/join")
         user = UUID(member.user["id"])
@@ -282,10 +293,10 @@ class TestPreview:
         assert answer.status == 200, answer.text
         return [item["challenge"]["id"] for item in answer.json["items"]]
 
-    def test_is_for_who_is_signed_in(self, nobody: Client) -> None:
+    def test_the_preview_requires_a_sign_in(self, nobody: Client) -> None:
         assert nobody.post(PREVIEW, {"timezone": "Asia/Tokyo"}).code == "unauthenticated"
 
-    def test_shows_everybody_their_own(
+    def test_the_preview_shows_only_your_own_challenges(
         self, owner: Client, member: Client, stranger: Client, person: SignUp, challenge: dict[str, Any],
         database: Database,
     ) -> None:  # fmt: skip
@@ -297,7 +308,7 @@ class TestPreview:
         member.patch("/v1/me", {"timezone": "America/New_York"})
         assert previewed(owner, "Asia/Tokyo") == before
 
-    def test_says_what_each_window_is_and_would_be(self, member: Client, challenge: dict[str, Any]) -> None:
+    def test_the_preview_shows_each_window_before_and_after(self, member: Client, challenge: dict[str, Any]) -> None:
         item = member.post(PREVIEW, {"timezone": "Asia/Seoul"}).json["items"][0]
         assert item == {"challenge": {"id": challenge["id"], "title": challenge["title"]}, "windows": []}
         moving = member.post(PREVIEW, {"timezone": "Asia/Kolkata"}).json["items"][0]["windows"]
@@ -309,25 +320,29 @@ class TestPreview:
                 span(window["from"])[1] + later, datetime.fromisoformat(challenge["ends_at"])
             )
 
-    def test_changes_nothing(self, member: Client, database: Database) -> None:
+    def test_the_preview_changes_nothing(self, member: Client, database: Database) -> None:
         before = database.execute(SNAPSHOT)
         assert previewed(member, "America/New_York")
         assert database.execute(SNAPSHOT) == before
         assert member.get("/v1/me").json["timezone"] == "Asia/Tokyo"
 
-    def test_to_the_zone_one_is_in_nothing_moves(self, member: Client, challenge: dict[str, Any]) -> None:
+    def test_the_preview_of_the_current_zone_moves_nothing(self, member: Client, challenge: dict[str, Any]) -> None:
         assert previewed(member, "Asia/Tokyo") == {challenge["id"]: {}}
 
     @pytest.mark.parametrize("to", ["canceled", "deleted"])
-    def test_without_what_does_not_go_on(self, owner: Client, member: Client, path: str, to: str) -> None:
+    def test_the_preview_omits_canceled_and_deleted_challenges(
+        self, owner: Client, member: Client, path: str, to: str
+    ) -> None:
         owner.post(f"{path}/transitions", {"to": to})
         assert self.ids(owner) == self.ids(member) == []
 
-    def test_with_what_is_paused(self, owner: Client, member: Client, path: str, challenge: dict[str, Any]) -> None:
+    def test_the_preview_includes_paused_challenges(
+        self, owner: Client, member: Client, path: str, challenge: dict[str, Any]
+    ) -> None:
         owner.post(f"{path}/transitions", {"to": "paused"})
         assert self.ids(member) == [challenge["id"]]
 
-    def test_without_what_is_over_or_left_or_a_draft(
+    def test_the_preview_omits_drafts_and_challenges_that_are_over_or_left(
         self,
         owner: Client,
         member: Client,
@@ -343,11 +358,11 @@ class TestPreview:
         at(datetime.fromisoformat(challenge["ends_at"]))
         assert self.ids(owner) == []
 
-    def test_without_what_has_a_zone_of_its_own(self, member: Client, by_code: str) -> None:
+    def test_the_preview_omits_challenges_joined_in_a_different_zone(self, member: Client, by_code: str) -> None:
         member.post(by_code, {"timezone": "Africa/Nairobi"})
         assert self.ids(member) == []
 
-    def test_looks_62_days_ahead(self, owner: Client) -> None:
+    def test_the_preview_covers_62_days(self, owner: Client) -> None:
         owner.post(
             "/v1/challenges", challenge_body(clock.now(), ends_at=(clock.now() + timedelta(days=200)).isoformat())
         )
@@ -355,7 +370,9 @@ class TestPreview:
         assert max(moving) <= (clock.now() + timedelta(days=63)).date()
         assert len(moving) > 55
 
-    def test_is_paged_the_one_joined_last_first(self, owner: Client, make: Callable[..., ChallengeJson]) -> None:
+    def test_the_preview_is_paged_with_the_last_joined_challenge_first(
+        self, owner: Client, make: Callable[..., ChallengeJson]
+    ) -> None:
         made = [make()["id"] for _ in range(5)]
         answer = owner.call("POST", PREVIEW, body={"timezone": "Asia/Tokyo"}, query={"limit": 3}).json
         first = [item["challenge"]["id"] for item in answer["items"]]

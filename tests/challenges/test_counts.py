@@ -1,4 +1,4 @@
-"""The nightly check of counts and standings, by the real handler."""
+"""The nightly check of participant counts and standings, through the real handler."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from tests.support.season import Season, season
 
 
 class TestCountsJob:
-    def test_finds_a_count_that_is_wrong_and_says_which(
+    def test_the_nightly_job_reports_a_wrong_participant_count(
         self,
         make: Callable[..., ChallengeJson],
         database: Database,
@@ -31,10 +31,10 @@ class TestCountsJob:
         assert made[1]["id"] in logs()
         assert made[0]["id"] not in logs()
         assert '"CountsWrong":[1.0]' in capsys.readouterr().out
-        # it is looked at, not mended: what counted wrong would do so again
+        # the job only reports: the same bug would corrupt a repair
         assert database.execute("select max(participant_count) from challenges.challenges") == [(5,)]
 
-    def test_goes_on_where_a_batch_ends(
+    def test_the_nightly_job_checks_counts_in_batches(
         self, make: Callable[..., ChallengeJson], database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for _ in range(5):
@@ -56,7 +56,7 @@ PROVE = """
 class TestStandingsJob:
     @pytest.fixture
     def run(self, database: Database) -> Season:
-        """Two people; the first proved two of three days, of one with a second proof in place of the first."""
+        """Two people. The first proved two of three days, one of them with a proof that replaced another."""
         made = season(database, insert_users(database, 2), first=datetime(2026, 11, 2, tzinfo=UTC), days=3)
         someone = made.participants[0]
         for day, status in ((0, "replaced"), (0, "accepted"), (1, "rejected"), (2, "accepted")):
@@ -68,7 +68,7 @@ class TestStandingsJob:
             standings.record(tx, made.participants[1], made.days[0], "missed")
         return made
 
-    def test_finds_nothing_where_all_is_right(self, run: Season) -> None:
+    def test_the_nightly_job_reports_nothing_if_all_standings_are_correct(self, run: Season) -> None:
         assert nightly_handler({}, LambdaContext()) == {"counts": 1, "standings": 2, "wrong": 0, "zones_differ": 0}
 
     @pytest.mark.parametrize(
@@ -82,12 +82,12 @@ class TestStandingsJob:
             "update challenges.standings set last_decided = last_decided - 1",
             "update challenges.standings set present = false",
             "update challenges.windows set outcome = 'missed'",
-            # the standing is what the windows add up to, and the windows are not what was proved
+            # here the standing matches the windows, but the windows do not match the proofs
             "update proofs.proofs set status = 'rejected'",
             "update proofs.proofs set local_date = local_date - 1",
         ],
     )
-    def test_finds_a_standing_that_is_wrong_says_which_and_mends_nothing(
+    def test_the_nightly_job_reports_a_wrong_standing_and_repairs_nothing(
         self,
         run: Season,
         database: Database,
@@ -108,7 +108,9 @@ class TestStandingsJob:
         assert '"CountsWrong":[0.0]' in said
         assert run.standing(someone) == before
 
-    def test_goes_on_where_a_batch_ends(self, run: Season, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_nightly_job_checks_standings_in_batches(
+        self, run: Season, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("challenges.jobs.BATCH", 1)
         assert nightly_handler({}, LambdaContext()) == {"counts": 1, "standings": 2, "wrong": 0, "zones_differ": 0}
         for each in run.participants:

@@ -1,4 +1,4 @@
-"""Invite codes: who changes them, and what the old ones are still good for."""
+"""Invite codes: who may replace them, and what happens to the old ones."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.support.challenges import challenge_body
 
 
 class TestInviteCode:
-    def test_is_the_owners_alone(
+    def test_only_the_owner_can_replace_the_invite_code(
         self, nobody: Client, stranger: Client, member: Client, owner: Client, path: str
     ) -> None:
         assert nobody.post(f"{path}/invite-code").status == 401
@@ -18,7 +18,7 @@ class TestInviteCode:
         assert member.post(f"{path}/invite-code").code == "not_owner"
         assert owner.post(f"{path}/invite-code").status == 200
 
-    def test_the_old_one_stops_at_once(
+    def test_a_replaced_code_stops_working_at_once(
         self, owner: Client, stranger: Client, member: Client, path: str, by_code: str, challenge: dict[str, Any]
     ) -> None:
         code = owner.post(f"{path}/invite-code").json["invite_code"]
@@ -27,9 +27,9 @@ class TestInviteCode:
         assert stranger.post(by_code).code == "not_found"
         assert stranger.post(f"/v1/challenges/{code.lower()}/join").status == 201
         assert member.get(path).json["invite_code"] == code
-        assert member.post(by_code).code == "not_found"  # also to who is in
+        assert member.post(by_code).code == "not_found"  # for participants, too
 
-    def test_two_alike_are_made_again(
+    def test_a_code_that_is_already_taken_is_drawn_again(
         self, owner: Client, path: str, challenge: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         other = owner.post("/v1/challenges", challenge_body(clock.now())).json

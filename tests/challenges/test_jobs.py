@@ -1,4 +1,4 @@
-"""The windows job, by the real handler."""
+"""The windows job, through the real handler."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ def owner(person: SignUp) -> Client:
 
 @pytest.fixture
 def challenge(owner: Client, at: Callable[[datetime], None]) -> dict[str, Any]:
-    """Made at noon, so that the next midnight is no concern of these tests."""
+    """A challenge created at noon, so that no test crosses midnight."""
     at(clock.now().replace(hour=11))
     return dict(owner.post("/v1/challenges", challenge_body(clock.now())).json)
 
@@ -31,7 +31,7 @@ def run() -> dict[str, int]:
     return dict(windows_handler({}, LambdaContext()))
 
 
-def test_it_keeps_everyones_windows_ahead(
+def test_the_job_stores_windows_ahead_for_every_participant(
     owner: Client, challenge: dict[str, Any], database: Database, at: Callable[[datetime], None]
 ) -> None:
     latest = "select max(local_date) from challenges.windows"
@@ -41,7 +41,7 @@ def test_it_keeps_everyones_windows_ahead(
     assert database.execute(latest)[0][0] == before + timedelta(days=3)
 
 
-def test_a_window_that_nobody_proved_is_missed_once(
+def test_a_window_without_a_proof_is_missed_once(
     owner: Client, challenge: dict[str, Any], database: Database, at: Callable[[datetime], None]
 ) -> None:
     at(clock.now() + timedelta(days=1, minutes=21))
@@ -50,7 +50,7 @@ def test_a_window_that_nobody_proved_is_missed_once(
     assert (standing["missed"], standing["points"], standing["current_streak"]) == (1, 0, 0)
 
 
-def test_a_verdict_that_comes_late_turns_it(
+def test_a_late_verdict_turns_a_missed_window_into_an_accepted_one(
     owner: Client, challenge: dict[str, Any], database: Database, at: Callable[[datetime], None]
 ) -> None:
     at(clock.now() + timedelta(days=1, minutes=21))
@@ -58,7 +58,7 @@ def test_a_verdict_that_comes_late_turns_it(
     participant, day = database.execute(
         "select participant_id, local_date from challenges.windows where outcome = 'missed'"
     )[0]
-    for _ in range(2):  # every event may come twice
+    for _ in range(2):  # any event may arrive twice
         with db.as_system("test") as tx:
             standings.record(tx, participant, day, "accepted")
     with db.as_system("test") as tx:
@@ -70,7 +70,7 @@ def test_a_verdict_that_comes_late_turns_it(
 
 
 @pytest.mark.parametrize("to", ["paused", "canceled", "deleted"])
-def test_nobody_misses_what_could_not_be_proved(
+def test_windows_that_closed_while_not_running_are_excused(
     owner: Client, challenge: dict[str, Any], database: Database, at: Callable[[datetime], None], to: str
 ) -> None:
     owner.post(f"/v1/challenges/{challenge['id']}/transitions", {"to": to})
@@ -82,7 +82,7 @@ def test_nobody_misses_what_could_not_be_proved(
     ]
 
 
-def test_a_draft_keeps_no_windows_until_it_is_active(
+def test_a_draft_stores_no_windows_until_it_is_active(
     owner: Client, database: Database, at: Callable[[datetime], None]
 ) -> None:
     draft = owner.post("/v1/challenges", challenge_body(clock.now(), status="draft")).json
@@ -92,7 +92,7 @@ def test_a_draft_keeps_no_windows_until_it_is_active(
     assert database.execute(count) == [(True,)]
 
 
-def test_what_is_over_does_not_begin(owner: Client, at: Callable[[datetime], None]) -> None:
+def test_a_challenge_that_is_over_cannot_be_activated(owner: Client, at: Callable[[datetime], None]) -> None:
     draft = owner.post("/v1/challenges", challenge_body(clock.now(), status="draft")).json
     at(datetime.fromisoformat(draft["ends_at"]))
     refused = owner.post(f"/v1/challenges/{draft['id']}/transitions", {"to": "active"})

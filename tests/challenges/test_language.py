@@ -1,4 +1,4 @@
-"""The rule language: what each wrong field is told, and the schema that is published."""
+"""The rule language: the message for each invalid field, and the published schema."""
 
 import copy
 import re
@@ -30,7 +30,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("/schedule/opens", "5:00", TIME),
     ("/schedule/opens", "24:00", TIME),
     ("/schedule/opens", "05:00\n", TIME),
-    ("/schedule/opens", "0\u0665:00", TIME),  # a digit, but none that Postgres would read
+    ("/schedule/opens", "0\u0665:00", TIME),  # a digit, but Postgres could not parse it
     ("/schedule/closes", 800, "Must be a string."),
     ("/schedule/scope", "utc", "Must be 'participant_local' or 'challenge_tz'."),
     ("/schedule/open", "05:00", "Unknown field. Allowed here: days, opens, closes, scope."),
@@ -55,14 +55,14 @@ WRONG: list[tuple[str, Any, str]] = [
 
 
 def errors(rules: object) -> list[tuple[str, str]]:
-    """What is wrong, by JSON pointer."""
+    """Return (JSON pointer, message) of each error."""
     with pytest.raises(ValidationError) as refused:
         Rules.model_validate(rules)
     return [("".join(f"/{part}" for part in each["loc"]), each["msg"]) for each in refused.value.errors()]
 
 
 @pytest.mark.parametrize(("pointer", "value", "sentence"), WRONG)
-def test_says_where_and_what_to_do(pointer: str, value: Any, sentence: str) -> None:
+def test_an_invalid_field_is_named_with_what_to_do(pointer: str, value: Any, sentence: str) -> None:
     rules = copy.deepcopy(RULES)
     *path, name = [part for part in pointer.split("/")[1:] if part != "0"]
     part = rules
@@ -88,7 +88,7 @@ WRONG_KINDS: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("proof", "pointer", "sentence"), WRONG_KINDS)
-def test_every_kind_of_proof_has_fields_of_its_own(proof: dict[str, Any], pointer: str, sentence: str) -> None:
+def test_each_kind_of_proof_has_its_own_fields(proof: dict[str, Any], pointer: str, sentence: str) -> None:
     assert errors(RULES | {"proof": proof}) == [(pointer, sentence)]
 
 
@@ -100,15 +100,15 @@ def test_every_kind_of_proof_has_fields_of_its_own(proof: dict[str, Any], pointe
         {"kind": "number", "max_per_window": 1, "unit": None, "target": None},
     ],
 )
-def test_a_kind_of_proof_comes_back_as_it_was_sent(proof: dict[str, Any]) -> None:
+def test_rules_for_proofs_are_stored_as_sent(proof: dict[str, Any]) -> None:
     assert Rules.model_validate(RULES | {"proof": proof}).model_dump()["proof"] == proof
 
 
-def test_a_proof_that_names_no_kind_is_a_photo() -> None:
+def test_the_default_kind_of_proof_is_photo() -> None:
     assert Rules.model_validate(RULES | {"proof": {"max_per_window": 2}}).proof.kind == "photo"
 
 
-def test_says_everything_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     found = errors({"schedule": {"days": ["mon"], "opens": "x", "later": 1}, "proof": {"kind": 1}})
     assert [pointer for pointer, _ in found] == [
         "/schedule/opens", "/schedule/closes", "/schedule/later", "/proof/kind",
@@ -116,21 +116,21 @@ def test_says_everything_at_once() -> None:
     assert ("/schedule/closes", "This field is required.") in found
 
 
-def test_of_another_version_it_says_nothing_more() -> None:
-    """What version 2 holds we cannot judge."""
+def test_an_unknown_version_is_the_only_error_reported() -> None:
+    """Fields of a later version cannot be judged."""
     assert errors({"version": 2, "calendar": "lunar"}) == [
         ("/version", "Unknown version. Send 1."),
     ]
 
 
-def test_every_sentence_is_one_of_ours() -> None:
-    """Also for a type of error that a later pydantic may bring."""
+def test_every_error_has_a_message_of_ours() -> None:
+    """Error types that a later pydantic may add get a message, too."""
     for pointer, sentence in errors({"schedule": 1, "proof": [], "scoring": {"points": "NaN"}, "reminders": 1}):
         assert re.fullmatch(r"[A-Z].*\.", sentence), (pointer, sentence)
         assert "input" not in sentence.lower(), (pointer, sentence)
 
 
-def test_over_http_with_its_pointer_in_the_body(owner: Client) -> None:
+def test_errors_over_http_point_into_the_request_body(owner: Client) -> None:
     body = challenge_body(clock.now())
     body["rules"]["schedule"]["opens"] = "noon"
     answer = owner.post("/v1/challenges", body)
@@ -141,15 +141,15 @@ def test_over_http_with_its_pointer_in_the_body(owner: Client) -> None:
 
 
 class TestSchema:
-    def test_needs_no_sign_in(self, nobody: Client) -> None:
+    def test_the_schema_requires_no_sign_in(self, nobody: Client) -> None:
         answer = nobody.get("/v1/challenges/rules.schema.json")
         assert answer.status == 200
         assert answer.headers["content-type"] == "application/schema+json"
         assert answer.json["$schema"] == "https://json-schema.org/draft/2020-12/schema"
         assert answer.json["$id"] == "https://api.test/v1/challenges/rules.schema.json"
 
-    def test_knows_every_field_and_no_other(self) -> None:
-        """What a client validates with it beforehand must be what we take."""
+    def test_the_schema_accepts_exactly_what_the_rules_accept(self) -> None:
+        """Clients validate rules with the schema before they send them."""
         schema = language.json_schema("https://x.test")
 
         def walk(given: dict[str, Any], node: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Whatever is sent as rules: it is taken, or each fault is named with a place that is there, and a sentence."""
+"""Fuzzing the rule language: any JSON is either accepted or refused with a valid pointer and a message."""
 
 import copy
 import json
@@ -26,7 +26,7 @@ JSON = st.recursive(
 
 
 def places(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place of a document but its root."""
+    """Return the path of every value in a document except its root."""
     parts = (
         document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
     )
@@ -37,7 +37,7 @@ def places(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
 
 @st.composite
 def nearly_right(draw: st.DrawFn) -> Any:
-    """Good rules with one to three places that hold something else, or nothing."""
+    """Valid rules with one to three values replaced or removed."""
     rules: Any = copy.deepcopy(RULES)
     for _ in range(draw(st.integers(1, 3))):
         *path, name = draw(st.sampled_from([*places(rules), ("new",)]))
@@ -52,7 +52,7 @@ def nearly_right(draw: st.DrawFn) -> Any:
 
 
 def check_pointer(pointer: str, message: str, document: Any) -> None:
-    """It leads to something in the document, or to the member that an object there lacks."""
+    """Check that the pointer leads to a value of the document, or to a member that is missing from an object."""
     assert message.strip()
     assert message.endswith(".")
     part = document
@@ -70,7 +70,7 @@ def check_pointer(pointer: str, message: str, document: Any) -> None:
 
 @given(JSON | nearly_right())
 @settings(max_examples=500, deadline=None)
-def test_the_language(rules: Any) -> None:
+def test_any_json_is_accepted_or_refused_with_valid_pointers(rules: Any) -> None:
     try:
         Rules.model_validate(rules)
     except ValidationError as error:
@@ -79,15 +79,17 @@ def test_the_language(rules: Any) -> None:
             check_pointer(pointer, each["msg"], rules)
 
 
-def test_over_http(owner: Client, database: Database) -> None:
-    """Also what is no JSON to the letter (NaN, half a surrogate pair): Python's clients send it."""
+def test_any_json_over_http_is_accepted_or_refused_with_valid_pointers(owner: Client, database: Database) -> None:
+    """Includes invalid JSON that Python's clients can send, such as NaN and unpaired surrogates."""
     database.execute("update core.limits set quantity = 100000 where name = 'challenge_create'")
     body = challenge_body(clock.now())
 
     @given(JSON | nearly_right())
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def fuzz(rules: Any) -> None:
-        database.execute("update challenges.challenges set status = 'deleted'")  # of 50 that one may own
+        database.execute(
+            "update challenges.challenges set status = 'deleted'"
+        )  # stays below the quota of owned challenges
         answer = owner.call("POST", "/v1/challenges", raw=json.dumps(body | {"rules": rules}).encode())
         assert answer.status in (201, 422), answer.text
         for error in answer.json["errors"] if answer.status == 422 else []:

@@ -1,4 +1,4 @@
-"""Discover, mine, joined: who sees what, in which order, page by page."""
+"""The lists discover, mine and joined: visibility, order and pages."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -28,12 +28,12 @@ def titles(client: Client, path: str = "/v1/challenges", **query: object) -> lis
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_need_a_signed_in_person(nobody: Client, path: str) -> None:
+def test_lists_require_a_sign_in(nobody: Client, path: str) -> None:
     assert nobody.get(path).status == 401
 
 
 class TestDiscover:
-    def test_shows_public_ones_that_are_no_draft_and_not_deleted(self, owner: Client, stranger: Client) -> None:
+    def test_discover_omits_drafts_and_deleted_challenges(self, owner: Client, stranger: Client) -> None:
         make(owner, "public", visibility="public")
         make(owner, "by code", visibility="code")
         make(owner, "private", visibility="private")
@@ -43,7 +43,7 @@ class TestDiscover:
         for reader in (stranger, owner):
             assert titles(reader) == ["public"]
 
-    def test_is_hydrated_for_its_reader(self, owner: Client, stranger: Client, person: SignUp) -> None:
+    def test_discover_shows_what_each_reader_may_see(self, owner: Client, stranger: Client, person: SignUp) -> None:
         made = make(owner, "public", visibility="public")
         member = person("member")
         member.post(f"/v1/challenges/{made['id']}/join")
@@ -66,13 +66,13 @@ class TestDiscover:
         [
             ("run", ["Trail running", "Morning Run"]),
             ("RUN morning", ["Morning Run"]),
-            ("coffee", ["Morning Run"]),  # of its description
+            ("coffee", ["Morning Run"]),  # in the description
             ("run, morning!", ["Morning Run"]),
             ("übung", ["ÜBUNG macht den Meister"]),
             ("दौड़", ["सुबह की दौड़"]),
             ("e-mail", ["Inbox zero: no e-mail at night"]),
             ("mail", ["Inbox zero: no e-mail at night"]),
-            ("unning", []),  # beginnings of words, not their middle
+            ("unning", []),  # the middle of a word does not match
             ("run swim", []),
             ("!!!", []),
             ("", None),
@@ -81,7 +81,7 @@ class TestDiscover:
             (r"\ & | <-> :*", []),
         ],
     )
-    def test_finds_words_and_their_beginnings(
+    def test_a_search_finds_words_and_their_beginnings(
         self, owner: Client, stranger: Client, q: str, expected: list[str] | None
     ) -> None:
         make(owner, "Morning Run", visibility="public", description="Before the first coffee.")
@@ -92,8 +92,8 @@ class TestDiscover:
         make(owner, "Running in secret", visibility="private")
         assert titles(stranger, q=q) == (titles(stranger) if expected is None else expected)
 
-    def test_text_of_any_kind_can_be_searched_and_kept(self, owner: Client, stranger: Client) -> None:
-        """A word longer than an index entry may be, and what means something to the search itself."""
+    def test_any_text_can_be_stored_and_searched(self, owner: Client, stranger: Client) -> None:
+        """Includes a word longer than an index entry may be, and characters of the search syntax."""
         make(owner, "x" * 120, visibility="public", description="ß" * 2000)
         make(owner, "🏃 :* & 'quoted' \\ <->", visibility="public")
         assert titles(stranger, q="x" * 100) == ["x" * 120]
@@ -101,7 +101,7 @@ class TestDiscover:
         assert stranger.get("/v1/challenges", q="\0").status == 422
         assert stranger.get("/v1/challenges", q="x" * 101).status == 422
 
-    def test_an_edit_is_found_at_once(self, owner: Client, stranger: Client) -> None:
+    def test_a_search_finds_an_edited_challenge_at_once(self, owner: Client, stranger: Client) -> None:
         made = make(owner, "Running", visibility="public")
         owner.patch(f"/v1/challenges/{made['id']}", {"title": "Swimming"})
         assert titles(stranger, q="running") == []
@@ -109,7 +109,7 @@ class TestDiscover:
         owner.patch(f"/v1/challenges/{made['id']}", {"visibility": "private"})
         assert titles(stranger, q="swimming") == []
 
-    def test_filters_by_runtime_state(
+    def test_discover_filters_by_runtime_state(
         self, owner: Client, stranger: Client, at: Callable[[datetime], None], database: Database
     ) -> None:
         now = clock.now()
@@ -133,7 +133,7 @@ class TestDiscover:
 
 
 class TestMine:
-    def test_are_those_i_own_drafts_too(self, owner: Client, stranger: Client) -> None:
+    def test_mine_lists_owned_challenges_including_drafts(self, owner: Client, stranger: Client) -> None:
         for title, status in (("first", "active"), ("draft", "draft")):
             make(owner, title, status=status, visibility="private")
         gone = make(owner, "gone")
@@ -144,17 +144,17 @@ class TestMine:
 
 
 class TestJoined:
-    def test_are_those_i_take_part_in_my_own_too(self, owner: Client, stranger: Client) -> None:
+    def test_joined_lists_challenges_including_your_own(self, owner: Client, stranger: Client) -> None:
         older, newer = make(owner, "older"), make(owner, "newer")
         make(stranger, "own")
         for made in (newer, older):
             assert stranger.post(f"/v1/challenges/{made['invite_code']}/join").status == 201
-        assert titles(stranger, "/v1/challenges/joined") == ["older", "newer", "own"]  # the last one joined first
+        assert titles(stranger, "/v1/challenges/joined") == ["older", "newer", "own"]  # the last joined first
         item = stranger.get("/v1/challenges/joined").json["items"][0]
         assert (item["is_participant"], item["is_owner"], item["invite_code"]) == (True, False, older["invite_code"])
         assert titles(owner, "/v1/challenges/joined") == ["newer", "older"]
 
-    def test_not_those_i_left_or_that_are_gone(self, owner: Client, stranger: Client) -> None:
+    def test_joined_omits_challenges_that_were_left_or_deleted(self, owner: Client, stranger: Client) -> None:
         left, gone, stays = make(owner, "left"), make(owner, "gone"), make(owner, "stays")
         for made in (left, gone, stays):
             stranger.post(f"/v1/challenges/{made['invite_code']}/join")
@@ -165,7 +165,7 @@ class TestJoined:
 
 class TestPages:
     @pytest.mark.parametrize("path", LISTS)
-    def test_miss_nothing_and_repeat_nothing_while_the_list_grows(self, owner: Client, path: str) -> None:
+    def test_pages_neither_skip_nor_repeat_items_while_the_list_grows(self, owner: Client, path: str) -> None:
         for number in range(5):
             make(owner, f"old {number}", visibility="public")
         first = owner.get(path, limit=2).json
@@ -179,7 +179,7 @@ class TestPages:
         assert seen == [f"old {number}" for number in (4, 3, 2, 1, 0)]
 
     @pytest.mark.parametrize("path", LISTS)
-    def test_by_offset_too(self, owner: Client, path: str) -> None:
+    def test_pages_can_be_read_by_offset(self, owner: Client, path: str) -> None:
         for number in range(3):
             make(owner, f"{number}", visibility="public")
         assert titles(owner, path, limit=2, offset=1) == ["1", "0"]
@@ -187,7 +187,7 @@ class TestPages:
         for wrong in ({"limit": 0}, {"limit": 101}, {"offset": -1}, {"cursor": "YQ"}):
             assert owner.get(path, **wrong).status == 422
 
-    def test_of_a_search_too(self, owner: Client) -> None:
+    def test_pages_of_a_search_neither_skip_nor_repeat_items(self, owner: Client) -> None:
         for number in range(3):
             make(owner, f"run {number}", visibility="public")
             make(owner, f"swim {number}", visibility="public")

@@ -1,4 +1,4 @@
-"""The oracle itself, against windows worked out by hand."""
+"""The oracle of windows, checked against windows worked out by hand."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -15,7 +15,7 @@ def utc(text: str) -> datetime:
 
 
 def part(zone: str, hours: str, around: str, **changes: object) -> Participant:
-    """A participant in a daily window "HH:MM-HH:MM" of a challenge from ten days before this date to ten days after."""
+    """A participant with a daily window "HH:MM-HH:MM", in a challenge from ten days before a date to ten days after."""
     middle = utc(around)
     opens, closes = hours.split("-")
     starts = middle - timedelta(days=10)
@@ -26,7 +26,7 @@ def part(zone: str, hours: str, around: str, **changes: object) -> Participant:
 @pytest.mark.parametrize(
     ("zone", "hours", "day", "opens", "closes"),
     [
-        # an ordinary day
+        # a day without a clock change
         ("America/New_York", "05:00-08:00", "2026-06-01", "2026-06-01 09:00", "2026-06-01 12:00"),
         ("Asia/Kolkata", "22:00-06:00", "2026-06-01", "2026-06-01 16:30", "2026-06-02 00:30"),
         ("Asia/Kathmandu", "00:00-00:00", "2026-06-01", "2026-05-31 18:15", "2026-06-01 18:15"),
@@ -54,26 +54,28 @@ def part(zone: str, hours: str, around: str, **changes: object) -> Participant:
         ("Europe/Berlin", "03:00-02:00", "2026-10-25", "2026-10-25 02:00", "2026-10-26 01:00"),
         ("Europe/Berlin", "02:30-02:00", "2026-10-24", "2026-10-24 00:30", "2026-10-25 01:00"),
         ("Europe/Berlin", "02:30-02:00", "2026-10-25", "2026-10-25 01:00", "2026-10-26 01:00"),
-        # Lord Howe: half an hour. 02:00 becomes 01:30 at 15:00 UTC, and 02:30 at 15:30 UTC, of the day before
+        # Lord Howe changes by half an hour: 02:00 becomes 01:30 at 15:00 UTC, and 02:30 at 15:30 UTC, of the day before
         ("Australia/Lord_Howe", "01:45-02:15", "2026-04-05", "2026-04-04 14:45", "2026-04-04 15:45"),
         ("Australia/Lord_Howe", "01:30-01:45", "2026-04-05", "2026-04-04 14:30", "2026-04-04 15:15"),
         ("Australia/Lord_Howe", "01:30-02:15", "2026-10-04", "2026-10-03 15:00", "2026-10-03 15:45"),
         ("Australia/Lord_Howe", "02:15-02:45", "2026-10-04", "2026-10-03 15:45", "2026-10-03 16:15"),
-        # Cairo: no midnight on the 25th of April; the last hour of the 30th of October comes twice
+        # Cairo: no midnight on 25 April; the last hour of 30 October occurs twice
         ("Africa/Cairo", "00:00-00:15", "2025-04-25", "2025-04-24 22:00", "2025-04-24 22:15"),
         ("Africa/Cairo", "00:30-01:00", "2025-04-25", "2025-04-24 22:30", "2025-04-24 23:00"),
         ("Africa/Cairo", "23:30-00:30", "2025-04-24", "2025-04-24 21:30", "2025-04-24 22:30"),
         ("Africa/Cairo", "00:00-00:00", "2025-04-24", "2025-04-23 22:00", "2025-04-24 22:00"),
         ("Africa/Cairo", "00:00-00:00", "2025-04-25", "2025-04-24 22:00", "2025-04-25 21:00"),
         ("Africa/Cairo", "23:30-00:30", "2025-10-30", "2025-10-30 20:30", "2025-10-30 22:30"),
-        # Santiago: midnight too
+        # Santiago: no midnight either
         ("America/Santiago", "00:00-00:15", "2026-09-06", "2026-09-06 04:00", "2026-09-06 04:15"),
         ("America/Santiago", "00:00-00:00", "2026-09-05", "2026-09-05 04:00", "2026-09-06 04:00"),
         ("America/Santiago", "23:30-00:30", "2026-04-04", "2026-04-05 02:30", "2026-04-05 04:30"),
         ("America/Santiago", "00:00-00:00", "2026-04-04", "2026-04-04 03:00", "2026-04-05 04:00"),
     ],
 )
-def test_by_hand(zone: str, hours: str, day: str, opens: str, closes: str) -> None:
+def test_windows_around_clock_changes_match_those_worked_out_by_hand(
+    zone: str, hours: str, day: str, opens: str, closes: str
+) -> None:
     found = window_oracle.windows(part(zone, hours, day))
     assert found[date.fromisoformat(day)] == (utc(opens), utc(closes))
     assert len(found) >= 19, "a window for every date"
@@ -87,8 +89,8 @@ def test_by_hand(zone: str, hours: str, day: str, opens: str, closes: str) -> No
         ("00:00-00:00", {29: ("29T10:00", "30T10:00"), 31: ("30T10:00", "31T10:00")}),
     ],
 )
-def test_samoa_had_no_30th(hours: str, expected: dict[int, tuple[str, str]]) -> None:
-    """From ten hours behind to fourteen ahead, at the end of the 29th."""
+def test_a_date_that_samoa_skipped_has_no_window(hours: str, expected: dict[int, tuple[str, str]]) -> None:
+    """Samoa went from UTC-10 to UTC+14 at the end of the 29th."""
     found = window_oracle.windows(part("Pacific/Apia", hours, "2011-12-30"))
     assert {day: window for day, window in found.items() if date(2011, 12, 29) <= day <= date(2011, 12, 31)} == {
         date(2011, 12, day): (utc(f"2011-12-{opens}"), utc(f"2011-12-{closes}"))
@@ -110,8 +112,8 @@ def test_samoa_had_no_30th(hours: str, expected: dict[int, tuple[str, str]]) -> 
         ("Asia/Tokyo", "2026-03-28"),
     ],
 )
-def test_instants_are_those_of_a_minute_by_minute_search(zone: str, start: str) -> None:
-    """Four days of walls, each tried against every minute of eight days."""
+def test_instants_match_a_minute_by_minute_search(zone: str, start: str) -> None:
+    """Each wall time of four days is compared with every minute of eight days."""
     read: dict[datetime, list[datetime]] = {}
     first = utc(start)
     for n in range(-2 * 1440, 6 * 1440):
@@ -132,8 +134,8 @@ def june(windows: window_oracle.Windows, *days: int) -> dict[int, tuple[str, str
     }
 
 
-def test_days_and_clipping() -> None:
-    """Rule 5, with windows on Mondays and Thursdays: the first is cut at the start, the last at the end."""
+def test_windows_open_on_scheduled_days_and_are_clipped_to_the_challenge() -> None:
+    """Rule 5, with windows on Mondays and Thursdays: the first is clipped at the start, the last at the end."""
     starts, ends = utc("2026-06-01 07:00"), utc("2026-06-08 06:30")
     schedule = Schedule("06:00", "08:00", ("mon", "thu"))
     anna = Participant(schedule, starts, ends, starts, "UTC")
@@ -159,10 +161,10 @@ def test_dates_begin_with_the_first_window_that_closes_after_joining() -> None:
 
 
 class TestTravellers:
-    """Kiritimati is 14 hours ahead, Honolulu 10 behind: the same clock, another date."""
+    """Kiritimati is at UTC+14 and Honolulu at UTC-10: the same time of day on different dates."""
 
-    def test_a_day_west(self) -> None:
-        """What was open stays; the next comes a day later than it would have."""
+    def test_a_move_west_delays_the_next_window_by_a_day(self) -> None:
+        """The open window stays; the next one opens a day later than it would have."""
         anna = part("Pacific/Kiritimati", "05:00-08:00", "2026-06-10")
         found = window_oracle.windows(replace(anna, moves=((utc("2026-06-09 16:00"), "Pacific/Honolulu"),)))
         assert june(found, 9, 10, 11, 12) == {
@@ -171,7 +173,7 @@ class TestTravellers:
             11: ("11 15:00", "11 18:00"),
             12: ("12 15:00", "12 18:00"),
         }
-        # the challenge ends at midnight UTC: in Kiritimati at two in the afternoon of the 20th, in Honolulu of the 19th
+        # the challenge ends at midnight UTC: at 14:00 on the 20th in Kiritimati, on the 19th in Honolulu
         assert june(found, 18, 19, 20) == {
             18: ("18 15:00", "18 18:00"),
             19: ("19 15:00", "19 18:00"),
@@ -179,8 +181,8 @@ class TestTravellers:
         }
         assert sorted(found) == sorted(window_oracle.windows(anna))
 
-    def test_a_day_east(self) -> None:
-        """The 10th has begun there: it stays here. The 11th, at the same time there, follows it, three hours long."""
+    def test_a_move_east_keeps_a_date_that_has_already_begun(self) -> None:
+        """The 10th has already opened in Kiritimati, so it stays in Honolulu. The 11th follows it, three hours long."""
         anna = part("Pacific/Honolulu", "05:00-08:00", "2026-06-10")
         found = window_oracle.windows(replace(anna, moves=((utc("2026-06-09 16:00"), "Pacific/Kiritimati"),)))
         assert june(found, 8, 9, 10, 11, 12, 13) == {
@@ -192,8 +194,8 @@ class TestTravellers:
             13: ("12 15:00", "12 18:00"),
         }
 
-    def test_a_day_east_in_the_long_night(self) -> None:
-        """The same, to Chatham, where clocks went back at 14:00 UTC: an hour on the wall, from 02:45, lasts two."""
+    def test_a_move_east_into_an_autumn_night_keeps_the_wall_clock_length(self) -> None:
+        """In Chatham clocks go back at 14:00 UTC: an hour on the wall clock from 02:45 lasts two."""
         anna = part("Pacific/Pago_Pago", "01:00-02:00", "2026-04-05")
         found = window_oracle.windows(replace(anna, moves=((utc("2026-04-04"), "Pacific/Chatham"),)))
         expected = {
@@ -205,11 +207,11 @@ class TestTravellers:
         for day, (opens, closes) in expected.items():
             assert found[date(2026, 4, day)] == (utc(opens), utc(closes))
 
-    def test_there_and_back(self) -> None:
+    def test_a_move_there_and_back_keeps_windows_that_opened_meanwhile(self) -> None:
         anna = part("Pacific/Kiritimati", "05:00-08:00", "2026-06-10")
         moves = ((utc("2026-06-09 16:00"), "Pacific/Honolulu"), (utc("2026-06-10 16:00"), "Pacific/Kiritimati"))
         found = window_oracle.windows(replace(anna, moves=moves))
-        # the 11th opened there an hour ago, which is before: it keeps the window of Honolulu; the 12th follows it
+        # in Kiritimati the 11th opened an hour before the second move: it keeps Honolulu's window, and the 12th follows
         assert june(found, 10, 11, 12, 13) == {
             10: ("09 15:00", "09 18:00"),
             11: ("11 15:00", "11 18:00"),
@@ -226,8 +228,8 @@ class TestTravellers:
             ("2026-06-11 17:00", {11: ("10 15:00", "10 18:00"), 12: ("11 15:00", "11 17:00")}),
         ],
     )
-    def test_at_the_end_no_date_is_lost(self, ends: str, last: dict[int, tuple[str, str]]) -> None:
-        """A day west, with the 12th the last: where there is no room for it behind the 11th, both stay as they were."""
+    def test_a_move_near_the_end_loses_no_date(self, ends: str, last: dict[int, tuple[str, str]]) -> None:
+        """A day west; the 12th is the last date. If it does not fit after the 11th, both keep their windows."""
         starts = utc("2026-06-08")
         anna = Participant(Schedule("05:00", "08:00"), starts, utc(ends), starts, "Pacific/Kiritimati")
         found = window_oracle.windows(replace(anna, moves=((utc("2026-06-09 20:00"), "Pacific/Honolulu"),)))
@@ -240,15 +242,15 @@ class TestTravellers:
             | last
         )
 
-    def test_windows_of_a_whole_day_stay_where_they_are_when_the_last_has_no_room(self) -> None:
+    def test_whole_day_windows_stay_if_the_last_one_would_not_fit(self) -> None:
         starts, ends = utc("2026-06-08 10:00"), utc("2026-06-13 10:00")
         anna = Participant(Schedule("00:00", "00:00"), starts, ends, starts, "Pacific/Kiritimati")
         moved = replace(anna, moves=((utc("2026-06-09 20:00"), "Pacific/Honolulu"),))
         assert window_oracle.windows(moved) == window_oracle.windows(anna)
         assert len(window_oracle.windows(anna)) == 5
 
-    def test_windows_of_a_whole_day_eastward(self) -> None:
-        """Berlin to Tokyo, seven hours: the 11th is cut to what is left of it, the rest is Tokyo's."""
+    def test_a_move_east_shortens_the_next_whole_day_window(self) -> None:
+        """Berlin to Tokyo, seven hours east: the 11th is shortened, later dates use Tokyo's windows."""
         anna = part("Europe/Berlin", "00:00-00:00", "2026-06-10")
         found = window_oracle.windows(replace(anna, moves=((utc("2026-06-10 12:00"), "Asia/Tokyo"),)))
         assert june(found, 10, 11, 12) == {
@@ -257,8 +259,8 @@ class TestTravellers:
             12: ("11 15:00", "12 15:00"),
         }
 
-    def test_what_has_opened_there_keeps_the_window_of_here(self) -> None:
-        """At eight in the evening in Berlin, Tokyo's 11th is three hours old and its 05:00 still to come."""
+    def test_a_window_that_has_opened_in_the_new_zone_keeps_the_old_one(self) -> None:
+        """At 20:00 in Berlin, Tokyo's 11th began three hours ago, and its 05:00 is still ahead."""
         anna = part("Europe/Berlin", "05:00-08:00", "2026-06-10")
         for moment, eleventh in (("19:59", ("10 20:00", "10 23:00")), ("20:00", ("11 03:00", "11 06:00"))):
             moves = ((utc(f"2026-06-10 {moment}"), "Asia/Tokyo"),)
@@ -267,8 +269,8 @@ class TestTravellers:
                 12: ("11 20:00", "11 23:00"),
             }
 
-    def test_before_the_start_everything_moves(self) -> None:
-        """The dates are still those of joining: the 20th of Kiritimati, though Honolulu ends on the 19th."""
+    def test_a_move_before_the_start_moves_every_window(self) -> None:
+        """The dates stay those of joining: the 20th remains, although the challenge ends on the 19th in Honolulu."""
         anna = part("Pacific/Kiritimati", "12:00-13:00", "2026-06-10", joined_at=utc("2026-05-01"))
         found = window_oracle.windows(replace(anna, moves=((utc("2026-05-02"), "Pacific/Honolulu"),)))
         assert sorted(found) == [date(2026, 5, 31) + timedelta(days=n) for n in range(1, 21)]
@@ -278,8 +280,8 @@ class TestTravellers:
             20: ("19 23:00", "20 00:00"),
         }
 
-    def test_a_zone_that_skipped_the_date_lends_no_window(self) -> None:
-        """From Pago Pago to Samoa, which had no 30th: that date keeps its window, and the 31st waits for it."""
+    def test_a_date_that_the_new_zone_skipped_keeps_its_window(self) -> None:
+        """From Pago Pago to Samoa, which had no 30th: the 30th keeps its window, and the 31st opens after it."""
         anna = part("Pacific/Pago_Pago", "05:00-08:00", "2011-12-30")
         found = window_oracle.windows(replace(anna, moves=((utc("2011-12-28 20:00"), "Pacific/Apia"),)))
         expected = {
@@ -292,7 +294,7 @@ class TestTravellers:
             day.day: window for day, window in found.items() if date(2011, 12, 28) <= day <= date(2011, 12, 31)
         } == {day: (utc(opens), utc(closes)) for day, (opens, closes) in expected.items()}
 
-    def test_a_challenge_with_a_clock_of_its_own_stays(self) -> None:
+    def test_windows_in_the_challenges_zone_do_not_move(self) -> None:
         schedule = Schedule("05:00", "08:00", scope="challenge_tz")
         anna = part("Pacific/Honolulu", "05:00-08:00", "2026-06-10", schedule=schedule, challenge_zone="Asia/Tokyo")
         assert june(window_oracle.windows(anna), 10) == {10: ("09 20:00", "09 23:00")}

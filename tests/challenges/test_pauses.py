@@ -1,4 +1,4 @@
-"""What closes while a challenge does not run counts for nothing, whatever happens later; and who waits for whom."""
+"""Windows that close while a challenge is not running are excused; and locking between edits, joins and the job."""
 
 import threading
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def noon(owner: Client, traveller: Client, at: At) -> datetime:
 
 
 class TestPauses:
-    def test_nobody_misses_what_closed_in_a_pause(
+    def test_windows_that_close_during_a_pause_are_excused(
         self, noon: datetime, owner: Client, database: Database, at: At
     ) -> None:
         challenge = owner.post("/v1/challenges", challenge_body(noon)).json
@@ -70,9 +70,11 @@ class TestPauses:
         assert missed(database, owner) == 0
         at(noon + 7 * DAY)
         run()
-        assert missed(database, owner) > 0  # it counts again
+        assert missed(database, owner) > 0  # windows count again
 
-    def test_a_pause_around_a_closing(self, noon: datetime, owner: Client, database: Database, at: At) -> None:
+    def test_a_pause_around_a_close_excuses_the_window(
+        self, noon: datetime, owner: Client, database: Database, at: At
+    ) -> None:
         challenge = owner.post("/v1/challenges", challenge_body(noon)).json
         ((closes,),) = database.execute(
             "select min(closes_at) from challenges.windows where closes_at > %(noon)s", noon=noon
@@ -86,14 +88,18 @@ class TestPauses:
         run()
         assert missed(database, owner) == 0
 
-    def test_a_draft_begins_when_it_is_active(self, noon: datetime, owner: Client, database: Database, at: At) -> None:
+    def test_a_draft_that_is_activated_late_has_missed_nothing(
+        self, noon: datetime, owner: Client, database: Database, at: At
+    ) -> None:
         challenge = owner.post("/v1/challenges", challenge_body(noon, status="draft")).json
         at(noon + 5 * DAY)
         become(owner, challenge, "active")
         run()
         assert missed(database, owner) == 0
 
-    def test_a_change_of_zone_after_a_pause(self, noon: datetime, owner: Client, database: Database, at: At) -> None:
+    def test_a_change_of_zone_after_a_pause_misses_nothing(
+        self, noon: datetime, owner: Client, database: Database, at: At
+    ) -> None:
         challenge = owner.post("/v1/challenges", challenge_body(noon)).json
         run()
         become(owner, challenge, "paused")
@@ -107,7 +113,7 @@ class TestPauses:
         run()
         assert missed(database, owner) == before
 
-    def test_a_change_of_zone_after_the_end(
+    def test_a_change_of_zone_after_the_end_changes_no_window(
         self, noon: datetime, owner: Client, traveller: Client, database: Database, at: At
     ) -> None:
         body = challenge_body(noon, ends_at=(noon + 4 * DAY).isoformat())
@@ -116,7 +122,7 @@ class TestPauses:
         for days in range(1, 3):
             at(noon + days * DAY)
             run()
-        at(noon + 8 * DAY)  # the job was away when it ended
+        at(noon + 8 * DAY)  # the job did not run when the challenge ended
         run()
         before = missed(database, traveller)
         traveller.post(f"/v1/challenges/{challenge['invite_code']}/join", {"timezone": "Asia/Seoul"})
@@ -124,8 +130,8 @@ class TestPauses:
         assert missed(database, traveller) == before
 
 
-def test_an_edit_and_the_job_take_turns(noon: datetime, owner: Client, database: Database) -> None:
-    """Else windows of the former schedule would stay, and be missed."""
+def test_the_job_waits_for_an_edit_of_the_schedule(noon: datetime, owner: Client, database: Database) -> None:
+    """Otherwise windows of the former schedule would stay and be missed."""
     body = challenge_body(noon, starts_at=(noon + timedelta(hours=14)).isoformat())
     challenge = owner.post("/v1/challenges", body).json
     challenge_id = UUID(challenge["id"])
@@ -157,10 +163,10 @@ def test_an_edit_and_the_job_take_turns(noon: datetime, owner: Client, database:
     assert database.execute(opening) == [("18:00",)]
 
 
-def test_who_comes_back_from_another_zone_and_a_closing_take_turns(
+def test_rejoining_from_another_zone_does_not_deadlock_with_closing(
     noon: datetime, owner: Client, traveller: Client, database: Database, at: At
 ) -> None:
-    """Windows before standings, on both sides: else each would wait for the other."""
+    """Both sides lock windows before standings; otherwise they could wait for each other."""
     challenge = owner.post("/v1/challenges", challenge_body(noon)).json
     assert traveller.post(f"/v1/challenges/{challenge['invite_code']}/join").status == 201
     assert traveller.post(f"/v1/challenges/{challenge['id']}/leave").status == 204

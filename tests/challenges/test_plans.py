@@ -27,8 +27,8 @@ USERS = 2_000
 FEW, MANY = 10_000, 100_000
 PAGE = 26
 
-# Of every hundred public challenges: 40 ended, 35 run, 10 are to come, and of the others five each. Statuses and times
-# follow no order, as in a table that has grown for years. One title in 500 has a rare word.
+# Of every hundred public challenges 40 have ended, 35 are running, 10 are upcoming; other states have five each.
+# Statuses and times are in random order, as in a table that has grown for years. One title in 500 has a rare word.
 GROW = """
     insert into challenges.challenges
         (id, owner_id, title, description, status, visibility, invite_code, timezone, starts_at, ends_at, rules)
@@ -44,7 +44,7 @@ GROW = """
     cross join lateral (select (n * 7919) %% 100 as s) as spread
     cross join (select array_agg(id order by id) as ids from identity.users) as owners
 """
-# Everybody owns some and takes part in as many, and all of the users take part in one of them.
+# Each user owns some challenges and takes part in as many others; one challenge has all users as participants.
 TAKE_PART = """
     insert into challenges.participants (id, challenge_id, user_id, timezone, joined_at, timezone_since)
     select uuidv7(make_interval(secs => n - 200000)), c.id, users.ids[1 + (n * 31) %% cardinality(users.ids)],
@@ -61,7 +61,7 @@ CROWD = """
 """
 
 
-# Everybody has a window of each of three days. Most are decided; of those of yesterday one in 500 is not.
+# Each participant has a window on each of three days. Most are decided; one in 500 of yesterday's is not.
 WINDOWS = """
     insert into challenges.windows (participant_id, local_date, opens_at, closes_at, timezone, tzdata, outcome)
     select p.id, (%(now)s + day)::date, %(now)s + day - interval '3 hours', %(now)s + day - interval '2 hours', 'UTC',
@@ -77,7 +77,7 @@ Ask = Callable[[Tx], object]
 
 
 class Explained(Tx):
-    """A transaction that keeps the plan of each statement it sends."""
+    """A transaction that records the plan of each statement it sends."""
 
     plans: list[dict[str, Any]]
 
@@ -100,12 +100,12 @@ class Explained(Tx):
 
 @dataclass
 class Table:
-    """A database of a size, somebody who reads it, and the jobs."""
+    """A database of a given size, with a reader's connection and a job's."""
 
     reader: UUID
     crowded: UUID
     place: UUID
-    """The reader's, in one of the challenges."""
+    """The id of the reader as a participant of one of the challenges."""
     connection: psycopg.Connection[Any] = field(repr=False)
     jobs: psycopg.Connection[Any] = field(repr=False)
 
@@ -127,7 +127,7 @@ class Table:
 
 
 def counters(connection: psycopg.Connection[Any]) -> dict[str, tuple[int, int]]:
-    """By table: rows read, and how often all of it was."""
+    """Return the rows read and the number of sequential scans, by table."""
     rows = connection.execute(
         "select relname, seq_tup_read + coalesce(idx_tup_fetch, 0), seq_scan from pg_stat_xact_user_tables"
     ).fetchall()
@@ -136,7 +136,7 @@ def counters(connection: psycopg.Connection[Any]) -> dict[str, tuple[int, int]]:
 
 @dataclass
 class Read:
-    """What a list cost: how many it found, the indexes of its plan, rows read, tables read as a whole."""
+    """The cost of a list: rows found, indexes in its plan, rows read, tables scanned sequentially."""
 
     found: int
     indexes: set[str]
@@ -160,7 +160,7 @@ def grow(database: Database) -> Iterator[Callable[[int, int], Table]]:
     def grown(first: int, last: int) -> Table:
         values = {"first": first, "last": last, "now": clock.now()}
         with psycopg.connect(database.url, autocommit=True) as admin:
-            admin.execute("set session_replication_role = replica")  # the triggers of 100,000 rows would only cost time
+            admin.execute("set session_replication_role = replica")  # triggers on 100,000 rows would take too long
             for statement in (GROW, TAKE_PART, CROWD, WINDOWS):
                 admin.execute(statement.encode(), values)
             for table in ("challenges.challenges", "challenges.participants", "challenges.windows", "identity.users"):
@@ -181,12 +181,12 @@ def grow(database: Database) -> Iterator[Callable[[int, int], Table]]:
 
 WORDS = (None, "run", "zebra", "run rain", "nowhere")
 STATES: tuple[ListedState | None, ...] = (None, "upcoming", "started", "ended", "paused", "archived")
-# What each list must find its way by; what `discover` reads within its function shows in the rows alone.
+# The index that each list must use. What `discover` reads inside its function shows only in the number of rows.
 INDEX = {"mine": "challenges_mine", "joined": "participants_joined", "roster": "participants_present"}
 
 
 def lists(crowded: UUID) -> dict[str, Ask]:
-    """The first page of each."""
+    """Return the first page of each list."""
     page: Any = {"offset": 0, "limit": PAGE}
     now = clock.now()
     found: dict[str, Ask] = {
@@ -200,7 +200,7 @@ def lists(crowded: UUID) -> dict[str, Ask]:
     return found
 
 
-def test_they_use_their_indexes_and_cost_the_same_on_a_table_ten_times_as_large(
+def test_lists_use_their_indexes_and_cost_the_same_on_a_table_ten_times_as_large(
     grow: Callable[[int, int], Table],
 ) -> None:
     few = grow(1, FEW)
@@ -210,13 +210,13 @@ def test_they_use_their_indexes_and_cost_the_same_on_a_table_ten_times_as_large(
         cost = many.read(ask)
         assert INDEX.get(name, "challenges_pkey") in cost.indexes, (name, cost)
         assert cost.scanned == set(), (name, cost)
-        # what finds less than a page reads more as it finds more, up to a page
+        # a list that finds less than a page reads more rows in a larger table, up to a page
         assert cost.rows <= max(1.2 * before[name].rows, 40 * PAGE), (name, cost, before[name])
-    assert before["discover run None"].rows > 40 * PAGE  # a common word has its price: the look whether it is rare
+    assert before["discover run None"].rows > 40 * PAGE  # for a common word this includes the check whether it is rare
 
 
 def of_windows(place: UUID) -> dict[str, Ask]:
-    """A participant's own, for their client."""
+    """Return the queries of a participant's own windows."""
     now = clock.now()
     first, last = now.date() - timedelta(days=1), now.date() + timedelta(days=2)
     return {
@@ -225,7 +225,7 @@ def of_windows(place: UUID) -> dict[str, Ask]:
     }
 
 
-# What the job of windows must find its way by; the batch makes its people's windows, too, a thousand at a time.
+# The index that each query of the windows job must use. The batch also stores the windows of its 1,000 participants.
 INDEX_OF_JOBS = {"overdue": "windows_undecided", "batch": "participants_pkey"}
 
 

@@ -1,4 +1,4 @@
-"""How much one may make and join: in an hour, and at a time."""
+"""Limits on creating and joining challenges: per hour, and in total."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,7 +11,7 @@ from tests.support.people import SignUp
 
 
 class TestJoins:
-    def test_ten_an_hour_whatever_comes_of_them(
+    def test_ten_attempts_to_join_an_hour_are_allowed_even_if_they_fail(
         self, stranger: Client, by_code: str, later: Callable[[timedelta], None]
     ) -> None:
         for number in range(10):
@@ -22,7 +22,7 @@ class TestJoins:
         later(timedelta(minutes=6))
         assert stranger.post(by_code).status == 201
 
-    def test_one_persons_guesses_keep_nobody_else_out(
+    def test_failed_attempts_of_one_person_do_not_limit_others(
         self, stranger: Client, member: Client, by_code: str, person: SignUp
     ) -> None:
         for number in range(11):
@@ -31,8 +31,8 @@ class TestJoins:
 
 
 class TestCreation:
-    def test_twenty_an_hour(self, owner: Client, later: Callable[[timedelta], None]) -> None:
-        """Also when they come to nothing."""
+    def test_twenty_challenges_an_hour_can_be_created(self, owner: Client, later: Callable[[timedelta], None]) -> None:
+        """Invalid requests count as well."""
         answers = [owner.post("/v1/challenges", {}).status for _ in range(20)]
         assert set(answers) == {422}
         body = challenge_body(clock.now())
@@ -43,7 +43,7 @@ class TestCreation:
 
 class TestQuotas:
     def fill(self, database: Database, owner: Client, number: int, *, status: str = "active", days: int = 30) -> None:
-        """Give somebody so many challenges of their own, and places in them."""
+        """Insert challenges that a person owns and takes part in."""
         database.execute(
             "with made as (insert into challenges.challenges (owner_id, title, status, invite_code, timezone,"
             " starts_at, ends_at, rules)"
@@ -57,7 +57,7 @@ class TestQuotas:
             number=number,
         )
 
-    def test_one_owns_fifty_at_most(self, owner: Client, database: Database) -> None:
+    def test_a_person_can_own_at_most_50_challenges(self, owner: Client, database: Database) -> None:
         self.fill(database, owner, 49)
         self.fill(database, owner, 10, status="archived")
         self.fill(database, owner, 10, status="deleted")
@@ -68,11 +68,11 @@ class TestQuotas:
         owner.post(f"/v1/challenges/{last.json['id']}/transitions", {"to": "deleted"})
         assert owner.post("/v1/challenges", challenge_body(clock.now())).status == 201
 
-    def test_one_takes_part_in_two_hundred_at_most(
+    def test_a_person_can_take_part_in_at_most_200_challenges(
         self, stranger: Client, by_code: str, path: str, database: Database
     ) -> None:
         self.fill(database, stranger, 200)
-        self.fill(database, stranger, 5, days=-1)  # over: they do not count
+        self.fill(database, stranger, 5, days=-1)  # over, so they do not count
         refused = stranger.post(by_code)
         assert (refused.status, refused.code) == (409, "quota_joined")
         database.execute(
@@ -82,9 +82,11 @@ class TestQuotas:
             user=stranger.user["id"],
         )
         assert stranger.post(by_code).status == 201
-        assert stranger.post(by_code).status == 200  # who is in may always ask again
+        assert stranger.post(by_code).status == 200  # a participant may always repeat the request
 
-    def test_coming_back_counts_as_well(self, member: Client, path: str, by_code: str, database: Database) -> None:
+    def test_rejoining_counts_towards_the_quota(
+        self, member: Client, path: str, by_code: str, database: Database
+    ) -> None:
         member.post(f"{path}/leave")
         self.fill(database, member, 200)
         assert member.post(by_code).code == "quota_joined"

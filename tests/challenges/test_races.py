@@ -1,4 +1,4 @@
-"""People who come, go and edit at the same moment: real threads, real connections, the app's own role."""
+"""Concurrent joins, leaves and edits: real threads and connections, as the role chally_app."""
 
 import random
 import threading
@@ -18,8 +18,10 @@ from tests.support.database import Database
 from tests.support.people import insert_users
 
 
-def test_five_hundred_for_a_hundred_places(make: Callable[..., ChallengeJson], database: Database) -> None:
-    made = make(max_participants=101)  # the owner has one
+def test_500_people_joining_at_once_fill_exactly_100_places(
+    make: Callable[..., ChallengeJson], database: Database
+) -> None:
+    made = make(max_participants=101)  # one of them is the owner's
     people = insert_users(database, 500)
     outcomes = all_at_once(database, people, joining(made))
     assert Counter(outcomes) == {"came": 100, "full": 400}
@@ -31,7 +33,9 @@ def test_five_hundred_for_a_hundred_places(make: Callable[..., ChallengeJson], d
     check_counts(database)
 
 
-def test_one_person_from_many_devices(make: Callable[..., ChallengeJson], database: Database) -> None:
+def test_one_person_joining_from_many_devices_joins_once(
+    make: Callable[..., ChallengeJson], database: Database
+) -> None:
     made = make()
     (person,) = insert_users(database, 1)
     outcomes = all_at_once(database, [person] * 20, joining(made))
@@ -39,8 +43,10 @@ def test_one_person_from_many_devices(make: Callable[..., ChallengeJson], databa
     check_counts(database)
 
 
-def test_coming_and_going_for_few_places(make: Callable[..., ChallengeJson], database: Database) -> None:
-    """Twenty people join and leave again and again; ten places."""
+def test_joining_and_leaving_at_once_keeps_the_count_right(
+    make: Callable[..., ChallengeJson], database: Database
+) -> None:
+    """Twenty people repeatedly join and leave a challenge with ten places."""
     made = make(max_participants=11)
     people = insert_users(database, 20)
     chance = random.Random(4)
@@ -50,7 +56,7 @@ def test_coming_and_going_for_few_places(make: Callable[..., ChallengeJson], dat
         return (joining if random.random() < 0.6 else leaving)(made)(tx)
 
     outcomes = Counter(all_at_once(database, steps, act, threads=20))
-    # the last two: who leaves and never was in, or comes in meanwhile
+    # the last two: leaving without having joined, and leaving twice while joining
     assert set(outcomes) <= {"came", "was in", "left", "full", "not_found", "not_participant"}
     assert outcomes["came"] > 20
     assert outcomes["full"] > 0
@@ -58,10 +64,10 @@ def test_coming_and_going_for_few_places(make: Callable[..., ChallengeJson], dat
     check_counts(database)
 
 
-def test_nothing_deadlocks_while_the_owner_is_busy(
+def test_edits_and_removals_do_not_deadlock_with_joins(
     make: Callable[..., ChallengeJson], owner: Client, database: Database
 ) -> None:
-    """Joins, leaves and returns, while the owner edits, pauses, removes and changes the code, by the real handler."""
+    """People join, leave and rejoin while the owner edits, pauses, removes and changes the code over HTTP."""
     now = clock.now()
     made = make(starts_at=(now + timedelta(hours=20)).isoformat(), visibility="public", max_participants=60)
     path = f"/v1/challenges/{made['id']}"
@@ -100,7 +106,7 @@ def test_nothing_deadlocks_while_the_owner_is_busy(
     assert set(outcomes) <= {"came", "left", "not_active", "full", "not_participant"}
     assert database.execute("select deadlocks from pg_stat_database where datname = current_database()") == [(0,)]
     check_counts(database)
-    # and all windows are of the last rules; those of who moved since may open later, when an earlier one closes
+    # all windows have the last rules; after a change of zone one may open later, when the previous one closes
     last = owner.get(path).json["rules"]["schedule"]["opens"]
     opens = database.execute(
         "select distinct to_char(w.opens_at at time zone w.timezone, 'HH24:MI')"
@@ -112,7 +118,9 @@ def test_nothing_deadlocks_while_the_owner_is_busy(
 
 
 class TestQuotas:
-    def test_of_places_with_many_joins_at_once(self, make: Callable[..., ChallengeJson], database: Database) -> None:
+    def test_many_joins_at_once_cannot_exceed_the_quota(
+        self, make: Callable[..., ChallengeJson], database: Database
+    ) -> None:
         made = [make() for _ in range(8)]
         (person,) = insert_users(database, 1)
         places(database, person, 197)
@@ -128,7 +136,7 @@ class TestQuotas:
         assert outcomes == {"came": 3, "quota_joined": 5}
         check_counts(database)
 
-    def test_of_challenges_with_many_made_at_once(self, database: Database, owner: Client) -> None:
+    def test_many_creations_at_once_cannot_exceed_the_quota(self, database: Database, owner: Client) -> None:
         (person,) = insert_users(database, 1)
         places(database, person, 48)
         now = clock.now()
@@ -149,7 +157,7 @@ class TestQuotas:
 
 
 def places(database: Database, person: UUID, number: int) -> None:
-    """So many challenges of their own, and places in them."""
+    """Insert challenges that a person owns and takes part in."""
     database.execute(
         "with made as (insert into challenges.challenges (owner_id, title, status, invite_code, timezone, starts_at,"
         " ends_at, rules) select %(person)s, 't', 'active', gen_random_uuid(), 'UTC', now() - interval '9 days',"

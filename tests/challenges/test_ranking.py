@@ -1,4 +1,4 @@
-"""The standings as they are shown: to whom, in which order, page by page."""
+"""Reading standings: visibility, order and pages."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ FIRST = datetime(2026, 11, 2, tzinfo=UTC)
 
 
 class TestRoute:
-    """Who may see who takes part may see how they stand, and nobody else: not even a moderator."""
+    """Whoever may see the roster may see the standings, and nobody else, not even a moderator."""
 
     @pytest.fixture
     def moderator(self, person: SignUp, database: Database) -> Client:
@@ -49,7 +49,7 @@ class TestRoute:
         }  # fmt: skip
 
         def read(**changes: Any) -> dict[str, object]:
-            """By reader: the names, or the code of the refusal."""
+            """Return the usernames that each reader sees, or the error code."""
             made = make(**changes)
             if made["status"] == "active":
                 for each in (member, left):
@@ -77,7 +77,7 @@ class TestRoute:
             ("public", "everyone", BOTH, BOTH),
         ],
     )
-    def test_is_for_those_who_see_the_roster(
+    def test_standings_are_shown_to_those_who_see_the_roster(
         self, read: Callable[..., dict[str, object]], visibility: str, shown_to: str, others: object, member: object
     ) -> None:
         assert read(visibility=visibility, roster_visibility=shown_to) == {
@@ -89,7 +89,7 @@ class TestRoute:
             "owner": self.BOTH,
         }
 
-    def test_a_draft_is_its_owners(self, read: Callable[..., dict[str, object]]) -> None:
+    def test_standings_of_a_draft_are_shown_only_to_its_owner(self, read: Callable[..., dict[str, object]]) -> None:
         seen = read(status="draft", visibility="public", roster_visibility="everyone")
         assert seen.pop("owner") == ["owner"]
         assert seen.pop("nobody") == "unauthenticated"
@@ -99,12 +99,12 @@ class TestRoute:
         assert member.get(f"{path}/standings", offset=2).json == {"items": [], "has_more": False, "next_cursor": None}
         assert stranger.get(f"{path}/standings", offset=2).code == "not_found"
 
-    def test_what_is_no_cursor_of_this_list_is_refused(self, member: Client, path: str) -> None:
+    def test_a_cursor_of_another_list_is_refused(self, member: Client, path: str) -> None:
         roster = member.get(f"{path}/participants", limit=1).json["next_cursor"]
         for cursor in (roster, "x", "LTEgeA"):
             assert member.get(f"{path}/standings", cursor=cursor).status == 422
 
-    def test_who_leaves_counts_no_more_and_who_comes_back_does(
+    def test_a_participant_who_left_is_ranked_again_after_rejoining(
         self, owner: Client, member: Client, person: SignUp, path: str, by_code: str, database: Database
     ) -> None:
         third = person("third")
@@ -122,7 +122,7 @@ class TestRoute:
 
 
 class TestPages:
-    """As a participant's own connection reads them."""
+    """Pages as a participant's connection reads them."""
 
     @pytest.fixture
     def people(self, database: Database) -> list[UUID]:
@@ -160,7 +160,7 @@ class TestPages:
         return read
 
     def arrange(self, run: Season, points: list[int], gone: set[int]) -> list[tuple[int, UUID, int]]:
-        """What the standings say, and how they are ranked by counting who is better: rank, participant, points."""
+        """Return (rank, participant, points), with ranks from a count of better participants."""
         with psycopg.connect(run.database.url) as admin:
             admin.execute(
                 "update challenges.standings s set points = n.points"
@@ -185,7 +185,7 @@ class TestPages:
         offset=st.integers(0, 31),
     )
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    def test_ranks_are_those_of_counting_who_is_better(
+    def test_ranks_match_a_count_of_better_participants(
         self,
         database: Database,
         people: list[UUID],
@@ -202,7 +202,7 @@ class TestPages:
         skipped = self.page(connection, run, None, limit, offset)
         assert [(row.rank, row.participant_id, row.points) for row in skipped] == right[offset : offset + limit]
 
-    def test_nobody_who_keeps_their_points_is_lost_or_comes_twice_while_others_move(
+    def test_unchanged_standings_appear_exactly_once_while_others_move(
         self, database: Database, people: list[UUID], connection: psycopg.Connection[Any]
     ) -> None:
         run = season(database, people, first=FIRST, days=1)
@@ -210,7 +210,7 @@ class TestPages:
         movers = run.participants[::4]
 
         def move(read: list[RankedStanding]) -> None:
-            """Of those who move, who was read falls behind everybody, and who was not goes ahead of all."""
+            """Move participants already read to the last place, and others to the first."""
             seen = {row.participant_id for row in read}
             database.execute(
                 "update challenges.standings set points = case when participant_id = any (%(seen)s) then 0 else 500 end"
@@ -222,7 +222,7 @@ class TestPages:
         read = [row.participant_id for row in self.pages(connection, run, 4, move)]
         assert sorted(each for each in read if each not in movers) == sorted(set(run.participants) - set(movers))
 
-    def test_the_database_shows_them_to_nobody_else(self, database: Database, people: list[UUID]) -> None:
+    def test_the_database_hides_standings_from_strangers(self, database: Database, people: list[UUID]) -> None:
         run = season(database, people[:3], first=FIRST, days=1)
         with connect(database) as app:
             for reader, seen in ((people[0], 3), (people[2], 3), (people[5], 0), (None, 0)):

@@ -1,4 +1,4 @@
-"""Challenges over HTTP, as nobody, stranger, participant and owner."""
+"""Challenges over HTTP, tried as anonymous, stranger, participant and owner."""
 
 import itertools
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from tests.support.people import SignUp
 
 
 class TestCreate:
-    def test_the_owner_is_in_at_once(self, owner: Client, challenge: dict[str, Any]) -> None:
+    def test_the_owner_takes_part_at_once(self, owner: Client, challenge: dict[str, Any]) -> None:
         assert challenge["is_owner"]
         assert challenge["is_participant"]
         assert challenge["participant_count"] == 1
@@ -27,7 +27,7 @@ class TestCreate:
         assert len(challenge["invite_code"]) == 8
         assert challenge["created_at"].endswith("Z")
 
-    def test_needs_a_signed_in_person(self, nobody: Client) -> None:
+    def test_creating_requires_a_sign_in(self, nobody: Client) -> None:
         assert nobody.post("/v1/challenges", challenge_body(clock.now())).status == 401
 
     @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ class TestCreate:
             ({"rules": {"schedule": {"days": [], "opens": "05:00", "closes": "08:00"}}}, "/rules/schedule/days"),
         ],
     )
-    def test_says_which_field_is_wrong(self, owner: Client, change: dict[str, Any], pointer: str) -> None:
+    def test_an_invalid_challenge_names_the_field(self, owner: Client, change: dict[str, Any], pointer: str) -> None:
         answer = owner.post("/v1/challenges", challenge_body(clock.now()) | change)
         assert answer.status == 422
         assert pointer in [error["pointer"] for error in answer.json["errors"]]
 
-    def test_refuses_rules_that_never_open_a_window(self, owner: Client) -> None:
+    def test_rules_that_never_open_a_window_are_refused(self, owner: Client) -> None:
         now = datetime(2027, 3, 1, 12, tzinfo=UTC)  # a Monday
         body = challenge_body(now) | {
             "starts_at": (now + timedelta(days=100)).isoformat(),
@@ -64,7 +64,7 @@ class TestCreate:
         answer = owner.post("/v1/challenges", body)
         assert [error["pointer"] for error in answer.json["errors"]] == ["/rules/schedule"]
 
-    def test_a_repeated_key_makes_one_challenge(self, owner: Client, database: Database) -> None:
+    def test_a_repeated_idempotency_key_creates_one_challenge(self, owner: Client, database: Database) -> None:
         body = challenge_body(clock.now())
         first = owner.post("/v1/challenges", body, idempotency_key="k1")
         again = owner.post("/v1/challenges", body, idempotency_key="k1")
@@ -76,11 +76,11 @@ class TestCreate:
         other = owner.post("/v1/challenges", body | {"title": "Another"}, idempotency_key="k1")
         assert other.code == "idempotency_key_reused"
 
-    def test_a_token_whose_account_is_gone_makes_nothing(self, owner: Client, database: Database) -> None:
+    def test_a_token_of_a_deleted_account_creates_nothing(self, owner: Client, database: Database) -> None:
         database.execute("delete from identity.users")
         assert owner.post("/v1/challenges", challenge_body(clock.now())).code == "session_ended"
 
-    def test_keys_are_each_persons_own(self, owner: Client, stranger: Client) -> None:
+    def test_idempotency_keys_are_separate_per_person(self, owner: Client, stranger: Client) -> None:
         body = challenge_body(clock.now())
         mine = owner.post("/v1/challenges", body, idempotency_key="k1")
         theirs = stranger.post("/v1/challenges", body, idempotency_key="k1")
@@ -88,7 +88,7 @@ class TestCreate:
 
 
 class TestRead:
-    def test_each_sees_what_they_may(
+    def test_each_reader_sees_what_they_may(
         self, nobody: Client, stranger: Client, member: Client, owner: Client, challenge: dict[str, Any]
     ) -> None:
         path = f"/v1/challenges/{challenge['id']}"
@@ -99,7 +99,7 @@ class TestRead:
         assert owner.get(f"/v1/challenges/{uuid4()}").code == "not_found"
 
     @pytest.mark.parametrize("hidden", [{"visibility": "private"}, {"visibility": "public", "status": "draft"}])
-    def test_what_is_hidden_is_not_there_for_strangers(
+    def test_a_private_challenge_is_not_found_by_strangers(
         self, owner: Client, stranger: Client, hidden: dict[str, Any]
     ) -> None:
         made = owner.post("/v1/challenges", challenge_body(clock.now(), **hidden)).json
@@ -107,7 +107,7 @@ class TestRead:
             assert stranger.get(f"/v1/challenges/{made['id']}{what}").code == "not_found"
         assert owner.get(f"/v1/challenges/{made['id']}").json["invite_code"] == made["invite_code"]
 
-    def test_a_public_one_is_seen_by_everyone_without_its_code(self, owner: Client, stranger: Client) -> None:
+    def test_a_public_challenge_is_shown_without_its_code(self, owner: Client, stranger: Client) -> None:
         body = challenge_body(clock.now(), visibility="public")
         path = f"/v1/challenges/{owner.post('/v1/challenges', body).json['id']}"
         seen = stranger.get(path)
@@ -116,7 +116,7 @@ class TestRead:
 
 
 class TestTransition:
-    def test_walks_the_table(self, owner: Client) -> None:
+    def test_a_challenge_can_be_activated_paused_resumed_and_canceled(self, owner: Client) -> None:
         draft = owner.post("/v1/challenges", challenge_body(clock.now(), status="draft")).json
         path = f"/v1/challenges/{draft['id']}"
         assert draft["runtime_state"] == "draft"
@@ -128,7 +128,7 @@ class TestTransition:
         assert owner.post(f"{path}/transitions", {"to": "deleted"}).status == 200
         assert owner.get(path).status == 404
 
-    def test_is_the_owners_alone(
+    def test_only_the_owner_can_change_the_status(
         self, nobody: Client, stranger: Client, member: Client, challenge: dict[str, Any]
     ) -> None:
         path = f"/v1/challenges/{challenge['id']}/transitions"
@@ -138,7 +138,7 @@ class TestTransition:
 
 
 class TestJoin:
-    def test_by_code_from_another_zone(self, stranger: Client, challenge: dict[str, Any]) -> None:
+    def test_joining_by_code_from_another_zone(self, stranger: Client, challenge: dict[str, Any]) -> None:
         path = f"/v1/challenges/{challenge['invite_code'].lower()}/join"
         joined = stranger.post(path, {"timezone": "Pacific/Auckland"})
         assert joined.status == 201
@@ -146,7 +146,7 @@ class TestJoin:
         window = stranger.get(f"/v1/challenges/{challenge['id']}/windows/current")
         assert window.json["timezone"] == "Pacific/Auckland"
 
-    def test_again_updates_the_zone_and_nothing_else(self, member: Client, challenge: dict[str, Any]) -> None:
+    def test_joining_again_only_updates_the_zone(self, member: Client, challenge: dict[str, Any]) -> None:
         path = f"/v1/challenges/{challenge['invite_code']}/join"
         again = member.post(path, {"timezone": "America/Lima"})
         assert again.status == 200
@@ -157,13 +157,15 @@ class TestJoin:
         )
         assert [window["timezone"] for window in later.json["items"]] == ["America/Lima"]
 
-    def test_nobody_must_sign_in(self, nobody: Client, challenge: dict[str, Any]) -> None:
+    def test_joining_requires_a_sign_in(self, nobody: Client, challenge: dict[str, Any]) -> None:
         assert nobody.post(f"/v1/challenges/{challenge['invite_code']}/join", {}).status == 401
 
-    def test_the_owner_is_in_already(self, owner: Client, challenge: dict[str, Any]) -> None:
+    def test_the_owner_has_already_joined(self, owner: Client, challenge: dict[str, Any]) -> None:
         assert owner.post(f"/v1/challenges/{challenge['invite_code']}/join").code == "owner_already_in"
 
-    def test_by_id_only_where_it_is_public(self, stranger: Client, owner: Client, challenge: dict[str, Any]) -> None:
+    def test_only_a_public_challenge_can_be_joined_by_id(
+        self, stranger: Client, owner: Client, challenge: dict[str, Any]
+    ) -> None:
         assert stranger.post(f"/v1/challenges/{challenge['id']}/join").code == "not_found"
         public = owner.post("/v1/challenges", challenge_body(clock.now(), visibility="public")).json
         assert stranger.post(f"/v1/challenges/{public['id']}/join").status == 201
@@ -171,7 +173,7 @@ class TestJoin:
     def test_an_unknown_code_is_not_found(self, stranger: Client) -> None:
         assert stranger.post("/v1/challenges/ZZZZZZZZ/join").code == "not_found"
 
-    def test_the_cap_holds(self, owner: Client, person: SignUp, database: Database) -> None:
+    def test_a_full_challenge_cannot_be_joined(self, owner: Client, person: SignUp, database: Database) -> None:
         small = owner.post("/v1/challenges", challenge_body(clock.now(), max_participants=2)).json
         path = f"/v1/challenges/{small['invite_code']}/join"
         assert person("second").post(path).status == 201
@@ -183,17 +185,19 @@ class TestJoin:
         )
         assert rows == [(2, 2)]
 
-    def test_not_once_started_unless_allowed(self, owner: Client, stranger: Client) -> None:
+    def test_a_started_challenge_cannot_be_joined_without_late_join(self, owner: Client, stranger: Client) -> None:
         strict = owner.post("/v1/challenges", challenge_body(clock.now(), late_join=False)).json
         assert stranger.post(f"/v1/challenges/{strict['invite_code']}/join").code == "already_started"
 
-    def test_only_while_active(self, owner: Client, stranger: Client, challenge: dict[str, Any]) -> None:
+    def test_only_an_active_challenge_can_be_joined(
+        self, owner: Client, stranger: Client, challenge: dict[str, Any]
+    ) -> None:
         owner.post(f"/v1/challenges/{challenge['id']}/transitions", {"to": "paused"})
         assert stranger.post(f"/v1/challenges/{challenge['invite_code']}/join").code == "not_active"
 
 
 class TestRoster:
-    def test_shows_names_and_never_addresses(
+    def test_the_roster_shows_usernames_and_no_addresses(
         self, nobody: Client, stranger: Client, member: Client, owner: Client, challenge: dict[str, Any]
     ) -> None:
         path = f"/v1/challenges/{challenge['id']}/participants"
@@ -204,7 +208,7 @@ class TestRoster:
             assert [item["username"] for item in roster.json["items"]] == ["owner", "member"]
             assert "@" not in roster.text
 
-    def test_pages_follow_one_another(self, owner: Client, member: Client, challenge: dict[str, Any]) -> None:
+    def test_the_roster_is_paged(self, owner: Client, member: Client, challenge: dict[str, Any]) -> None:
         path = f"/v1/challenges/{challenge['id']}/participants"
         first = owner.get(path, limit=1).json
         assert first["has_more"]
@@ -215,7 +219,7 @@ class TestRoster:
             assert owner.get(path, cursor=cursor).status == 422
         assert owner.get(path, limit=101).status == 422
 
-    def test_can_be_the_owners_alone(self, owner: Client, stranger: Client) -> None:
+    def test_the_roster_can_be_visible_only_to_the_owner(self, owner: Client, stranger: Client) -> None:
         body = challenge_body(clock.now(), roster_visibility="owner")
         challenge = owner.post("/v1/challenges", body).json
         stranger.post(f"/v1/challenges/{challenge['invite_code']}/join")
@@ -225,7 +229,7 @@ class TestRoster:
 
 
 class TestWindows:
-    def test_are_the_participants_own(
+    def test_a_participant_sees_their_own_windows(
         self, nobody: Client, stranger: Client, member: Client, challenge: dict[str, Any]
     ) -> None:
         path = f"/v1/challenges/{challenge['id']}/windows"
@@ -234,21 +238,21 @@ class TestWindows:
         assert nobody.get(path, **query).status == 401
         assert stranger.get(path, **query).code == "not_found"
         windows = member.get(path, **query).json["items"]
-        assert len(windows) in (6, 7)  # today's may have closed before joining
+        assert len(windows) in (6, 7)  # today's window may have closed before joining
         assert {window["timezone"] for window in windows} == {"Asia/Tokyo"}
         assert all(earlier["closes_at"] <= later["opens_at"] for earlier, later in itertools.pairwise(windows))
 
-    def test_at_most_62_days(self, member: Client, challenge: dict[str, Any]) -> None:
+    def test_a_list_of_windows_covers_at_most_62_days(self, member: Client, challenge: dict[str, Any]) -> None:
         path = f"/v1/challenges/{challenge['id']}/windows"
         assert member.get(path, **{"from": "2027-01-01", "to": "2027-03-04"}).status == 422
         assert member.get(path, **{"from": "2027-01-02", "to": "2027-01-01"}).status == 422
         assert member.get(path, **{"from": "2027-01-01", "to": "2027-03-03"}).status == 200
 
-    def test_a_reader_of_a_public_one_who_is_not_in_has_none(self, owner: Client, stranger: Client) -> None:
+    def test_a_non_participant_has_no_windows(self, owner: Client, stranger: Client) -> None:
         public = owner.post("/v1/challenges", challenge_body(clock.now(), visibility="public")).json
         assert stranger.get(f"/v1/challenges/{public['id']}/windows/current").code == "not_participant"
 
-    def test_the_current_one_is_open_or_next(
+    def test_the_current_window_is_open_or_the_next_one(
         self, owner: Client, challenge: dict[str, Any], at: Callable[[datetime], None]
     ) -> None:
         path = f"/v1/challenges/{challenge['id']}/windows/current"
@@ -260,7 +264,7 @@ class TestWindows:
 
 
 class TestStandings:
-    def test_everyone_begins_equal(
+    def test_everyone_starts_with_rank_one(
         self, nobody: Client, stranger: Client, member: Client, owner: Client, challenge: dict[str, Any]
     ) -> None:
         path = f"/v1/challenges/{challenge['id']}/standings"
@@ -271,7 +275,7 @@ class TestStandings:
             assert [(item["rank"], item["points"]) for item in items] == [(1, 0), (1, 0)]
             assert {item["username"] for item in items} == {"owner", "member"}
 
-    def test_equal_points_rank_equally_over_pages(
+    def test_equal_points_share_a_rank_across_pages(
         self, owner: Client, member: Client, person: SignUp, challenge: dict[str, Any], database: Database
     ) -> None:
         person("third").post(f"/v1/challenges/{challenge['invite_code']}/join")

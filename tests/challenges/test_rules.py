@@ -1,9 +1,11 @@
-"""What challenges decide, without a database."""
+"""Rules and scores of challenges, without a database."""
 
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 
+import proofs.rules
 from challenges import rules
 from challenges.language import Rules, Schedule, Scoring
 from challenges.rules import Outcome
@@ -29,19 +31,21 @@ class TestScore:
             ([A, M], 0, Score(10, 0, 1, 1, 1)),
         ],
     )
-    def test_points_streaks_and_grace(self, outcomes: list[Outcome], grace_days: int, expected: Score) -> None:
+    def test_points_streaks_and_grace_days_add_up(
+        self, outcomes: list[Outcome], grace_days: int, expected: Score
+    ) -> None:
         scoring = Scoring(points=10, streak_bonus=1, grace_days=grace_days)
         assert add_outcomes(Score(), outcomes, scoring) == expected
 
 
 class TestState:
-    def test_an_active_challenge_runs_through_its_period(self) -> None:
+    def test_an_active_challenge_is_upcoming_then_started_then_ended(self) -> None:
         starts, ends = NOW, NOW + timedelta(days=1)
         states = [rules.runtime_state("active", starts, ends, starts + timedelta(hours=h)) for h in (-1, 0, 23, 24)]
         assert states == ["upcoming", "started", "started", "ended"]
         assert rules.runtime_state("paused", starts, ends, NOW) == "paused"
 
-    def test_every_step_of_the_table_and_no_other(self) -> None:
+    def test_exactly_the_transitions_of_the_contract_are_allowed(self) -> None:
         allowed = set()
         for state, targets in rules.TRANSITIONS.items():
             for to in ("draft", "active", "paused", "canceled", "archived", "deleted"):
@@ -59,7 +63,7 @@ class TestState:
         }  # fmt: skip
 
     @pytest.mark.parametrize("to", ["active", "canceled", "deleted"])
-    def test_what_is_over_can_end_but_not_begin(self, to: rules.ChallengeStatus) -> None:
+    def test_a_challenge_that_is_over_can_end_but_not_be_activated(self, to: rules.ChallengeStatus) -> None:
         if to == "active":
             with pytest.raises(rules.InvalidTransition, match="over"):
                 rules.check_transition("paused", to, is_over=True)
@@ -67,8 +71,14 @@ class TestState:
             rules.check_transition("paused", to, is_over=True)
 
 
+class TestWindows:
+    def test_proofs_of_a_window_have_the_statuses_that_proofs_show(self) -> None:
+        """`challenges` cannot import `proofs`, so the statuses stand in both."""
+        assert set(get_args(rules.WindowProofStatus)) == set(get_args(proofs.rules.ShownStatus))
+
+
 class TestEdit:
-    """A challenge of ten places and five people that runs from noon to noon."""
+    """A challenge with ten places and five participants that runs from noon to noon."""
 
     def check(self, *changed: str, status: rules.ChallengeStatus = "active", hours: int = 0, places: int = 10) -> None:
         rules.check_edit(
@@ -82,29 +92,29 @@ class TestEdit:
         )
 
     @pytest.mark.parametrize("field", sorted(rules.FROZEN_FIELDS))
-    def test_the_schedule_is_frozen_from_the_very_start(self, field: str) -> None:
+    def test_the_schedule_is_frozen_from_the_first_instant(self, field: str) -> None:
         self.check(field, hours=-1)
         self.check(field, hours=0, status="draft")
         for status in ("active", "paused"):
             with pytest.raises(rules.ScheduleFrozen, match=field):
                 self.check("title", field, status=status, hours=0)
 
-    def test_all_of_it_from_the_very_end(self) -> None:
+    def test_every_field_is_frozen_from_the_end(self) -> None:
         self.check("title", hours=23)
         self.check("title", hours=24, status="draft")
-        self.check(hours=24)  # nothing changes
+        self.check(hours=24)  # no field changes
         for status in ("active", "paused"):
             with pytest.raises(rules.ChallengeOver):
                 self.check("title", status=status, hours=24)
 
-    def test_places_suffice_for_who_is_in(self) -> None:
+    def test_max_participants_must_cover_the_participants(self) -> None:
         self.check("max_participants", places=5)
         with pytest.raises(rules.TooFewPlaces):
             self.check("max_participants", places=4)
 
 
 class TestLanguage:
-    def test_the_contracts_example_is_valid(self) -> None:
+    def test_the_example_of_the_contract_is_valid(self) -> None:
         example = {
             "version": 1,
             "schedule": {
@@ -119,7 +129,9 @@ class TestLanguage:
             "reminders": {"before_close_minutes": 60},
         }  # fmt: skip
         assert Rules.model_validate(example).model_dump() == example
-        assert Rules.model_validate({"schedule": example["schedule"]}).model_dump() == example  # the defaults
+        assert (
+            Rules.model_validate({"schedule": example["schedule"]}).model_dump() == example
+        )  # all other fields have defaults
 
 
 class TestPeriod:
@@ -129,13 +141,13 @@ class TestPeriod:
     def check(self, schedule: Schedule, starts: datetime, ends: datetime, zone: str = "UTC") -> None:
         rules.check_period(schedule, zone=zone, starts_at=starts, ends_at=ends, now=NOW)
 
-    def test_a_sliver_of_a_window_is_enough(self) -> None:
+    def test_a_period_that_opens_one_window_briefly_is_valid(self) -> None:
         wednesday = datetime(2026, 6, 10, 7, 59, tzinfo=UTC)
         self.check(self.schedule("wed"), wednesday, wednesday + timedelta(minutes=5))
         with pytest.raises(InvalidRequest):
             self.check(self.schedule("wed"), wednesday + timedelta(minutes=1), wednesday + timedelta(minutes=5))
 
-    def test_yesterdays_window_over_midnight_counts(self) -> None:
+    def test_a_window_that_opened_the_day_before_the_start_counts(self) -> None:
         thursday = datetime(2026, 6, 11, 1, tzinfo=UTC)
         self.check(self.schedule("wed", opens="22:00", closes="02:00"), thursday, thursday + timedelta(hours=2))
 

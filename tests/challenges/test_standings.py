@@ -1,4 +1,4 @@
-"""Standings are kept step by step, and always what the outcomes add up to."""
+"""Standings are updated step by step, and always equal to their recomputation."""
 
 import random
 import threading
@@ -35,7 +35,7 @@ def people(database: Database) -> list[UUID]:
 
 @pytest.fixture
 def run(database: Database, people: list[UUID]) -> Season:
-    """Ten days for five people, with one grace day."""
+    """A challenge of ten days with five participants and one grace day."""
     return season(database, people, first=FIRST, days=10, scoring=GRACE)
 
 
@@ -55,14 +55,14 @@ def close(now: datetime, limit: int = 1_000) -> int:
 
 
 def all_right() -> bool:
-    """By the nightly check."""
+    """Return whether the nightly check finds all standings correct."""
     with db.as_system("test", read_only=True) as tx:
         checked, _ = standings.check(tx, UUID(int=0), 1_000)
     return bool(checked) and all(each.is_correct for each in checked)
 
 
 class TestRecord:
-    def test_a_decision_that_comes_again_changes_nothing(self, run: Season) -> None:
+    def test_the_same_outcome_again_changes_nothing(self, run: Season) -> None:
         someone = run.participants[0]
         for day, outcome in enumerate(("accepted", "missed", "excused", "accepted")):
             for _ in range(2):
@@ -83,7 +83,7 @@ class TestRecord:
             ("excused", "accepted", "accepted"),
         ],
     )
-    def test_what_is_decided_stays_unless_it_is_accepted_late(
+    def test_an_outcome_is_final_unless_it_is_accepted_late(
         self, run: Season, first: Outcome, then: Outcome, stays: Outcome
     ) -> None:
         someone = run.participants[0]
@@ -92,7 +92,7 @@ class TestRecord:
         assert run.outcomes(someone) == {run.days[0]: stays}
         assert run.standing(someone).score == run.counted(someone, GRACE)
 
-    def test_a_late_verdict_mends_the_streak_that_it_broke(self, run: Season) -> None:
+    def test_a_late_verdict_restores_the_streak(self, run: Season) -> None:
         someone = run.participants[0]
         for day, outcome in enumerate(("accepted", "missed", "missed", "accepted")):
             record(someone, run.days[day], outcome)  # type: ignore[arg-type]
@@ -100,16 +100,18 @@ class TestRecord:
         record(someone, run.days[2], "accepted")
         assert run.standing(someone).score == Score(10 + 11 + 12, 3, 3, 3, 1, grace_spent=1)
 
-    def test_what_nobody_proved_is_missed_for_everybody_at_once(self, run: Season) -> None:
+
+class TestClosing:
+    def test_unproved_windows_of_all_participants_are_missed_together(self, run: Season) -> None:
         record(run.participants[0], run.days[0], "accepted")
         record(run.participants[0], run.days[1], "accepted")
-        assert close(FIRST + 2 * DAY + timedelta(minutes=19)) == 4  # of the first day alone
+        assert close(FIRST + 2 * DAY + timedelta(minutes=19)) == 4  # only windows of the first day
         assert close(FIRST + 2 * DAY + timedelta(minutes=20)) == 4
         assert close(FIRST + 2 * DAY + timedelta(minutes=20)) == 0
         assert [run.standing(each).score.missed for each in run.participants] == [0, 2, 2, 2, 2]
         assert all_right()
 
-    def test_several_days_of_one_person_close_together(self, run: Season) -> None:
+    def test_several_days_of_one_participant_close_together(self, run: Season) -> None:
         someone = run.participants[0]
         record(someone, run.days[0], "accepted")
         record(someone, run.days[3], "accepted")
@@ -121,14 +123,16 @@ class TestRecord:
         ("status", "outcome"),
         [("paused", "excused"), ("canceled", "excused"), ("deleted", "excused"), ("archived", "missed")],
     )
-    def test_nobody_misses_what_could_not_be_proved(self, run: Season, status: str, outcome: Outcome) -> None:
-        """An archived challenge ran until it ended: whoever archives it at once spares nobody the last day."""
+    def test_windows_that_closed_while_not_running_are_excused(
+        self, run: Season, status: str, outcome: Outcome
+    ) -> None:
+        """An archived challenge ran until it ended, so archiving it at once does not excuse the last day."""
         run.run("update challenges.challenges set status = %(status)s where id = %(challenge)s", status=status)
         close(FIRST + 2 * DAY)
         assert set(run.outcomes(run.participants[0]).values()) == {outcome}
         assert all_right()
 
-    def test_a_thousand_windows_take_as_many_statements_as_one(self, run: Season, database: Database) -> None:
+    def test_closing_1000_windows_takes_as_many_statements_as_one(self, run: Season, database: Database) -> None:
         class Counting(Tx):
             sent = 0
 
@@ -148,7 +152,7 @@ class TestRecord:
 
         someone = run.participants[0]
         record(someone, run.days[0], "accepted")
-        # in order: the window, the standing's lock, the standing; no other window is read
+        # in order: lock overdue windows, write outcomes, lock standings, write standings
         assert statements(lambda tx: standings.record(tx, someone, run.days[2], "accepted")) == 3
         assert statements(lambda tx: standings.record(tx, someone, run.days[1], "accepted")) == 4
         assert statements(lambda tx: standings.record(tx, someone, run.days[1], "accepted")) == 1
@@ -158,7 +162,7 @@ class TestRecord:
 
 
 class TestRetract:
-    NOW = FIRST + 5 * DAY + timedelta(minutes=10)  # days 0 to 3 are over, day 4 waits for verdicts, day 5 is open
+    NOW = FIRST + 5 * DAY + timedelta(minutes=10)  # days 0 to 3 are overdue, day 4 waits for verdicts, day 5 is open
 
     @pytest.mark.parametrize(
         ("day", "status", "becomes"),
@@ -171,7 +175,7 @@ class TestRetract:
             (5, "active", None),
         ],
     )
-    def test_a_window_whose_proof_is_not_accepted_any_more(
+    def test_a_retracted_window_is_undecided_missed_or_excused(
         self, run: Season, day: int, status: str, becomes: Outcome | None
     ) -> None:
         someone = run.participants[0]
@@ -185,7 +189,7 @@ class TestRetract:
             assert run.standing(someone).score.accepted == 3
         assert all_right()
 
-    def test_only_what_is_accepted_is_taken_back(self, run: Season) -> None:
+    def test_only_an_accepted_window_can_be_retracted(self, run: Season) -> None:
         someone = run.participants[0]
         record(someone, run.days[0], "excused")
         record(someone, run.days[1], "missed")
@@ -193,7 +197,7 @@ class TestRetract:
             retract(someone, day, FIRST + 9 * DAY)
         assert run.outcomes(someone) == {run.days[0]: "excused", run.days[1]: "missed"}
 
-    def test_it_can_be_proved_again_or_closes(self, run: Season) -> None:
+    def test_a_retracted_window_can_be_proved_again_or_missed(self, run: Season) -> None:
         first, second = run.participants[:2]
         for each in (first, second):
             record(each, run.days[5], "accepted")
@@ -214,13 +218,13 @@ TERMS = st.builds(
 
 @given(terms=TERMS, decisions=st.lists(DECISIONS, max_size=14))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_is_decided_in_whatever_order_it_is_the_fold_of_the_outcomes(
+def test_standings_match_the_outcomes_in_any_order_of_decisions(
     database: Database, people: list[UUID], terms: Scoring, decisions: list[tuple[int, Any]]
 ) -> None:
-    """And the outcomes are those of a model that knows nothing of the database."""
+    """Outcomes also match a model that does not use the database."""
     played = season(database, people[:1], first=FIRST, days=7, scoring=terms)
     (someone,) = played.participants
-    now = FIRST + 4 * DAY + timedelta(minutes=30)  # of seven days, four are over
+    now = FIRST + 4 * DAY + timedelta(minutes=30)  # four of the seven days are over
     over = set(played.days[:4])
     model: dict[date, Outcome] = {}
     for number, what in decisions:
@@ -244,8 +248,8 @@ def test_whatever_is_decided_in_whatever_order_it_is_the_fold_of_the_outcomes(
 
 
 class TestAtOnce:
-    def test_a_verdict_and_the_closing_of_its_window_take_turns(self, run: Season, database: Database) -> None:
-        """The closing job holds the window when a verdict comes: whoever is second waits, and neither deadlocks."""
+    def test_a_verdict_and_the_closing_of_its_window_do_not_deadlock(self, run: Season, database: Database) -> None:
+        """The closing job has locked the window when a verdict arrives: the second waits, without a deadlock."""
         someone = run.participants[0]
         verdict = threading.Thread(target=self.verdict, args=(database, someone, run.days[0]))
         with db.as_system("close overdue windows") as tx:
@@ -264,7 +268,7 @@ class TestAtOnce:
         assert run.standing(someone).score == Score(10, 1, 1, 1, 0)
 
     def verdict(self, database: Database, participant: UUID, day: date) -> None:
-        """Another environment, with a connection of its own."""
+        """A second Lambda environment, with its own connection."""
         with psycopg.connect(database.system) as connection:
             standings.record(Tx(connection, None), participant, day, "accepted")
 
@@ -275,7 +279,7 @@ class TestAtOnce:
         for connection in opened:
             connection.close()
 
-    def test_many_decisions_come_twice_and_in_no_order_while_windows_close(
+    def test_standings_are_correct_after_concurrent_and_repeated_decisions(
         self, run: Season, connections: list[psycopg.Connection[Any]]
     ) -> None:
         chance = random.Random(4)

@@ -1,4 +1,4 @@
-"""What a page of the standings costs, in a table of 10,000 of them and in one of 100,000."""
+"""The cost of a page of standings, in tables of 10,000 and 100,000 standings."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from tests.support.concurrency import acting, connect
 from tests.support.database import Database
 from tests.support.people import insert_users
 
-CROWD = 10_000  # people, who all take part in the first challenge; the others have ten participants each
+CROWD = 10_000  # people in the first challenge; the others have ten participants each
 PAGE = 26
 
 CHALLENGES = """
@@ -34,7 +34,7 @@ PARTICIPANTS = """
     cross join lateral generate_series(1, case when c.n = 1 then cardinality(users.ids) else 10 end) as m
     where c.n between %(first)s and %(last)s
 """
-# Half of them have the same points, as on a first day; of the rest many have equal ones.
+# Half of them have the same points, as on the first day; many of the others share points, too.
 STANDINGS = """
     insert into challenges.standings (participant_id, challenge_id, points, present)
     select p.id, p.challenge_id, case when n %% 2 = 0 then 10 else n * 7919 %% 500 end, p.left_at is null
@@ -45,24 +45,24 @@ STANDINGS = """
 
 
 class Explained(Tx):
-    """A transaction that says how many blocks its lists touched, those of their functions too."""
+    """A transaction that reports how many blocks its lists touched, including inside functions."""
 
     blocks: int
 
     def all[T](self, sql: str, params: Params, *, row: type[T]) -> list[T]:
-        found = super().all(sql, params, row=row)  # once before, for what the session looks up in the catalog
+        found = super().all(sql, params, row=row)  # run it once before, so that catalog lookups are cached
         (told,) = self.value(f"explain (analyze, buffers, timing off, format json) {sql}", params)
         self.blocks = told["Plan"]["Shared Hit Blocks"] + told["Plan"]["Shared Read Blocks"]
         return found
 
 
 class Table:
-    """Standings in a database of a size."""
+    """A database with a given number of standings."""
 
     def __init__(self, database: Database, first: int, last: int) -> None:
         with psycopg.connect(database.url, autocommit=True) as admin:
-            admin.execute("set session_replication_role = replica")  # the triggers of 100,000 rows would only cost time
-            admin.execute("set synchronous_commit = on")  # a commit that is not flushed is not visible to a vacuum yet
+            admin.execute("set session_replication_role = replica")  # triggers on 100,000 rows would take too long
+            admin.execute("set synchronous_commit = on")  # a vacuum does not see a commit that is not flushed yet
             for statement in (CHALLENGES, PARTICIPANTS, STANDINGS):
                 admin.execute(statement.encode(), {"first": first, "last": last, "now": clock.now()})
             for table in ("challenges.challenges", "challenges.participants", "challenges.standings", "identity.users"):
@@ -71,7 +71,7 @@ class Table:
             "select owner_id, id, (select id from challenges.challenges where invite_code = '2')"
             " from challenges.challenges where invite_code = '1'"
         )[0]
-        # where half of them, with the same points, are before and behind
+        # in the middle of those who share the same points
         self.middle = database.execute(
             "select points, participant_id from challenges.standings where challenge_id = %(id)s"
             " order by points desc, participant_id offset 5000 limit 1",
@@ -79,7 +79,7 @@ class Table:
         )[0]
 
     def costs(self, connection: psycopg.Connection[Any]) -> dict[str, int]:
-        """Blocks touched by a page: of a small challenge, and of a crowded one its first and one in the middle."""
+        """Return the blocks touched by a page of a small challenge, and by a first and a middle page of a large one."""
         return {
             "small": self._cost(connection, self.small, None),
             "first": self._cost(connection, self.crowded, None),
@@ -97,7 +97,7 @@ class Table:
         return tx.blocks
 
     def _scans(self, tx: Tx) -> dict[str, int]:
-        """How often this transaction read the standings, by index; by the table's own name, all of it."""
+        """Return how often this transaction scanned the standings, by index, or by table name for sequential scans."""
         scans: dict[str, int] = tx.value(
             """
             select jsonb_object_agg(c.relname, pg_stat_get_xact_numscans(c.oid)) from pg_class c
@@ -123,14 +123,14 @@ def grow(database: Database) -> Callable[[int, int], Table]:
     return lambda first, last: Table(database, first, last)
 
 
-def test_a_page_costs_its_page_whatever_the_table_holds(
+def test_a_page_costs_the_same_on_a_table_ten_times_as_large(
     grow: Callable[[int, int], Table], connection: psycopg.Connection[Any]
 ) -> None:
-    before = grow(1, 101).costs(connection)  # 10,000 in the one and 1,000 in the others
+    before = grow(1, 101).costs(connection)  # 10,000 standings in the large challenge and 1,000 in the others
     after = grow(102, 9_001).costs(connection)
     for page, blocks in after.items():
-        # at most one level more of each index that a row of the page is looked up in
+        # at most one more level of each index in which a row of the page is looked up
         assert blocks <= before[page] + 2 * PAGE, (page, before, after)
-    # each row, its participant, its account: a few blocks; the count of who is better keeps to the index
+    # a few blocks per row for its participant and account; the count of better ones uses only the index
     assert after["first"] <= 12 * PAGE, after
     assert after["middle"] <= after["first"] + 60, after

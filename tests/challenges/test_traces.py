@@ -1,4 +1,4 @@
-"""What stays of who left: proofs are known again, reminders are not sent."""
+"""After leaving: proofs are still recognised as duplicates, and reminders are not sent."""
 
 import hashlib
 from collections.abc import Callable
@@ -18,10 +18,10 @@ Reader = Callable[[], list[dict[str, Any]]]
 
 
 class TestProofs:
-    def test_of_who_left_are_recognised_as_before(
+    def test_proofs_of_a_participant_who_left_are_still_recognised(
         self, member: Client, path: str, challenge: dict[str, Any], database: Database
     ) -> None:
-        """Their photo is nobody else's proof, now or when they come back."""
+        """Nobody else can use their photo, neither while they are away nor after they rejoin."""
         sha256 = hashlib.sha256(b"a photo").digest()
         database.execute(
             "with proof as (insert into proofs.proofs (challenge_id, participant_id, user_id, local_date, opens_at,"
@@ -47,7 +47,7 @@ class TestProofs:
 
 class TestReminders:
     def reminded(self, at: Callable[[datetime], None], mails: Reader, who: Client) -> bool:
-        """Whether a mail reminds them of the windows that the next two days hold."""
+        """Return whether a mail reminds them of windows in the next two days."""
         before = len([mail for mail in mails() if mail.get("user_id") == who.user["id"]])
         now = clock.now()
         for hours in range(1, 49):
@@ -55,7 +55,7 @@ class TestReminders:
             reminders_handler({}, LambdaContext())
         return len([mail for mail in mails() if mail.get("user_id") == who.user["id"]]) > before
 
-    def test_who_left_gets_none(
+    def test_a_participant_who_left_gets_no_reminders(
         self, member: Client, path: str, at: Callable[[datetime], None], mails: Reader, database: Database
     ) -> None:
         member.post(f"{path}/leave")
@@ -66,17 +66,17 @@ class TestReminders:
         )
         assert waiting == [(0,)]
         at(clock.now() + timedelta(minutes=15))
-        windows_handler({}, LambdaContext())  # which goes on making their windows
+        windows_handler({}, LambdaContext())  # it still stores their windows
         assert not self.reminded(at, mails, member)
 
-    def test_who_came_back_gets_them_again(
+    def test_a_participant_who_rejoined_gets_reminders_again(
         self, member: Client, path: str, by_code: str, at: Callable[[datetime], None], mails: Reader
     ) -> None:
         member.post(f"{path}/leave")
         member.post(by_code)
         assert self.reminded(at, mails, member)
 
-    def test_but_not_of_what_they_proved_before(
+    def test_a_rejoined_participant_gets_no_reminder_of_a_proved_window(
         self, member: Client, path: str, by_code: str, database: Database
     ) -> None:
         database.execute("update notifications.reminders set cleared_at = now() - interval '1 minute'")

@@ -1,4 +1,4 @@
-"""Two people at the same moment, step by step: who waits for whom, and what the second one finds."""
+"""Two concurrent transactions, step by step: which one waits, and what the second one finds."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ from tests.support.people import insert_users
 
 
 class Two:
-    """Two people's transactions, step by step: the first by hand, the second in a thread that may have to wait."""
+    """Two people's transactions: the first runs step by step, the second in a thread that may have to wait."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -30,7 +30,7 @@ class Two:
         self.outcome = ""
 
     def commits(self, user: UUID, act: Callable[[Tx], object]) -> str:
-        """The first acts and commits; what came of it."""
+        """Let the first act and commit; return the result."""
         try:
             with acting(self.first, user) as tx:
                 act(tx)
@@ -39,7 +39,7 @@ class Two:
         return "committed"
 
     def begin(self, user: UUID, act: Callable[[Tx], str]) -> threading.Thread:
-        """The second begins; returns once it waits for the first, or is through."""
+        """Start the second; return once it waits for the first, or is done."""
 
         def run() -> None:
             try:
@@ -80,26 +80,26 @@ class TestStepByStep:
     def owner_id(self, owner: Client) -> UUID:
         return UUID(owner.user["id"])
 
-    def entered(self, tx: Tx, made: ChallengeJson) -> None:
-        """All of a join but its last statement."""
+    def join_without_count(self, tx: Tx, made: ChallengeJson) -> None:
+        """Run a join without its last statement, which counts."""
         place = participants.join(tx, None, made["invite_code"], None, clock.now())
         assert place is not None
         assert place.is_new
 
-    def test_a_pause_comes_before_the_count(
+    def test_a_join_fails_if_the_challenge_is_paused_before_the_count(
         self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
     ) -> None:
         made = make()
 
         def enter(tx: Tx) -> None:
-            self.entered(tx, made)
+            self.join_without_count(tx, made)
             two.begin(self.owner_id(owner), pausing(made)).join()
-            assert two.outcome == "paused"  # it had nothing to wait for
+            assert two.outcome == "paused"  # it did not have to wait
 
         assert two.commits(people[0], enter) == "not_active"
         check_counts(database)
 
-    def test_a_pause_waits_for_who_is_counted(
+    def test_a_pause_waits_for_a_join_that_is_counted(
         self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
     ) -> None:
         made = make()
@@ -111,44 +111,44 @@ class TestStepByStep:
         assert two.outcome == "paused"
         assert database.execute("select status, participant_count from challenges.challenges") == [("paused", 2)]
 
-    def test_no_lock_is_held_while_windows_are_made(
+    def test_two_joins_compute_windows_without_blocking_each_other(
         self, two: Two, make: Callable[..., ChallengeJson], people: list[UUID], database: Database
     ) -> None:
-        """Two may join side by side; the challenge's row is held for the count and the commit alone."""
+        """The challenge's row is only locked for the count and the commit."""
         made = make()
         with acting(two.first, people[0]) as tx:
-            self.entered(tx, made)
+            self.join_without_count(tx, made)
             two.begin(people[1], joining(made)).join()
             assert two.outcome == "came"
             assert joining(made)(tx) == "was in"
         check_counts(database)
 
-    def test_the_cap_is_lowered_before_the_count(
+    def test_a_join_fails_if_max_participants_is_lowered_before_the_count(
         self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
     ) -> None:
         made = make(max_participants=2)
         path = f"/v1/challenges/{made['id']}"
 
         def enter(tx: Tx) -> None:
-            self.entered(tx, made)
+            self.join_without_count(tx, made)
             assert owner.patch(path, {"max_participants": 1}).status == 200
 
         assert two.commits(people[0], enter) == "full"
         check_counts(database)
 
-    def test_late_joining_ends_before_the_count(
+    def test_a_join_fails_if_late_joining_ends_before_the_count(
         self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
     ) -> None:
         made = make()
 
         def enter(tx: Tx) -> None:
-            self.entered(tx, made)
+            self.join_without_count(tx, made)
             assert owner.patch(f"/v1/challenges/{made['id']}", {"late_join": False}).status == 200
 
         assert two.commits(people[0], enter) == "already_started"
         check_counts(database)
 
-    def test_the_cap_is_lowered_after_the_count(
+    def test_max_participants_cannot_be_lowered_below_a_counted_join(
         self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
     ) -> None:
         made = make(max_participants=2)
@@ -164,10 +164,10 @@ class TestStepByStep:
             lowered = two.begin(self.owner_id(owner), lower)
             assert two.outcome == ""
         lowered.join()
-        assert two.outcome == "2 are in"  # so that it is refused
+        assert two.outcome == "2 are in"  # so the edit will be refused
         assert owner.patch(f"/v1/challenges/{made['id']}", {"max_participants": 1}).code == "below_participant_count"
 
-    def test_the_last_place_goes_to_one_of_two(
+    def test_the_last_place_goes_to_the_first_of_two_joins(
         self, two: Two, make: Callable[..., ChallengeJson], people: list[UUID], database: Database
     ) -> None:
         made = make(max_participants=2)
@@ -179,7 +179,7 @@ class TestStepByStep:
         assert two.outcome == "full"
         check_counts(database)
 
-    def test_the_last_place_goes_to_the_second_when_the_first_fails(
+    def test_the_last_place_goes_to_the_second_join_if_the_first_fails(
         self, two: Two, make: Callable[..., ChallengeJson], people: list[UUID], database: Database
     ) -> None:
         made = make(max_participants=2)
@@ -195,7 +195,7 @@ class TestStepByStep:
         assert two.outcome == "came"
         check_counts(database)
 
-    def test_a_place_is_free_once_its_leaver_has_committed(
+    def test_a_place_is_free_once_the_leaving_has_committed(
         self, two: Two, make: Callable[..., ChallengeJson], people: list[UUID], database: Database
     ) -> None:
         made = make(max_participants=2)
@@ -204,15 +204,15 @@ class TestStepByStep:
         with acting(two.first, people[0]) as tx:
             leaving(made)(tx)
             two.begin(people[1], joining(made)).join()
-            assert two.outcome == "full"  # not yet
+            assert two.outcome == "full"  # before the commit
         two.begin(people[1], joining(made)).join()
         assert two.outcome == "came"
         check_counts(database)
 
-    def test_an_edit_of_the_schedule_waits_for_who_is_coming(
+    def test_an_edit_of_the_schedule_waits_for_joins(
         self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
     ) -> None:
-        """Else their windows would be of the old rules for ever."""
+        """Otherwise their windows would keep the old rules."""
         made = make(starts_at=(clock.now() + timedelta(hours=20)).isoformat())
 
         def edit(tx: Tx) -> str:
@@ -221,16 +221,16 @@ class TestStepByStep:
             return f"{len(participants.roster(tx, UUID(made['id']), after=None, offset=0, limit=9))} are in"
 
         with acting(two.first, people[0]) as tx:
-            self.entered(tx, made)
+            self.join_without_count(tx, made)
             edited = two.begin(self.owner_id(owner), edit)
             assert two.outcome == ""
         edited.join()
         assert two.outcome == "2 are in"
 
-    def test_a_removal_and_a_return(
+    def test_a_removal_during_a_rejoin_keeps_the_participant_out(
         self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
     ) -> None:
-        """Whoever is second sees what the first did: removed, they do not come back by the code of before."""
+        """The rejoin waits, sees the removal, and cannot use the old code."""
         made = make()
         for act in (joining(made), leaving(made)):
             with acting(two.first, people[0]) as tx:
@@ -246,10 +246,10 @@ class TestStepByStep:
         assert two.outcome == "removed"
         check_counts(database)
 
-    def test_a_return_and_a_removal(
+    def test_a_removal_after_a_rejoin_removes_the_participant(
         self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
     ) -> None:
-        """The other way round: the owner's word comes last, and holds."""
+        """The removal waits for the rejoin, and then takes effect."""
         made = make()
         for act in (joining(made), leaving(made)):
             with acting(two.first, people[0]) as tx:
@@ -278,14 +278,14 @@ class TestStepByStep:
 
 
 class TestZones:
-    """An account on its way to another zone, and who comes by its zone just then."""
+    """A change of the account's zone, concurrent with joins that use this zone."""
 
     @pytest.fixture
     def mover(self, database: Database) -> UUID:
         return insert_users(database, 1)[0]
 
     def move(self, database: Database, user: UUID, between: Callable[[], None]) -> None:
-        """As PATCH /v1/me does; `between` happens before the commit."""
+        """Change the zone as PATCH /v1/me does; call `between` before the commit."""
         with psycopg.connect(database.system, autocommit=True) as connection, connection.transaction():
             tx = Tx(connection, None)
             now = clock.now()
@@ -300,10 +300,10 @@ class TestZones:
         rows = database.execute("select timezone from challenges.participants where user_id = %(user)s", user=user)
         return [zone for (zone,) in rows]
 
-    def test_a_join_waits_for_the_account(
+    def test_a_join_waits_for_a_change_of_the_account_zone(
         self, two: Two, make: Callable[..., ChallengeJson], mover: UUID, database: Database
     ) -> None:
-        """Else it would come by the former zone, too late to be taken along, and stay there."""
+        """Otherwise the new participant would get the former zone and keep it."""
         made = make()
         waiting: list[threading.Thread] = []
         self.move(database, mover, lambda: waiting.append(two.begin(mover, joining(made))))
@@ -311,7 +311,7 @@ class TestZones:
         assert two.outcome == "came"
         assert self.zones(database, mover) == ["Asia/Tokyo"]
 
-    def test_the_account_waits_for_a_join(
+    def test_a_change_of_the_account_zone_waits_for_a_join(
         self, two: Two, make: Callable[..., ChallengeJson], mover: UUID, database: Database
     ) -> None:
         made = make()
@@ -335,10 +335,10 @@ class TestZones:
         moving.join()
         assert self.zones(database, mover) == ["Asia/Tokyo"]
 
-    def test_an_edit_of_the_schedule_waits_for_who_moves(
+    def test_an_edit_of_the_schedule_waits_for_a_change_of_zone(
         self, two: Two, make: Callable[..., ChallengeJson], owner: Client, mover: UUID, database: Database
     ) -> None:
-        """Else windows of the old rules would be stored after it, for ever."""
+        """Otherwise windows of the old rules would be stored after the edit."""
         made = make(starts_at=(clock.now() + timedelta(hours=20)).isoformat())
         with acting(two.first, mover) as tx:
             joining(made)(tx)

@@ -1,4 +1,4 @@
-"""Windows against the rules of the contract, on the days that clocks change; the oracle is zoneinfo, not Postgres."""
+"""Windows on days with clock changes, checked against the contract; expected instants come from zoneinfo."""
 
 import itertools
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Take = Callable[..., UUID]
 
 @pytest.fixture
 def take_part(database: Database) -> Take:
-    """A participant of a challenge with these rules, straight in the database: the past cannot be made over HTTP."""
+    """Insert a participant of a challenge with these rules; over HTTP it could not lie in the past."""
     user = database.execute(
         "insert into identity.users (email, username, password_hash, timezone) values ('a@b.test', 'anna', '', 'UTC')"
         " returning id"
@@ -78,10 +78,10 @@ def between(participant: UUID, first: date, last: date) -> dict[date, tuple[date
 
 
 def instant(zone: str, day: date, wall: str, *, fold: int) -> datetime:
-    """The oracle: a wall time in a gap moves forward by it; in an overlap `fold` chooses."""
+    """Return the instant of a wall time. In a gap it moves forward by the gap; in an overlap `fold` chooses."""
     local = datetime.combine(day, time.fromisoformat(wall), ZoneInfo(zone))
     if local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) != local.replace(tzinfo=None):
-        fold = 0  # a gap: the offset before it, which lands behind it
+        fold = 0  # in a gap, the offset before it gives an instant after it
     return local.replace(fold=fold).astimezone(UTC)
 
 
@@ -101,8 +101,10 @@ def instant(zone: str, day: date, wall: str, *, fold: int) -> datetime:
     ],
 )
 @pytest.mark.parametrize(("opens", "closes"), [("00:00", "08:00"), ("01:30", "02:30"), ("05:00", "08:00")])
-def test_gaps_and_overlaps(take_part: Take, zone: str, day: date, opens: str, closes: str) -> None:
-    """Rules 1 and 3: forward through a gap; first occurrence to open, second to close; never an empty window."""
+def test_windows_follow_the_rules_for_gaps_and_overlaps(
+    take_part: Take, zone: str, day: date, opens: str, closes: str
+) -> None:
+    """Rules 1 and 3: gaps move times forward, overlaps open at the first and close at the second occurrence."""
     found = between(take_part(zone, opens, closes), day, day)
     opening, closing = instant(zone, day, opens, fold=0), instant(zone, day, closes, fold=1)
     if closing <= opening:
@@ -113,20 +115,20 @@ def test_gaps_and_overlaps(take_part: Take, zone: str, day: date, opens: str, cl
 
 
 def test_a_date_that_the_zone_skipped_has_no_window(take_part: Take) -> None:
-    """Rule 4: Samoa went from the 29th to the 31st."""
+    """Rule 4: in Samoa the 31st followed the 29th."""
     start = datetime(2011, 12, 1, tzinfo=UTC)
     participant = take_part("Pacific/Apia", "05:00", "08:00", starts_at=start, joined_at=start)
     found = between(participant, date(2011, 12, 28), date(2012, 1, 1))
     assert sorted(found) == [date(2011, 12, 28), date(2011, 12, 29), date(2011, 12, 31), date(2012, 1, 1)]
 
 
-def test_a_window_over_midnight_belongs_to_its_evening(take_part: Take) -> None:
+def test_a_window_over_midnight_belongs_to_the_date_it_opens(take_part: Take) -> None:
     found = between(take_part("Europe/Berlin", "22:00", "02:00"), date(2026, 6, 1), date(2026, 6, 1))
     assert found == {date(2026, 6, 1): (datetime(2026, 6, 1, 20, tzinfo=UTC), datetime(2026, 6, 2, 0, tzinfo=UTC))}
 
 
 def test_windows_of_one_participant_never_overlap(take_part: Take) -> None:
-    """Rule 2: in the long night the first window runs on to the second occurrence of its close."""
+    """Rule 2: in the autumn night the first window stays open until the second occurrence of its closing time."""
     found = between(take_part("Europe/Berlin", "02:00", "02:30"), date(2026, 10, 24), date(2026, 10, 26))
     participant = take_part("Europe/Berlin", "02:30", "02:00")
     ordered = sorted(between(participant, date(2026, 10, 23), date(2026, 10, 27)).values())
@@ -135,7 +137,7 @@ def test_windows_of_one_participant_never_overlap(take_part: Take) -> None:
     assert len(ordered) == 5
 
 
-def test_only_scheduled_days_in_the_scope_asked_for(take_part: Take) -> None:
+def test_windows_open_on_scheduled_days_in_the_zone_of_the_scope(take_part: Take) -> None:
     local = take_part("Asia/Tokyo", "05:00", "08:00", days=["mon", "fri"])
     found = between(local, date(2026, 6, 1), date(2026, 6, 7))
     assert sorted(found) == [date(2026, 6, 1), date(2026, 6, 5)]
@@ -144,7 +146,7 @@ def test_only_scheduled_days_in_the_scope_asked_for(take_part: Take) -> None:
     assert between(shared, date(2026, 6, 1), date(2026, 6, 1)) == {date(2026, 6, 1): found[date(2026, 6, 1)]}
 
 
-def test_clipped_to_the_challenge_and_to_joining(take_part: Take) -> None:
+def test_windows_are_clipped_to_the_challenge_and_start_after_joining(take_part: Take) -> None:
     """Rule 5."""
     starts, ends = datetime(2026, 6, 1, 6, 30, tzinfo=UTC), datetime(2026, 6, 4, 7, tzinfo=UTC)
     joined = datetime(2026, 6, 2, 8, tzinfo=UTC)
@@ -160,7 +162,9 @@ def test_clipped_to_the_challenge_and_to_joining(take_part: Take) -> None:
 class TestStored:
     NOW = datetime(2026, 6, 3, 12, tzinfo=UTC)
 
-    def test_precomputed_for_yesterday_to_the_day_after_tomorrow(self, take_part: Take, database: Database) -> None:
+    def test_windows_are_stored_from_yesterday_to_the_day_after_tomorrow(
+        self, take_part: Take, database: Database
+    ) -> None:
         participants = [take_part(zone, "05:00", "08:00") for zone in ("UTC", "Pacific/Kiritimati", "Pacific/Niue")]
         with db.as_system("test") as tx:
             last = windows.precompute_batch(tx, UUID(int=0), 2, self.NOW)
@@ -178,7 +182,7 @@ class TestStored:
             ("UTC", date(2026, 6, 2), date(2026, 6, 5), 4),
         ]
 
-    def test_a_second_pass_changes_nothing(self, take_part: Take, database: Database) -> None:
+    def test_precomputing_again_changes_nothing(self, take_part: Take, database: Database) -> None:
         take_part("UTC", "05:00", "08:00")
         snapshot = "select xmin, ctid from challenges.windows union all select xmin, ctid from notifications.reminders"
         with db.as_system("test") as tx:
@@ -189,7 +193,7 @@ class TestStored:
         assert database.execute(snapshot) == before
         assert before
 
-    def test_reminders_are_due_before_the_close_of_windows_to_come(self, take_part: Take, database: Database) -> None:
+    def test_reminders_are_due_before_windows_close(self, take_part: Take, database: Database) -> None:
         take_part("UTC", "05:00", "08:00")
         with db.as_system("test") as tx:
             windows.precompute_batch(tx, UUID(int=0), 10, self.NOW)
@@ -198,7 +202,7 @@ class TestStored:
         )
         assert rows == [(date(2026, 6, day), datetime(2026, 6, day, 7, tzinfo=UTC)) for day in (4, 5)]
 
-    def test_a_stored_window_wins(self, take_part: Take, database: Database) -> None:
+    def test_a_stored_window_takes_precedence_over_a_computed_one(self, take_part: Take, database: Database) -> None:
         participant = take_part("UTC", "05:00", "08:00")
         with db.as_system("test") as tx:
             windows.precompute_batch(tx, UUID(int=0), 10, self.NOW)
@@ -207,7 +211,7 @@ class TestStored:
             date(2026, 6, 4): (datetime(2026, 6, 4, 4, 59, tzinfo=UTC), datetime(2026, 6, 4, 8, tzinfo=UTC))
         }
 
-    def test_the_current_one_is_open_or_next(self, take_part: Take) -> None:
+    def test_the_current_window_is_open_or_the_next_one(self, take_part: Take) -> None:
         weekly = take_part("UTC", "05:00", "08:00", days=["mon"])
         late = take_part("UTC", "05:00", "08:00", starts_at=datetime(2027, 5, 1, tzinfo=UTC))
         over = take_part("UTC", "05:00", "08:00", ends_at=self.NOW)
@@ -219,8 +223,6 @@ class TestStored:
 
 
 class TestMoved:
-    """After a change of zone: what had opened stays, nothing is invented, nothing overlaps."""
-
     def move(self, participant: UUID, zone: str, now: datetime) -> None:
         with db.as_system("test") as tx:
             zone_change.move_participant(tx, participant, zone, now)
@@ -230,9 +232,9 @@ class TestMoved:
             return windows.current(tx, participant, now)
 
     @pytest.mark.parametrize("zone", ["Asia/Tokyo", "Pacific/Pago_Pago", "Pacific/Kiritimati"])
-    def test_an_open_window_stays_as_it_is(self, take_part: Take, zone: str) -> None:
+    def test_an_open_window_stays_after_a_change_of_zone(self, take_part: Take, zone: str) -> None:
         participant = take_part("Europe/Berlin", "09:00", "12:00")
-        now = datetime(2026, 6, 10, 8, tzinfo=UTC)  # ten o'clock in Berlin
+        now = datetime(2026, 6, 10, 8, tzinfo=UTC)  # 10:00 in Berlin
         before = self.now(participant, now)
         self.move(participant, zone, now)
         after = self.now(participant, now)
@@ -244,10 +246,10 @@ class TestMoved:
             before.closes_at,
         )
 
-    def test_the_job_invents_no_window_of_the_past(self, take_part: Take, database: Database) -> None:
+    def test_the_job_adds_no_past_window_after_a_change_of_zone(self, take_part: Take, database: Database) -> None:
         start = datetime(2026, 6, 9, 20, tzinfo=UTC)
         participant = take_part("Pacific/Kiritimati", "05:00", "08:00", starts_at=start, joined_at=start)
-        now = datetime(2026, 6, 10, 20, tzinfo=UTC)  # nine in the morning of the 10th in Pago Pago
+        now = datetime(2026, 6, 10, 20, tzinfo=UTC)  # 09:00 on the 10th in Pago Pago
         self.move(participant, "Pacific/Pago_Pago", now)
         with db.as_system("test") as tx:
             windows.precompute_batch(tx, UUID(int=0), 10, now)
@@ -257,7 +259,7 @@ class TestMoved:
         )
         assert invented == []
 
-    def test_windows_stay_apart(self, take_part: Take) -> None:
+    def test_windows_do_not_overlap_after_a_change_of_zone(self, take_part: Take) -> None:
         participant = take_part("Pacific/Kiritimati", "00:00", "00:00")
         self.move(participant, "Pacific/Pago_Pago", datetime(2026, 6, 10, 12, tzinfo=UTC))
         spans = sorted(between(participant, date(2026, 6, 9), date(2026, 6, 16)).values())
@@ -273,8 +275,10 @@ ZONES = st.sampled_from(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(zone=ZONES, opens=HALF_HOURS, closes=HALF_HOURS, first=st.dates(date(2024, 2, 1), date(2027, 10, 1)))
-def test_no_day_is_lost_and_none_overlaps(take_part: Take, zone: str, opens: str, closes: str, first: date) -> None:
-    """Sixty days of any rule in any zone: a window for every date, in order, none empty."""
+def test_every_date_has_a_window_and_none_overlap(
+    take_part: Take, zone: str, opens: str, closes: str, first: date
+) -> None:
+    """Sixty days of random schedules in several zones: one window per date, in order, none empty."""
     last = first + timedelta(days=60)
     found = between(take_part(zone, opens, closes), first, last)
     assert sorted(found) == [first + timedelta(days=n) for n in range(61)]

@@ -1,4 +1,4 @@
-"""The windows of the real implementation against the oracle's."""
+"""The windows that Postgres computes, compared with the oracle's."""
 
 import itertools
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Club:
-    """A database with one user, and a way to put participants into it."""
+    """A database with one user, and a way to insert participants."""
 
     connection: psycopg.Connection[object]
     user: UUID
@@ -48,13 +48,13 @@ class Club:
 
 @pytest.fixture
 def club(database: Database) -> Iterator[Club]:
-    """The oracle reads the zones of the package tzdata, as the functions do; Postgres is on trial with its own."""
+    """The oracle reads the zones of the package tzdata, as the functions do; Postgres uses its own."""
     with psycopg.connect(database.url, autocommit=True) as connection, zone_clocks.of(None):
         yield Club(connection, enrolment.anna(database))
 
 
-def test_every_zone_around_every_change_of_its_clocks(club: Club) -> None:
-    """Three dates before and after, from 2020 to 2035."""
+def test_windows_match_the_oracle_around_every_clock_change_of_every_zone(club: Club) -> None:
+    """Three dates before and after each change from 2020 to 2035."""
     people = [
         Participant(
             Schedule(opens, closes),
@@ -86,13 +86,13 @@ def test_every_zone_around_every_change_of_its_clocks(club: Club) -> None:
     assert asked > 50_000
 
 
-# What Hypothesis makes
+# Random examples
 
 
 @fast
 @given(data=st.data(), participant=participants())
-def test_any_rules_any_challenge_any_zone(club: Club, data: st.DataObject, participant: Participant) -> None:
-    """And whenever one asks."""
+def test_windows_match_the_oracle_for_random_rules(club: Club, data: st.DataObject, participant: Participant) -> None:
+    """At a random instant."""
     now = data.draw(instants(participant.joined_at, participant.ends_at + 3 * DAY), label="now")
     [id_] = club.take_part(participant)
     assert not differences(all_of(id_, participant, now), window_oracle.windows(participant)), participant
@@ -104,8 +104,8 @@ def test_any_rules_any_challenge_any_zone(club: Club, data: st.DataObject, parti
 @example(travel=THERE_AND_BACK)
 @example(travel=NO_ROOM)
 @given(travel=travels())
-def test_travellers(club: Club, travel: Travel) -> None:
-    """No date is won or lost, no two windows overlap, what had opened stays, and all is as the oracle says."""
+def test_windows_of_random_travels_match_the_oracle(club: Club, travel: Travel) -> None:
+    """No date is gained or lost, windows do not overlap, and windows that had opened stay."""
     participant, events = travel
     [id_] = club.take_part(participant)
     before = dates = window_oracle.windows(participant)
@@ -117,12 +117,12 @@ def test_travellers(club: Club, travel: Travel) -> None:
                 zone_change.move_participant(tx, id_, zone, now)
                 participant = replace(participant, moves=(*participant.moves, (now, zone)))
         found = all_of(id_, participant, now)
-        told = f"{zone or 'the job'} at {now}, {participant}"
-        assert sorted(found) == sorted(dates), f"{told}: the dates of joining"
+        context = f"{zone or 'the job'} at {now}, {participant}"
+        assert sorted(found) == sorted(dates), f"{context}: the dates changed"
         spans = [found[day] for day in sorted(found)]
-        assert all(opening < closing for opening, closing in spans), told
-        assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans)), f"{told}: they overlap"
+        assert all(opening < closing for opening, closing in spans), context
+        assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans)), f"{context}: they overlap"
         opened = {day: window for day, window in before.items() if window[0] <= now}
-        assert {day: found[day] for day in opened} == opened, f"{told}: what had opened"
-        assert not differences(found, window_oracle.windows(participant)), told
+        assert {day: found[day] for day in opened} == opened, f"{context}: a window that had opened moved"
+        assert not differences(found, window_oracle.windows(participant)), context
         before = found

@@ -1,4 +1,4 @@
-"""The nightly comparison of clocks: Postgres's against those of the release that windows say they are of."""
+"""The nightly comparison of time zones in Postgres with those of the tzdata release that windows record."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -19,14 +19,14 @@ Clocks = Iterator[tuple[datetime, timedelta]]
 
 @pytest.fixture(autouse=True)
 def package() -> Iterator[None]:
-    """As in Lambda, whose image has no zones of its own."""
+    """As in Lambda, whose image has no system zones."""
     with zone_clocks.of(None):
         yield
 
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Has Python read the clocks of one zone as those of another, as if a country had thought again."""
+    """Make Python read one zone as another, as if a country had changed its rules."""
     read = zones.offsets
 
     def as_another(name: str, other: str) -> None:
@@ -43,30 +43,30 @@ def differing(*names: str, now: datetime | None = None) -> list[str]:
         return [zone.zone for zone in comparison.mismatches(tx, names, now or clock.now())]
 
 
-def test_the_two_agree_on_every_zone(database: Database) -> None:
+def test_postgres_and_python_agree_on_every_zone(database: Database) -> None:
     assert differing(*sorted(zones.names())) == []
 
 
 @pytest.mark.parametrize(
     ("name", "other"),
     [
-        ("Europe/Berlin", "Africa/Lagos"),  # summer time was ended
+        ("Europe/Berlin", "Africa/Lagos"),  # as if summer time were abolished
         ("Europe/Berlin", "Europe/Istanbul"),
-        ("America/New_York", "America/Havana"),  # at another hour of the same night
+        ("America/New_York", "America/Havana"),  # changes at a different hour of the same night
         ("Africa/Casablanca", "Africa/Lagos"),
         ("Asia/Kolkata", "Asia/Colombo"),
     ],
 )
-def test_a_zone_that_differs_is_found(
+def test_a_zone_that_differs_is_reported(
     database: Database, reads: Callable[[str, str], None], name: str, other: str
 ) -> None:
     reads(name, other)
-    expected = [] if name == "Asia/Kolkata" else [name]  # those two read alike
+    expected = [] if name == "Asia/Kolkata" else [name]  # these two zones agree
     assert differing(name, "Asia/Tokyo", "UTC") == expected
 
 
-def test_it_differs_once_the_day_comes_within_400(database: Database, reads: Callable[[str, str], None]) -> None:
-    """Lagos reads as Berlin in winter: what is found are the instants of summer."""
+def test_a_difference_is_reported_400_days_ahead(database: Database, reads: Callable[[str, str], None]) -> None:
+    """Lagos agrees with Berlin in winter; the reported instants are those of summer."""
     reads("Africa/Lagos", "Europe/Berlin")
     with db.as_system("test", read_only=True) as tx:
         now = datetime.fromisoformat("2026-11-01T00:00:00Z")
@@ -75,17 +75,17 @@ def test_it_differs_once_the_day_comes_within_400(database: Database, reads: Cal
     assert zone.times > 200
 
 
-def test_what_one_of_the_two_has_lost_differs(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zone_unknown_to_one_side_is_reported(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     known = zones.names()
     monkeypatch.setattr(zones, "names", lambda: known | {"Europe/Atlantis"})
     monkeypatch.setattr(zones, "offsets", lambda name, since, days: iter([(since, timedelta(0))]))
     assert differing("Europe/Atlantis", "UTC", "US/Pacific-New") == ["US/Pacific-New", "Europe/Atlantis"]
 
 
-def test_every_night_the_zones_in_use(
+def test_the_nightly_job_checks_the_zones_in_use(
     person: SignUp, reads: Callable[[str, str], None], capsys: pytest.CaptureFixture[str], logs: Callable[[], str]
 ) -> None:
-    """Of people, places and challenges; a log line for each that differs, and a metric that an alarm watches."""
+    """Zones of accounts, participants and challenges: a log event per mismatch, and a metric with an alarm."""
     kari: Client = person("kari", "Asia/Tokyo")
     assert kari.get("/v1/me").status == 200
     reads("Europe/Oslo", "Africa/Lagos")
