@@ -14,9 +14,8 @@ from challenges.rules import UPLOAD_TIMEOUT, Outcome, WindowProofStatus
 from chally.db import Tx
 from chally.zones import tzdata_version
 
-# Local dates around today to store: at any instant three dates are today somewhere.
-DAYS_BACK, DAYS_AHEAD = 1, 2
-LOOK_AHEAD = 8  # days to the next window of a weekly schedule
+LOOK_BACK = 1  # days; yesterday's window may still be open
+LOOK_AHEAD = 8  # days; the next window of a weekly schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def current(tx: Tx, participant_id: UUID, now: datetime) -> Window | None:
     """Return the window that is open now, or else the next one; None if the challenge has no more windows."""
     return tx.maybe(
         _select("where closes_at > %(now)s order by opens_at limit 1"),
-        _parameters(now, participant_id=participant_id, ahead=LOOK_AHEAD, from_start=True),
+        _parameters(now, participant_id=participant_id, from_start=True),
         row=Window,
     )
 
@@ -67,7 +66,7 @@ def _select(condition: str = "") -> str:
         select w.participant_id, w.local_date, w.opens_at, w.closes_at, w.timezone,
                coalesce(w.tzdata, %(tzdata)s) as tzdata, w.outcome, w.stored, f.proof_ids, f.proof_statuses
         from (
-            select * from challenges.present(
+            select * from challenges.effective_windows(
                 array[%(participant_id)s::uuid], %(first)s, %(last)s, %(now)s, %(back)s, %(ahead)s, %(from_start)s
             ) {condition}
         ) as w
@@ -83,7 +82,7 @@ def _select(condition: str = "") -> str:
 
 
 def precompute(tx: Tx, participant_id: UUID, now: datetime) -> None:
-    """Store one participant's windows around today, with their reminders."""
+    """Store one participant's windows from yesterday to the day after tomorrow, with their reminders."""
     _plan(tx, [participant_id], now)
 
 
@@ -125,17 +124,20 @@ def precompute_batch(tx: Tx, after: UUID, limit: int, now: datetime) -> UUID | N
     return people[-1]
 
 
-def replan(tx: Tx, challenge_id: UUID, now: datetime) -> None:
+def recompute(tx: Tx, challenge_id: UUID, now: datetime) -> None:
     """Compute all participants' windows again after an edit before the start, from the zones they are in now."""
     tx.run(
-        "select challenges.replan(%(challenge_id)s, %(now)s, %(tzdata)s)",
+        "select challenges.recompute_windows(%(challenge_id)s, %(now)s, %(tzdata)s)",
         {"challenge_id": challenge_id, "now": now, "tzdata": tzdata_version()},
     )
 
 
 def _plan(tx: Tx, people: list[UUID], now: datetime) -> None:
     tx.run(
-        "select challenges.plan(%(people)s, %(now)s, %(tzdata)s), challenges.remind(%(people)s, %(now)s)",
+        """
+        select challenges.precompute_windows(%(people)s, %(now)s, %(tzdata)s),
+               challenges.plan_reminders(%(people)s, %(now)s)
+        """,
         {"people": people, "now": now, "tzdata": tzdata_version()},
     )
 
@@ -145,8 +147,8 @@ def _parameters(now: datetime, **more: object) -> dict[str, object]:
         "now": now,
         "first": None,
         "last": None,
-        "back": DAYS_BACK,
-        "ahead": DAYS_AHEAD,
+        "back": LOOK_BACK,
+        "ahead": LOOK_AHEAD,
         "from_start": False,
         "tzdata": tzdata_version(),
         "upload_timeout": UPLOAD_TIMEOUT,

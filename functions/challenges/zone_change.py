@@ -1,9 +1,9 @@
 """Changes of a participant's time zone: rule 6 of the HTTP contract, "Windows, exactly".
 
 Windows that have opened stay, later ones move to the new zone, and no date is added or removed. The rule itself is the
-SQL function `challenges.moved`, which both the change and its preview use. It stays in SQL because the change reads,
-computes and writes in one statement: computing in Python would cost one more round trip on PATCH /v1/me and on a join
-that changes the zone, and would send the windows of up to 200 challenges twice.
+SQL function `challenges.windows_after_zone_change`, which both the change and its preview use. It stays in SQL because
+the change reads, computes and writes in one statement: computing in Python would cost one more round trip on PATCH
+/v1/me and on a join that changes the zone, and would send the windows of up to 200 challenges twice.
 """
 
 from dataclasses import dataclass
@@ -59,10 +59,18 @@ class ChallengePreview:
         return [WindowMove(*each) for each in zip(*columns, strict=True)]
 
 
-def move_participant(tx: Tx, participant_id: UUID, zone: str, now: datetime) -> None:
-    """Change the zone of one participant."""
+def move_account(tx: Tx, user_id: UUID, zone: str, now: datetime) -> None:
+    """Change the zone of a person's participations that follow their account. Call it before the account changes."""
     tx.run(
-        "select challenges.move(%(participant_id)s, %(zone)s, %(now)s, %(tzdata)s)",
+        "select challenges.change_account_zone(%(user_id)s, %(zone)s, %(now)s, %(tzdata)s)",
+        {"user_id": user_id, "zone": zone, "now": now, "tzdata": tzdata_version()},
+    )
+
+
+def move_participant(tx: Tx, participant_id: UUID, zone: str, now: datetime) -> None:
+    """Change the zone of one participation."""
+    tx.run(
+        "select challenges.change_participant_zone(%(participant_id)s, %(zone)s, %(now)s, %(tzdata)s)",
         {"participant_id": participant_id, "zone": zone, "now": now, "tzdata": tzdata_version()},
     )
 
@@ -79,24 +87,24 @@ def preview(
         """
         select f.participant_id, f.challenge_id, f.title, moves.*
         from (
-            select * from challenges.following(core.actor(), %(now)s)
+            select * from challenges.participations_in_account_zone(core.actor(), %(now)s)
             where local and status <> 'draft' and (%(before)s::uuid is null or participant_id < %(before)s)
             order by participant_id desc offset %(offset)s limit %(limit)s
         ) as f
         cross join lateral (
             select coalesce(array_agg(m.local_date order by m.local_date), '{}') as local_date,
-                   coalesce(array_agg(m.had_opened_at order by m.local_date), '{}') as old_opens_at,
-                   coalesce(array_agg(m.had_closed_at order by m.local_date), '{}') as old_closes_at,
+                   coalesce(array_agg(m.old_opens_at order by m.local_date), '{}') as old_opens_at,
+                   coalesce(array_agg(m.old_closes_at order by m.local_date), '{}') as old_closes_at,
                    coalesce(array_agg(coalesce(w.timezone, u.timezone) order by m.local_date), '{}') as old_timezone,
                    coalesce(array_agg(m.opens_at order by m.local_date), '{}') as opens_at,
                    coalesce(array_agg(m.closes_at order by m.local_date), '{}') as closes_at,
                    coalesce(array_agg(m.timezone order by m.local_date), '{}') as timezone
             from identity.users u
-            cross join challenges.moved(f.participant_id, %(zone)s, %(now)s) as m
+            cross join challenges.windows_after_zone_change(f.participant_id, %(zone)s, %(now)s) as m
             left join challenges.windows w on w.participant_id = f.participant_id and w.local_date = m.local_date
             where u.id = core.actor() and u.timezone <> %(zone)s and not m.stays
-              and m.had_opened_at < %(now)s + %(period)s
-              and (m.opens_at, m.closes_at) <> (m.had_opened_at, m.had_closed_at)
+              and m.old_opens_at < %(now)s + %(period)s
+              and (m.opens_at, m.closes_at) <> (m.old_opens_at, m.old_closes_at)
         ) as moves
         where %(now)s at time zone %(zone)s is not null
         order by f.participant_id desc

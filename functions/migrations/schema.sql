@@ -32,6 +32,78 @@ begin
 end
 $$;
 
+CREATE FUNCTION challenges.change_account_zone(person uuid, zone text, at timestamp with time zone, tzdata text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+    perform pg_advisory_xact_lock(hashtextextended('challenges of ' || person, 0));
+    perform pg_advisory_xact_lock_shared(hashtextextended('schedule of ' || ids.challenge_id, 0))
+    from (
+        select f.challenge_id from challenges.participations_in_account_zone(person, at) f order by f.challenge_id
+    ) as ids;
+    perform challenges.change_participant_zone(ids.participant_id, zone, at, tzdata)
+    from (
+        select f.participant_id from challenges.participations_in_account_zone(person, at) f order by f.participant_id
+    ) as ids;
+end
+$$;
+
+CREATE FUNCTION challenges.change_participant_zone(participant uuid, zone text, at timestamp with time zone, tzdata text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    moves_windows boolean;
+begin
+    select schedule.local and c.status <> 'draft' into moves_windows
+    from challenges.participants p
+    join challenges.challenges c on c.id = p.challenge_id
+    cross join lateral challenges.schedule(c.rules) as schedule
+    where p.id = change_participant_zone.participant and p.timezone <> change_participant_zone.zone
+      and c.ends_at > change_participant_zone.at -- a challenge that is over does not change
+      and (session_user <> 'chally_app' or p.user_id = core.actor())
+    for no key update of p;
+    if moves_windows is null then
+        return; -- the zone is the same, the challenge is over, or the participant is someone else
+    end if;
+    if moves_windows then
+        insert into challenges.windows as w (participant_id, local_date, opens_at, closes_at, timezone, tzdata)
+        select change_participant_zone.participant, n.local_date, n.opens_at, n.closes_at, n.timezone,
+               change_participant_zone.tzdata
+        from challenges.windows_after_zone_change(
+            change_participant_zone.participant, change_participant_zone.zone, change_participant_zone.at
+        ) as n
+        -- a stored window that stays is not even locked: it may be decided right now, and standings wait for windows
+        where not n.stays or not exists (
+            select from challenges.windows s
+            where s.participant_id = change_participant_zone.participant and s.local_date = n.local_date
+        )
+        on conflict on constraint windows_pkey do update set
+            opens_at = excluded.opens_at, closes_at = excluded.closes_at, timezone = excluded.timezone,
+            tzdata = excluded.tzdata
+        where w.opens_at > change_participant_zone.at and w.outcome is null
+          and (w.opens_at, w.closes_at, w.timezone) <> (excluded.opens_at, excluded.closes_at, excluded.timezone);
+    end if;
+    update challenges.participants p
+    set timezone = change_participant_zone.zone,
+        -- later than joined_at: from now on all windows are stored, and none is computed
+        timezone_since = case
+            when moves_windows then greatest(change_participant_zone.at, p.joined_at + interval '1 microsecond')
+            else p.timezone_since end
+    where p.id = change_participant_zone.participant;
+    if moves_windows then
+        delete from notifications.reminders r using challenges.windows w
+        where r.participant_id = change_participant_zone.participant and r.sent_at is null and r.cleared_at is null
+          and w.participant_id = r.participant_id and w.local_date = r.local_date
+          and w.opens_at > change_participant_zone.at;
+        perform challenges.plan_reminders(
+            array[change_participant_zone.participant], change_participant_zone.at
+        );
+    end if;
+end
+$$;
+
 CREATE TABLE challenges.challenges (
     id uuid DEFAULT uuidv7() NOT NULL,
     owner_id uuid NOT NULL,
@@ -63,7 +135,7 @@ CREATE TABLE challenges.challenges (
 
 ALTER TABLE ONLY challenges.challenges FORCE ROW LEVEL SECURITY;
 
-CREATE FUNCTION challenges.check_entry(challenge challenges.challenges, at timestamp with time zone) RETURNS void
+CREATE FUNCTION challenges.check_joinable(challenge challenges.challenges, at timestamp with time zone) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
     AS $$
@@ -79,7 +151,7 @@ begin
 end
 $$;
 
-CREATE FUNCTION challenges.check_owned() RETURNS boolean
+CREATE FUNCTION challenges.check_owned_quota() RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -89,96 +161,77 @@ begin
         select count(*) from challenges.challenges c
         where c.owner_id = core.actor() and c.status not in ('archived', 'deleted')
     ) >= 50 then
-        raise exception 'they own 50'
+        raise exception 'the actor owns too many challenges'
         using errcode = 'check_violation', constraint = 'challenges_quota_owned';
     end if;
     return true;
 end
 $$;
 
-CREATE FUNCTION challenges.computed(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) RETURNS TABLE(participant_id uuid, local_date date, opens_at timestamp with time zone, closes_at timestamp with time zone, timezone text)
+CREATE FUNCTION challenges.compute_windows(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) RETURNS TABLE(participant_id uuid, local_date date, opens_at timestamp with time zone, closes_at timestamp with time zone, timezone text)
     LANGUAGE sql STABLE
     SET search_path TO ''
     SET enable_nestloop TO 'off'
     AS $$
-    with asked as materialized (
+    with participant as materialized (
         select p.id, p.joined_at, p.challenge_id, p.timezone
-        from challenges.participants p where p.id = any (computed.people) and p.timezone_since = p.joined_at
+        from challenges.participants p
+        where p.id = any (compute_windows.people) and p.timezone_since = p.joined_at
     ),
     challenge as materialized (
         select c.id, c.timezone, c.starts_at, c.ends_at, schedule.*
         from challenges.challenges c cross join lateral challenges.schedule(c.rules) as schedule
-        where c.id = any (array(select asked.challenge_id from asked))
+        where c.id = any (array(select participant.challenge_id from participant))
     ),
-    -- `zone`: the one that counts; `timezone`: the participants'
+    -- `participant_zone`: the participants' own; `zone`: the one that the schedule uses
     shared as (
-        select c.*, of.timezone as theirs, scope.zone,
-               coalesce(computed.first, (looked.seen at time zone scope.zone)::date - computed.back) as first,
-               coalesce(computed.last, (looked.seen at time zone scope.zone)::date + computed.ahead) as last
-        from (select distinct asked.challenge_id, asked.timezone from asked) as of
-        join challenge c on c.id = of.challenge_id
-        cross join lateral (select case when c.local then of.timezone else c.timezone end as zone) as scope
+        select c.*, pair.timezone as participant_zone, used.zone,
+               coalesce(compute_windows.first, (base.instant at time zone used.zone)::date - compute_windows.back)
+               as first_date,
+               coalesce(compute_windows.last, (base.instant at time zone used.zone)::date + compute_windows.ahead)
+               as last_date
+        from (select distinct participant.challenge_id, participant.timezone from participant) as pair
+        join challenge c on c.id = pair.challenge_id
+        cross join lateral (select case when c.local then pair.timezone else c.timezone end as zone) as used
         cross join lateral (
-            select case when computed.from_start then greatest(computed.at, c.starts_at) else computed.at end
-            as seen
-        ) as looked
+            select case when compute_windows.from_start then greatest(compute_windows.at, c.starts_at)
+                else compute_windows.at end as instant
+        ) as base
     ),
-    found as (
+    opening as (
         select s.*, day::date as day, i.opening, i.closing
         from shared s
-        -- one day more before the first: its window may reach into the next (rule 2)
-        cross join lateral generate_series(s.first - 1, s.last, interval '1 day') as day
+        -- one day before the first date: its window may reach into the next one (rule 2)
+        cross join lateral generate_series(s.first_date - 1, s.last_date, interval '1 day') as day
         cross join lateral challenges.instants(s.zone, day::date + s.opens, day::date + s.opens + s.length) as i
         where s.days ? to_char(day, 'dy')
-          -- rule 4: a date that the zone skipped reads back as another one
+          -- rule 4: noon of a date that the zone skipped is on a different date when read back
           and ((day::date + time '12:00') at time zone s.zone at time zone s.zone)::date = day::date
     ),
-    apart as (
-        -- rule 2: where two would overlap, the later opens when the earlier closes
-        select f.*, greatest(
-            f.opening, lag(f.closing) over (partition by f.id, f.theirs order by f.day)
+    disjoint as (
+        -- rule 2: where two windows would overlap, the later one opens when the earlier one closes
+        select o.*, greatest(
+            o.opening, lag(o.closing) over (partition by o.id, o.participant_zone order by o.day)
         ) as begins
-        from found f
+        from opening o
     ),
     windows as materialized (
-        select a.id, a.theirs, a.zone, a.day, w.opens_at, w.closes_at
-        from apart a
+        select d.id, d.participant_zone, d.zone, d.day, w.opens_at, w.closes_at
+        from disjoint d
         cross join lateral (
-            -- rule 3: where nothing is left, it closes its nominal length after it opens; rule 5: clipped
-            select greatest(a.begins, a.starts_at) as opens_at,
-                   least(a.ends_at, case when a.closing > a.begins then a.closing
-                       else (a.begins at time zone a.zone + a.length) at time zone a.zone end) as closes_at
+            -- rule 3: if nothing is left, the window closes its nominal length after it opens; rule 5: clipping
+            select greatest(d.begins, d.starts_at) as opens_at,
+                   least(d.ends_at, case when d.closing > d.begins then d.closing
+                       else (d.begins at time zone d.zone + d.length) at time zone d.zone end) as closes_at
         ) as w
-        where a.day >= a.first and w.opens_at < w.closes_at
+        where d.day >= d.first_date and w.opens_at < w.closes_at
     )
     select p.id, w.day, w.opens_at, w.closes_at, w.zone
-    from asked p join windows w on w.id = p.challenge_id and w.theirs = p.timezone
+    from participant p join windows w on w.id = p.challenge_id and w.participant_zone = p.timezone
     where w.closes_at > p.joined_at
 $$;
 
-CREATE FUNCTION challenges.count_participant() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-declare
-    was_in constant boolean := tg_op <> 'INSERT' and old.left_at is null;
-    is_in constant boolean := tg_op <> 'DELETE' and new.left_at is null;
-    challenge challenges.challenges;
-begin
-    if was_in = is_in then
-        return null;
-    end if;
-    update challenges.challenges c
-    set participant_count = c.participant_count + case when is_in then 1 else -1 end
-    where c.id = coalesce(new.challenge_id, old.challenge_id) returning c.* into challenge;
-    if is_in and challenge.owner_id <> new.user_id then
-        perform challenges.check_entry(challenge, coalesce(new.returned_at, new.joined_at));
-    end if;
-    return null;
-end
-$$;
-
-CREATE FUNCTION challenges.counted(challenge uuid) RETURNS integer
+CREATE FUNCTION challenges.count_participants_now(challenge uuid) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -188,34 +241,13 @@ begin
 end
 $$;
 
-CREATE FUNCTION challenges.depart(challenge uuid, participant uuid, barred boolean, at timestamp with time zone) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-declare
-    code_number integer;
-    leaves boolean;
-begin
-    select c.invite_code_number into code_number from challenges.challenges c where c.id = challenge
-    for no key update;
-    update challenges.participants p
-    set left_at = coalesce(p.left_at, at),
-        barred_code = case when barred then code_number else p.barred_code end
-    where p.id = participant
-    returning old.left_at is null into leaves;
-    if leaves then
-        perform notifications.silence(participant, at);
-    end if;
-end
-$$;
-
 CREATE FUNCTION challenges.discover(q text, state text, at timestamp with time zone, before uuid, skip integer, quantity integer) RETURNS SETOF uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 25
     SET search_path TO ''
     SET plan_cache_mode TO 'force_custom_plan'
     AS $$
 declare
-    wanted constant tsquery := challenges.query(q);
+    wanted constant tsquery := challenges.search_query(q);
     rare constant integer := 10000;
 begin
     if q is not null and rare > (
@@ -231,7 +263,7 @@ begin
             select c.id from challenges.challenges c
             where c.visibility = 'public' and c.status not in ('draft', 'deleted')
               and challenges.words(c.title, c.description) @@ wanted
-              and challenges.is_in(state, at, c.status, c.starts_at, c.ends_at)
+              and challenges.matches_state(state, at, c.status, c.starts_at, c.ends_at)
               and (before is null or c.id < before)
             offset 0
         ) as found
@@ -242,9 +274,51 @@ begin
     select c.id from challenges.challenges c
     where c.visibility = 'public' and c.status not in ('draft', 'deleted')
       and (q is null or coalesce(challenges.words(c.title, c.description) @@ wanted, false))
-      and challenges.is_in(state, at, c.status, c.starts_at, c.ends_at)
+      and challenges.matches_state(state, at, c.status, c.starts_at, c.ends_at)
       and (before is null or c.id < before)
     order by c.id desc offset skip limit quantity;
+end
+$$;
+
+CREATE FUNCTION challenges.effective_windows(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) RETURNS TABLE(participant_id uuid, local_date date, opens_at timestamp with time zone, closes_at timestamp with time zone, timezone text, tzdata text, outcome text, stored boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+    select participant_id, local_date, coalesce(w.opens_at, c.opens_at), coalesce(w.closes_at, c.closes_at),
+           coalesce(w.timezone, c.timezone), w.tzdata, w.outcome, w.participant_id is not null
+    from challenges.compute_windows(
+        effective_windows.people, effective_windows.first, effective_windows.last, effective_windows.at,
+        effective_windows.back, effective_windows.ahead, effective_windows.from_start
+    ) as c
+    full join (
+        select s.* from challenges.windows s
+        where s.participant_id = any (effective_windows.people)
+          -- without dates, read one day more than any zone needs; the caller filters by instants
+          and s.local_date >= coalesce(
+              effective_windows.first, (effective_windows.at at time zone 'UTC')::date - effective_windows.back - 1
+          )
+          and s.local_date <= coalesce(effective_windows.last, 'infinity')
+    ) as w using (participant_id, local_date)
+$$;
+
+CREATE FUNCTION challenges.end_participation(challenge uuid, participant uuid, barred boolean, at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    code_number integer;
+    was_present boolean;
+begin
+    select c.invite_code_number into code_number from challenges.challenges c where c.id = challenge
+    for no key update;
+    update challenges.participants p
+    set left_at = coalesce(p.left_at, at),
+        barred_code = case when barred then code_number else p.barred_code end
+    where p.id = participant
+    returning old.left_at is null into was_present;
+    if was_present then
+        perform notifications.silence(participant, at);
+    end if;
 end
 $$;
 
@@ -296,6 +370,131 @@ CREATE FUNCTION challenges.export_person(person uuid) RETURNS jsonb
     SET search_path TO ''
     RETURN jsonb_build_object('challenges', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.id), '[]'::jsonb) AS "coalesce" FROM (SELECT c.id, c.title, c.description, c.status, c.visibility, c.invite_code, c.timezone, c.starts_at, c.ends_at, c.max_participants, c.participant_count, c.late_join, c.roster_visibility, c.rules, c.created_at FROM challenges.challenges c WHERE (c.owner_id = export_person.person)) x), 'participants', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.id), '[]'::jsonb) AS "coalesce" FROM (SELECT p.id, p.challenge_id, c.title, p.timezone, p.joined_at, p.timezone_since, p.left_at, p.returned_at, (p.barred_code IS NOT NULL) AS removed FROM (challenges.participants p JOIN challenges.challenges c ON ((c.id = p.challenge_id))) WHERE (p.user_id = export_person.person)) x), 'windows', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.opens_at), '[]'::jsonb) AS "coalesce" FROM (SELECT w.participant_id, w.local_date, w.opens_at, w.closes_at, w.timezone, w.tzdata, w.outcome FROM (challenges.windows w JOIN challenges.participants p ON ((p.id = w.participant_id))) WHERE (p.user_id = export_person.person)) x), 'standings', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.participant_id), '[]'::jsonb) AS "coalesce" FROM (SELECT s.participant_id, s.challenge_id, s.points, s.current_streak, s.best_streak, s.accepted, s.missed FROM (challenges.standings s JOIN challenges.participants p ON ((p.id = s.participant_id))) WHERE (p.user_id = export_person.person)) x));
 
+CREATE FUNCTION challenges.forget_person(person uuid) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT;
+END;
+
+CREATE FUNCTION challenges.instants(zone text, opens_wall timestamp without time zone, closes_wall timestamp without time zone, OUT opening timestamp with time zone, OUT closing timestamp with time zone) RETURNS record
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN ROW(CASE WHEN ((((opens_wall - ((((opens_wall AT TIME ZONE zone) - '24:00:00'::interval) AT TIME ZONE zone) - (((opens_wall AT TIME ZONE zone) - '24:00:00'::interval) AT TIME ZONE 'UTC'::text))) AT TIME ZONE 'UTC'::text) AT TIME ZONE zone) = opens_wall) THEN ((opens_wall - ((((opens_wall AT TIME ZONE zone) - '24:00:00'::interval) AT TIME ZONE zone) - (((opens_wall AT TIME ZONE zone) - '24:00:00'::interval) AT TIME ZONE 'UTC'::text))) AT TIME ZONE 'UTC'::text) ELSE (opens_wall AT TIME ZONE zone) END, (closes_wall AT TIME ZONE zone));
+
+CREATE FUNCTION challenges."join"(challenge uuid, code text, zone text, at timestamp with time zone, max_joined integer) RETURNS TABLE(challenge_id uuid, participant_id uuid, timezone text, is_new boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    person constant uuid := core.actor();
+    c challenges.challenges;
+    participation challenges.participants;
+begin
+    if code is not null then
+        select x.* into c from challenges.challenges x where x.invite_code = code and x.status <> 'deleted';
+    else
+        select x.* into c from challenges.challenges x
+        where x.id = challenge and x.status <> 'deleted' and (
+            x.owner_id = person
+            or x.visibility = 'public' and x.status <> 'draft'
+            or challenges.takes_part(x.id)
+        );
+    end if;
+    if c.id is null then
+        return;
+    end if;
+    -- One join of a person at a time, because people press twice and the quota is counted; and none while the owner
+    -- edits the schedule, because windows are computed from it.
+    perform pg_advisory_xact_lock(hashtextextended('challenges of ' || person, 0)),
+            pg_advisory_xact_lock_shared(hashtextextended('schedule of ' || c.id, 0));
+    select p.* into participation from challenges.participants p where p.challenge_id = c.id and p.user_id = person;
+    if participation.left_at is not null then
+        -- lock the challenge before the participant, as in `end_participation`
+        perform from challenges.challenges x where x.id = c.id for no key update;
+        select p.* into participation from challenges.participants p where p.id = participation.id for no key update;
+    end if;
+    select x.* into c from challenges.challenges x where x.id = c.id;
+
+    if participation.id is not null and participation.left_at is null then
+        if c.owner_id = person then
+            raise exception 'the owner takes part already'
+            using errcode = 'check_violation', constraint = 'challenges_owner_already_in';
+        end if;
+        return query select c.id, participation.id, participation.timezone, false;
+        return;
+    end if;
+    if c.owner_id <> person then
+        if code is null and c.visibility <> 'public' or code <> c.invite_code or c.status = 'deleted' then
+            return;
+        end if;
+        if participation.barred_code is not null
+            and (code is null or participation.barred_code >= c.invite_code_number)
+        then
+            raise exception 'the owner removed this participant'
+            using errcode = 'check_violation', constraint = 'challenges_removed';
+        end if;
+        perform challenges.check_joinable(c, at);
+        if c.participant_count >= c.max_participants then
+            raise exception 'the challenge is full' using errcode = 'check_violation', constraint = 'challenges_full';
+        end if;
+    end if;
+    if (
+        select count(*) from challenges.participants p join challenges.challenges x on x.id = p.challenge_id
+        where p.user_id = person and p.left_at is null
+          and x.status in ('draft', 'active', 'paused') and x.ends_at > at
+    ) >= max_joined then
+        raise exception 'the actor takes part in % challenges', max_joined
+        using errcode = 'check_violation', constraint = 'challenges_quota_joined';
+    end if;
+
+    if participation.id is null then
+        insert into challenges.participants as p (challenge_id, user_id, timezone, joined_at, timezone_since)
+        select c.id, u.id, coalesce(zone, u.timezone), at, at from identity.users u where u.id = person
+        returning p.* into participation;
+    else
+        update challenges.participants p set left_at = null, barred_code = null, returned_at = at
+        where p.id = participation.id;
+        perform notifications.resume(participation.id, participation.left_at);
+    end if;
+    return query select c.id, participation.id, participation.timezone, true;
+end
+$$;
+
+CREATE FUNCTION challenges.leave(challenge uuid, at timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    participation uuid;
+begin
+    select p.id into participation from challenges.participants p
+    where p.challenge_id = challenge and p.user_id = core.actor();
+    if participation is null then
+        return false;
+    end if;
+    if exists (select from challenges.challenges c where c.id = challenge and c.owner_id = core.actor()) then
+        raise exception 'the owner cannot leave'
+        using errcode = 'check_violation', constraint = 'challenges_owner_cannot_leave';
+    end if;
+    perform challenges.end_participation(challenge, participation, false, at);
+    return true;
+end
+$$;
+
+CREATE FUNCTION challenges.mark_present() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    update challenges.standings s set present = new.left_at is null where s.participant_id = new.id;
+    return null;
+end
+$$;
+
+CREATE FUNCTION challenges.matches_state(state text, at timestamp with time zone, status text, starts_at timestamp with time zone, ends_at timestamp with time zone) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE state WHEN 'upcoming'::text THEN ((status = 'active'::text) AND (starts_at > at)) WHEN 'started'::text THEN ((status = 'active'::text) AND (starts_at <= at) AND (ends_at > at)) WHEN 'ended'::text THEN ((status = 'active'::text) AND (ends_at <= at)) ELSE ((state IS NULL) OR (status = state)) END;
+
 CREATE FUNCTION challenges.schedule(rules jsonb, OUT opens time without time zone, OUT closes time without time zone, OUT length interval, OUT days jsonb, OUT local boolean, OUT remind integer) RETURNS record
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ROW(((rules #>> '{schedule,opens}'::text[]))::time without time zone, ((rules #>> '{schedule,closes}'::text[]))::time without time zone, ((((rules #>> '{schedule,closes}'::text[]))::time without time zone - ((rules #>> '{schedule,opens}'::text[]))::time without time zone) + CASE WHEN (((rules #>> '{schedule,closes}'::text[]))::time without time zone <= ((rules #>> '{schedule,opens}'::text[]))::time without time zone) THEN '1 day'::interval ELSE '00:00:00'::interval END), (rules #> '{schedule,days}'::text[]), ((rules #>> '{schedule,scope}'::text[]) <> 'challenge_tz'::text), ((rules #>> '{reminders,before_close_minutes}'::text[]))::integer);
@@ -324,7 +523,7 @@ CREATE TABLE identity.users (
 
 ALTER TABLE ONLY identity.users FORCE ROW LEVEL SECURITY;
 
-CREATE FUNCTION challenges.following(person uuid, at timestamp with time zone) RETURNS TABLE(participant_id uuid, challenge_id uuid, title text, status text, local boolean)
+CREATE FUNCTION challenges.participations_in_account_zone(person uuid, at timestamp with time zone) RETURNS TABLE(participant_id uuid, challenge_id uuid, title text, status text, local boolean)
     LANGUAGE sql STABLE
     SET search_path TO ''
     BEGIN ATOMIC
@@ -337,276 +536,39 @@ CREATE FUNCTION challenges.following(person uuid, at timestamp with time zone) R
       JOIN challenges.participants p ON (((p.user_id = u.id) AND (p.timezone = u.timezone))))
       JOIN challenges.challenges c ON ((c.id = p.challenge_id)))
       CROSS JOIN LATERAL challenges.schedule(c.rules) schedule(opens, closes, length, days, local, remind))
-   WHERE ((u.id = following.person) AND (p.left_at IS NULL) AND (c.status = ANY (ARRAY['draft'::text, 'active'::text, 'paused'::text])) AND (c.ends_at > following.at));
+   WHERE ((u.id = participations_in_account_zone.person) AND (p.left_at IS NULL) AND (c.status = ANY (ARRAY['draft'::text, 'active'::text, 'paused'::text])) AND (c.ends_at > participations_in_account_zone.at));
 END;
 
-CREATE FUNCTION challenges.forget_person(person uuid) RETURNS void
-    LANGUAGE sql
-    SET search_path TO ''
-    BEGIN ATOMIC
- SELECT;
-END;
-
-CREATE FUNCTION challenges.instants(zone text, opens_wall timestamp without time zone, closes_wall timestamp without time zone, OUT opening timestamp with time zone, OUT closing timestamp with time zone) RETURNS record
-    LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN ROW(CASE WHEN ((((opens_wall - ((((opens_wall AT TIME ZONE zone) - '24:00:00'::interval) AT TIME ZONE zone) - (((opens_wall AT TIME ZONE zone) - '24:00:00'::interval) AT TIME ZONE 'UTC'::text))) AT TIME ZONE 'UTC'::text) AT TIME ZONE zone) = opens_wall) THEN ((opens_wall - ((((opens_wall AT TIME ZONE zone) - '24:00:00'::interval) AT TIME ZONE zone) - (((opens_wall AT TIME ZONE zone) - '24:00:00'::interval) AT TIME ZONE 'UTC'::text))) AT TIME ZONE 'UTC'::text) ELSE (opens_wall AT TIME ZONE zone) END, (closes_wall AT TIME ZONE zone));
-
-CREATE FUNCTION challenges.is_in(state text, at timestamp with time zone, status text, starts_at timestamp with time zone, ends_at timestamp with time zone) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE state WHEN 'upcoming'::text THEN ((status = 'active'::text) AND (starts_at > at)) WHEN 'started'::text THEN ((status = 'active'::text) AND (starts_at <= at) AND (ends_at > at)) WHEN 'ended'::text THEN ((status = 'active'::text) AND (ends_at <= at)) ELSE ((state IS NULL) OR (status = state)) END;
-
-CREATE FUNCTION challenges."join"(challenge uuid, code text, zone text, at timestamp with time zone) RETURNS TABLE(challenge_id uuid, participant_id uuid, timezone text, came boolean)
-    LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION challenges.plan_reminders(people uuid[], at timestamp with time zone) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO ''
     AS $$
-declare
-    person constant uuid := core.actor();
-    c challenges.challenges;
-    place challenges.participants;
-begin
-    if code is not null then
-        select x.* into c from challenges.challenges x where x.invite_code = code and x.status <> 'deleted';
-    else
-        select x.* into c from challenges.challenges x
-        where x.id = challenge and x.status <> 'deleted' and (
-            x.owner_id = person
-            or x.visibility = 'public' and x.status <> 'draft'
-            or challenges.takes_part(x.id)
-        );
-    end if;
-    if c.id is null then
-        return;
-    end if;
-    -- Of one person, one at a time: they press twice, and what they may have is counted. Of a challenge, none
-    -- while its owner edits the schedule: windows are made of it.
-    perform pg_advisory_xact_lock(hashtextextended('challenges of ' || person, 0)),
-            pg_advisory_xact_lock_shared(hashtextextended('schedule of ' || c.id, 0));
-    select p.* into place from challenges.participants p where p.challenge_id = c.id and p.user_id = person;
-    if place.left_at is not null then
-        -- the challenge before the place, as in `depart`
-        perform from challenges.challenges x where x.id = c.id for no key update;
-        select p.* into place from challenges.participants p where p.id = place.id for no key update;
-    end if;
-    select x.* into c from challenges.challenges x where x.id = c.id;
-
-    if place.id is not null and place.left_at is null then
-        if c.owner_id = person then
-            raise exception 'the owner is in'
-            using errcode = 'check_violation', constraint = 'challenges_owner_already_in';
-        end if;
-        return query select c.id, place.id, place.timezone, false;
-        return;
-    end if;
-    if c.owner_id <> person then
-        if code is null and c.visibility <> 'public' or code <> c.invite_code or c.status = 'deleted' then
-            return;
-        end if;
-        if place.barred_code is not null and (code is null or place.barred_code >= c.invite_code_number) then
-            raise exception 'the owner removed them'
-            using errcode = 'check_violation', constraint = 'challenges_removed';
-        end if;
-        perform challenges.check_entry(c, at);
-        if c.participant_count >= c.max_participants then
-            raise exception 'no place left' using errcode = 'check_violation', constraint = 'challenges_full';
-        end if;
-    end if;
-    if (
-        select count(*) from challenges.participants p join challenges.challenges x on x.id = p.challenge_id
-        where p.user_id = person and p.left_at is null
-          and x.status in ('draft', 'active', 'paused') and x.ends_at > at
-    ) >= 200 then
-        raise exception 'they take part in 200'
-        using errcode = 'check_violation', constraint = 'challenges_quota_joined';
-    end if;
-
-    if place.id is null then
-        insert into challenges.participants as p (challenge_id, user_id, timezone, joined_at, timezone_since)
-        select c.id, u.id, coalesce(zone, u.timezone), at, at from identity.users u where u.id = person
-        returning p.* into place;
-    else
-        update challenges.participants p set left_at = null, barred_code = null, returned_at = at
-        where p.id = place.id;
-        perform notifications.resume(place.id, place.left_at);
-    end if;
-    return query select c.id, place.id, place.timezone, true;
-end
-$$;
-
-CREATE FUNCTION challenges.leave(challenge uuid, at timestamp with time zone) RETURNS boolean
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-declare
-    place uuid;
-begin
-    select p.id into place from challenges.participants p
-    where p.challenge_id = challenge and p.user_id = core.actor();
-    if place is null then
-        return false;
-    end if;
-    if exists (select from challenges.challenges c where c.id = challenge and c.owner_id = core.actor()) then
-        raise exception 'the owner stays'
-        using errcode = 'check_violation', constraint = 'challenges_owner_cannot_leave';
-    end if;
-    perform challenges.depart(challenge, place, false, at);
-    return true;
-end
-$$;
-
-CREATE FUNCTION challenges.mark_present() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-begin
-    update challenges.standings s set present = new.left_at is null where s.participant_id = new.id;
-    return null;
-end
-$$;
-
-CREATE FUNCTION challenges.move(participant uuid, zone text, at timestamp with time zone, tzdata text) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-declare
-    moves boolean;
-begin
-    select schedule.local and c.status <> 'draft' into moves
+    select notifications.remind(
+        array_agg(row(
+            w.participant_id, w.local_date, p.user_id, c.title, w.timezone, w.opens_at, w.closes_at, schedule.remind
+        )::notifications.window order by w.participant_id, w.local_date),
+        plan_reminders.at
+    )
     from challenges.participants p
     join challenges.challenges c on c.id = p.challenge_id
     cross join lateral challenges.schedule(c.rules) as schedule
-    where p.id = move.participant and p.timezone <> move.zone
-      and c.ends_at > move.at -- what is over stays as it was
-      and (session_user <> 'chally_app' or p.user_id = core.actor())
-    for no key update of p;
-    if moves is null then
-        return;  -- it is their zone already, it is over, or the place is not theirs
-    end if;
-    if moves then
-        insert into challenges.windows as w (participant_id, local_date, opens_at, closes_at, timezone, tzdata)
-        select move.participant, m.local_date, m.opens_at, m.closes_at, m.timezone, move.tzdata
-        from challenges.moved(move.participant, move.zone, move.at) as m
-        -- what stays and is stored is not even held: it may be decided just now, and standings wait for windows
-        where not m.stays or not exists (
-            select from challenges.windows s
-            where s.participant_id = move.participant and s.local_date = m.local_date
-        )
-        on conflict on constraint windows_pkey do update set
-            opens_at = excluded.opens_at, closes_at = excluded.closes_at, timezone = excluded.timezone,
-            tzdata = excluded.tzdata
-        where w.opens_at > move.at and w.outcome is null
-          and (w.opens_at, w.closes_at, w.timezone) <> (excluded.opens_at, excluded.closes_at, excluded.timezone);
-    end if;
-    update challenges.participants p
-    set timezone = move.zone,
-        -- later than joined_at: from here on all windows are stored, and none is computed
-        timezone_since = case when moves then greatest(move.at, p.joined_at + interval '1 microsecond')
-            else p.timezone_since end
-    where p.id = move.participant;
-    if moves then
-        delete from notifications.reminders r using challenges.windows w
-        where r.participant_id = move.participant and r.sent_at is null and r.cleared_at is null
-          and w.participant_id = r.participant_id and w.local_date = r.local_date and w.opens_at > move.at;
-        perform challenges.remind(array[move.participant], move.at);
-    end if;
-end
-$$;
-
-CREATE FUNCTION challenges.moved(participant uuid, zone text, at timestamp with time zone) RETURNS TABLE(local_date date, opens_at timestamp with time zone, closes_at timestamp with time zone, timezone text, had_opened_at timestamp with time zone, had_closed_at timestamp with time zone, stays boolean)
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    AS $$
-#variable_conflict use_column
-declare
-    challenge record;
-    days date[]; zones text[]; new_zones text[];
-    had_opened timestamptz[]; had_closed timestamptz[];
-    opening timestamptz[]; closing timestamptz[];
-    first_later integer; earlier timestamptz; i integer; j integer;
-begin
-    select c.starts_at, c.ends_at, schedule.* into challenge
-    from challenges.participants p
-    join challenges.challenges c on c.id = p.challenge_id
-    cross join lateral challenges.schedule(c.rules) as schedule
-    where p.id = moved.participant;
-
-    -- the windows as they are, and the new zone's own for the same dates, where those exist and open after `at`
-    select array_agg(w.local_date order by w.local_date), array_agg(w.timezone order by w.local_date),
-           array_agg(w.opens_at order by w.local_date), array_agg(w.closes_at order by w.local_date),
-           array_agg(n.opening order by w.local_date), array_agg(n.closing order by w.local_date)
-    into days, zones, had_opened, had_closed, opening, closing
-    from challenges.present(
-        array[moved.participant], (challenge.starts_at at time zone 'UTC')::date - 2,
-        (challenge.ends_at at time zone 'UTC')::date + 2, moved.at, 0, 0, false
+    cross join lateral (
+        select x.* from challenges.windows x
+        where x.participant_id = p.id
+          -- one day more on each side than the dates that are precomputed in any zone
+          and x.local_date between (plan_reminders.at at time zone 'UTC')::date - 2
+              and (plan_reminders.at at time zone 'UTC')::date + 3
+        offset 0 -- read by the index, one by one: the planner cannot know how few have changed their zone
     ) as w
-    left join lateral (
-        select x.* from challenges.instants(
-            moved.zone, w.local_date + challenge.opens, w.local_date + challenge.opens + challenge.length
-        ) as x
-        where ((w.local_date + time '12:00') at time zone moved.zone at time zone moved.zone)::date = w.local_date
-          and greatest(x.opening, challenge.starts_at) > moved.at
-          and greatest(x.opening, challenge.starts_at) < least(x.closing, challenge.ends_at)
-    ) as n on w.opens_at > moved.at;
-    if days is null then
-        return;
-    end if;
-
-    new_zones := zones;
-    first_later := 1;
-    for i in 1 .. cardinality(days) loop
-        if had_opened[i] <= moved.at then
-            opening[i] := had_opened[i];
-            closing[i] := had_closed[i];
-            first_later := i + 1;
-        else
-            if opening[i] is null then
-                opening[i] := had_opened[i];
-                closing[i] := had_closed[i];
-            else
-                new_zones[i] := moved.zone;
-            end if;
-            opening[i] := greatest(opening[i], earlier, challenge.starts_at);
-            if closing[i] <= opening[i] then
-                closing[i] := (opening[i] at time zone new_zones[i] + challenge.length) at time zone new_zones[i];
-            end if;
-            closing[i] := least(closing[i], challenge.ends_at);
-            if closing[i] <= opening[i] then
-                j := i;
-                loop
-                    opening[j] := had_opened[j];
-                    closing[j] := had_closed[j];
-                    new_zones[j] := zones[j];
-                    exit when j = first_later or closing[j - 1] <= opening[j];
-                    if opening[j] - opening[j - 1] >= least(challenge.length, interval '1 hour') then
-                        closing[j - 1] := opening[j];
-                        exit;
-                    end if;
-                    j := j - 1;
-                end loop;
-            end if;
-        end if;
-        earlier := closing[i];
-    end loop;
-    return query
-    select w.*, w.had_opened <= moved.at
-    from unnest(days, opening, closing, new_zones, had_opened, had_closed)
-        as w (local_date, opens_at, closes_at, timezone, had_opened, had_closed);
-end
+    where p.id = any (plan_reminders.people) and p.timezone_since <> p.joined_at
+      and schedule.remind is not null and w.closes_at > plan_reminders.at and w.outcome is null
+      and not exists (
+          select from notifications.reminders r
+          where r.participant_id = w.participant_id and r.local_date = w.local_date
+      )
 $$;
 
-CREATE FUNCTION challenges.person_moved(person uuid, zone text, at timestamp with time zone, tzdata text) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-begin
-    perform pg_advisory_xact_lock(hashtextextended('challenges of ' || person, 0));
-    perform pg_advisory_xact_lock_shared(hashtextextended('schedule of ' || ids.challenge_id, 0))
-    from (select f.challenge_id from challenges.following(person, at) f order by f.challenge_id) as ids;
-    perform challenges.move(ids.participant_id, zone, at, tzdata)
-    from (select f.participant_id from challenges.following(person, at) f order by f.participant_id) as ids;
-end
-$$;
-
-CREATE FUNCTION challenges.plan(people uuid[], at timestamp with time zone, tzdata text) RETURNS void
+CREATE FUNCTION challenges.precompute_windows(people uuid[], at timestamp with time zone, tzdata text) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO ''
     SET enable_nestloop TO 'off'
@@ -615,12 +577,16 @@ CREATE FUNCTION challenges.plan(people uuid[], at timestamp with time zone, tzda
         select c.id, c.title, schedule.remind
         from challenges.challenges c cross join lateral challenges.schedule(c.rules) as schedule
         where schedule.remind is not null
-          and c.id = any (array(select p.challenge_id from challenges.participants p where p.id = any (plan.people)))
+          and c.id = any (array(
+              select p.challenge_id from challenges.participants p where p.id = any (precompute_windows.people)
+          ))
     ),
-    planned as (
+    added as (
         insert into challenges.windows (participant_id, local_date, opens_at, closes_at, timezone, tzdata)
-        select c.participant_id, c.local_date, c.opens_at, c.closes_at, c.timezone, plan.tzdata
-        from challenges.computed(plan.people, null, null, plan.at, 1, 2, false) as c
+        select c.participant_id, c.local_date, c.opens_at, c.closes_at, c.timezone, precompute_windows.tzdata
+        from challenges.compute_windows(
+            precompute_windows.people, null, null, precompute_windows.at, back => 1, ahead => 2, from_start => false
+        ) as c
         order by c.participant_id, c.local_date
         on conflict do nothing
         returning participant_id, local_date, opens_at, closes_at, timezone
@@ -629,41 +595,13 @@ CREATE FUNCTION challenges.plan(people uuid[], at timestamp with time zone, tzda
         array_agg(row(
             w.participant_id, w.local_date, p.user_id, c.title, w.timezone, w.opens_at, w.closes_at, c.remind
         )::notifications.window),
-        plan.at
+        precompute_windows.at
     )
     from reminding c
     join challenges.participants p on p.challenge_id = c.id
-    join planned w on w.participant_id = p.id
-    where p.id = any (plan.people)
+    join added w on w.participant_id = p.id
+    where p.id = any (precompute_windows.people)
 $$;
-
-CREATE FUNCTION challenges.present(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) RETURNS TABLE(participant_id uuid, local_date date, opens_at timestamp with time zone, closes_at timestamp with time zone, timezone text, tzdata text, outcome text, stored boolean)
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    AS $$
-    select participant_id, local_date, coalesce(w.opens_at, c.opens_at), coalesce(w.closes_at, c.closes_at),
-           coalesce(w.timezone, c.timezone), w.tzdata, w.outcome, w.participant_id is not null
-    from challenges.computed(
-        present.people, present.first, present.last, present.at, present.back, present.ahead, present.from_start
-    ) as c
-    full join (
-        select s.* from challenges.windows s
-        where s.participant_id = any (present.people)
-          -- where no dates are named: a day more than anybody's, the reader looks at the instants
-          and s.local_date >= coalesce(present.first, (present.at at time zone 'UTC')::date - present.back - 1)
-          and s.local_date <= coalesce(present.last, 'infinity')
-    ) as w using (participant_id, local_date)
-$$;
-
-CREATE FUNCTION challenges.tokens(content text) RETURNS text[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path TO ''
-    RETURN (SELECT COALESCE(array_agg(DISTINCT "left"(word.word, 60)), '{}'::text[]) AS "coalesce" FROM regexp_split_to_table(lower((tokens.content COLLATE pg_c_utf8)), ('[[:space:][:punct:][:cntrl:]]+'::text COLLATE pg_c_utf8)) word(word) WHERE (word.word <> ''::text));
-
-CREATE FUNCTION challenges.query(q text) RETURNS tsquery
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path TO ''
-    RETURN (SELECT (COALESCE(string_agg(((''''::text || word.word) || ''':*'::text), ' & '::text), ''::text))::tsquery AS "coalesce" FROM unnest(challenges.tokens(query.q)) word(word));
 
 CREATE FUNCTION challenges.ranking(challenge uuid, after_points integer, after_participant uuid, skip integer, quantity integer) RETURNS TABLE(rank bigint, participant_id uuid, username text, points integer, current_streak integer, best_streak integer, accepted integer, missed integer)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 25
@@ -702,33 +640,29 @@ begin
 end
 $$;
 
-CREATE FUNCTION challenges.remind(people uuid[], at timestamp with time zone) RETURNS void
-    LANGUAGE sql SECURITY DEFINER
+CREATE FUNCTION challenges.recompute_windows(challenge uuid, at timestamp with time zone, tzdata text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
-    select notifications.remind(
-        array_agg(row(
-            w.participant_id, w.local_date, p.user_id, c.title, w.timezone, w.opens_at, w.closes_at, schedule.remind
-        )::notifications.window order by w.participant_id, w.local_date),
-        remind.at
-    )
-    from challenges.participants p
-    join challenges.challenges c on c.id = p.challenge_id
-    cross join lateral challenges.schedule(c.rules) as schedule
-    cross join lateral (
-        select x.* from challenges.windows x
-        where x.participant_id = p.id
-          -- a day more than anybody's yesterday to the day after tomorrow
-          and x.local_date between (remind.at at time zone 'UTC')::date - 2
-              and (remind.at at time zone 'UTC')::date + 3
-        offset 0 -- by the index, one by one: the planner cannot know how few have moved
-    ) as w
-    where p.id = any (remind.people) and p.timezone_since <> p.joined_at
-      and schedule.remind is not null and w.closes_at > remind.at and w.outcome is null
-      and not exists (
-          select from notifications.reminders r
-          where r.participant_id = w.participant_id and r.local_date = w.local_date
-      )
+begin
+    if not exists (
+        select from challenges.challenges c
+        where c.id = recompute_windows.challenge and c.starts_at > recompute_windows.at
+          and (session_user <> 'chally_app' or c.owner_id = core.actor())
+    ) then
+        return;
+    end if;
+    delete from notifications.reminders r using challenges.participants p
+    where p.challenge_id = recompute_windows.challenge and r.participant_id = p.id;
+    delete from challenges.windows w using challenges.participants p
+    where p.challenge_id = recompute_windows.challenge and w.participant_id = p.id;
+    update challenges.participants p set timezone_since = p.joined_at
+    where p.challenge_id = recompute_windows.challenge and p.timezone_since <> p.joined_at;
+    perform challenges.precompute_windows(
+        (select array_agg(p.id) from challenges.participants p where p.challenge_id = recompute_windows.challenge),
+        recompute_windows.at, recompute_windows.tzdata
+    );
+end
 $$;
 
 CREATE FUNCTION challenges.remove(challenge uuid, participant uuid, at timestamp with time zone) RETURNS uuid
@@ -742,39 +676,25 @@ begin
     from challenges.participants p join challenges.challenges c on c.id = p.challenge_id
     where p.id = participant and c.id = challenge and c.owner_id = core.actor() and c.status <> 'deleted';
     if person = core.actor() then
-        raise exception 'the owner stays'
+        raise exception 'the owner cannot leave'
         using errcode = 'check_violation', constraint = 'challenges_owner_cannot_leave';
     end if;
     if person is not null then
-        perform challenges.depart(challenge, participant, true, at);
+        perform challenges.end_participation(challenge, participant, true, at);
     end if;
     return person;
 end
 $$;
 
-CREATE FUNCTION challenges.replan(challenge uuid, at timestamp with time zone, tzdata text) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION challenges.tokens(content text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path TO ''
-    AS $$
-begin
-    if not exists (
-        select from challenges.challenges c where c.id = replan.challenge and c.starts_at > replan.at
-          and (session_user <> 'chally_app' or c.owner_id = core.actor())
-    ) then
-        return;
-    end if;
-    delete from notifications.reminders r using challenges.participants p
-    where p.challenge_id = replan.challenge and r.participant_id = p.id;
-    delete from challenges.windows w using challenges.participants p
-    where p.challenge_id = replan.challenge and w.participant_id = p.id;
-    update challenges.participants p set timezone_since = p.joined_at
-    where p.challenge_id = replan.challenge and p.timezone_since <> p.joined_at;
-    perform challenges.plan(
-        (select array_agg(p.id) from challenges.participants p where p.challenge_id = replan.challenge),
-        replan.at, replan.tzdata
-    );
-end
-$$;
+    RETURN (SELECT COALESCE(array_agg(DISTINCT "left"(word.word, 60)), '{}'::text[]) AS "coalesce" FROM regexp_split_to_table(lower((tokens.content COLLATE pg_c_utf8)), ('[[:space:][:punct:][:cntrl:]]+'::text COLLATE pg_c_utf8)) word(word) WHERE (word.word <> ''::text));
+
+CREATE FUNCTION challenges.search_query(q text) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    RETURN (SELECT (COALESCE(string_agg(((''''::text || word.word) || ''':*'::text), ' & '::text), ''::text))::tsquery AS "coalesce" FROM unnest(challenges.tokens(search_query.q)) word(word));
 
 CREATE FUNCTION core.actor() RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -789,6 +709,114 @@ CREATE FUNCTION challenges.shows_roster(challenge uuid) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO ''
     RETURN (EXISTS (SELECT FROM challenges.challenges c WHERE ((c.id = shows_roster.challenge) AND (c.status <> 'deleted'::text) AND ((c.owner_id = core.actor()) OR ((c.roster_visibility <> 'owner'::text) AND challenges.takes_part(c.id)) OR ((c.roster_visibility = 'everyone'::text) AND (c.visibility = 'public'::text) AND (c.status <> 'draft'::text))))));
+
+CREATE FUNCTION challenges.update_participant_count() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    counted_before constant boolean := tg_op <> 'INSERT' and old.left_at is null;
+    counts_now constant boolean := tg_op <> 'DELETE' and new.left_at is null;
+    challenge challenges.challenges;
+begin
+    if counted_before = counts_now then
+        return null;
+    end if;
+    update challenges.challenges c
+    set participant_count = c.participant_count + case when counts_now then 1 else -1 end
+    where c.id = coalesce(new.challenge_id, old.challenge_id) returning c.* into challenge;
+    if counts_now and challenge.owner_id <> new.user_id then
+        perform challenges.check_joinable(challenge, coalesce(new.returned_at, new.joined_at));
+    end if;
+    return null;
+end
+$$;
+
+CREATE FUNCTION challenges.windows_after_zone_change(participant uuid, zone text, at timestamp with time zone) RETURNS TABLE(local_date date, opens_at timestamp with time zone, closes_at timestamp with time zone, timezone text, old_opens_at timestamp with time zone, old_closes_at timestamp with time zone, stays boolean)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+#variable_conflict use_column
+declare
+    challenge record;
+    dates date[];
+    old_zones text[]; old_opens timestamptz[]; old_closes timestamptz[];
+    zones text[]; opens timestamptz[]; closes timestamptz[];
+    first_later integer := 1; -- of the dates that have not opened
+    previous_close timestamptz;
+    i integer; j integer;
+begin
+    select c.starts_at, c.ends_at, schedule.* into challenge
+    from challenges.participants p
+    join challenges.challenges c on c.id = p.challenge_id
+    cross join lateral challenges.schedule(c.rules) as schedule
+    where p.id = windows_after_zone_change.participant;
+
+    -- the old windows, and for the same dates the new zone's, if they exist, open after `at` and are not empty
+    select array_agg(w.local_date order by w.local_date), array_agg(w.timezone order by w.local_date),
+           array_agg(w.opens_at order by w.local_date), array_agg(w.closes_at order by w.local_date),
+           array_agg(n.opening order by w.local_date), array_agg(n.closing order by w.local_date)
+    into dates, old_zones, old_opens, old_closes, opens, closes
+    from challenges.effective_windows(
+        array[windows_after_zone_change.participant], (challenge.starts_at at time zone 'UTC')::date - 2,
+        (challenge.ends_at at time zone 'UTC')::date + 2, windows_after_zone_change.at, 0, 0, false
+    ) as w
+    left join lateral (
+        select x.* from challenges.instants(
+            windows_after_zone_change.zone, w.local_date + challenge.opens,
+            w.local_date + challenge.opens + challenge.length
+        ) as x
+        -- rule 4: the new zone has this date
+        where ((w.local_date + time '12:00') at time zone windows_after_zone_change.zone
+                at time zone windows_after_zone_change.zone)::date = w.local_date
+          and greatest(x.opening, challenge.starts_at) > windows_after_zone_change.at
+          and greatest(x.opening, challenge.starts_at) < least(x.closing, challenge.ends_at)
+    ) as n on w.opens_at > windows_after_zone_change.at;
+    if dates is null then
+        return;
+    end if;
+
+    zones := old_zones;
+    for i in 1 .. cardinality(dates) loop
+        if old_opens[i] <= windows_after_zone_change.at then -- it has opened: it stays
+            opens[i] := old_opens[i];
+            closes[i] := old_closes[i];
+            first_later := i + 1;
+        else
+            if opens[i] is null then -- the new zone has no window for it
+                opens[i] := old_opens[i];
+                closes[i] := old_closes[i];
+            else
+                zones[i] := windows_after_zone_change.zone;
+            end if;
+            opens[i] := greatest(opens[i], previous_close, challenge.starts_at); -- rules 2 and 5
+            if closes[i] <= opens[i] then -- rule 3
+                closes[i] := (opens[i] at time zone zones[i] + challenge.length) at time zone zones[i];
+            end if;
+            closes[i] := least(closes[i], challenge.ends_at);
+            if closes[i] <= opens[i] then -- no room before the challenge's end: go back to the old windows
+                j := i;
+                loop
+                    opens[j] := old_opens[j];
+                    closes[j] := old_closes[j];
+                    zones[j] := old_zones[j];
+                    exit when j = first_later or closes[j - 1] <= opens[j];
+                    if opens[j] - opens[j - 1] >= least(challenge.length, interval '1 hour') then
+                        closes[j - 1] := opens[j];
+                        exit;
+                    end if;
+                    j := j - 1;
+                end loop;
+            end if;
+        end if;
+        previous_close := closes[i];
+    end loop;
+    return query
+    select w.*, w.old_opens_at <= windows_after_zone_change.at
+    from unnest(dates, opens, closes, zones, old_opens, old_closes)
+        as w (local_date, opens_at, closes_at, timezone, old_opens_at, old_closes_at);
+end
+$$;
 
 CREATE FUNCTION challenges.words(title text, description text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE COST 2000 PARALLEL SAFE
@@ -1845,7 +1873,7 @@ CREATE INDEX proofs_window ON proofs.proofs USING btree (participant_id, local_d
 
 CREATE TRIGGER challenges_timezone BEFORE INSERT OR UPDATE OF timezone ON challenges.challenges FOR EACH ROW EXECUTE FUNCTION core.check_timezone();
 
-CREATE CONSTRAINT TRIGGER participants_counted AFTER INSERT OR DELETE OR UPDATE OF left_at ON challenges.participants DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION challenges.count_participant();
+CREATE CONSTRAINT TRIGGER participants_counted AFTER INSERT OR DELETE OR UPDATE OF left_at ON challenges.participants DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION challenges.update_participant_count();
 
 CREATE CONSTRAINT TRIGGER participants_present AFTER UPDATE OF left_at ON challenges.participants DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((old.left_at IS NULL) <> (new.left_at IS NULL))) EXECUTE FUNCTION challenges.mark_present();
 
@@ -1928,7 +1956,7 @@ ALTER TABLE ONLY proofs.scans
 
 ALTER TABLE challenges.challenges ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY challenges_create ON challenges.challenges FOR INSERT TO chally_app WITH CHECK (((owner_id = core.actor()) AND challenges.check_owned()));
+CREATE POLICY challenges_create ON challenges.challenges FOR INSERT TO chally_app WITH CHECK (((owner_id = core.actor()) AND challenges.check_owned_quota()));
 
 CREATE POLICY challenges_edit ON challenges.challenges FOR UPDATE TO chally_app USING ((owner_id = core.actor())) WITH CHECK ((owner_id = core.actor()));
 
@@ -2139,6 +2167,13 @@ GRANT USAGE ON SCHEMA proofs TO chally_system;
 
 REVOKE ALL ON FUNCTION challenges.add_standing() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION challenges.change_account_zone(person uuid, zone text, at timestamp with time zone, tzdata text) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.change_account_zone(person uuid, zone text, at timestamp with time zone, tzdata text) TO chally_system;
+
+REVOKE ALL ON FUNCTION challenges.change_participant_zone(participant uuid, zone text, at timestamp with time zone, tzdata text) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.change_participant_zone(participant uuid, zone text, at timestamp with time zone, tzdata text) TO chally_app;
+GRANT ALL ON FUNCTION challenges.change_participant_zone(participant uuid, zone text, at timestamp with time zone, tzdata text) TO chally_system;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE challenges.challenges TO chally_system;
 GRANT SELECT ON TABLE challenges.challenges TO chally_app;
 
@@ -2174,24 +2209,26 @@ GRANT UPDATE(invite_code_number) ON TABLE challenges.challenges TO chally_app;
 
 GRANT UPDATE(runs_since) ON TABLE challenges.challenges TO chally_app;
 
-REVOKE ALL ON FUNCTION challenges.check_entry(challenge challenges.challenges, at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION challenges.check_joinable(challenge challenges.challenges, at timestamp with time zone) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION challenges.check_owned() FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.check_owned() TO chally_app;
+REVOKE ALL ON FUNCTION challenges.check_owned_quota() FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.check_owned_quota() TO chally_app;
 
-REVOKE ALL ON FUNCTION challenges.computed(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.computed(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) TO chally_app;
-GRANT ALL ON FUNCTION challenges.computed(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) TO chally_system;
+REVOKE ALL ON FUNCTION challenges.compute_windows(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.compute_windows(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) TO chally_app;
+GRANT ALL ON FUNCTION challenges.compute_windows(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) TO chally_system;
 
-REVOKE ALL ON FUNCTION challenges.count_participant() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION challenges.counted(challenge uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.counted(challenge uuid) TO chally_app;
-
-REVOKE ALL ON FUNCTION challenges.depart(challenge uuid, participant uuid, barred boolean, at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION challenges.count_participants_now(challenge uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.count_participants_now(challenge uuid) TO chally_app;
 
 REVOKE ALL ON FUNCTION challenges.discover(q text, state text, at timestamp with time zone, before uuid, skip integer, quantity integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.discover(q text, state text, at timestamp with time zone, before uuid, skip integer, quantity integer) TO chally_app;
+
+REVOKE ALL ON FUNCTION challenges.effective_windows(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.effective_windows(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) TO chally_app;
+GRANT ALL ON FUNCTION challenges.effective_windows(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) TO chally_system;
+
+REVOKE ALL ON FUNCTION challenges.end_participation(challenge uuid, participant uuid, barred boolean, at timestamp with time zone) FROM PUBLIC;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE challenges.participants TO chally_system;
 GRANT SELECT ON TABLE challenges.participants TO chally_app;
@@ -2204,6 +2241,23 @@ GRANT SELECT ON TABLE challenges.windows TO chally_app;
 
 REVOKE ALL ON FUNCTION challenges.export_person(person uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.export_person(person uuid) TO chally_system;
+
+REVOKE ALL ON FUNCTION challenges.forget_person(person uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.forget_person(person uuid) TO chally_system;
+
+REVOKE ALL ON FUNCTION challenges.instants(zone text, opens_wall timestamp without time zone, closes_wall timestamp without time zone, OUT opening timestamp with time zone, OUT closing timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.instants(zone text, opens_wall timestamp without time zone, closes_wall timestamp without time zone, OUT opening timestamp with time zone, OUT closing timestamp with time zone) TO chally_app;
+GRANT ALL ON FUNCTION challenges.instants(zone text, opens_wall timestamp without time zone, closes_wall timestamp without time zone, OUT opening timestamp with time zone, OUT closing timestamp with time zone) TO chally_system;
+
+REVOKE ALL ON FUNCTION challenges."join"(challenge uuid, code text, zone text, at timestamp with time zone, max_joined integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges."join"(challenge uuid, code text, zone text, at timestamp with time zone, max_joined integer) TO chally_app;
+
+REVOKE ALL ON FUNCTION challenges.leave(challenge uuid, at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.leave(challenge uuid, at timestamp with time zone) TO chally_app;
+
+REVOKE ALL ON FUNCTION challenges.mark_present() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION challenges.matches_state(state text, at timestamp with time zone, status text, starts_at timestamp with time zone, ends_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION challenges.schedule(rules jsonb, OUT opens time without time zone, OUT closes time without time zone, OUT length interval, OUT days jsonb, OUT local boolean, OUT remind integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.schedule(rules jsonb, OUT opens time without time zone, OUT closes time without time zone, OUT length interval, OUT days jsonb, OUT local boolean, OUT remind integer) TO chally_app;
@@ -2233,65 +2287,33 @@ GRANT SELECT(quiet_from) ON TABLE identity.users TO chally_app;
 
 GRANT SELECT(quiet_to) ON TABLE identity.users TO chally_app;
 
-REVOKE ALL ON FUNCTION challenges.following(person uuid, at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.following(person uuid, at timestamp with time zone) TO chally_app;
-GRANT ALL ON FUNCTION challenges.following(person uuid, at timestamp with time zone) TO chally_system;
+REVOKE ALL ON FUNCTION challenges.participations_in_account_zone(person uuid, at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.participations_in_account_zone(person uuid, at timestamp with time zone) TO chally_app;
+GRANT ALL ON FUNCTION challenges.participations_in_account_zone(person uuid, at timestamp with time zone) TO chally_system;
 
-REVOKE ALL ON FUNCTION challenges.forget_person(person uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.forget_person(person uuid) TO chally_system;
+REVOKE ALL ON FUNCTION challenges.plan_reminders(people uuid[], at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.plan_reminders(people uuid[], at timestamp with time zone) TO chally_app;
+GRANT ALL ON FUNCTION challenges.plan_reminders(people uuid[], at timestamp with time zone) TO chally_system;
 
-REVOKE ALL ON FUNCTION challenges.instants(zone text, opens_wall timestamp without time zone, closes_wall timestamp without time zone, OUT opening timestamp with time zone, OUT closing timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.instants(zone text, opens_wall timestamp without time zone, closes_wall timestamp without time zone, OUT opening timestamp with time zone, OUT closing timestamp with time zone) TO chally_app;
-GRANT ALL ON FUNCTION challenges.instants(zone text, opens_wall timestamp without time zone, closes_wall timestamp without time zone, OUT opening timestamp with time zone, OUT closing timestamp with time zone) TO chally_system;
+REVOKE ALL ON FUNCTION challenges.precompute_windows(people uuid[], at timestamp with time zone, tzdata text) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.precompute_windows(people uuid[], at timestamp with time zone, tzdata text) TO chally_app;
+GRANT ALL ON FUNCTION challenges.precompute_windows(people uuid[], at timestamp with time zone, tzdata text) TO chally_system;
 
-REVOKE ALL ON FUNCTION challenges.is_in(state text, at timestamp with time zone, status text, starts_at timestamp with time zone, ends_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION challenges.ranking(challenge uuid, after_points integer, after_participant uuid, skip integer, quantity integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.ranking(challenge uuid, after_points integer, after_participant uuid, skip integer, quantity integer) TO chally_app;
 
-REVOKE ALL ON FUNCTION challenges."join"(challenge uuid, code text, zone text, at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges."join"(challenge uuid, code text, zone text, at timestamp with time zone) TO chally_app;
+REVOKE ALL ON FUNCTION challenges.recompute_windows(challenge uuid, at timestamp with time zone, tzdata text) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.recompute_windows(challenge uuid, at timestamp with time zone, tzdata text) TO chally_app;
+GRANT ALL ON FUNCTION challenges.recompute_windows(challenge uuid, at timestamp with time zone, tzdata text) TO chally_system;
 
-REVOKE ALL ON FUNCTION challenges.leave(challenge uuid, at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.leave(challenge uuid, at timestamp with time zone) TO chally_app;
-
-REVOKE ALL ON FUNCTION challenges.mark_present() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION challenges.move(participant uuid, zone text, at timestamp with time zone, tzdata text) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.move(participant uuid, zone text, at timestamp with time zone, tzdata text) TO chally_app;
-GRANT ALL ON FUNCTION challenges.move(participant uuid, zone text, at timestamp with time zone, tzdata text) TO chally_system;
-
-REVOKE ALL ON FUNCTION challenges.moved(participant uuid, zone text, at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.moved(participant uuid, zone text, at timestamp with time zone) TO chally_app;
-GRANT ALL ON FUNCTION challenges.moved(participant uuid, zone text, at timestamp with time zone) TO chally_system;
-
-REVOKE ALL ON FUNCTION challenges.person_moved(person uuid, zone text, at timestamp with time zone, tzdata text) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.person_moved(person uuid, zone text, at timestamp with time zone, tzdata text) TO chally_system;
-
-REVOKE ALL ON FUNCTION challenges.plan(people uuid[], at timestamp with time zone, tzdata text) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.plan(people uuid[], at timestamp with time zone, tzdata text) TO chally_app;
-GRANT ALL ON FUNCTION challenges.plan(people uuid[], at timestamp with time zone, tzdata text) TO chally_system;
-
-REVOKE ALL ON FUNCTION challenges.present(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.present(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) TO chally_app;
-GRANT ALL ON FUNCTION challenges.present(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) TO chally_system;
+REVOKE ALL ON FUNCTION challenges.remove(challenge uuid, participant uuid, at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.remove(challenge uuid, participant uuid, at timestamp with time zone) TO chally_app;
 
 REVOKE ALL ON FUNCTION challenges.tokens(content text) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.tokens(content text) TO chally_app;
 GRANT ALL ON FUNCTION challenges.tokens(content text) TO chally_system;
 
-REVOKE ALL ON FUNCTION challenges.query(q text) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION challenges.ranking(challenge uuid, after_points integer, after_participant uuid, skip integer, quantity integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.ranking(challenge uuid, after_points integer, after_participant uuid, skip integer, quantity integer) TO chally_app;
-
-REVOKE ALL ON FUNCTION challenges.remind(people uuid[], at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.remind(people uuid[], at timestamp with time zone) TO chally_app;
-GRANT ALL ON FUNCTION challenges.remind(people uuid[], at timestamp with time zone) TO chally_system;
-
-REVOKE ALL ON FUNCTION challenges.remove(challenge uuid, participant uuid, at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.remove(challenge uuid, participant uuid, at timestamp with time zone) TO chally_app;
-
-REVOKE ALL ON FUNCTION challenges.replan(challenge uuid, at timestamp with time zone, tzdata text) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.replan(challenge uuid, at timestamp with time zone, tzdata text) TO chally_app;
-GRANT ALL ON FUNCTION challenges.replan(challenge uuid, at timestamp with time zone, tzdata text) TO chally_system;
+REVOKE ALL ON FUNCTION challenges.search_query(q text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION challenges.takes_part(challenge uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.takes_part(challenge uuid) TO chally_app;
@@ -2300,6 +2322,12 @@ GRANT ALL ON FUNCTION challenges.takes_part(challenge uuid) TO chally_system;
 REVOKE ALL ON FUNCTION challenges.shows_roster(challenge uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.shows_roster(challenge uuid) TO chally_app;
 GRANT ALL ON FUNCTION challenges.shows_roster(challenge uuid) TO chally_system;
+
+REVOKE ALL ON FUNCTION challenges.update_participant_count() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION challenges.windows_after_zone_change(participant uuid, zone text, at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.windows_after_zone_change(participant uuid, zone text, at timestamp with time zone) TO chally_app;
+GRANT ALL ON FUNCTION challenges.windows_after_zone_change(participant uuid, zone text, at timestamp with time zone) TO chally_system;
 
 REVOKE ALL ON FUNCTION challenges.words(title text, description text) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.words(title text, description text) TO chally_app;

@@ -142,7 +142,7 @@ def main() -> None:
 
         def ours() -> None:
             connection.execute(empty)
-            connection.execute("select challenges.plan(%s, %s, %s)", (ids, NOW, tzdata_version()))
+            connection.execute("select challenges.precompute_windows(%s, %s, %s)", (ids, NOW, tzdata_version()))
 
         def constants() -> None:
             connection.execute(empty)

@@ -62,7 +62,7 @@ class TestRowLevelSecurity:
             "update challenges.participants set left_at = null",
             "update challenges.challenges set participant_count = 0",
             "update challenges.challenges set owner_id = %(user)s",
-            "select challenges.depart(%(challenge)s, %(user)s, true, now())",
+            "select challenges.end_participation(%(challenge)s, %(user)s, true, now())",
             "select notifications.silence(%(user)s, now())",
         ],
     )
@@ -105,6 +105,7 @@ class TestRowLevelSecurity:
                 None,
             )
             assert (
-                app.execute("select * from challenges.join(%(challenge)s, null, 'UTC', now())", values).fetchall() == []
+                app.execute("select * from challenges.join(%(challenge)s, null, 'UTC', now(), 200)", values).fetchall()
+                == []
             )
         assert roster(owner, path) == ["owner", "member"]

@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from challenges import membership, outcomes, standings, windows
+from challenges import membership, outcomes, rules, standings, windows
 from challenges.jobs import windows_handler
 from challenges.outcomes import WindowOutcome
 from challenges.queries import challenges
@@ -154,7 +154,7 @@ def test_the_job_waits_for_an_edit_of_the_schedule(noon: datetime, owner: Client
         found = challenges.find(tx, challenge_id)
         before = {name: getattr(found, name) for name in ChallengeFields.__dataclass_fields__}
         challenges.update(tx, challenge_id, ChallengeFields(**before | {"rules": rules}))
-        windows.replan(tx, challenge_id, clock.now())
+        windows.recompute(tx, challenge_id, clock.now())
         batch.start()
         while database.execute("select count(*) from pg_locks where not granted") != [(1,)]:
             assert batch.is_alive()
@@ -186,7 +186,7 @@ def test_rejoining_from_another_zone_does_not_deadlock_with_closing(
         connection.transaction(),
     ):
         tx = Tx(connection, None)
-        overdue = outcomes.lock_overdue(tx, clock.now() - timedelta(minutes=20), 1000)
+        overdue = outcomes.lock_overdue(tx, clock.now() - rules.VERDICT_TIMEOUT, 1000)
         assert overdue
         coming.start()
         while coming.is_alive() and database.execute("select count(*) from pg_locks where not granted") == [(0,)]:

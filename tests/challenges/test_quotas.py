@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+from challenges import rules
 from chally import clock
 from tests.support.api import Client
 from tests.support.challenges import challenge_body
@@ -57,8 +58,10 @@ class TestQuotas:
             number=number,
         )
 
-    def test_a_person_can_own_at_most_50_challenges(self, owner: Client, database: Database) -> None:
-        self.fill(database, owner, 49)
+    def test_the_quota_of_owned_challenges_in_the_database_is_that_of_the_rules(
+        self, owner: Client, database: Database
+    ) -> None:
+        self.fill(database, owner, rules.MAX_OWNED - 1)
         self.fill(database, owner, 10, status="archived")
         self.fill(database, owner, 10, status="deleted")
         last = owner.post("/v1/challenges", challenge_body(clock.now()))
@@ -68,10 +71,10 @@ class TestQuotas:
         owner.post(f"/v1/challenges/{last.json['id']}/transitions", {"to": "deleted"})
         assert owner.post("/v1/challenges", challenge_body(clock.now())).status == 201
 
-    def test_a_person_can_take_part_in_at_most_200_challenges(
+    def test_a_person_cannot_take_part_in_more_challenges_than_the_quota(
         self, stranger: Client, by_code: str, path: str, database: Database
     ) -> None:
-        self.fill(database, stranger, 200)
+        self.fill(database, stranger, rules.MAX_JOINED)
         self.fill(database, stranger, 5, days=-1)  # over, so they do not count
         refused = stranger.post(by_code)
         assert (refused.status, refused.code) == (409, "quota_joined")
@@ -88,5 +91,5 @@ class TestQuotas:
         self, member: Client, path: str, by_code: str, database: Database
     ) -> None:
         member.post(f"{path}/leave")
-        self.fill(database, member, 200)
+        self.fill(database, member, rules.MAX_JOINED)
         assert member.post(by_code).code == "quota_joined"

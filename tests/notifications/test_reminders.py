@@ -174,7 +174,7 @@ class TestOnce:
         with db.as_system("test") as tx:
             for zone in ("Pacific/Honolulu", "Asia/Tokyo", "Europe/Berlin"):
                 tx.run(
-                    "select challenges.move(%(p)s, %(zone)s, %(now)s, %(tzdata)s)",
+                    "select challenges.change_participant_zone(%(p)s, %(zone)s, %(now)s, %(tzdata)s)",
                     {"p": participant, "zone": zone, "now": due, "tzdata": zones.tzdata_version()},
                 )
                 tx.run("select notifications.reschedule(%(u)s, %(now)s)", {"u": owner.user["id"], "now": due})

@@ -83,7 +83,7 @@ def find_after_join(tx: Tx, challenge_id: UUID) -> Challenge | None:
     """
     return tx.maybe(
         f"""
-        select {_COLUMNS.format(count="challenges.counted(c.id)")}
+        select {_COLUMNS.format(count="challenges.count_participants_now(c.id)")}
         from challenges.challenges c {_OWNER} {_OWN_PARTICIPANT}
         where c.id = %(id)s
         """,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from challenges.rules import MAX_JOINED
 from chally.db import Tx
 from chally.errors import Unauthenticated
 
@@ -42,10 +43,10 @@ def join(tx: Tx, challenge_id: UUID | None, code: str | None, zone: str | None, 
     """
     return tx.maybe(
         """
-        select challenge_id, participant_id, timezone, came as is_new
-        from challenges.join(%(challenge_id)s, %(code)s, %(zone)s, %(now)s)
+        select challenge_id, participant_id, timezone, is_new
+        from challenges.join(%(challenge_id)s, %(code)s, %(zone)s, %(now)s, %(max_joined)s)
         """,
-        {"challenge_id": challenge_id, "code": code, "zone": zone, "now": now},
+        {"challenge_id": challenge_id, "code": code, "zone": zone, "now": now, "max_joined": MAX_JOINED},
         row=JoinResult,
     )
 

@@ -67,12 +67,15 @@ async def _limit_creation(actor: CurrentActor) -> None:
     ratelimit.take(clock.now(), actor, challenge_create=str(actor.user_id))
 
 
-@router.post("/v1/challenges", summary="Create a challenge", status_code=201, dependencies=[Depends(_limit_creation)])
+@router.post(
+    "/v1/challenges",
+    summary="Create a challenge",
+    description="Create a challenge. You become its owner and first participant. You can own up to "
+    f"{rules.MAX_OWNED} challenges that are neither archived nor deleted.",
+    status_code=201,
+    dependencies=[Depends(_limit_creation)],
+)
 async def create(body: ChallengeIn, actor: CurrentActor, tx: UserTx, response: Response) -> ChallengeOut:
-    """Create a challenge. You become its owner and first participant.
-
-    You can own up to 50 challenges that are neither archived nor deleted.
-    """
     now = clock.now()
     zone = body.timezone or participants.own_timezone(tx)
     rules.check_period(body.rules.schedule, zone=zone, starts_at=body.starts_at, ends_at=body.ends_at, now=now)
@@ -135,7 +138,7 @@ async def edit(challenge_id: UUID, body: ChallengeEditIn, actor: CurrentActor, t
             tx, "challenge_edited", now, user_id=actor.user_id, challenge_id=str(challenge_id), fields=sorted(changed)
         )
     if changed & rules.FROZEN_FIELDS and challenge.status != "draft":  # a draft stores no windows
-        windows.replan(tx, challenge_id, now)
+        windows.recompute(tx, challenge_id, now)
     return ChallengeOut.of(access.find(tx, challenge_id), actor.user_id, now)
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Path, Response
 from pydantic import BaseModel, Field
 
-from challenges import membership
+from challenges import membership, rules
 from challenges.queries import participants
 from challenges.routes import access
 from challenges.routes.models import ChallengeOut
@@ -42,6 +42,10 @@ async def _limit_joins(actor: CurrentActor) -> None:
 @router.post(
     "/v1/challenges/{ref}/join",
     summary="Join a challenge",
+    description="Join a challenge by invite code, or by id if it is public.\n\n"
+    "If you already take part, the response is 200, and `timezone`, if given, moves your windows to that zone. If you "
+    "left earlier, you get your standing back, with the windows missed in between. If the owner removed you, you need "
+    f"a newer invite code. You can take part in up to {rules.MAX_JOINED} challenges that are not over.",
     status_code=201,
     responses={200: {"model": ChallengeOut}},
     dependencies=[Depends(_limit_joins)],
@@ -53,12 +57,6 @@ async def join(
     response: Response,
     body: JoinIn | None = None,
 ) -> ChallengeOut:
-    """Join a challenge by invite code, or by id if it is public.
-
-    If you already take part, the response is 200, and `timezone`, if given, moves your windows to that zone. If you
-    left earlier, you get your standing back, with the windows missed in between. If the owner removed you, you need a
-    newer invite code. You can take part in up to 200 challenges that are not over.
-    """
     now = clock.now()
     challenge, is_new = membership.join(tx, ref, body.timezone if body else None, now)
     if not is_new:

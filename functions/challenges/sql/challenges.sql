@@ -1,8 +1,9 @@
 -- requires: core/actor, core/zones, challenges/membership
 
--- For the policy that allows inserts: true, or an error when the actor owns too many. One insert of a person at a time,
--- by the same lock as `join`.
-create or replace function challenges.check_owned() returns boolean
+-- For the policy that allows inserts: true, or an error if the actor owns too many challenges. A policy cannot pass the
+-- quota as a parameter: it is rules.MAX_OWNED, and a test compares the two. The lock, the same as in `join`, makes a
+-- person's inserts wait for each other.
+create or replace function challenges.check_owned_quota() returns boolean
 language plpgsql security definer set search_path = '' as $$
 begin
     perform pg_advisory_xact_lock(hashtextextended('challenges of ' || core.actor(), 0));
@@ -10,15 +11,15 @@ begin
         select count(*) from challenges.challenges c
         where c.owner_id = core.actor() and c.status not in ('archived', 'deleted')
     ) >= 50 then
-        raise exception 'they own 50'
+        raise exception 'the actor owns too many challenges'
         using errcode = 'check_violation', constraint = 'challenges_quota_owned';
     end if;
     return true;
 end
 $$;
 
-revoke execute on function challenges.check_owned from public;
-grant execute on function challenges.check_owned to chally_app;
+revoke execute on function challenges.check_owned_quota from public;
+grant execute on function challenges.check_owned_quota to chally_app;
 
 create trigger challenges_timezone before insert or update of timezone on challenges.challenges
 for each row execute function core.check_timezone();
@@ -26,11 +27,11 @@ for each row execute function core.check_timezone();
 create policy challenges_owner on challenges.challenges to chally_owner using (true);
 create policy challenges_system on challenges.challenges to chally_system using (true);
 create policy challenges_visible on challenges.challenges for select to chally_app using (
-    owner_id = core.actor() -- also when deleted: the row that an owner's update leaves must be visible to them
+    owner_id = core.actor() -- deleted ones, too: after an update the new row must be visible to the owner
     or status <> 'deleted' and (visibility = 'public' and status <> 'draft' or challenges.takes_part(id))
 );
 create policy challenges_create on challenges.challenges for insert to chally_app
-with check (owner_id = core.actor() and challenges.check_owned());
+with check (owner_id = core.actor() and challenges.check_owned_quota());
 create policy challenges_edit on challenges.challenges for update to chally_app
 using (owner_id = core.actor()) with check (owner_id = core.actor());
 

@@ -1,6 +1,7 @@
--- The instants of an opening and a closing wall time in a zone: rules 1 and 4 of the windows. Postgres moves a time in a
--- gap forward and takes the second occurrence in an overlap, which is right for a closing. The first occurrence, for an
--- opening, is computed with the offset of the day before; a time outside an overlap does not read back as itself then.
+-- The instants of an opening and a closing wall time in a zone: rules 1 and 4 of the windows. Postgres moves a time in
+-- a gap forward and takes the second occurrence in an overlap, which is right for a closing. The first occurrence, for
+-- an opening, is computed with the offset of the day before; a time outside an overlap then does not read back as
+-- itself.
 create or replace function challenges.instants(zone text, opens_wall timestamp, closes_wall timestamp,
     out opening timestamptz, out closing timestamptz)
 language sql stable parallel safe

@@ -1,6 +1,7 @@
 -- requires: core/actor, core/zones
 
--- Policies of challenges and participants look at each other. These read as the owner, which ends the recursion.
+-- The policies of challenges and participants refer to each other. These functions read as the owner of the tables,
+-- which ends the recursion.
 create or replace function challenges.takes_part(challenge uuid) returns boolean
 language sql stable security definer set search_path = ''
 return exists (
@@ -19,8 +20,8 @@ return exists (
            or c.roster_visibility = 'everyone' and c.visibility = 'public' and c.status <> 'draft')
 );
 
--- What keeps people out at an instant, whatever they may have been told before. The cap is the table's own constraint.
-create or replace function challenges.check_entry(challenge challenges.challenges, at timestamptz) returns void
+-- Raise an error if a challenge cannot be joined at an instant. The table's constraint checks max_participants.
+create or replace function challenges.check_joinable(challenge challenges.challenges, at timestamptz) returns void
 language plpgsql immutable set search_path = '' as $$
 begin
     if challenge.status <> 'active' or at >= challenge.ends_at then
@@ -34,32 +35,32 @@ begin
 end
 $$;
 
--- Places are counted in the transaction that takes or leaves them, and in its last moment: the challenge's row, which
--- everybody who joins must write, is held for the commit alone. Under its lock it is looked at once more: no burst can
--- pass the cap, and nothing that the owner does can slip in between.
-create or replace function challenges.count_participant() returns trigger
+-- A deferred trigger updates participant_count at commit, so the lock on the challenge's row, which every join needs,
+-- is brief. Under this lock the challenge is checked again: concurrent joins cannot exceed max_participants, and a
+-- change by the owner cannot be missed.
+create or replace function challenges.update_participant_count() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
-    was_in constant boolean := tg_op <> 'INSERT' and old.left_at is null;
-    is_in constant boolean := tg_op <> 'DELETE' and new.left_at is null;
+    counted_before constant boolean := tg_op <> 'INSERT' and old.left_at is null;
+    counts_now constant boolean := tg_op <> 'DELETE' and new.left_at is null;
     challenge challenges.challenges;
 begin
-    if was_in = is_in then
+    if counted_before = counts_now then
         return null;
     end if;
     update challenges.challenges c
-    set participant_count = c.participant_count + case when is_in then 1 else -1 end
+    set participant_count = c.participant_count + case when counts_now then 1 else -1 end
     where c.id = coalesce(new.challenge_id, old.challenge_id) returning c.* into challenge;
-    if is_in and challenge.owner_id <> new.user_id then
-        perform challenges.check_entry(challenge, coalesce(new.returned_at, new.joined_at));
+    if counts_now and challenge.owner_id <> new.user_id then
+        perform challenges.check_joinable(challenge, coalesce(new.returned_at, new.joined_at));
     end if;
     return null;
 end
 $$;
 
--- Called in a statement that reads the challenge: counts who came in this transaction before its commit would, so that
--- the answer has the right number and a refusal comes here.
-create or replace function challenges.counted(challenge uuid) returns integer
+-- Run the deferred trigger now, and return participant_count. So the response of a join has the right number, and a
+-- join that is refused fails here and not at commit.
+create or replace function challenges.count_participants_now(challenge uuid) returns integer
 language plpgsql set search_path = '' as $$
 begin
     set constraints challenges.participants_counted immediate;
@@ -67,15 +68,17 @@ begin
 end
 $$;
 
--- A place for the actor: a new one, or the one they left. No row where there is nothing that they may see. The owner's
--- first call is a part of making the challenge.
-create or replace function challenges.join(challenge uuid, code text, zone text, at timestamptz)
-returns table (challenge_id uuid, participant_id uuid, timezone text, came boolean)
+-- Make the actor a participant, again if they left. Return no row if there is no challenge that they may see. The owner
+-- joins when the challenge is created. `max_joined`: how many challenges that are not over a person may take part in.
+create or replace function challenges.join(
+    challenge uuid, code text, zone text, at timestamptz, max_joined integer
+)
+returns table (challenge_id uuid, participant_id uuid, timezone text, is_new boolean)
 language plpgsql security definer set search_path = '' as $$
 declare
     person constant uuid := core.actor();
     c challenges.challenges;
-    place challenges.participants;
+    participation challenges.participants;
 begin
     if code is not null then
         select x.* into c from challenges.challenges x where x.invite_code = code and x.status <> 'deleted';
@@ -90,68 +93,73 @@ begin
     if c.id is null then
         return;
     end if;
-    -- Of one person, one at a time: they press twice, and what they may have is counted. Of a challenge, none
-    -- while its owner edits the schedule: windows are made of it.
+    -- One join of a person at a time, because people press twice and the quota is counted; and none while the owner
+    -- edits the schedule, because windows are computed from it.
     perform pg_advisory_xact_lock(hashtextextended('challenges of ' || person, 0)),
             pg_advisory_xact_lock_shared(hashtextextended('schedule of ' || c.id, 0));
-    select p.* into place from challenges.participants p where p.challenge_id = c.id and p.user_id = person;
-    if place.left_at is not null then
-        -- the challenge before the place, as in `depart`
+    select p.* into participation from challenges.participants p where p.challenge_id = c.id and p.user_id = person;
+    if participation.left_at is not null then
+        -- lock the challenge before the participant, as in `end_participation`
         perform from challenges.challenges x where x.id = c.id for no key update;
-        select p.* into place from challenges.participants p where p.id = place.id for no key update;
+        select p.* into participation from challenges.participants p where p.id = participation.id for no key update;
     end if;
     select x.* into c from challenges.challenges x where x.id = c.id;
 
-    if place.id is not null and place.left_at is null then
+    if participation.id is not null and participation.left_at is null then
         if c.owner_id = person then
-            raise exception 'the owner is in'
+            raise exception 'the owner takes part already'
             using errcode = 'check_violation', constraint = 'challenges_owner_already_in';
         end if;
-        return query select c.id, place.id, place.timezone, false;
+        return query select c.id, participation.id, participation.timezone, false;
         return;
     end if;
     if c.owner_id <> person then
         if code is null and c.visibility <> 'public' or code <> c.invite_code or c.status = 'deleted' then
             return;
         end if;
-        if place.barred_code is not null and (code is null or place.barred_code >= c.invite_code_number) then
-            raise exception 'the owner removed them'
+        if participation.barred_code is not null
+            and (code is null or participation.barred_code >= c.invite_code_number)
+        then
+            raise exception 'the owner removed this participant'
             using errcode = 'check_violation', constraint = 'challenges_removed';
         end if;
-        perform challenges.check_entry(c, at);
+        perform challenges.check_joinable(c, at);
         if c.participant_count >= c.max_participants then
-            raise exception 'no place left' using errcode = 'check_violation', constraint = 'challenges_full';
+            raise exception 'the challenge is full' using errcode = 'check_violation', constraint = 'challenges_full';
         end if;
     end if;
     if (
         select count(*) from challenges.participants p join challenges.challenges x on x.id = p.challenge_id
         where p.user_id = person and p.left_at is null
           and x.status in ('draft', 'active', 'paused') and x.ends_at > at
-    ) >= 200 then
-        raise exception 'they take part in 200'
+    ) >= max_joined then
+        raise exception 'the actor takes part in % challenges', max_joined
         using errcode = 'check_violation', constraint = 'challenges_quota_joined';
     end if;
 
-    if place.id is null then
+    if participation.id is null then
         insert into challenges.participants as p (challenge_id, user_id, timezone, joined_at, timezone_since)
         select c.id, u.id, coalesce(zone, u.timezone), at, at from identity.users u where u.id = person
-        returning p.* into place;
+        returning p.* into participation;
     else
         update challenges.participants p set left_at = null, barred_code = null, returned_at = at
-        where p.id = place.id;
-        perform notifications.resume(place.id, place.left_at);
+        where p.id = participation.id;
+        perform notifications.resume(participation.id, participation.left_at);
     end if;
-    return query select c.id, place.id, place.timezone, true;
+    return query select c.id, participation.id, participation.timezone, true;
 end
 $$;
 
--- The place is kept, with its dates and what was missed: whoever comes back finds it as it would be had they stayed, and
--- leaving erases nothing. Always in this order: the challenge, the place, its reminders.
-create or replace function challenges.depart(challenge uuid, participant uuid, barred boolean, at timestamptz) returns void
+-- End a participation. The row stays, with its dates and missed windows, so that leaving and rejoining erases nothing.
+-- `barred`: the owner removes the participant. Lock order: the challenge, the participant, their reminders.
+create or replace function challenges.end_participation(
+    challenge uuid, participant uuid, barred boolean, at timestamptz
+)
+returns void
 language plpgsql security definer set search_path = '' as $$
 declare
     code_number integer;
-    leaves boolean;
+    was_present boolean;
 begin
     select c.invite_code_number into code_number from challenges.challenges c where c.id = challenge
     for no key update;
@@ -159,34 +167,34 @@ begin
     set left_at = coalesce(p.left_at, at),
         barred_code = case when barred then code_number else p.barred_code end
     where p.id = participant
-    returning old.left_at is null into leaves;
-    if leaves then
+    returning old.left_at is null into was_present;
+    if was_present then
         perform notifications.silence(participant, at);
     end if;
 end
 $$;
 
--- True, also again; false where they never were in.
+-- Return whether the actor takes or took part; leaving again changes nothing.
 create or replace function challenges.leave(challenge uuid, at timestamptz) returns boolean
 language plpgsql security definer set search_path = '' as $$
 declare
-    place uuid;
+    participation uuid;
 begin
-    select p.id into place from challenges.participants p
+    select p.id into participation from challenges.participants p
     where p.challenge_id = challenge and p.user_id = core.actor();
-    if place is null then
+    if participation is null then
         return false;
     end if;
     if exists (select from challenges.challenges c where c.id = challenge and c.owner_id = core.actor()) then
-        raise exception 'the owner stays'
+        raise exception 'the owner cannot leave'
         using errcode = 'check_violation', constraint = 'challenges_owner_cannot_leave';
     end if;
-    perform challenges.depart(challenge, place, false, at);
+    perform challenges.end_participation(challenge, participation, false, at);
     return true;
 end
 $$;
 
--- Whom the actor removed from their own challenge; null where there is no such participant.
+-- Remove a participant from the actor's own challenge. Return the user's id, null if there is no such participant.
 create or replace function challenges.remove(challenge uuid, participant uuid, at timestamptz) returns uuid
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -196,22 +204,25 @@ begin
     from challenges.participants p join challenges.challenges c on c.id = p.challenge_id
     where p.id = participant and c.id = challenge and c.owner_id = core.actor() and c.status <> 'deleted';
     if person = core.actor() then
-        raise exception 'the owner stays'
+        raise exception 'the owner cannot leave'
         using errcode = 'check_violation', constraint = 'challenges_owner_cannot_leave';
     end if;
     if person is not null then
-        perform challenges.depart(challenge, participant, true, at);
+        perform challenges.end_participation(challenge, participant, true, at);
     end if;
     return person;
 end
 $$;
 
 revoke execute on function
-    challenges.takes_part, challenges.shows_roster, challenges.check_entry, challenges.count_participant,
-    challenges.counted, challenges.join, challenges.depart, challenges.leave, challenges.remove
+    challenges.takes_part, challenges.shows_roster, challenges.check_joinable, challenges.update_participant_count,
+    challenges.count_participants_now, challenges.join, challenges.end_participation, challenges.leave,
+    challenges.remove
 from public;
 grant execute on function challenges.takes_part, challenges.shows_roster to chally_app, chally_system;
-grant execute on function challenges.counted, challenges.join, challenges.leave, challenges.remove to chally_app;
+grant execute on function
+    challenges.count_participants_now, challenges.join, challenges.leave, challenges.remove
+to chally_app;
 
 create trigger participants_timezone before insert or update of timezone on challenges.participants
 for each row execute function core.check_timezone();
@@ -219,7 +230,7 @@ for each row execute function core.check_timezone();
 create constraint trigger participants_counted
 after insert or delete or update of left_at on challenges.participants
 deferrable initially deferred
-for each row execute function challenges.count_participant();
+for each row execute function challenges.update_participant_count();
 
 create policy participants_owner on challenges.participants to chally_owner using (true);
 create policy participants_system on challenges.participants to chally_system using (true);

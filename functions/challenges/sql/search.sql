@@ -1,14 +1,15 @@
 -- requires: challenges/words
 
-create or replace function challenges.query(q text) returns tsquery
+-- The search for texts that contain, for each word of `q`, a word that begins with it.
+create or replace function challenges.search_query(q text) returns tsquery
 language sql immutable parallel safe set search_path = ''
 return (
     select coalesce(string_agg('''' || word || ''':*', ' & '), '')::tsquery
     from unnest(challenges.tokens(q)) as word
 );
 
--- Inlined where it is called, so that indexes are seen through it.
-create or replace function challenges.is_in(
+-- Whether a challenge is in a runtime state; a null `state` matches all. Postgres inlines it, so indexes can be used.
+create or replace function challenges.matches_state(
     state text, at timestamptz, status text, starts_at timestamptz, ends_at timestamptz
 )
 returns boolean
@@ -20,9 +21,10 @@ return case state
     else state is null or status = state
 end;
 
--- The ids of public challenges, newest first, that hold a word beginning with each of `q`. Policies would keep `@@`
--- away from its index, and its statistics; what this shows is public. What is rare is looked up and sorted. Of what is
--- not, a walk from the newest on soon finds a page: behind `coalesce` the planner sees no match that could be rare.
+-- The ids of public challenges that match the words `q`, newest first. It runs as the owner, because row-level security
+-- would keep `@@` from its index and statistics; it returns only public challenges. Rare matches are looked up by the
+-- index and sorted. Frequent ones are found by a scan from the newest on; `coalesce` hides the match from the planner,
+-- which could otherwise take it for a rare one.
 create or replace function challenges.discover(
     q text, state text, at timestamptz, before uuid, skip integer, quantity integer
 )
@@ -30,7 +32,7 @@ returns setof uuid
 language plpgsql stable security definer rows 25
 set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
 declare
-    wanted constant tsquery := challenges.query(q);
+    wanted constant tsquery := challenges.search_query(q);
     rare constant integer := 10000;
 begin
     if q is not null and rare > (
@@ -46,7 +48,7 @@ begin
             select c.id from challenges.challenges c
             where c.visibility = 'public' and c.status not in ('draft', 'deleted')
               and challenges.words(c.title, c.description) @@ wanted
-              and challenges.is_in(state, at, c.status, c.starts_at, c.ends_at)
+              and challenges.matches_state(state, at, c.status, c.starts_at, c.ends_at)
               and (before is null or c.id < before)
             offset 0
         ) as found
@@ -57,11 +59,11 @@ begin
     select c.id from challenges.challenges c
     where c.visibility = 'public' and c.status not in ('draft', 'deleted')
       and (q is null or coalesce(challenges.words(c.title, c.description) @@ wanted, false))
-      and challenges.is_in(state, at, c.status, c.starts_at, c.ends_at)
+      and challenges.matches_state(state, at, c.status, c.starts_at, c.ends_at)
       and (before is null or c.id < before)
     order by c.id desc offset skip limit quantity;
 end
 $$;
 
-revoke execute on function challenges.query, challenges.is_in, challenges.discover from public;
+revoke execute on function challenges.search_query, challenges.matches_state, challenges.discover from public;
 grant execute on function challenges.discover to chally_app;

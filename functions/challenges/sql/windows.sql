@@ -1,12 +1,14 @@
 -- requires: core/actor, notifications/reminders, challenges/instants
 
+-- The schedule that rules contain. `local`: in the participant's zone, not the challenge's; `remind`: minutes before
+-- the close, null for no reminder.
 create or replace function challenges.schedule(rules jsonb,
     out opens time, out closes time, out length interval, out days jsonb, out local boolean, out remind integer)
 language sql immutable parallel safe
 return (
     (rules #>> '{schedule,opens}')::time,
     (rules #>> '{schedule,closes}')::time,
-    -- on the wall clock; closing at or before the opening is on the next day
+    -- on the wall clock; if it does not close later than it opens, it closes on the next day
     (rules #>> '{schedule,closes}')::time - (rules #>> '{schedule,opens}')::time + case
         when (rules #>> '{schedule,closes}')::time <= (rules #>> '{schedule,opens}')::time
         then interval '1 day' else interval '0' end,
@@ -15,72 +17,76 @@ return (
     (rules #>> '{reminders,before_close_minutes}')::integer
 );
 
--- The windows of people who have not changed their zone since they joined (the others' are all stored): rules 1 to 5.
--- Participants of one challenge in one zone share their windows, which are computed once for all of them. Where `first`
--- and `last` are null, dates count from the local date of `at`, or of the challenge's start.
-create or replace function challenges.computed(
+-- Rules 1 to 5: compute the windows of participants who have not changed their zone since they joined (all windows of
+-- the others are stored). Participants of one challenge in one zone share their windows, which are computed once for
+-- all of them. If `first` and `last` are null, dates are counted from the local date of `at`; with `from_start`, from
+-- that of the challenge's start if it is later.
+create or replace function challenges.compute_windows(
     people uuid[], first date, last date, at timestamptz, back integer, ahead integer, from_start boolean
 )
 returns table (participant_id uuid, local_date date, opens_at timestamptz, closes_at timestamptz, timezone text)
--- the planner cannot know how many people are asked for, and would join a thousand as it does one
+-- the planner cannot know the number of people, and would join a thousand as if they were one
 language sql stable set search_path = '' set enable_nestloop = off as $$
-    with asked as materialized (
+    with participant as materialized (
         select p.id, p.joined_at, p.challenge_id, p.timezone
-        from challenges.participants p where p.id = any (computed.people) and p.timezone_since = p.joined_at
+        from challenges.participants p
+        where p.id = any (compute_windows.people) and p.timezone_since = p.joined_at
     ),
     challenge as materialized (
         select c.id, c.timezone, c.starts_at, c.ends_at, schedule.*
         from challenges.challenges c cross join lateral challenges.schedule(c.rules) as schedule
-        where c.id = any (array(select asked.challenge_id from asked))
+        where c.id = any (array(select participant.challenge_id from participant))
     ),
-    -- `zone`: the one that counts; `timezone`: the participants'
+    -- `participant_zone`: the participants' own; `zone`: the one that the schedule uses
     shared as (
-        select c.*, of.timezone as theirs, scope.zone,
-               coalesce(computed.first, (looked.seen at time zone scope.zone)::date - computed.back) as first,
-               coalesce(computed.last, (looked.seen at time zone scope.zone)::date + computed.ahead) as last
-        from (select distinct asked.challenge_id, asked.timezone from asked) as of
-        join challenge c on c.id = of.challenge_id
-        cross join lateral (select case when c.local then of.timezone else c.timezone end as zone) as scope
+        select c.*, pair.timezone as participant_zone, used.zone,
+               coalesce(compute_windows.first, (base.instant at time zone used.zone)::date - compute_windows.back)
+               as first_date,
+               coalesce(compute_windows.last, (base.instant at time zone used.zone)::date + compute_windows.ahead)
+               as last_date
+        from (select distinct participant.challenge_id, participant.timezone from participant) as pair
+        join challenge c on c.id = pair.challenge_id
+        cross join lateral (select case when c.local then pair.timezone else c.timezone end as zone) as used
         cross join lateral (
-            select case when computed.from_start then greatest(computed.at, c.starts_at) else computed.at end
-            as seen
-        ) as looked
+            select case when compute_windows.from_start then greatest(compute_windows.at, c.starts_at)
+                else compute_windows.at end as instant
+        ) as base
     ),
-    found as (
+    opening as (
         select s.*, day::date as day, i.opening, i.closing
         from shared s
-        -- one day more before the first: its window may reach into the next (rule 2)
-        cross join lateral generate_series(s.first - 1, s.last, interval '1 day') as day
+        -- one day before the first date: its window may reach into the next one (rule 2)
+        cross join lateral generate_series(s.first_date - 1, s.last_date, interval '1 day') as day
         cross join lateral challenges.instants(s.zone, day::date + s.opens, day::date + s.opens + s.length) as i
         where s.days ? to_char(day, 'dy')
-          -- rule 4: a date that the zone skipped reads back as another one
+          -- rule 4: noon of a date that the zone skipped is on a different date when read back
           and ((day::date + time '12:00') at time zone s.zone at time zone s.zone)::date = day::date
     ),
-    apart as (
-        -- rule 2: where two would overlap, the later opens when the earlier closes
-        select f.*, greatest(
-            f.opening, lag(f.closing) over (partition by f.id, f.theirs order by f.day)
+    disjoint as (
+        -- rule 2: where two windows would overlap, the later one opens when the earlier one closes
+        select o.*, greatest(
+            o.opening, lag(o.closing) over (partition by o.id, o.participant_zone order by o.day)
         ) as begins
-        from found f
+        from opening o
     ),
     windows as materialized (
-        select a.id, a.theirs, a.zone, a.day, w.opens_at, w.closes_at
-        from apart a
+        select d.id, d.participant_zone, d.zone, d.day, w.opens_at, w.closes_at
+        from disjoint d
         cross join lateral (
-            -- rule 3: where nothing is left, it closes its nominal length after it opens; rule 5: clipped
-            select greatest(a.begins, a.starts_at) as opens_at,
-                   least(a.ends_at, case when a.closing > a.begins then a.closing
-                       else (a.begins at time zone a.zone + a.length) at time zone a.zone end) as closes_at
+            -- rule 3: if nothing is left, the window closes its nominal length after it opens; rule 5: clipping
+            select greatest(d.begins, d.starts_at) as opens_at,
+                   least(d.ends_at, case when d.closing > d.begins then d.closing
+                       else (d.begins at time zone d.zone + d.length) at time zone d.zone end) as closes_at
         ) as w
-        where a.day >= a.first and w.opens_at < w.closes_at
+        where d.day >= d.first_date and w.opens_at < w.closes_at
     )
     select p.id, w.day, w.opens_at, w.closes_at, w.zone
-    from asked p join windows w on w.id = p.challenge_id and w.theirs = p.timezone
+    from participant p join windows w on w.id = p.challenge_id and w.participant_zone = p.timezone
     where w.closes_at > p.joined_at
 $$;
 
--- What is stored is there, whatever would be computed today.
-create or replace function challenges.present(
+-- The windows of participants: stored ones, and computed ones where none is stored.
+create or replace function challenges.effective_windows(
     people uuid[], first date, last date, at timestamptz, back integer, ahead integer, from_start boolean
 )
 returns table (
@@ -90,32 +96,40 @@ returns table (
 language sql stable set search_path = '' as $$
     select participant_id, local_date, coalesce(w.opens_at, c.opens_at), coalesce(w.closes_at, c.closes_at),
            coalesce(w.timezone, c.timezone), w.tzdata, w.outcome, w.participant_id is not null
-    from challenges.computed(
-        present.people, present.first, present.last, present.at, present.back, present.ahead, present.from_start
+    from challenges.compute_windows(
+        effective_windows.people, effective_windows.first, effective_windows.last, effective_windows.at,
+        effective_windows.back, effective_windows.ahead, effective_windows.from_start
     ) as c
     full join (
         select s.* from challenges.windows s
-        where s.participant_id = any (present.people)
-          -- where no dates are named: a day more than anybody's, the reader looks at the instants
-          and s.local_date >= coalesce(present.first, (present.at at time zone 'UTC')::date - present.back - 1)
-          and s.local_date <= coalesce(present.last, 'infinity')
+        where s.participant_id = any (effective_windows.people)
+          -- without dates, read one day more than any zone needs; the caller filters by instants
+          and s.local_date >= coalesce(
+              effective_windows.first, (effective_windows.at at time zone 'UTC')::date - effective_windows.back - 1
+          )
+          and s.local_date <= coalesce(effective_windows.last, 'infinity')
     ) as w using (participant_id, local_date)
 $$;
 
--- Store the missing windows around `at`, and plan their reminders; those of past windows too, so that every window has a
--- record. It can be called for anyone, any number of times: it writes what the rules say.
-create or replace function challenges.plan(people uuid[], at timestamptz, tzdata text) returns void
+-- Store the missing windows from yesterday to the day after tomorrow, and plan their reminders; those of past windows
+-- too, so that every window has a record. At any instant three dates are today somewhere. It can be called for anyone,
+-- any number of times: it writes what the rules say.
+create or replace function challenges.precompute_windows(people uuid[], at timestamptz, tzdata text) returns void
 language sql security definer set search_path = '' set enable_nestloop = off as $$
     with reminding as materialized (
         select c.id, c.title, schedule.remind
         from challenges.challenges c cross join lateral challenges.schedule(c.rules) as schedule
         where schedule.remind is not null
-          and c.id = any (array(select p.challenge_id from challenges.participants p where p.id = any (plan.people)))
+          and c.id = any (array(
+              select p.challenge_id from challenges.participants p where p.id = any (precompute_windows.people)
+          ))
     ),
-    planned as (
+    added as (
         insert into challenges.windows (participant_id, local_date, opens_at, closes_at, timezone, tzdata)
-        select c.participant_id, c.local_date, c.opens_at, c.closes_at, c.timezone, plan.tzdata
-        from challenges.computed(plan.people, null, null, plan.at, 1, 2, false) as c
+        select c.participant_id, c.local_date, c.opens_at, c.closes_at, c.timezone, precompute_windows.tzdata
+        from challenges.compute_windows(
+            precompute_windows.people, null, null, precompute_windows.at, back => 1, ahead => 2, from_start => false
+        ) as c
         order by c.participant_id, c.local_date
         on conflict do nothing
         returning participant_id, local_date, opens_at, closes_at, timezone
@@ -124,23 +138,23 @@ language sql security definer set search_path = '' set enable_nestloop = off as 
         array_agg(row(
             w.participant_id, w.local_date, p.user_id, c.title, w.timezone, w.opens_at, w.closes_at, c.remind
         )::notifications.window),
-        plan.at
+        precompute_windows.at
     )
     from reminding c
     join challenges.participants p on p.challenge_id = c.id
-    join planned w on w.participant_id = p.id
-    where p.id = any (plan.people)
+    join added w on w.participant_id = p.id
+    where p.id = any (precompute_windows.people)
 $$;
 
--- The reminders, where they are missing, of stored windows around `at` of people who have changed their zone: `plan`
--- makes those of the windows that it stores. It may be called for anybody, any number of times.
-create or replace function challenges.remind(people uuid[], at timestamptz) returns void
+-- Plan the missing reminders of stored windows around `at`, for participants who have changed their zone.
+-- `precompute_windows` plans those of the windows that it stores. It can be called for anyone, any number of times.
+create or replace function challenges.plan_reminders(people uuid[], at timestamptz) returns void
 language sql security definer set search_path = '' as $$
     select notifications.remind(
         array_agg(row(
             w.participant_id, w.local_date, p.user_id, c.title, w.timezone, w.opens_at, w.closes_at, schedule.remind
         )::notifications.window order by w.participant_id, w.local_date),
-        remind.at
+        plan_reminders.at
     )
     from challenges.participants p
     join challenges.challenges c on c.id = p.challenge_id
@@ -148,49 +162,50 @@ language sql security definer set search_path = '' as $$
     cross join lateral (
         select x.* from challenges.windows x
         where x.participant_id = p.id
-          -- a day more than anybody's yesterday to the day after tomorrow
-          and x.local_date between (remind.at at time zone 'UTC')::date - 2
-              and (remind.at at time zone 'UTC')::date + 3
-        offset 0 -- by the index, one by one: the planner cannot know how few have moved
+          -- one day more on each side than the dates that are precomputed in any zone
+          and x.local_date between (plan_reminders.at at time zone 'UTC')::date - 2
+              and (plan_reminders.at at time zone 'UTC')::date + 3
+        offset 0 -- read by the index, one by one: the planner cannot know how few have changed their zone
     ) as w
-    where p.id = any (remind.people) and p.timezone_since <> p.joined_at
-      and schedule.remind is not null and w.closes_at > remind.at and w.outcome is null
+    where p.id = any (plan_reminders.people) and p.timezone_since <> p.joined_at
+      and schedule.remind is not null and w.closes_at > plan_reminders.at and w.outcome is null
       and not exists (
           select from notifications.reminders r
           where r.participant_id = w.participant_id and r.local_date = w.local_date
       )
 $$;
 
--- After an edit before the start: everybody's dates anew, from the zone they are in now.
-create or replace function challenges.replan(challenge uuid, at timestamptz, tzdata text) returns void
+-- After an edit before the start, compute all participants' windows again, from the zones they are in now.
+create or replace function challenges.recompute_windows(challenge uuid, at timestamptz, tzdata text) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
     if not exists (
-        select from challenges.challenges c where c.id = replan.challenge and c.starts_at > replan.at
+        select from challenges.challenges c
+        where c.id = recompute_windows.challenge and c.starts_at > recompute_windows.at
           and (session_user <> 'chally_app' or c.owner_id = core.actor())
     ) then
         return;
     end if;
     delete from notifications.reminders r using challenges.participants p
-    where p.challenge_id = replan.challenge and r.participant_id = p.id;
+    where p.challenge_id = recompute_windows.challenge and r.participant_id = p.id;
     delete from challenges.windows w using challenges.participants p
-    where p.challenge_id = replan.challenge and w.participant_id = p.id;
+    where p.challenge_id = recompute_windows.challenge and w.participant_id = p.id;
     update challenges.participants p set timezone_since = p.joined_at
-    where p.challenge_id = replan.challenge and p.timezone_since <> p.joined_at;
-    perform challenges.plan(
-        (select array_agg(p.id) from challenges.participants p where p.challenge_id = replan.challenge),
-        replan.at, replan.tzdata
+    where p.challenge_id = recompute_windows.challenge and p.timezone_since <> p.joined_at;
+    perform challenges.precompute_windows(
+        (select array_agg(p.id) from challenges.participants p where p.challenge_id = recompute_windows.challenge),
+        recompute_windows.at, recompute_windows.tzdata
     );
 end
 $$;
 
 revoke execute on function
-    challenges.schedule, challenges.computed, challenges.present, challenges.plan,
-    challenges.remind, challenges.replan
+    challenges.schedule, challenges.compute_windows, challenges.effective_windows, challenges.precompute_windows,
+    challenges.plan_reminders, challenges.recompute_windows
 from public;
 grant execute on function
-    challenges.schedule, challenges.computed, challenges.present, challenges.plan,
-    challenges.remind, challenges.replan
+    challenges.schedule, challenges.compute_windows, challenges.effective_windows, challenges.precompute_windows,
+    challenges.plan_reminders, challenges.recompute_windows
 to chally_app, chally_system;
 
 create policy windows_owner on challenges.windows to chally_owner using (true);

@@ -1,6 +1,6 @@
 -- fixed: the index challenges_words calls these functions
 
--- Words are what lies between spaces, punctuation and symbols, in any script and whatever the server's locale is.
+-- The words of a text in any script: what lies between spaces, punctuation and symbols. Independent of the locale.
 create or replace function challenges.tokens(content text) returns text[]
 language sql immutable parallel safe set search_path = ''
 return (
@@ -11,7 +11,7 @@ return (
     where word <> ''
 );
 
--- What it costs decides between its index and a walk from the newest on: about 30 microseconds, three pages' worth.
+-- The cost, about 30 microseconds or three pages, lets the planner choose between the index and a scan of the newest.
 create or replace function challenges.words(title text, description text) returns tsvector
 language sql immutable parallel safe cost 2000 set search_path = ''
 return array_to_tsvector(challenges.tokens(title || ' ' || description));

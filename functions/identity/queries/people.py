@@ -60,7 +60,7 @@ def forget(tx: Tx, user_id: UUID, context: str) -> None:
 def move(tx: Tx, user_id: UUID, zone: str, now: datetime) -> None:
     """Have challenges follow a person to another zone, while the account still has the former one."""
     tx.run(
-        "select challenges.person_moved(%(id)s, %(zone)s, %(now)s, %(tzdata)s)",
+        "select challenges.change_account_zone(%(id)s, %(zone)s, %(now)s, %(tzdata)s)",
         {"id": user_id, "zone": zone, "now": now, "tzdata": tzdata_version()},
     )
 
