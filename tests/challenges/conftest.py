@@ -1,6 +1,6 @@
 """Fixtures of the tests of challenges: people and one challenge."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -8,6 +8,8 @@ import pytest
 from chally import clock
 from tests.support.api import Client
 from tests.support.challenges import ChallengeJson, challenge_body
+from tests.support.concurrency import TwoTransactions
+from tests.support.database import Database
 from tests.support.people import SignUp
 
 
@@ -54,3 +56,11 @@ def make(owner: Client) -> Callable[..., ChallengeJson]:
         return dict(answer.json)
 
     return made
+
+
+@pytest.fixture
+def two(database: Database) -> Iterator[TwoTransactions]:
+    pair = TwoTransactions(database)
+    yield pair
+    pair.first.close()
+    pair.second.close()

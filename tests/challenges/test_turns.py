@@ -1,7 +1,7 @@
-"""Two concurrent transactions, step by step: which one waits, and what the second one finds."""
+"""TwoTransactions concurrent transactions, step by step: which one waits, and what the second one finds."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,56 +11,11 @@ import pytest
 from challenges.queries import challenges, participants
 from chally import clock
 from chally.db import Tx
-from chally.errors import AppError
-from identity.queries import people as identities
-from identity.queries import users
 from tests.support.api import Client
 from tests.support.challenges import ChallengeJson
-from tests.support.concurrency import acting, check_counts, code_of, connect, joining, leaving, waits
+from tests.support.concurrency import TwoTransactions, acting, check_counts, joining, leaving
 from tests.support.database import Database
 from tests.support.people import insert_users
-
-
-class Two:
-    """Two people's transactions: the first runs step by step, the second in a thread that may have to wait."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.first, self.second = connect(database), connect(database)
-        self.outcome = ""
-
-    def commits(self, user: UUID, act: Callable[[Tx], object]) -> str:
-        """Let the first act and commit; return the result."""
-        try:
-            with acting(self.first, user) as tx:
-                act(tx)
-        except psycopg.Error as error:
-            return code_of(error)
-        return "committed"
-
-    def begin(self, user: UUID, act: Callable[[Tx], str]) -> threading.Thread:
-        """Start the second; return once it waits for the first, or is done."""
-
-        def run() -> None:
-            try:
-                with acting(self.second, user) as tx:
-                    self.outcome = act(tx)
-            except (psycopg.Error, AppError) as error:
-                self.outcome = code_of(error)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        while thread.is_alive() and not waits(self.database, self.second.info.backend_pid):
-            pass
-        return thread
-
-
-@pytest.fixture
-def two(database: Database) -> Iterator[Two]:
-    pair = Two(database)
-    yield pair
-    pair.first.close()
-    pair.second.close()
 
 
 def pausing(made: ChallengeJson) -> Callable[[Tx], str]:
@@ -87,7 +42,12 @@ class TestStepByStep:
         assert place.is_new
 
     def test_a_join_fails_if_the_challenge_is_paused_before_the_count(
-        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
+        self,
+        two: TwoTransactions,
+        make: Callable[..., ChallengeJson],
+        owner: Client,
+        people: list[UUID],
+        database: Database,
     ) -> None:
         made = make()
 
@@ -100,7 +60,12 @@ class TestStepByStep:
         check_counts(database)
 
     def test_a_pause_waits_for_a_join_that_is_counted(
-        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
+        self,
+        two: TwoTransactions,
+        make: Callable[..., ChallengeJson],
+        owner: Client,
+        people: list[UUID],
+        database: Database,
     ) -> None:
         made = make()
         with acting(two.first, people[0]) as tx:
@@ -112,7 +77,7 @@ class TestStepByStep:
         assert database.execute("select status, participant_count from challenges.challenges") == [("paused", 2)]
 
     def test_two_joins_compute_windows_without_blocking_each_other(
-        self, two: Two, make: Callable[..., ChallengeJson], people: list[UUID], database: Database
+        self, two: TwoTransactions, make: Callable[..., ChallengeJson], people: list[UUID], database: Database
     ) -> None:
         """The challenge's row is only locked for the count and the commit."""
         made = make()
@@ -124,7 +89,12 @@ class TestStepByStep:
         check_counts(database)
 
     def test_a_join_fails_if_max_participants_is_lowered_before_the_count(
-        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
+        self,
+        two: TwoTransactions,
+        make: Callable[..., ChallengeJson],
+        owner: Client,
+        people: list[UUID],
+        database: Database,
     ) -> None:
         made = make(max_participants=2)
         path = f"/v1/challenges/{made['id']}"
@@ -137,7 +107,12 @@ class TestStepByStep:
         check_counts(database)
 
     def test_a_join_fails_if_late_joining_ends_before_the_count(
-        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
+        self,
+        two: TwoTransactions,
+        make: Callable[..., ChallengeJson],
+        owner: Client,
+        people: list[UUID],
+        database: Database,
     ) -> None:
         made = make()
 
@@ -149,7 +124,12 @@ class TestStepByStep:
         check_counts(database)
 
     def test_max_participants_cannot_be_lowered_below_a_counted_join(
-        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
+        self,
+        two: TwoTransactions,
+        make: Callable[..., ChallengeJson],
+        owner: Client,
+        people: list[UUID],
+        database: Database,
     ) -> None:
         made = make(max_participants=2)
 
@@ -168,7 +148,7 @@ class TestStepByStep:
         assert owner.patch(f"/v1/challenges/{made['id']}", {"max_participants": 1}).code == "below_participant_count"
 
     def test_the_last_place_goes_to_the_first_of_two_joins(
-        self, two: Two, make: Callable[..., ChallengeJson], people: list[UUID], database: Database
+        self, two: TwoTransactions, make: Callable[..., ChallengeJson], people: list[UUID], database: Database
     ) -> None:
         made = make(max_participants=2)
         with acting(two.first, people[0]) as tx:
@@ -180,7 +160,7 @@ class TestStepByStep:
         check_counts(database)
 
     def test_the_last_place_goes_to_the_second_join_if_the_first_fails(
-        self, two: Two, make: Callable[..., ChallengeJson], people: list[UUID], database: Database
+        self, two: TwoTransactions, make: Callable[..., ChallengeJson], people: list[UUID], database: Database
     ) -> None:
         made = make(max_participants=2)
         waiting: list[threading.Thread] = []
@@ -196,7 +176,7 @@ class TestStepByStep:
         check_counts(database)
 
     def test_a_place_is_free_once_the_leaving_has_committed(
-        self, two: Two, make: Callable[..., ChallengeJson], people: list[UUID], database: Database
+        self, two: TwoTransactions, make: Callable[..., ChallengeJson], people: list[UUID], database: Database
     ) -> None:
         made = make(max_participants=2)
         with acting(two.first, people[0]) as tx:
@@ -210,7 +190,12 @@ class TestStepByStep:
         check_counts(database)
 
     def test_an_edit_of_the_schedule_waits_for_joins(
-        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
+        self,
+        two: TwoTransactions,
+        make: Callable[..., ChallengeJson],
+        owner: Client,
+        people: list[UUID],
+        database: Database,
     ) -> None:
         """Otherwise their windows would keep the old rules."""
         made = make(starts_at=(clock.now() + timedelta(hours=20)).isoformat())
@@ -228,7 +213,12 @@ class TestStepByStep:
         assert two.outcome == "2 are in"
 
     def test_a_removal_during_a_rejoin_keeps_the_participant_out(
-        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
+        self,
+        two: TwoTransactions,
+        make: Callable[..., ChallengeJson],
+        owner: Client,
+        people: list[UUID],
+        database: Database,
     ) -> None:
         """The rejoin waits, sees the removal, and cannot use the old code."""
         made = make()
@@ -247,7 +237,12 @@ class TestStepByStep:
         check_counts(database)
 
     def test_a_removal_after_a_rejoin_removes_the_participant(
-        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, people: list[UUID], database: Database
+        self,
+        two: TwoTransactions,
+        make: Callable[..., ChallengeJson],
+        owner: Client,
+        people: list[UUID],
+        database: Database,
     ) -> None:
         """The removal waits for the rejoin, and then takes effect."""
         made = make()
@@ -275,79 +270,3 @@ class TestStepByStep:
             place=place,
         ) == [(1, True)]
         check_counts(database)
-
-
-class TestZones:
-    """A change of the account's zone, concurrent with joins that use this zone."""
-
-    @pytest.fixture
-    def mover(self, database: Database) -> UUID:
-        return insert_users(database, 1)[0]
-
-    def move(self, database: Database, user: UUID, between: Callable[[], None]) -> None:
-        """Change the zone as PATCH /v1/me does; call `between` before the commit."""
-        with psycopg.connect(database.system, autocommit=True) as connection, connection.transaction():
-            tx = Tx(connection, None)
-            now = clock.now()
-            identities.move(tx, user, "Asia/Tokyo", now)
-            users.update(
-                tx, user, username=None, timezone="Asia/Tokyo", wants_reminders=None, quiet_hours=None,
-                sets_quiet_hours=False, now=now,
-            )  # fmt: skip
-            between()
-
-    def zones(self, database: Database, user: UUID) -> list[str]:
-        rows = database.execute("select timezone from challenges.participants where user_id = %(user)s", user=user)
-        return [zone for (zone,) in rows]
-
-    def test_a_join_waits_for_a_change_of_the_account_zone(
-        self, two: Two, make: Callable[..., ChallengeJson], mover: UUID, database: Database
-    ) -> None:
-        """Otherwise the new participant would get the former zone and keep it."""
-        made = make()
-        waiting: list[threading.Thread] = []
-        self.move(database, mover, lambda: waiting.append(two.begin(mover, joining(made))))
-        waiting[0].join()
-        assert two.outcome == "came"
-        assert self.zones(database, mover) == ["Asia/Tokyo"]
-
-    def test_a_change_of_the_account_zone_waits_for_a_join(
-        self, two: Two, make: Callable[..., ChallengeJson], mover: UUID, database: Database
-    ) -> None:
-        made = make()
-        began = threading.Event()
-        pid: list[int] = []
-
-        def move() -> None:
-            with psycopg.connect(database.system, autocommit=True) as connection, connection.transaction():
-                pid.append(connection.info.backend_pid)
-                began.set()
-                tx = Tx(connection, None)
-                identities.move(tx, mover, "Asia/Tokyo", clock.now())
-
-        moving = threading.Thread(target=move)
-        with acting(two.first, mover) as tx:
-            assert joining(made)(tx) == "came"
-            moving.start()
-            began.wait()
-            while moving.is_alive() and not waits(database, pid[0]):
-                pass
-        moving.join()
-        assert self.zones(database, mover) == ["Asia/Tokyo"]
-
-    def test_an_edit_of_the_schedule_waits_for_a_change_of_zone(
-        self, two: Two, make: Callable[..., ChallengeJson], owner: Client, mover: UUID, database: Database
-    ) -> None:
-        """Otherwise windows of the old rules would be stored after the edit."""
-        made = make(starts_at=(clock.now() + timedelta(hours=20)).isoformat())
-        with acting(two.first, mover) as tx:
-            joining(made)(tx)
-        waiting: list[threading.Thread] = []
-
-        def edit(tx: Tx) -> str:
-            challenges.lock_schedule(tx, UUID(made["id"]))
-            return f"{self.zones(database, mover)}"
-
-        self.move(database, mover, lambda: waiting.append(two.begin(UUID(owner.user["id"]), edit)))
-        waiting[0].join()
-        assert two.outcome == "['Asia/Tokyo']"

@@ -80,6 +80,40 @@ def waits(database: Database, pid: int) -> bool:
     return bool(database.execute("select cardinality(pg_blocking_pids(%(pid)s)) > 0", pid=pid)[0][0])
 
 
+class TwoTransactions:
+    """Two people's transactions: the first runs step by step, the second in a thread that may have to wait."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.first, self.second = connect(database), connect(database)
+        self.outcome = ""
+
+    def commits(self, user: UUID, act: Callable[[Tx], object]) -> str:
+        """Let the first act and commit; return the result."""
+        try:
+            with acting(self.first, user) as tx:
+                act(tx)
+        except psycopg.Error as error:
+            return code_of(error)
+        return "committed"
+
+    def begin(self, user: UUID, act: Callable[[Tx], str]) -> threading.Thread:
+        """Start the second; return once it waits for the first, or is done."""
+
+        def run() -> None:
+            try:
+                with acting(self.second, user) as tx:
+                    self.outcome = act(tx)
+            except (psycopg.Error, AppError) as error:
+                self.outcome = code_of(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        while thread.is_alive() and not waits(self.database, self.second.info.backend_pid):
+            pass
+        return thread
+
+
 def joining(made: ChallengeJson) -> Callable[[Tx], str]:
     def join(tx: Tx) -> str:
         _, came = membership.join(tx, made["invite_code"], None, clock.now())

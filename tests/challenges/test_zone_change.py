@@ -1,4 +1,4 @@
-"""Changes of the account's zone: exact preview, one transaction, safe to repeat and to run concurrently."""
+"""Changes of the account's zone: as previewed, in one transaction, safe to repeat and to run concurrently."""
 
 import itertools
 import threading
@@ -13,12 +13,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from challenges import membership, windows
+from challenges import membership, windows, zone_change
 from challenges.jobs import windows_handler
 from chally import clock, db
 from identity.queries import people, users
 from tests.support import enrolment, window_oracle, zone_clocks
 from tests.support.api import Client, LambdaContext
+from tests.support.challenge_views import preview_zone_change, row_versions
 from tests.support.challenges import ChallengeJson, challenge_body
 from tests.support.concurrency import acting, connect
 from tests.support.database import Database
@@ -35,29 +36,6 @@ from tests.support.window_strategies import (
 )
 
 At = Callable[[datetime], None]
-PREVIEW = "/v1/me/timezone/preview"
-SNAPSHOT = """
-    select xmin::text, ctid::text from challenges.windows union all
-    select xmin::text, ctid::text from notifications.reminders union all
-    select xmin::text, ctid::text from challenges.participants
-"""
-
-
-def previewed(who: Client, zone: str) -> dict[str, window_oracle.Windows]:
-    """Return the windows that would move, as they would be afterwards, by challenge."""
-    answer = who.post(PREVIEW, {"timezone": zone})
-    assert answer.status == 200, answer.text
-    assert not answer.json["has_more"]
-    return {
-        item["challenge"]["id"]: {
-            datetime.fromisoformat(window["local_date"]).date(): span(window["to"]) for window in item["windows"]
-        }
-        for item in answer.json["items"]
-    }
-
-
-def span(window: dict[str, str]) -> tuple[datetime, datetime]:
-    return datetime.fromisoformat(window["opens_at"]), datetime.fromisoformat(window["closes_at"])
 
 
 @dataclass(frozen=True)
@@ -123,7 +101,7 @@ def test_random_travels_match_the_oracle_and_the_preview(
                 windows.precompute_batch(tx, UUID(int=place.int - 1), 1, now)
             expected = before
         elif moves_account:
-            expected = before | previewed(traveller.client, zone).get(str(challenge), {})
+            expected = before | preview_zone_change(traveller.client, zone).get(str(challenge), {})
             traveller.connection.execute(
                 "delete from core.rate_limits"
             )  # between examples the clock goes backwards, too
@@ -173,15 +151,15 @@ class TestPatch:
 
     def test_sending_the_same_zone_again_changes_nothing(self, member: Client, database: Database) -> None:
         member.patch("/v1/me", {"timezone": "America/New_York"})
-        before = database.execute(SNAPSHOT)
+        before = row_versions(database)
         assert member.patch("/v1/me", {"timezone": "America/New_York"}).status == 200
-        assert database.execute(SNAPSHOT) == before
+        assert row_versions(database) == before
 
     def test_a_refused_change_moves_no_windows(self, owner: Client, member: Client, database: Database) -> None:
-        before = database.execute(SNAPSHOT)
+        before = row_versions(database)
         refused = member.patch("/v1/me", {"timezone": "America/New_York", "username": "owner"})
         assert refused.code == "username_taken"
-        assert database.execute(SNAPSHOT) == before
+        assert row_versions(database) == before
         assert member.get("/v1/me").json["timezone"] == "Asia/Tokyo"
 
     def test_a_draft_uses_the_new_zone_once_it_is_active(
@@ -203,7 +181,7 @@ class TestPatch:
                                             "scope": "challenge_tz"}}  # fmt: skip
         path = f"/v1/challenges/{make(rules=rules)['id']}"
         before = windows_of(owner, path)
-        assert previewed(owner, "Asia/Tokyo") == {}
+        assert preview_zone_change(owner, "Asia/Tokyo") == {}
         owner.patch("/v1/me", {"timezone": "Asia/Tokyo"})
         assert windows_of(owner, path) == before
 
@@ -227,9 +205,9 @@ class TestPatch:
             at(now + timedelta(days=days))
             windows_handler({}, LambdaContext())
             assert database.execute(wrong, user=traveller.user["id"], now=clock.now()) == [(0,)]
-        before = database.execute(SNAPSHOT)
+        before = row_versions(database)
         windows_handler({}, LambdaContext())
-        assert database.execute(SNAPSHOT) == before
+        assert row_versions(database) == before
 
     def test_concurrent_changes_to_two_zones_end_in_one_of_them(
         self, member: Client, challenge: dict[str, Any], make: Callable[..., ChallengeJson], database: Database
@@ -254,7 +232,7 @@ class TestPatch:
                     try:
                         with connection.transaction():
                             now = clock.now()
-                            people.move(tx, user, zone, now)
+                            zone_change.move_account(tx, user, zone, now)
                             users.update(
                                 tx, user, username=None, timezone=zone, wants_reminders=None, quiet_hours=None,
                                 sets_quiet_hours=False, now=now,
@@ -285,95 +263,3 @@ class TestPatch:
         )
         assert database.execute(overlapping) == [(0,)]
         assert set(database.execute(dates)) >= set(before)
-
-
-class TestPreview:
-    def ids(self, who: Client, **query: object) -> list[str]:
-        answer = who.call("POST", PREVIEW, body={"timezone": "America/New_York"}, query=query)
-        assert answer.status == 200, answer.text
-        return [item["challenge"]["id"] for item in answer.json["items"]]
-
-    def test_the_preview_requires_a_sign_in(self, nobody: Client) -> None:
-        assert nobody.post(PREVIEW, {"timezone": "Asia/Tokyo"}).code == "unauthenticated"
-
-    def test_the_preview_shows_only_your_own_challenges(
-        self, owner: Client, member: Client, stranger: Client, person: SignUp, challenge: dict[str, Any],
-        database: Database,
-    ) -> None:  # fmt: skip
-        moderator = person("moderator")
-        database.execute("update identity.users set role = 'moderator' where username = 'moderator'")
-        assert self.ids(owner) == self.ids(member) == [challenge["id"]]
-        assert self.ids(stranger) == self.ids(moderator) == []
-        before = previewed(owner, "Asia/Tokyo")
-        member.patch("/v1/me", {"timezone": "America/New_York"})
-        assert previewed(owner, "Asia/Tokyo") == before
-
-    def test_the_preview_shows_each_window_before_and_after(self, member: Client, challenge: dict[str, Any]) -> None:
-        item = member.post(PREVIEW, {"timezone": "Asia/Seoul"}).json["items"][0]
-        assert item == {"challenge": {"id": challenge["id"], "title": challenge["title"]}, "windows": []}
-        moving = member.post(PREVIEW, {"timezone": "Asia/Kolkata"}).json["items"][0]["windows"]
-        assert moving
-        for window in moving:
-            assert (window["from"]["timezone"], window["to"]["timezone"]) == ("Asia/Tokyo", "Asia/Kolkata")
-            later = timedelta(hours=3, minutes=30)
-            assert span(window["to"])[1] == min(
-                span(window["from"])[1] + later, datetime.fromisoformat(challenge["ends_at"])
-            )
-
-    def test_the_preview_changes_nothing(self, member: Client, database: Database) -> None:
-        before = database.execute(SNAPSHOT)
-        assert previewed(member, "America/New_York")
-        assert database.execute(SNAPSHOT) == before
-        assert member.get("/v1/me").json["timezone"] == "Asia/Tokyo"
-
-    def test_the_preview_of_the_current_zone_moves_nothing(self, member: Client, challenge: dict[str, Any]) -> None:
-        assert previewed(member, "Asia/Tokyo") == {challenge["id"]: {}}
-
-    @pytest.mark.parametrize("to", ["canceled", "deleted"])
-    def test_the_preview_omits_canceled_and_deleted_challenges(
-        self, owner: Client, member: Client, path: str, to: str
-    ) -> None:
-        owner.post(f"{path}/transitions", {"to": to})
-        assert self.ids(owner) == self.ids(member) == []
-
-    def test_the_preview_includes_paused_challenges(
-        self, owner: Client, member: Client, path: str, challenge: dict[str, Any]
-    ) -> None:
-        owner.post(f"{path}/transitions", {"to": "paused"})
-        assert self.ids(member) == [challenge["id"]]
-
-    def test_the_preview_omits_drafts_and_challenges_that_are_over_or_left(
-        self,
-        owner: Client,
-        member: Client,
-        path: str,
-        challenge: dict[str, Any],
-        make: Callable[..., ChallengeJson],
-        at: At,
-    ) -> None:
-        make(status="draft")
-        assert self.ids(owner) == [challenge["id"]]
-        member.post(f"{path}/leave")
-        assert self.ids(member) == []
-        at(datetime.fromisoformat(challenge["ends_at"]))
-        assert self.ids(owner) == []
-
-    def test_the_preview_omits_challenges_joined_in_a_different_zone(self, member: Client, by_code: str) -> None:
-        member.post(by_code, {"timezone": "Africa/Nairobi"})
-        assert self.ids(member) == []
-
-    def test_the_preview_covers_62_days(self, owner: Client) -> None:
-        owner.post(
-            "/v1/challenges", challenge_body(clock.now(), ends_at=(clock.now() + timedelta(days=200)).isoformat())
-        )
-        [moving] = previewed(owner, "Asia/Tokyo").values()
-        assert max(moving) <= (clock.now() + timedelta(days=63)).date()
-        assert len(moving) > 55
-
-    def test_the_preview_is_paged_with_the_last_joined_challenge_first(
-        self, owner: Client, make: Callable[..., ChallengeJson]
-    ) -> None:
-        made = [make()["id"] for _ in range(5)]
-        answer = owner.call("POST", PREVIEW, body={"timezone": "Asia/Tokyo"}, query={"limit": 3}).json
-        first = [item["challenge"]["id"] for item in answer["items"]]
-        assert first + self.ids(owner, cursor=answer["next_cursor"]) == made[::-1]
