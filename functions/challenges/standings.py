@@ -8,7 +8,7 @@ Lock order: a window before its standing, and standings by participant id. Any o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
@@ -80,11 +80,8 @@ def _update(tx: Tx, changes: Sequence[OutcomeChange]) -> None:
 
 def _are_newer(changes: Sequence[OutcomeChange], last_decided: date | None) -> bool:
     """Return whether these changes, in the order of their dates, are all later than what the score includes."""
-    return (
-        last_decided is not None
-        and changes[0].local_date > last_decided
-        and all(change.previous != "missed" for change in changes)
-    )
+    is_newer = last_decided is None or changes[0].local_date > last_decided
+    return is_newer and all(change.previous != "missed" for change in changes)
 
 
 def _recompute(tx: Tx, rows: Sequence[StandingRow]) -> list[Standing]:
@@ -133,7 +130,5 @@ def check(tx: Tx, after: UUID, limit: int) -> tuple[list[StandingCheck], UUID | 
         score = add_outcomes(Score(), row.outcomes, _scoring(row))
         recomputed = Standing(row.participant_id, score, row.newest)
         stored = Standing(row.participant_id, row.score, row.last_decided)
-        if row.last_decided is None:  # unknown, so the next decision recomputes both
-            stored = Standing(row.participant_id, replace(row.score, grace_spent=score.grace_spent), row.newest)
         checks.append(StandingCheck(stored, recomputed, row.proofs_agree, row.visibility_agrees))
     return checks, rows[-1].participant_id if rows else None

@@ -481,16 +481,6 @@ begin
 end
 $$;
 
-CREATE FUNCTION challenges.mark_present() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-begin
-    update challenges.standings s set present = new.left_at is null where s.participant_id = new.id;
-    return null;
-end
-$$;
-
 CREATE FUNCTION challenges.matches_state(state text, at timestamp with time zone, status text, starts_at timestamp with time zone, ends_at timestamp with time zone) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE state WHEN 'upcoming'::text THEN ((status = 'active'::text) AND (starts_at > at)) WHEN 'started'::text THEN ((status = 'active'::text) AND (starts_at <= at) AND (ends_at > at)) WHEN 'ended'::text THEN ((status = 'active'::text) AND (ends_at <= at)) ELSE ((state IS NULL) OR (status = state)) END;
@@ -728,6 +718,16 @@ begin
     if counts_now and challenge.owner_id <> new.user_id then
         perform challenges.check_joinable(challenge, coalesce(new.returned_at, new.joined_at));
     end if;
+    return null;
+end
+$$;
+
+CREATE FUNCTION challenges.update_presence() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    update challenges.standings s set present = new.left_at is null where s.participant_id = new.id;
     return null;
 end
 $$;
@@ -1875,7 +1875,7 @@ CREATE TRIGGER challenges_timezone BEFORE INSERT OR UPDATE OF timezone ON challe
 
 CREATE CONSTRAINT TRIGGER participants_counted AFTER INSERT OR DELETE OR UPDATE OF left_at ON challenges.participants DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION challenges.update_participant_count();
 
-CREATE CONSTRAINT TRIGGER participants_present AFTER UPDATE OF left_at ON challenges.participants DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((old.left_at IS NULL) <> (new.left_at IS NULL))) EXECUTE FUNCTION challenges.mark_present();
+CREATE CONSTRAINT TRIGGER participants_present AFTER UPDATE OF left_at ON challenges.participants DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((old.left_at IS NULL) <> (new.left_at IS NULL))) EXECUTE FUNCTION challenges.update_presence();
 
 CREATE TRIGGER participants_standing AFTER INSERT ON challenges.participants FOR EACH ROW EXECUTE FUNCTION challenges.add_standing();
 
@@ -2255,8 +2255,6 @@ GRANT ALL ON FUNCTION challenges."join"(challenge uuid, code text, zone text, at
 REVOKE ALL ON FUNCTION challenges.leave(challenge uuid, at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.leave(challenge uuid, at timestamp with time zone) TO chally_app;
 
-REVOKE ALL ON FUNCTION challenges.mark_present() FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION challenges.matches_state(state text, at timestamp with time zone, status text, starts_at timestamp with time zone, ends_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION challenges.schedule(rules jsonb, OUT opens time without time zone, OUT closes time without time zone, OUT length interval, OUT days jsonb, OUT local boolean, OUT remind integer) FROM PUBLIC;
@@ -2324,6 +2322,8 @@ GRANT ALL ON FUNCTION challenges.shows_roster(challenge uuid) TO chally_app;
 GRANT ALL ON FUNCTION challenges.shows_roster(challenge uuid) TO chally_system;
 
 REVOKE ALL ON FUNCTION challenges.update_participant_count() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION challenges.update_presence() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION challenges.windows_after_zone_change(participant uuid, zone text, at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.windows_after_zone_change(participant uuid, zone text, at timestamp with time zone) TO chally_app;

@@ -67,7 +67,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class StandingRow:
-    """A standing as stored, with its challenge's scoring rules. `last_decided` is None if it is unknown."""
+    """A standing as stored, with its challenge's scoring rules."""
 
     participant_id: UUID
     points: int

@@ -8,7 +8,8 @@ begin
 end
 $$;
 
-create or replace function challenges.mark_present() returns trigger
+-- `present` copies whether the participant takes part, so that one index finds the ranked standings.
+create or replace function challenges.update_presence() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
     update challenges.standings s set present = new.left_at is null where s.participant_id = new.id;
@@ -16,9 +17,9 @@ begin
 end
 $$;
 
--- A page of the standings, best first, for whom the roster is shown to: asked once, where a policy would ask for every
--- row. Only its first row's rank is counted; those of the others follow. Without a plan of its own for each call, the
--- planner would not see that no `after` means no condition.
+-- A page of the standings, best first; empty if the actor may not see the roster. This is checked once, where a policy
+-- would check it for every row. Only the rank of the first row is counted, the others follow from it. A custom plan for
+-- each call, because a generic one would keep the condition on `after_points` even where it is null.
 create or replace function challenges.ranking(
     challenge uuid, after_points integer, after_participant uuid, skip integer, quantity integer
 )
@@ -60,16 +61,17 @@ begin
 end
 $$;
 
-revoke execute on function challenges.add_standing, challenges.mark_present, challenges.ranking from public;
+revoke execute on function challenges.add_standing, challenges.update_presence, challenges.ranking from public;
 grant execute on function challenges.ranking to chally_app;
 
 create trigger participants_standing after insert on challenges.participants
 for each row execute function challenges.add_standing();
 
--- last, as everywhere: who comes back may move their windows first, and windows are held before standings
+-- deferred, to lock standings last: a rejoining participant may move their windows first, which are locked before
+-- standings
 create constraint trigger participants_present after update of left_at on challenges.participants
 deferrable initially deferred
-for each row when ((old.left_at is null) <> (new.left_at is null)) execute function challenges.mark_present();
+for each row when ((old.left_at is null) <> (new.left_at is null)) execute function challenges.update_presence();
 
 create policy standings_owner on challenges.standings to chally_owner using (true);
 create policy standings_system on challenges.standings to chally_system using (true);

@@ -103,7 +103,7 @@ TABLES = (
         missed integer not null default 0,
         -- grace days of the scoring that are used up
         grace_spent integer not null default 0,
-        -- the newest window that is counted here; null: unknown, and the next decision recomputes the row
+        -- the date of the newest window that is counted here; null if none is
         last_decided date,
         -- whether the participant takes part: a copy, so that an index finds those who do
         present boolean not null default true
