@@ -76,7 +76,7 @@ WINDOWS = """
 Ask = Callable[[Tx], object]
 
 
-class Explained(Tx):
+class ExplainingTx(Tx):
     """A transaction that records the plan of each statement it sends."""
 
     plans: list[dict[str, Any]]
@@ -99,7 +99,7 @@ class Explained(Tx):
 
 
 @dataclass
-class Table:
+class GrownDatabase:
     """A database of a given size, with a reader's connection and a job's."""
 
     reader: UUID
@@ -112,7 +112,7 @@ class Table:
     def read(self, ask: "Ask", *, by_job: bool = False) -> "Read":
         connection = self.jobs if by_job else self.connection
         with acting(connection, self.reader) as acted:
-            tx = Explained(connection, None if by_job else acted.actor)
+            tx = ExplainingTx(connection, None if by_job else acted.actor)
             tx.plans = []
             before = counters(connection)
             found = ask(tx)
@@ -152,12 +152,12 @@ def indexes(plan: dict[str, Any]) -> Iterator[str]:
 
 
 @pytest.fixture
-def grow(database: Database) -> Iterator[Callable[[int, int], Table]]:
+def grow(database: Database) -> Iterator[Callable[[int, int], GrownDatabase]]:
     people = insert_users(database, USERS)
     connection = connect(database)
     system = psycopg.connect(database.system, autocommit=True, prepare_threshold=None)
 
-    def grown(first: int, last: int) -> Table:
+    def grown(first: int, last: int) -> GrownDatabase:
         values = {"first": first, "last": last, "now": clock.now()}
         with psycopg.connect(database.url, autocommit=True) as admin:
             admin.execute("set session_replication_role = replica")  # triggers on 100,000 rows would take too long
@@ -172,7 +172,7 @@ def grow(database: Database) -> Iterator[Callable[[int, int], Table]]:
             ).fetchone()
         assert found is not None
         crowded, place = found
-        return Table(people[7], crowded, place, connection, system)
+        return GrownDatabase(people[7], crowded, place, connection, system)
 
     yield grown
     connection.close()
@@ -201,7 +201,7 @@ def lists(crowded: UUID) -> dict[str, Ask]:
 
 
 def test_lists_use_their_indexes_and_cost_the_same_on_a_table_ten_times_as_large(
-    grow: Callable[[int, int], Table],
+    grow: Callable[[int, int], GrownDatabase],
 ) -> None:
     few = grow(1, FEW)
     before = {name: few.read(ask) for name, ask in lists(few.crowded).items()}
@@ -237,7 +237,9 @@ def of_jobs() -> dict[str, Ask]:
     }
 
 
-def test_windows_and_their_job_cost_the_same_on_a_table_ten_times_as_large(grow: Callable[[int, int], Table]) -> None:
+def test_windows_and_their_job_cost_the_same_on_a_table_ten_times_as_large(
+    grow: Callable[[int, int], GrownDatabase],
+) -> None:
     few = grow(1, FEW)
     before = {name: few.read(ask) for name, ask in of_windows(few.place).items()}
     before |= {name: few.read(ask, by_job=True) for name, ask in of_jobs().items()}

@@ -44,7 +44,7 @@ STANDINGS = """
 """
 
 
-class Explained(Tx):
+class ExplainingTx(Tx):
     """A transaction that reports how many blocks its lists touched, including inside functions."""
 
     blocks: int
@@ -56,7 +56,7 @@ class Explained(Tx):
         return found
 
 
-class Table:
+class GrownDatabase:
     """A database with a given number of standings."""
 
     def __init__(self, database: Database, first: int, last: int) -> None:
@@ -88,7 +88,7 @@ class Table:
 
     def _cost(self, connection: psycopg.Connection[Any], challenge: UUID, after: tuple[int, UUID] | None) -> int:
         with acting(connection, self.owner) as acted:
-            tx = Explained(connection, acted.actor)
+            tx = ExplainingTx(connection, acted.actor)
             before = self._scans(tx)
             found = standings.ranking(tx, challenge, after=after, offset=0, limit=PAGE)
             used = {name for name, scans in self._scans(tx).items() if scans > before[name]}
@@ -118,13 +118,13 @@ def connection(database: Database) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.fixture
-def grow(database: Database) -> Callable[[int, int], Table]:
+def grow(database: Database) -> Callable[[int, int], GrownDatabase]:
     insert_users(database, CROWD)
-    return lambda first, last: Table(database, first, last)
+    return lambda first, last: GrownDatabase(database, first, last)
 
 
 def test_a_page_costs_the_same_on_a_table_ten_times_as_large(
-    grow: Callable[[int, int], Table], connection: psycopg.Connection[Any]
+    grow: Callable[[int, int], GrownDatabase], connection: psycopg.Connection[Any]
 ) -> None:
     before = grow(1, 101).costs(connection)  # 10,000 standings in the large challenge and 1,000 in the others
     after = grow(102, 9_001).costs(connection)
