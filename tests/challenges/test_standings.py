@@ -156,8 +156,8 @@ class TestClosing:
         assert statements(lambda tx: standings.record(tx, someone, run.days[2], "accepted")) == 3
         assert statements(lambda tx: standings.record(tx, someone, run.days[1], "accepted")) == 4
         assert statements(lambda tx: standings.record(tx, someone, run.days[1], "accepted")) == 1
-        assert statements(lambda tx: standings.close_overdue(tx, FIRST + 2 * DAY, 1)) == 5
-        assert statements(lambda tx: standings.close_overdue(tx, FIRST + 20 * DAY, 1_000)) == 5
+        assert statements(lambda tx: standings.close_overdue(tx, FIRST + 2 * DAY, 1)) == 4
+        assert statements(lambda tx: standings.close_overdue(tx, FIRST + 20 * DAY, 1_000)) == 4
         assert len(run.outcomes(someone)) == 10
 
 
