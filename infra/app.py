@@ -20,7 +20,7 @@ Backend(
     settings=settings,
     functions=ROOT / "functions",
     layers={"core": ROOT / "layers/core"} | {name: assets.layer_path(name, platform) for name in assets.GROUPS},
-    # MiniStack refuses to publish assets as the roles that the default synthesizer assumes
+    # the default synthesizer assumes roles, and MiniStack refuses to publish assets as those
     synthesizer=CliCredentialsStackSynthesizer() if local else None,
 )
 app.synth()

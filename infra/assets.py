@@ -1,7 +1,7 @@
 """The Lambda layers of third-party wheels, built from uv.lock.
 
-`layers/<name>/<platform>/` is one layer, as Lambda unpacks it under /opt. It is rebuilt when what uv.lock says of it
-changes, and never half built: it appears under its name when it is whole.
+`layers/<name>/<platform>/` is one layer, as Lambda unpacks it under /opt. It is rebuilt when its part of uv.lock
+changes. A layer is built under another name and renamed when it is complete.
 """
 
 import argparse
@@ -19,24 +19,24 @@ from platform import machine
 from infra.tools.bootstrap import ROOT, uv
 
 HOST = f"{sys.platform}-{machine()}"
-"""This machine, whose Python runs the functions of the local stage."""
+"""The platform of this machine, whose Python runs the functions of the local stage."""
 LAMBDA = "aarch64-manylinux_2_34"
 """Lambda's Python 3.13 on arm64: Amazon Linux 2023, glibc 2.34."""
 PLATFORMS = (HOST, LAMBDA)
 
 LAYERS = ROOT / "layers"
 GROUPS = {"vendor": None, "imaging": "imaging", "migrations": "migrations"}
-"""Layer name → dependency group of pyproject.toml; `None` is the project's own dependencies, for every function."""
+"""Layer name → dependency group in pyproject.toml. `None`: the project's dependencies, which every function has."""
 
 PYTHON_VERSION = "3.13"
 
 
 class LayerError(Exception):
-    """uv could not export or install the wheels of a layer; the message is what uv said."""
+    """uv could not export or install the wheels of a layer; the message is uv's."""
 
 
 def layer_path(name: str, platform: str) -> Path:
-    """The directory of a layer for `Code.from_asset`. FileNotFoundError says how to build it."""
+    """Return the directory of a layer for `Code.from_asset`. Raises FileNotFoundError if it is not built."""
     path = _directory(name, platform)
     if not path.is_dir():
         raise FileNotFoundError(f"{path} is not built: run `.venv/bin/python -m infra.assets {platform}`")
@@ -44,9 +44,9 @@ def layer_path(name: str, platform: str) -> Path:
 
 
 def build(platform: str) -> list[str]:
-    """Builds the layers of a platform that are missing or out of date; returns the names of those it built.
+    """Build the layers of a platform that are missing or out of date; return the names of those built.
 
-    Two at once take turns, and the second finds its work done.
+    A lock lets concurrent builds take turns; the later ones find nothing to do.
     """
     with open(LAYERS / "build.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -54,14 +54,14 @@ def build(platform: str) -> list[str]:
 
 
 def fingerprint(platform: str) -> str:
-    """Says which build of the layers is there, cheaply; empty parts are layers that are not built."""
+    """Return a text that changes with each build of the layers; an empty part is a layer that is not built."""
     return ",".join(_built(name, platform) for name in GROUPS)
 
 
 def _build(name: str, platform: str) -> bool:
     requirements = _uv("export", "--frozen", "--no-default-groups", "--no-emit-project", "--no-header",
                        *_group(name))  # fmt: skip
-    # How a layer is made is part of what it is: a change of this file rebuilds it.
+    # a change of this file rebuilds the layers too
     digest = hashlib.sha256(requirements.encode() + Path(__file__).read_bytes()).hexdigest()
     target, stamp = _directory(name, platform), _stamp(name, platform)
     if target.is_dir() and _built(name, platform) == digest:
@@ -73,7 +73,7 @@ def _build(name: str, platform: str) -> bool:
     python.mkdir(parents=True)
     listing = fresh / "requirements.txt"
     listing.write_text(requirements)
-    # The hashes of the lock are checked again; --no-deps, because the export is the whole closure.
+    # uv checks the lock's hashes again; --no-deps because the export already lists every dependency
     _uv("pip", "install", "--target", str(python), "--python", sys.executable, "--python-version", PYTHON_VERSION,
         *(() if platform == HOST else ("--python-platform", platform)),
         "--only-binary", ":all:", "--no-deps", "--require-hashes", "--link-mode", "copy",
@@ -88,16 +88,16 @@ def _build(name: str, platform: str) -> bool:
 
 
 def _slim(python: Path) -> None:
-    """Drops what no function runs: a layer is unpacked at every cold start, and Lambda allows 250 MB in all."""
+    """Delete what no function runs: a cold start unpacks the layers, and Lambda allows 250 MB for all of them."""
     shutil.rmtree(python / "bin", ignore_errors=True)
     for tests in [path for path in python.rglob("tests") if path.is_dir()]:
         shutil.rmtree(tests, ignore_errors=True)
 
 
 def _compile(python: Path) -> None:
-    """Ships bytecode, as a cold start would otherwise compile every module it imports.
+    """Add bytecode, so that a cold start does not compile the modules it imports.
 
-    Unchecked, since zip and unzip change the times that pyc files are usually checked by.
+    The pyc files are unchecked, because zip changes the modification times that checked ones depend on.
     """
     compileall.compile_dir(
         python,
@@ -135,8 +135,8 @@ def _uv(*arguments: str) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Builds the Lambda layers of third-party wheels.")
+    parser = argparse.ArgumentParser(description="Build the Lambda layers of third-party wheels.")
     parser.add_argument("platform", nargs="?", choices=PLATFORMS, help="default: all")
     only = parser.parse_args().platform
     for wanted in [only] if only else PLATFORMS:
-        print(wanted, "built:", ", ".join(build(wanted)) or "nothing, all up to date")
+        print(wanted, "built:", ", ".join(build(wanted)) or "nothing, everything is up to date")

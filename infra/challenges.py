@@ -1,4 +1,4 @@
-"""Challenges: what people do, and the windows in which they do it."""
+"""Challenges and the windows in which people prove them."""
 
 from aws_cdk import Acknowledgment, Duration, Validations
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -9,8 +9,8 @@ from infra.queues import WorkQueue
 
 
 class Challenges(Construct):
-    """`routes` answers HTTP; `windows` precomputes the windows of the days around today; `nightly` checks counts
-    and standings.
+    """`routes` serves HTTP; `windows` computes the windows from yesterday to the day after tomorrow; `nightly` checks
+    counts, standings and time zones.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, defaults: FunctionDefaults, outbox: WorkQueue) -> None:
@@ -18,18 +18,18 @@ class Challenges(Construct):
         secret = secretsmanager.Secret(
             self,
             "OverlaySecret",
-            description="The key that signs the codes which photos must show; the deploy makes it.",
+            description="The key that signs the codes which photos must show. Created by the deploy.",
             generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
             removal_policy=defaults.settings.removal_policy,
         )
         Validations.of(secret).acknowledge(
             Acknowledgment(
                 id="AwsSolutions::AwsSolutions-SMG4",
-                reason="No person and no other system holds it, and what it signs is of use for a day. Who fears for "
-                "it puts another value; the one before stays good for the windows that are open.",
+                reason="No person and no other system holds this key, and its signatures are valid for a day. It is "
+                "replaced by hand; the previous value stays valid for open windows.",
             )
         )
-        # Not the secret's Ref: see Identity.
+        # not the secret's Ref: see Identity
         resource = secret.node.default_child
         assert isinstance(resource, secretsmanager.CfnSecret)
         self.overlay_secret_arn = resource.attr_id

@@ -1,4 +1,4 @@
-"""Postgres, and who may connect to it as whom."""
+"""Postgres, and the roles that functions connect as."""
 
 from typing import Protocol
 
@@ -20,17 +20,17 @@ LOGS = ("postgresql", "upgrade", "iam-db-auth-error")
 
 
 class Database(Protocol):
-    """Where the schema lives. Each method tells a function how to connect, and lets it."""
+    """A database. Each method grants a function a connection and sets its environment for that."""
 
     def grant_connect(self, function: Function, *roles: Role) -> None:
-        """Let `function` connect as each of `roles`, and as nobody else."""
+        """Allow `function` to connect as each of `roles`."""
 
     def grant_administrator(self, function: Function) -> None:
-        """Let `function` connect as the administrator, to migrate."""
+        """Allow `function` to connect as the administrator, to migrate."""
 
 
 class LocalDatabase:
-    """A Postgres that is there already. Who holds a role's URL may connect as that role."""
+    """An existing Postgres. A function that has a role's URL can connect as that role."""
 
     def __init__(self, *, urls: DatabaseUrls) -> None:
         self._urls = urls
@@ -48,13 +48,12 @@ class LocalDatabase:
 class RdsDatabase(Construct):
     """RDS Postgres behind RDS Proxy.
 
-    Nobody has a password but the administrator, whose secret RDS makes and rotates. Functions sign in to the proxy
-    with IAM tokens, and the proxy to the instance (end-to-end IAM): being allowed a role is a grant, never a secret.
+    Only the administrator has a password, which RDS creates and rotates. Functions sign in to the proxy with IAM
+    tokens, and the proxy to the instance (end-to-end IAM), so a database role is granted, never shared as a secret.
 
-    Does RDS Proxy support Postgres 18? AWS lists it by region, and the Postgres part of that page could not be read
-    where this was written, so read it before the first deploy:
+    Before the first deploy, check that RDS Proxy supports Postgres 18 in your region:
     https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Concepts.RDS_Fea_Regions_DB-eng.Feature.RDSProxy.html
-    Others say they run 18.3 behind a proxy (production runbook of github.com/mamsterla/wallyanalyzer).
+    It was not verified here; the production runbook of github.com/mamsterla/wallyanalyzer reports 18.3 behind a proxy.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class RdsDatabase(Construct):
         self.size = size
         self.instance = self._instance(settings, network)
         self.proxy = self._proxy(settings, network)
-        # where the proxy meets the instance, as the roles of functions: they have to exist by then
+        # the proxy connects to the instance as the functions' roles, so migrations must have created them
         targets = self.proxy.node.find_child("ProxyTargetGroup")
         assert isinstance(targets, rds.CfnDBProxyTargetGroup)
         self.proxy_targets = targets
@@ -77,7 +76,7 @@ class RdsDatabase(Construct):
         function.allow("rds-db:connect", resources=[self._user(proxy.resource_name or "", role) for role in roles])
 
     def grant_administrator(self, function: Function) -> None:
-        # to the instance: migrations take session locks, which would pin the proxy
+        # directly to the instance: migrations take session locks, which would pin the proxy
         self._set_address(function, host=self.instance.db_instance_endpoint_address)
         assert self.instance.secret
         function.add_environment(CHALLY_DATABASE_SECRET_ARN=self.instance.secret.secret_arn)
@@ -95,7 +94,7 @@ class RdsDatabase(Construct):
         )
 
     def _instance(self, settings: StageSettings, network: Network) -> rds.DatabaseInstance:
-        # RDS would make these log groups itself, and keep what is in them for ever
+        # RDS would create these log groups itself and never delete their events
         log_groups = [
             logs.LogGroup(
                 self,
@@ -143,7 +142,7 @@ class RdsDatabase(Construct):
                 parameters={
                     "rds.force_ssl": "1",
                     "log_min_duration_statement": "500",  # ms
-                    # never what a statement was given: addresses, password hashes, tokens of mails
+                    # parameters contain addresses, password hashes and mail tokens
                     "log_parameter_max_length": "0",
                     "log_parameter_max_length_on_error": "0",
                     "log_lock_waits": "1",
@@ -154,22 +153,22 @@ class RdsDatabase(Construct):
         Validations.of(database).acknowledge(
             Acknowledgment(
                 id="AwsSolutions::AwsSolutions-RDS11",
-                reason="Security groups let only the proxy and migrations reach the instance, and no route leads there "
-                "from outside; another port would hide it from nobody.",
+                reason="Security groups admit only the proxy and migrations, and no route leads to the instance from "
+                "outside, so another port would add nothing.",
             )
         )
         if not size.multi_az:
             Validations.of(database).acknowledge(
                 Acknowledgment(
                     id="AwsSolutions::AwsSolutions-RDS3",
-                    reason="Staging may be away for the minutes that restoring a single-zone instance takes.",
+                    reason="Staging may be unavailable for the minutes that restoring a single-zone instance takes.",
                 )
             )
         if not size.deletion_protection:
             Validations.of(database).acknowledge(
                 Acknowledgment(
                     id="AwsSolutions::AwsSolutions-RDS10",
-                    reason="Staging holds nobody's data, and is meant to be deleted and made again.",
+                    reason="Staging holds no real data and is meant to be deleted and created again.",
                 )
             )
         return database
@@ -198,9 +197,9 @@ class RdsDatabase(Construct):
             role=role,
             default_auth_scheme=rds.DefaultAuthScheme.IAM_AUTH,
             require_tls=True,
-            # a tenth of the connections is left to migrations and to people
+            # migrations and people need the other tenth of the connections
             max_connections_percent=90,
-            # an HTTP function gives up after 15 seconds: better a quick 503 than a queue
+            # an HTTP function ends after 15 seconds: a quick 503 is better than a queue
             borrow_timeout=Duration.seconds(5),
         )
         proxy.node.add_dependency(log_group)

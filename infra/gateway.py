@@ -1,4 +1,4 @@
-"""The HTTP API: what reaches which function."""
+"""The HTTP API and its routes to functions."""
 
 import json
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from constructs import Construct
 from infra.function import Function
 from infra.settings import StageSettings
 
-# Neither query strings nor paths: they carry mail tokens and invite codes.
+# No query strings and no paths: they contain mail tokens and invite codes.
 ACCESS_LOG = {
     "request_id": "$context.requestId",
     "time": "$context.requestTime",
@@ -31,7 +31,7 @@ ACCESS_LOG = {
 
 
 class Gateway(Construct):
-    """An HTTP API with CORS for named origins, throttling and a JSON access log; `route` adds what it answers."""
+    """An HTTP API with CORS for named origins, throttling and a JSON access log. `route` adds its routes."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: StageSettings) -> None:
         super().__init__(scope, construct_id)
@@ -40,7 +40,7 @@ class Gateway(Construct):
             "Api",
             api_name=settings.name,
             create_default_stage=False,
-            # with a domain of its own, the endpoint that API Gateway gives is a way around it
+            # with a custom domain, API Gateway's own endpoint would be a way around it
             disable_execute_api_endpoint=settings.domain is not None,
             cors_preflight=apigwv2.CorsPreflightOptions(
                 allow_origins=list(settings.cors_origins),
@@ -67,7 +67,7 @@ class Gateway(Construct):
         log_group = logs.LogGroup(
             self,
             "AccessLog",
-            # under this prefix API Gateway needs no resource policy per log group, of which an account has ten
+            # under this prefix API Gateway needs no resource policy, of which a region allows ten
             log_group_name=f"/aws/vendedlogs/{settings.name}/api",
             retention=settings.log_retention,
             removal_policy=settings.removal_policy,
@@ -90,19 +90,19 @@ class Gateway(Construct):
             destination_arn=log_group.log_group_arn, format=json.dumps(ACCESS_LOG)
         )
         if settings.local:
-            # MiniStack takes an API's id from this tag, and so a local system keeps its URL
+            # MiniStack takes the API's id from this tag, so a local system keeps its URL
             Tags.of(self.api).add("ms-custom-id", "chally")
-        # https://{domain} or https://{id}.execute-api…: neither depends on the functions, which are told it
+        # https://{domain} or https://{id}.execute-api…; neither depends on the functions, which need it
         self.url = settings.public_url or (
             f"https://{settings.domain.name}" if settings.domain else self.api.api_endpoint
         )
-        # its pages, as browsers name them, and its host; the address that API Gateway gives is known at deploy only
+        # the origin and the host of the API; API Gateway's own address is only known at deploy time
         known = urlsplit(self.url) if settings.public_url or settings.domain else None
         self.origin = f"{known.scheme}://{known.netloc}" if known else self.url
         self.host = str(known.hostname) if known else Fn.select(2, Fn.split("/", self.url))
 
     def route(self, function: Function, *paths: str) -> None:
-        """Send what is asked of `paths`, by any method, to `function`; `$default` is whatever no other path takes."""
+        """Route `paths` to `function`, for every method; `$default` matches every path without a route."""
         integration = integrations.HttpLambdaIntegration(
             f"{function.node.id}Integration", function.alias, scope_permission_to_route=False
         )
@@ -113,8 +113,8 @@ class Gateway(Construct):
             Validations.of(route).acknowledge(
                 Acknowledgment(
                     id="AwsSolutions::AwsSolutions-APIG4",
-                    reason="The function authorises: it knows which routes are public, which sessions have ended, and "
-                    "cookies with their CSRF token; behind it, row-level security holds.",
+                    reason="The function authorises: it knows public routes, ended sessions and cookies with their "
+                    "CSRF token, and row-level security protects the data behind it.",
                 )
             )
 

@@ -11,8 +11,8 @@ from infra.queues import WorkQueue
 
 
 class Identity(Construct):
-    """`routes` answers HTTP; `keys` makes the first signing keys when a deploy triggers it, and rotates; `exports`
-    builds the ZIPs that people ask for; `nightly` forgets who left, and what is old.
+    """`routes` serves HTTP; `keys` creates the signing keys during the first deploy and rotates them; `roles` gives a
+    person a role; `exports` builds the ZIP files of people's data; `nightly` deletes closed accounts and old rows.
     """
 
     def __init__(
@@ -27,11 +27,11 @@ class Identity(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.signing_secret_arn = self._secret(
-            defaults, "SigningSecret", "The private keys that sign access tokens; `identity-keys` puts them here."
+            defaults, "SigningSecret", "The private keys that sign access tokens. Written by identity-keys."
         )
-        # Of its own: proofs, which signs receipts, must not be able to sign anybody in.
+        # a separate secret: proofs signs receipts and must not be able to sign access tokens
         self.receipt_secret_arn = self._secret(
-            defaults, "ReceiptSecret", "The private key that signs receipts of proofs; `identity-keys` puts it here."
+            defaults, "ReceiptSecret", "The private key that signs receipts of proofs. Written by identity-keys."
         )
         self.routes = Function(
             self,
@@ -65,7 +65,7 @@ class Identity(Construct):
                 "CHALLY_RECEIPT_SECRET_ARN": self.receipt_secret_arn,
             },
         )
-        # Nothing triggers it: `make admin` invokes it, and so may whoever has the right to.
+        # no trigger: `make admin` invokes it
         self.roles = Function(
             self,
             "Roles",
@@ -103,18 +103,18 @@ class Identity(Construct):
         self.keys_trigger = triggers.Trigger(self, "MakeKeys", handler=self.keys.function)
 
     def _secret(self, defaults: FunctionDefaults, construct_id: str, description: str) -> str:
-        """A secret that `keys` fills; its ARN."""
+        """Create a secret that `keys` writes; return its ARN."""
         secret = secretsmanager.Secret(
             self, construct_id, description=description, removal_policy=defaults.settings.removal_policy
         )
         Validations.of(secret).acknowledge(
             Acknowledgment(
                 id="AwsSolutions::AwsSolutions-SMG4",
-                reason="A rotation must publish the next key before it signs, and keep the last one for what it "
-                "signed. That is work for identity-keys, not for the one-step rotation of Secrets Manager.",
+                reason="A rotation must publish the next key before it signs, and keep the last one for its tokens. "
+                "identity-keys does that; the rotation of Secrets Manager has one step only.",
             )
         )
-        # The documented ARN of a secret. MiniStack gives that as well, while its Ref is the secret's name.
+        # MiniStack returns the documented ARN here, while its Ref of a secret is the name
         resource = secret.node.default_child
         assert isinstance(resource, secretsmanager.CfnSecret)
         return resource.attr_id

@@ -1,4 +1,4 @@
-"""Migrations: the schema, brought up to date by each deploy before anything that needs it."""
+"""Migrations: each deploy updates the schema before the functions that need it."""
 
 from aws_cdk import Duration, triggers
 from constructs import Construct
@@ -9,8 +9,8 @@ from infra.function import Function, FunctionDefaults
 class Migrations(Construct):
     """The function and the trigger that runs it.
 
-    The trigger fires when the function's version changes. All functions are one asset, so that is whenever any code
-    did; the function finds nothing to do when no migration is new.
+    The trigger fires when the function's version changes. All functions share one asset, so any change of code fires
+    it; without a new migration the function does nothing.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, defaults: FunctionDefaults) -> None:

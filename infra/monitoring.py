@@ -1,4 +1,4 @@
-"""What wakes somebody up, and what they look at then."""
+"""Alarms and a dashboard."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ GIB = 1024**3
 
 
 class Monitoring(Construct):
-    """Alarms to a topic, and a dashboard. What an alarm says is what to do about it."""
+    """Alarms that notify a topic, and a dashboard. The description of an alarm says what to do."""
 
     def __init__(
         self,
@@ -57,8 +57,10 @@ class Monitoring(Construct):
         refusals = api.metric_client_error(period=PERIOD, statistic="Sum")
         errors = api.metric_server_error(period=PERIOD, statistic="Sum")
         latency = api.metric_latency(period=PERIOD, statistic="p95")
-        self._alarm("ApiErrors", errors, over=4, advice="The API answers 5xx: the access log says on which routes.")
-        self._alarm("ApiLatency", latency, over=1000, periods=3, advice="One in twenty requests takes over a second.")
+        self._alarm("ApiErrors", errors, over=4, advice="The API returns 5xx. The access log shows on which routes.")
+        self._alarm(
+            "ApiLatency", latency, over=1000, periods=3, advice="One in twenty requests takes more than a second."
+        )
         self._graph("API", [requests, refusals, errors], [latency])
 
     def _watch_functions(self, functions: Sequence[Function]) -> None:
@@ -66,10 +68,10 @@ class Monitoring(Construct):
         durations: list[cloudwatch.IMetric] = []
         for function in functions:
             errors = function.function.metric_errors(period=PERIOD)
-            advice = f"{function.function_name} raised: its log group says what."
+            advice = f"{function.function_name} failed. See the errors in its log group."
             self._alarm(f"{_name(function)}Errors", errors, over=0, advice=advice)
             throttles = function.function.metric_throttles(period=PERIOD)
-            advice = f"{function.function_name} was refused a run: the account is out of concurrency."
+            advice = f"{function.function_name} was throttled. Raise the account's concurrency limit."
             self._alarm(f"{_name(function)}Throttles", throttles, over=0, advice=advice)
             counts += [errors, throttles]
             durations.append(function.function.metric_duration(period=PERIOD, statistic="p95"))
@@ -79,13 +81,13 @@ class Monitoring(Construct):
         depths: list[cloudwatch.IMetric] = []
         for dead_letters in (*(queue.dead_letters for queue in queues), failures):
             depth = dead_letters.metric_approximate_number_of_messages_visible(period=PERIOD, statistic="Maximum")
-            advice = "Work failed for good: read the messages, mend the cause, send them again."
+            advice = "Work failed every attempt. Read the messages, fix the cause, then run make redrive."
             self._alarm(f"{_name(dead_letters)}NotEmpty", depth, over=0, advice=advice)
             depths.append(depth)
         ages: list[cloudwatch.IMetric] = []
         for queue in queues:
             age = queue.queue.metric_approximate_age_of_oldest_message(period=PERIOD, statistic="Maximum")
-            advice = f"Work has waited for a quarter of an hour: is {queue.worker.function_name} stuck?"
+            advice = f"A message has waited for 15 minutes. Check {queue.worker.function_name}."
             self._alarm(f"{_name(queue)}Late", age, over=900, advice=advice)
             ages.append(age)
         dead = cloudwatch.Metric(
@@ -95,7 +97,7 @@ class Monitoring(Construct):
             period=PERIOD,
             statistic="Maximum",
         )
-        advice = "Mails were given up: core.outbox says why (last_error); mend that and set their attempts to 0."
+        advice = "Mails failed every attempt. Fix the cause in core.outbox.last_error, then set their attempts to 0."
         self._alarm("MessagesDead", dead, over=0, advice=advice)
         self._graph("Queues", [*depths, dead], ages)
 
@@ -110,13 +112,13 @@ class Monitoring(Construct):
             period=PERIOD,
             statistic="Maximum",
         )
-        advice = "The database is busy: Database Insights says with what."
+        advice = "The database is busy. Database Insights shows the statements."
         self._alarm("DatabaseCpu", cpu, over=80, periods=3, advice=advice)
-        advice = "Connections run out: what holds transactions open, or pins the proxy?"
+        advice = "Few connections are left. Look for open transactions and for a pinned proxy."
         self._alarm("DatabaseConnections", connections, over=0.8 * database.size.max_connections, advice=advice)
-        advice = "Storage runs out, and has not grown by itself: raise max_storage."
+        advice = "Storage is nearly full and has reached its limit. Raise max_storage."
         self._alarm("DatabaseStorage", storage, under=0.1 * database.size.storage * GIB, advice=advice)
-        advice = "Sessions pin the proxy: look for SET outside a transaction, and for named prepared statements."
+        advice = "Sessions pin the proxy. Look for SET outside a transaction and for named prepared statements."
         self._alarm("DatabasePinned", pinned, over=0, periods=3, advice=advice)
         self._graph("Database", [cpu, connections, pinned], [storage])
 
@@ -125,12 +127,12 @@ class Monitoring(Construct):
             namespace=self._namespace,
             metric_name="SigningKeyAgeDays",
             dimensions_map={"service": "identity"},
-            period=Duration.days(1),  # it is measured once a day
+            period=Duration.days(1),  # reported once a day
             statistic="Maximum",
         )
-        advice = "The signing key is over 100 days old, or identity-keys, which rotates it at 90, does not run."
-        # of this one silence is news: a job that has not run for two days lets the key grow old
-        self._alarm("SigningKeyAge", age, over=100, advice=advice, periods=2, silence_is_well=False)
+        advice = "The signing key is over 100 days old, or identity-keys, which rotates it after 90, does not run."
+        # missing data breaches: a job that does not run lets the key grow old
+        self._alarm("SigningKeyAge", age, over=100, advice=advice, periods=2, missing_is_ok=False)
         self._graph("Signing key", [age], [])
 
     def _watch_malware(self) -> None:
@@ -144,13 +146,13 @@ class Monitoring(Construct):
             )
             for name in ("MalwareFound", "ScanAwaited")
         )
-        advice = "Malware was uploaded, and deleted: proof-verdicts logged which (“malware”). Whose is it, and again?"
+        advice = "Malware was uploaded and deleted. See malware in the log of proof-verdicts, and who sent it."
         self._alarm("MalwareFound", found, over=0, advice=advice)
-        advice = "A proof has waited for its scan for a quarter of an hour: is the protection plan active, is its role "
+        advice = "A proof has waited 15 minutes for its scan. Check that the protection plan is active and that its "
         advice += (
-            "allowed to read? proof-verdicts logged what was “scan_failed”, and why: mend it, and have that scanned "
+            "role may read. Fix the reason in scan_failed in the log of proof-verdicts, then scan the object again "
         )
-        advice += "again (aws guardduty send-object-malware-scan)."
+        advice += "(aws guardduty send-object-malware-scan)."
         self._alarm("ScanAwaited", awaited, over=900, advice=advice)
         self._graph("Malware", [found], [awaited])
 
@@ -159,12 +161,12 @@ class Monitoring(Construct):
             namespace=self._namespace,
             metric_name="ZonesDiffer",
             dimensions_map={"service": "challenges"},
-            period=Duration.days(1),  # it is measured once a day
+            period=Duration.days(1),  # reported once a day
             statistic="Maximum",
         )
         advice = (
-            "Postgres and the functions read clocks differently: challenge-nightly logs in which zones. "
-            "Bring the older up to date: the minor version of the engine, or tzdata in uv.lock."
+            "Postgres and the functions disagree about a time zone; challenge-nightly logs which. "
+            "Update the older one: the minor version of the engine, or tzdata in uv.lock."
         )
         self._alarm("ZonesDiffer", differ, over=0, advice=advice)
         self._graph("Zones", [differ], [])
@@ -180,9 +182,11 @@ class Monitoring(Construct):
             )
             for name in ("ReminderLateness", "RemindersWrong")
         )
-        advice = "Reminders come over 90 seconds late, or not at all: does the job reminders run, and end in time?"
-        # every run measures it, so silence is a job that does not run
-        self._alarm("ReminderLateness", lateness, over=90, advice=advice, silence_is_well=False)
+        advice = (
+            "Reminders are over 90 seconds late or missing. Check that the job reminders runs and finishes in time."
+        )
+        # every run reports it, so missing data means that the job does not run
+        self._alarm("ReminderLateness", lateness, over=90, advice=advice, missing_is_ok=False)
         self._graph("Reminders", [lateness], [wrong])
 
     def _alarm(
@@ -194,7 +198,7 @@ class Monitoring(Construct):
         under: float = 0,
         advice: str,
         periods: int = 1,
-        silence_is_well: bool = True,
+        missing_is_ok: bool = True,
     ) -> None:
         operator, missing = cloudwatch.ComparisonOperator, cloudwatch.TreatMissingData
         alarm = cloudwatch.Alarm(
@@ -205,8 +209,8 @@ class Monitoring(Construct):
             threshold=under if over is None else over,
             comparison_operator=operator.LESS_THAN_THRESHOLD if over is None else operator.GREATER_THAN_THRESHOLD,
             evaluation_periods=periods,
-            # no requests, no errors: silence is no alarm
-            treat_missing_data=missing.NOT_BREACHING if silence_is_well else missing.BREACHING,
+            # no requests, no errors
+            treat_missing_data=missing.NOT_BREACHING if missing_is_ok else missing.BREACHING,
         )
         alarm.add_alarm_action(actions.SnsAction(self._topic))
 
@@ -215,5 +219,5 @@ class Monitoring(Construct):
 
 
 def _name(watched: IConstruct) -> str:
-    """What an alarm calls a construct: its path below the stack."""
+    """Return the name of a construct in alarms: its path below the stack."""
     return "".join(watched.node.path.split("/")[1:])

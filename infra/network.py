@@ -1,4 +1,4 @@
-"""The VPC of staging and prod: nothing in it can reach the internet, and the internet reaches nothing in it."""
+"""The VPC of staging and prod, without a route to or from the internet."""
 
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
@@ -8,12 +8,11 @@ from infra.settings import StageSettings
 
 
 class Network(Construct):
-    """Two zones, a subnet each for functions and for the database, and a door to every AWS service that is called.
+    """Two zones, each with a subnet for functions and one for the database, and endpoints for the AWS services in use.
 
-    Interface endpoints rather than NAT gateways: functions call four AWS services and nobody else, so there is no
-    route by which a stolen token or photo could leave. A service in one zone costs about $7 a month against $32 for
-    a NAT gateway; three services in two zones come to $44 against $64. What one day must call the world gets a NAT
-    gateway and a subnet of its own.
+    Interface endpoints rather than NAT gateways: functions call four AWS services only, so a stolen token or photo has
+    no route out. An endpoint in one zone costs about $7 a month, a NAT gateway $32; three services in two zones cost
+    $44 rather than $64. A function that has to call the internet belongs in another subnet with a NAT gateway.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: StageSettings) -> None:
@@ -21,7 +20,7 @@ class Network(Construct):
         self.vpc = ec2.Vpc(
             self,
             "Vpc",
-            # without an account to ask, a template can only count on two zones
+            # a template that is not bound to an account can only rely on two zones
             max_azs=2,
             nat_gateways=0,
             subnet_configuration=[

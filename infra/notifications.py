@@ -1,4 +1,4 @@
-"""Notifications: the outbox that every context writes to, and reminders."""
+"""Notifications: delivery of the outbox that every context writes to, and reminders."""
 
 from aws_cdk import Duration
 from aws_cdk import aws_ses as ses
@@ -9,15 +9,15 @@ from infra.queues import WorkQueue
 
 
 class Notifications(Construct):
-    """`outbox` delivers what transactions promised: at once when nudged, and every minute what a lost nudge left.
-    `reminders` writes what has fallen due to the outbox; `nightly` checks what it did.
+    """`outbox` delivers messages at once after a nudge, and every minute those whose nudge was lost; `housekeeping`
+    deletes old ones. `reminders` writes due reminders to the outbox; `nightly` checks them.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, defaults: FunctionDefaults) -> None:
         super().__init__(scope, construct_id)
         mail_from = defaults.settings.mail_from
         sender = ses.EmailIdentity(self, "Sender", identity=ses.Identity.email(mail_from))
-        # MiniStack asks for the right to send as anyone, and then refuses whoever is not verified
+        # MiniStack requires the right to send as anyone, and then refuses unverified senders
         self.sender_arn = "*" if defaults.settings.local else sender.email_identity_arn
         self.outbox = Function(
             self,
@@ -52,7 +52,7 @@ class Notifications(Construct):
             handler="notifications.jobs.reminders_handler",
             connects_as=["chally_system"],
             schedule=Duration.minutes(1),
-            timeout=Duration.seconds(50),  # the next run comes in a minute
+            timeout=Duration.seconds(50),  # the next run starts in a minute
             memory=512,
             environment={"CHALLY_OUTBOX_QUEUE_URL": self.outbox_queue.url},
             snap_start=True,

@@ -1,4 +1,4 @@
-"""Proofs: uploads, and the verdicts on them."""
+"""Proofs: uploads and their verdicts."""
 
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
@@ -12,8 +12,8 @@ from infra.storage import UPLOADS
 
 
 class Proofs(Construct):
-    """`routes` answers HTTP and pre-signs uploads; `verdicts` decides on each upload that S3 announces; `removals`
-    deletes what belonged to proofs that were taken back.
+    """`routes` serves HTTP and pre-signs uploads; `verdicts` decides each upload that S3 reports; `removals` deletes
+    the objects of withdrawn proofs.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Proofs(Construct):
             connects_as=["chally_system"],
             schedule=Duration.hours(1),
             timeout=Duration.minutes(2),
-            layers=["imaging"],  # its entry point stands beside that of the verdicts
+            layers=["imaging"],  # its module also contains the entry point of the verdicts
             environment={"CHALLY_UPLOADS_BUCKET": uploads.bucket_name},
         )
         self.verdicts = Function(
@@ -63,15 +63,15 @@ class Proofs(Construct):
             name="proof-verdicts",
             handler="proofs.jobs.verdicts_handler",
             connects_as=["chally_system"],
-            # a batch of ten photos: fetching one, decoding it (a whole vCPU, and 36 MB for 12 megapixels) and hashing
-            # it should take half a second
+            # a batch is ten photos; fetching, decoding (a whole vCPU, 36 MB for 12 megapixels) and hashing one should
+            # take half a second
             timeout=Duration.seconds(60),
             layers=["imaging"],
             environment=environment | scanner | {"CHALLY_OVERLAY_SECRET_ARN": overlay_secret_arn},
             snap_start=True,
         )
-        # every six minutes for over an hour: so long a virus scanner may be away before somebody must mend it and send
-        # the dead letters again
+        # twelve attempts, six minutes apart: a virus scanner may be unavailable for over an hour before messages become
+        # dead letters
         self.verdicts_queue = WorkQueue(self, "VerdictsQueue", worker=self.verdicts, attempts=12)
         to_verdicts = targets.SqsQueue(self.verdicts_queue.queue, dead_letter_queue=self.verdicts_queue.dead_letters)
         events.Rule(

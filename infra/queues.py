@@ -1,4 +1,4 @@
-"""Queues: work for one function, and what could not be done."""
+"""Work queues and dead letters."""
 
 from aws_cdk import Acknowledgment, Duration, Validations
 from aws_cdk import aws_lambda as lambda_
@@ -10,28 +10,28 @@ from infra.settings import StageSettings
 
 
 class DeadLetters(sqs.Queue):
-    """Where messages and events go that failed for good; an alarm says when there are any."""
+    """A queue for messages and events that failed every attempt; an alarm reports when it is not empty."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: StageSettings) -> None:
         super().__init__(
             scope,
             construct_id,
             encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=not settings.local,  # MiniStack speaks plain HTTP, and keeps to the policy
+            enforce_ssl=not settings.local,  # MiniStack speaks plain HTTP and enforces the policy
             retention_period=Duration.days(14),
         )
         Validations.of(self).acknowledge(
             Acknowledgment(
                 id="AwsSolutions::AwsSolutions-SQS3",
-                reason="Dead letters end here: a queue's, EventBridge Scheduler's, those of asynchronous invocations.",
+                reason="This is a dead-letter queue: of a work queue, a schedule or an asynchronous invocation.",
             )
         )
 
 
 class WorkQueue(Construct):
-    """An SQS queue that one function takes in batches of ten, and the dead letters it leaves.
+    """An SQS queue that one function reads in batches of ten, and its dead letters.
 
-    The worker answers which messages failed (ReportBatchItemFailures); after so many `attempts` a message is a dead
+    The worker reports the messages that failed (ReportBatchItemFailures). After `attempts` a message becomes a dead
     letter.
     """
 
@@ -45,7 +45,7 @@ class WorkQueue(Construct):
             "Queue",
             encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=not settings.local,
-            # six times the worker's timeout, so that a batch that was throttled is not handed out a second time
+            # six times the worker's timeout, so that a throttled batch is not delivered a second time
             # (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html)
             visibility_timeout=Duration.seconds(6 * worker.timeout.to_seconds()),
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=attempts),

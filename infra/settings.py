@@ -1,4 +1,4 @@
-"""What differs between the stages. What is the deployer's own comes from the environment; the rest is decided here."""
+"""Settings of the stages: the deployer's own come from the environment, the rest are set here."""
 
 import subprocess
 import tomllib
@@ -16,7 +16,7 @@ from infra import names
 
 ROOT = Path(__file__).parent.parent
 
-# a reserved domain: it sends nothing to anyone until the deployer names a real sender
+# a reserved domain: no mail is sent until the deployer sets a real sender
 MAIL_FROM = "no-reply@chally.example"
 
 
@@ -30,7 +30,7 @@ type Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Inputs(BaseSettings):
-    """What the deployer says, as `CHALLY_…`. Only the local stage needs any: its URLs."""
+    """The deployer's settings, from variables `CHALLY_…`. Only the local stage requires any: its URLs."""
 
     model_config = SettingsConfigDict(env_prefix="CHALLY_", frozen=True, extra="ignore")
 
@@ -50,7 +50,7 @@ class Inputs(BaseSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class Domain:
-    """The API's own host name, and the ACM certificate (of the same region) that proves it."""
+    """The API's custom host name and its ACM certificate (in the same region)."""
 
     name: str
     certificate_arn: str
@@ -67,7 +67,7 @@ class DatabaseUrls:
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseInstance:
-    """The RDS instance of a stage. Storage in GiB; `max_connections` is what RDS derives from the instance's memory."""
+    """The RDS instance of a stage. Storage is in GiB; RDS derives `max_connections` from the instance's memory."""
 
     instance_type: str
     storage: int
@@ -80,51 +80,51 @@ class DatabaseInstance:
 
 @dataclass(frozen=True, kw_only=True)
 class StageSettings:
-    """Everything a construct may ask about its stage."""
+    """The settings of one stage."""
 
     stage: Stage
     version: str
     commit: str
     database: DatabaseUrls | DatabaseInstance
     public_url: str | None
-    """Base of the API; None: the domain's, or the one API Gateway gives."""
+    """Base URL of the API. None: that of the domain, or API Gateway's own."""
     domain: Domain | None
     endpoint_zones: int
-    """In how many zones the VPC has its interface endpoints; with one, the other zone calls across."""
+    """The number of zones with interface endpoints; with one, the other zone calls across."""
     cors_origins: tuple[str, ...]
     relying_party_id: str | None
-    """The host name that passkeys are bound to; None: the API's own. Another one is the end of those there are."""
+    """The host name that passkeys are bound to. None: the API's own. Changing it invalidates every existing passkey."""
     mail_from: str
     alarm_email: str | None
     malware_scanner: Scanner
     clamd_url: str | None
-    """tcp://host:port or unix:///path; the local stage's alone, as no function in AWS reaches anything but AWS."""
+    """tcp://host:port or unix:///path; local stage only, because functions in AWS can only reach AWS services."""
     requests_per_second: int
     log_retention: RetentionDays
     removal_policy: RemovalPolicy
-    """Of what holds people's data."""
+    """For resources that hold people's data."""
 
     @property
     def local(self) -> bool:
-        """Whether this runs on one machine, on MiniStack."""
+        """Whether this stage runs on one machine, on MiniStack."""
         return self.stage == "local"
 
     @property
     def name(self) -> str:
-        """Name of the stack, and prefix of everything that has a name."""
+        """Name of the stack, and prefix of other names."""
         return names.stack(self.stage)
 
     @property
     def metrics_namespace(self) -> str:
-        """Of our own metrics in CloudWatch: two stages may share an account."""
+        """Namespace of our own metrics in CloudWatch; two stages may share an account."""
         return f"Chally/{self.stage}"
 
 
 def load(stage: str, inputs: Inputs | None = None) -> StageSettings:
-    """The settings of `stage`. Raises ValueError that says what is missing or unknown."""
+    """Return the settings of `stage`. Raises ValueError if the stage is unknown or a setting is missing or invalid."""
     stages = {"local": _local, "staging": _staging, "prod": _prod}
     if stage not in stages:
-        raise ValueError(f"unknown stage {stage!r}: one of {', '.join(stages)}")
+        raise ValueError(f"unknown stage {stage!r}: use one of {', '.join(stages)}")
     return stages[stage](inputs or Inputs())
 
 
@@ -136,7 +136,7 @@ def _local(inputs: Inputs) -> StageSettings:
             "CHALLY_DATABASE_OWNER_URL: `make up` sets them"
         )
     if inputs.clamd_url and not inputs.clamd_url.startswith(("tcp://", "unix:///")):
-        raise ValueError(f"CHALLY_CLAMD_URL is tcp://host:port or unix:///path, not {inputs.clamd_url!r}")
+        raise ValueError(f"CHALLY_CLAMD_URL must be tcp://host:port or unix:///path, not {inputs.clamd_url!r}")
     return StageSettings(
         stage="local",
         version=_version(),
@@ -211,7 +211,7 @@ def _prod(inputs: Inputs) -> StageSettings:
         clamd_url=None,
         requests_per_second=1000,
         log_retention=RetentionDays.ONE_YEAR,
-        # not plain RETAIN: a first deploy that fails must not leave behind names that block the next one
+        # not plain RETAIN: a failed first deploy must not leave names behind that block the next one
         removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     )
 
@@ -220,18 +220,18 @@ def _domain(inputs: Inputs) -> Domain | None:
     if inputs.domain_name is None and inputs.certificate_arn is None:
         return None
     if inputs.domain_name is None or inputs.certificate_arn is None:
-        raise ValueError("CHALLY_DOMAIN_NAME and CHALLY_CERTIFICATE_ARN go together")
+        raise ValueError("set both CHALLY_DOMAIN_NAME and CHALLY_CERTIFICATE_ARN, or neither")
     return Domain(name=inputs.domain_name, certificate_arn=inputs.certificate_arn)
 
 
 def _relying_party_id(inputs: Inputs, *default_origins: str) -> str | None:
-    """A browser takes it from pages of that host, and of hosts under it, alone."""
+    """Return the relying party id. Browsers accept one only from pages of that host or of its subdomains."""
     given = inputs.relying_party_id
     hosts = [urlsplit(origin).hostname for origin in inputs.cors_origins or default_origins] + [inputs.domain_name]
     if given is not None and not any(host == given or (host or "").endswith(f".{given}") for host in hosts):
         raise ValueError(
-            f"CHALLY_RELYING_PARTY_ID {given!r} is no host of a page in CHALLY_CORS_ORIGINS, of CHALLY_DOMAIN_NAME, or "
-            "above one: no browser could use a passkey"
+            f"CHALLY_RELYING_PARTY_ID {given!r} must be the host, or a parent domain, of an origin in "
+            "CHALLY_CORS_ORIGINS or of CHALLY_DOMAIN_NAME; browsers would refuse every passkey"
         )
     return given
 
@@ -241,6 +241,6 @@ def _version() -> str:
 
 
 def _commit() -> str:
-    """The commit being deployed; "unknown" outside a repository, or before its first commit."""
+    """Return the commit being deployed, or "unknown" outside a repository or before its first commit."""
     git = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     return git.stdout.strip() if git.returncode == 0 else "unknown"

@@ -1,4 +1,4 @@
-"""The bucket that clients upload to, and that exports lie in."""
+"""The bucket of uploads, pictures and exports."""
 
 from aws_cdk import Acknowledgment, Duration, Stack, Validations
 from aws_cdk import aws_s3 as s3
@@ -13,11 +13,11 @@ EXPORTS = "exports/"
 
 
 class Storage(Construct):
-    """Uploads: private, versioned, and announced to EventBridge.
+    """A private, versioned bucket that reports new objects to EventBridge.
 
-    Encrypted by S3's own keys rather than KMS: a pre-signed PUT then needs no encryption header and its signer no
-    right to a key, and what lies under `uploads/` is temporary. So is what lies under `exports/`. Under `pictures/` lie
-    the cleaned copies that others see.
+    `uploads/` and `exports/` are temporary; `pictures/` holds the cleaned copies that others see. The bucket is
+    encrypted with S3's own keys rather than KMS, so a pre-signed PUT needs no encryption header and its signer no right
+    to a key.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: StageSettings) -> None:
@@ -28,9 +28,9 @@ class Storage(Construct):
             encryption=s3.BucketEncryption.S3_MANAGED,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=not settings.local,  # MiniStack speaks plain HTTP, and enforces the policy
+            enforce_ssl=not settings.local,  # MiniStack speaks plain HTTP and enforces the policy
             minimum_tls_version=None if settings.local else 1.2,
-            # a verdict is about one version of an object: whoever PUTs again makes another, and never alters that one
+            # a verdict applies to one version of an object; a second PUT creates another version
             versioned=True,
             removal_policy=settings.removal_policy,
             server_access_logs_bucket=self._access_logs(settings),
@@ -63,15 +63,15 @@ class Storage(Construct):
                 s3.CorsRule(
                     allowed_methods=[s3.HttpMethods.PUT],
                     allowed_origins=list(settings.cors_origins),
-                    # what the signature binds, and so what a browser must send
+                    # the headers that the signature covers, so browsers must send them
                     allowed_headers=["content-type", "content-length", "x-amz-checksum-sha256"],
                     exposed_headers=["etag", "x-amz-version-id"],
                     max_age=3600,
                 )
             ],
         )
-        # CloudFormation can turn EventBridge on by itself; the L2's `event_bridge_enabled` adds a custom resource,
-        # with a function that may change the notifications of every bucket.
+        # CloudFormation can turn EventBridge on; the L2's `event_bridge_enabled` would add a custom resource whose
+        # function may change the notifications of every bucket
         bucket = self.uploads.node.default_child
         assert isinstance(bucket, s3.CfnBucket)
         bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
@@ -86,7 +86,7 @@ class Storage(Construct):
         Validations.of(function.role).acknowledge(
             Acknowledgment(
                 id=f"AwsSolutions::AwsSolutions-IAM5[Resource::<{Stack.of(self).get_logical_id(bucket)}.Arn>/{prefix}*]",
-                reason="Objects are named when they are uploaded; the right ends with the prefix and these actions.",
+                reason="Objects are named when they are uploaded; the right covers this prefix and these actions only.",
             )
         )
 

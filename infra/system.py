@@ -1,4 +1,4 @@
-"""System: is it up, what is it, how is it used; and the answer to what nobody else answers."""
+"""System: health, version, API description, and the default route."""
 
 from aws_cdk import Duration
 from constructs import Construct
@@ -8,7 +8,7 @@ from infra.queues import WorkQueue
 
 
 class System(Construct):
-    """`routes` answers HTTP."""
+    """`routes` serves HTTP."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, defaults: FunctionDefaults, outbox: WorkQueue, verdicts: WorkQueue

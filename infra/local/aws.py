@@ -68,7 +68,7 @@ def environment(workspace: Workspace) -> dict[str, str]:
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
-        # ignore the profiles of whoever runs this
+        # ignore the user's own profiles
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }

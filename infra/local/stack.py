@@ -160,7 +160,7 @@ def _stamp(workspace: Workspace) -> Path:
 
 def _cdk(workspace: Workspace, *arguments: str, cwd: Path = ROOT, lock: int | None = None) -> None:
     def check_aws() -> None:
-        """cdk would wait for ever for an AWS that has ended."""
+        """Give up when the local AWS has ended; cdk would wait without end."""
         if not aws.is_running(workspace):
             fix = f"Run again. Its log: {aws.embedded(workspace).log}"
             raise ToolError("The local AWS ended during the deploy.", fix)

@@ -54,7 +54,7 @@ def run(
         out.write(f"$ {' '.join(argv)}\n".encode())
         out.flush()
         start = out.tell()
-        # no standard input: a child must not wait for an answer to a question that nobody sees
+        # no standard input: a child must not wait for an answer, because its question is not shown
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=plain, cwd=cwd, pass_fds=tuple(keep)
         )

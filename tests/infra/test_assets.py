@@ -1,4 +1,4 @@
-"""The layers of third-party wheels: built once, whole or not at all, and for the right processor."""
+"""The layers of third-party wheels: built once, completely or not at all, and for the right processor."""
 
 import struct
 from concurrent.futures import ProcessPoolExecutor
@@ -15,32 +15,32 @@ AARCH64 = 183
 
 @pytest.fixture(autouse=True)
 def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Layers of the test's own, and only the smallest."""
+    """Build only the smallest layer, in the test's own directory."""
     monkeypatch.setattr(assets, "LAYERS", tmp_path)
     monkeypatch.setattr(assets, "GROUPS", {"migrations": "migrations"})
 
 
-def test_it_builds_what_is_missing_and_only_that() -> None:
+def test_only_missing_layers_are_built() -> None:
     assert assets.build(assets.LAMBDA) == ["migrations"]
     assert assets.build(assets.LAMBDA) == []
     assert (assets.layer_path("migrations", assets.LAMBDA) / "python" / "alembic").is_dir()
 
 
 def build_in(layers: Path) -> list[str]:
-    """In a process of its own."""
+    """Build in another process."""
     assets.LAYERS, assets.GROUPS = layers, {"migrations": "migrations"}
     return assets.build(assets.HOST)
 
 
-def test_two_builds_at_once_are_one(tmp_path: Path) -> None:
-    """Two `make up` in one checkout, or a test that deploys beside one."""
+def test_concurrent_builds_build_once(tmp_path: Path) -> None:
+    """For example two `make up` in one checkout."""
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
         built = [*processes.map(build_in, [tmp_path, tmp_path])]
     assert sorted(built) == [[], ["migrations"]]
     assert (assets.layer_path("migrations", assets.HOST) / "python" / "alembic").is_dir()
 
 
-def test_another_lock_is_another_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_lock_rebuilds_the_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     assets.build(assets.LAMBDA)
     before = assets.fingerprint(assets.LAMBDA)
     monkeypatch.setattr(assets, "GROUPS", {"migrations": "imaging"})
@@ -48,7 +48,7 @@ def test_another_lock_is_another_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert assets.fingerprint(assets.LAMBDA) != before
 
 
-def test_native_code_is_for_lambdas_processor() -> None:
+def test_native_code_is_built_for_lambda() -> None:
     assets.build(assets.LAMBDA)
     libraries = [*assets.layer_path("migrations", assets.LAMBDA).rglob("*.so")]
     assert libraries
@@ -57,15 +57,15 @@ def test_native_code_is_for_lambdas_processor() -> None:
         assert machine == AARCH64, library.name
 
 
-def test_bytecode_travels_with_the_source() -> None:
-    """Unchecked (flags 0b01 in the header, PEP 552), as zipping changes the times of files."""
+def test_bytecode_is_shipped_with_the_source() -> None:
+    """It is unchecked (flags 0b01 in the header, PEP 552), because zip changes modification times."""
     assets.build(assets.HOST)
     compiled = [*assets.layer_path("migrations", assets.HOST).rglob("alembic/__pycache__/*.pyc")]
     assert compiled
     assert {struct.unpack_from("<I", path.read_bytes(), 4) for path in compiled} == {(1,)}
 
 
-def test_a_failed_build_leaves_no_half_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_build_leaves_no_partial_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: Path) -> None:
         raise KeyboardInterrupt
 
@@ -78,7 +78,7 @@ def test_a_failed_build_leaves_no_half_layer(monkeypatch: pytest.MonkeyPatch) ->
     assert assets.build(assets.HOST) == ["migrations"]
 
 
-def test_what_uv_cannot_do_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_uv_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assets, "GROUPS", {"migrations": "no-such-group"})
     with pytest.raises(assets.LayerError, match="no-such-group"):
         assets.build(assets.HOST)

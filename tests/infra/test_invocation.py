@@ -1,4 +1,4 @@
-"""Running functions by hand: which one is asked, where, and what a person reads when it goes wrong."""
+"""Running functions by hand: which function is invoked, where, and the messages for errors."""
 
 import io
 import json
@@ -20,19 +20,19 @@ from tests.support.cdk_template import Template
 
 @dataclass
 class Lambda:
-    """A stage's Lambda, which answers what it is told to."""
+    """A fake Lambda client of a stage."""
 
-    answer: Any = None
+    result: Any = None
     failed: bool = False
     error: Exception | None = None
-    asked: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
 
     def invoke(self, **request: Any) -> dict[str, Any]:
-        self.asked.append(request)
+        self.requests.append(request)
         if self.error:
             raise self.error
-        answer: dict[str, Any] = {"Payload": io.BytesIO(json.dumps(self.answer).encode())}
-        return answer | ({"FunctionError": "Unhandled"} if self.failed else {})
+        response: dict[str, Any] = {"Payload": io.BytesIO(json.dumps(self.result).encode())}
+        return response | ({"FunctionError": "Unhandled"} if self.failed else {})
 
 
 @pytest.fixture
@@ -43,42 +43,42 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Lambda:
     return fake
 
 
-def test_the_names_are_those_of_the_template(template: Template) -> None:
+def test_names_match_the_template(template: Template) -> None:
     assert template.settings.name == names.stack(template.settings.stage)
     functions = template.properties("AWS::Lambda::Function").values()
     named = {function.get("FunctionName") for function in functions}
     assert {names.function(template.settings.stage, suffix) for suffix in template.functions()} <= named
 
 
-def test_a_role_is_given_where_one_says(cloud: Lambda, capsys: pytest.CaptureFixture[str]) -> None:
-    cloud.answer = {"detail": "kari now has the role admin."}
+def test_a_role_is_given_in_the_chosen_stage(cloud: Lambda, capsys: pytest.CaptureFixture[str]) -> None:
+    cloud.result = {"detail": "kari now has the role admin."}
     assert cli.main(["--stage", "prod", "role", "kari@people.test", "admin"]) == 0
-    (asked,) = cloud.asked
-    assert asked["FunctionName"] == "chally-prod-identity-roles:live"
-    assert json.loads(asked["Payload"]) == {"email": "kari@people.test", "role": "admin"}
-    told = capsys.readouterr()
-    assert told.out == "kari now has the role admin.\n"
-    assert "prod in account 123456789012, eu-central-1" in told.err
+    (request,) = cloud.requests
+    assert request["FunctionName"] == "chally-prod-identity-roles:live"
+    assert json.loads(request["Payload"]) == {"email": "kari@people.test", "role": "admin"}
+    printed = capsys.readouterr()
+    assert printed.out == "kari now has the role admin.\n"
+    assert "prod in account 123456789012, eu-central-1" in printed.err
 
 
-def test_who_is_refused_reads_why(cloud: Lambda, capsys: pytest.CaptureFixture[str]) -> None:
-    cloud.answer = {"error": "No account has this address."}
+def test_a_refused_role_change_prints_the_reason(cloud: Lambda, capsys: pytest.CaptureFixture[str]) -> None:
+    cloud.result = {"error": "No account has this address."}
     assert cli.main(["--stage", "prod", "role", "kari@people.test", "admin"]) == 1
     assert "No account has this address." in capsys.readouterr().err
     assert cli.main(["--stage", "prod", "role", "", "admin"]) == 1
     assert "EMAIL=" in capsys.readouterr().err
-    assert len(cloud.asked) == 1
+    assert len(cloud.requests) == 1
 
 
-def test_keys_are_rotated_with_an_order(cloud: Lambda, capsys: pytest.CaptureFixture[str]) -> None:
-    cloud.answer = {"newest": "0123"}
+def test_the_payload_is_passed_to_the_function(cloud: Lambda, capsys: pytest.CaptureFixture[str]) -> None:
+    cloud.result = {"newest": "0123"}
     assert cli.main(["--stage", "staging", "invoke", "identity-keys", "--payload", '{"rotate": true}']) == 0
-    assert cloud.asked == [{"FunctionName": "chally-staging-identity-keys:live", "Payload": b'{"rotate": true}'}]
+    assert cloud.requests == [{"FunctionName": "chally-staging-identity-keys:live", "Payload": b'{"rotate": true}'}]
     assert json.loads(capsys.readouterr().out) == {"newest": "0123"}
 
 
-def test_a_function_that_raises_is_a_failure(cloud: Lambda) -> None:
-    cloud.answer, cloud.failed = {"errorMessage": "no"}, True
+def test_a_function_that_raises_fails_the_command(cloud: Lambda) -> None:
+    cloud.result, cloud.failed = {"errorMessage": "no"}, True
     assert cli.main(["--stage", "staging", "invoke", "identity-keys"]) == 1
     with pytest.raises(ToolError, match="identity-roles failed"):
         invocation.set_role("staging", "kari@people.test", "admin")
@@ -92,20 +92,20 @@ def test_a_function_that_raises_is_a_failure(cloud: Lambda) -> None:
         EndpointConnectionError(endpoint_url="https://lambda.test"),
     ],
 )
-def test_who_may_not_is_told_what_it_takes(cloud: Lambda, error: Exception) -> None:
+def test_an_error_of_aws_names_the_required_right(cloud: Lambda, error: Exception) -> None:
     cloud.error = error
     with pytest.raises(ToolError, match="chally-staging-identity-keys could not be invoked") as caught:
         invocation.invoke("staging", "identity-keys", {})
     assert "lambda:InvokeFunction" in caught.value.fix
 
 
-def test_there_are_two_stages_in_aws(cloud: Lambda) -> None:
+def test_an_unknown_stage_is_refused(cloud: Lambda) -> None:
     with pytest.raises(ToolError, match="no stage 'production'"):
         invocation.invoke("production", "identity-keys", {})
-    assert cloud.asked == []
+    assert cloud.requests == []
 
 
-def test_a_local_system_that_is_down_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_local_system_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with pytest.raises(ToolError, match="is not running"):
         invocation.invoke(Workspace.open(tmp_path, aws_port=0), "identity-keys", {})

@@ -1,4 +1,4 @@
-"""The pieces of the local system, each against the real thing: servers, ports, locks, crashes."""
+"""The parts of the local system with real servers: ports, locks, crashes, and the tools for developers."""
 
 import ast
 import io
@@ -32,16 +32,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
-    """A port that another process listens on."""
+    """A port that is in use."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
-def postgres_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    place = Workspace.open(tmp_path_factory.mktemp("postgres"), aws_port=0)
-    yield place
-    database.embedded(place).stop()
+def postgres_place(place: Path) -> Iterator[Workspace]:
+    workspace = Workspace.open(place / "workspace", aws_port=0)
+    yield workspace
+    database.embedded(workspace).stop()
 
 
 class TestWorkspace:
@@ -49,23 +49,23 @@ class TestWorkspace:
         first = Workspace.open(tmp_path, aws_port=0)
         assert Workspace.open(tmp_path) == first
 
-    def test_a_port_asked_for_replaces_the_one_it_had(self, tmp_path: Path) -> None:
+    def test_a_given_port_replaces_the_remembered_one(self, tmp_path: Path) -> None:
         Workspace.open(tmp_path, aws_port=4570)
         assert Workspace.open(tmp_path, aws_port=4571).aws_port == 4571
         assert Workspace.open(tmp_path).aws_port == 4571
 
-    def test_what_it_keeps_is_private(self, tmp_path: Path) -> None:
+    def test_its_directory_and_passwords_are_private(self, tmp_path: Path) -> None:
         place = Workspace.open(tmp_path / "new", aws_port=0)
         database.urls(place)
         assert place.directory.stat().st_mode & 0o777 == 0o700
         assert place.passwords.stat().st_mode & 0o777 == 0o600
 
-    def test_a_port_that_does_not_exist_is_refused_and_not_remembered(self, tmp_path: Path) -> None:
+    def test_an_invalid_port_is_refused_and_not_remembered(self, tmp_path: Path) -> None:
         with pytest.raises(ToolError, match="no port 99999"):
             Workspace.open(tmp_path, aws_port=99999)
         assert Workspace.open(tmp_path).aws_port == 4566
 
-    def test_what_our_children_write_is_private(self, tmp_path: Path) -> None:
+    def test_files_of_child_processes_are_private(self, tmp_path: Path) -> None:
         place = Workspace.open(tmp_path / "place")
         before = os.umask(0o022)
         try:
@@ -77,17 +77,17 @@ class TestWorkspace:
         modes = {path: path.stat().st_mode & 0o077 for path in (written, place.cloud_assembly, place.aws_directory)}
         assert set(modes.values()) == {0}
 
-    def test_a_place_that_cannot_be_written_is_a_clear_error(self, tmp_path: Path) -> None:
+    def test_a_directory_that_is_not_writable_is_reported(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(ToolError, match=r"Cannot write in .*/file/below"):
             Workspace.open(tmp_path / "file" / "below")
 
-    def test_a_full_disk_is_a_clear_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_full_disk_is_reported(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(workspace, "_NEEDED_BYTES", 10**18)
         with pytest.raises(ToolError, match=r"GB of disk are free"):
             Workspace.open(tmp_path, aws_port=0).check_disk()
 
-    def test_one_command_at_a_time(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_lock_admits_one_command_at_a_time(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(workspace, "_LOCK_SECONDS", 0.1)
         place = Workspace.open(tmp_path, aws_port=0)
         with (
@@ -102,7 +102,7 @@ class TestWorkspace:
         with place.lock("make down"):
             pass
 
-    def test_the_lock_outlives_a_command_whose_deploy_goes_on(
+    def test_the_lock_is_held_until_an_orphaned_deploy_ends(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(workspace, "_LOCK_SECONDS", 0.1)
@@ -128,11 +128,11 @@ class TestPostgres:
         server.start()
         return server
 
-    def test_starting_again_changes_nothing(self, server: Postgres) -> None:
+    def test_starting_a_running_server_changes_nothing(self, server: Postgres) -> None:
         assert server.running()
         assert not server.start()
 
-    def test_the_cluster_is_made_as_decided(self, server: Postgres) -> None:
+    def test_the_cluster_has_checksums_the_builtin_locale_and_listens_locally(self, server: Postgres) -> None:
         with psycopg.connect(server.url()) as connection:
             assert connection.execute("show data_checksums").fetchone() == ("on",)
             assert connection.execute("show listen_addresses").fetchone() == ("127.0.0.1",)
@@ -140,7 +140,7 @@ class TestPostgres:
             assert connection.execute(locale).fetchone() == ("b", "C.UTF-8")
 
     @pytest.mark.usefixtures("server")
-    def test_roles_sign_in_with_their_own_passwords_only(self, place: Workspace) -> None:
+    def test_each_role_signs_in_with_its_own_password_only(self, place: Workspace) -> None:
         database.prepare(place)
         database.prepare(place)
         urls = database.urls(place)
@@ -150,9 +150,7 @@ class TestPostgres:
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(swapped)
 
-    def test_the_roles_are_neither_superusers_nor_free_of_row_security(
-        self, place: Workspace, server: Postgres
-    ) -> None:
+    def test_the_roles_cannot_bypass_row_level_security(self, place: Workspace, server: Postgres) -> None:
         database.prepare(place)
         with psycopg.connect(server.url()) as connection:
             roles = connection.execute(
@@ -161,7 +159,7 @@ class TestPostgres:
             ).fetchall()
         assert roles == [(False,), (False,)]
 
-    def test_it_comes_back_after_a_kill_with_its_data(self, server: Postgres) -> None:
+    def test_it_restarts_after_a_kill_with_its_data(self, server: Postgres) -> None:
         with psycopg.connect(server.url(), autocommit=True) as connection:
             connection.execute("create table kept as select 42 as answer")
         pid = int((server.data / "postmaster.pid").read_text().splitlines()[0])
@@ -171,19 +169,19 @@ class TestPostgres:
         with psycopg.connect(server.url()) as connection:
             assert connection.execute("select answer from kept").fetchone() == (42,)
 
-    def test_a_pid_file_of_another_process_does_not_stop_it(self, server: Postgres) -> None:
+    def test_a_stale_pid_file_does_not_prevent_a_start(self, server: Postgres) -> None:
         server.stop()
         (server.data / "postmaster.pid").write_text(f"{os.getpid()}\n{server.data}\n0\n{server.port}\n\n127.0.0.1\n\n")
         assert server.start()
 
-    def test_an_interrupted_initdb_is_begun_anew(self, tmp_path: Path) -> None:
-        server = Postgres(directory=tmp_path / "postgres", port=free_port(), password="x")
+    def test_an_interrupted_initdb_is_repeated(self, place: Workspace) -> None:
+        server = Postgres(directory=place.directory / "interrupted", port=free_port(), password="x")
         (server.directory / "data.new" / "base").mkdir(parents=True)
         server.start()
         assert server.running()
         assert server.stop()
 
-    def test_a_taken_port_is_a_clear_error(self, tmp_path: Path, taken_port: int) -> None:
+    def test_a_port_in_use_is_reported(self, tmp_path: Path, taken_port: int) -> None:
         with pytest.raises(ToolError, match=rf"Port {taken_port} of the Postgres is in use by .*\n.*POSTGRES_PORT="):
             Postgres(directory=tmp_path, port=taken_port, password="x").start()
 
@@ -195,7 +193,7 @@ class TestMiniStack:
         yield place
         aws.embedded(place).stop()
 
-    def test_what_it_holds_survives_a_stop_but_not_a_kill(self, place: Workspace) -> None:
+    def test_its_state_survives_a_stop_but_not_a_kill(self, place: Workspace) -> None:
         server = aws.embedded(place)
         assert server.start()
         assert not server.start()
@@ -222,9 +220,7 @@ class TestMiniStack:
         }
         assert listening == {"127.0.0.1"}
 
-    def test_it_sees_nothing_of_this_machines_environment(
-        self, place: Workspace, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_it_does_not_inherit_the_environment(self, place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_PROFILE", "the-company")
         monkeypatch.setenv("CHALLY_SECRET", "mine")
         server = aws.embedded(place)
@@ -232,7 +228,7 @@ class TestMiniStack:
         inherited = _process(server).environ()
         assert not {"AWS_PROFILE", "CHALLY_SECRET"} & inherited.keys()
 
-    def test_a_taken_port_is_a_clear_error(self, tmp_path: Path, taken_port: int) -> None:
+    def test_a_port_in_use_is_reported(self, tmp_path: Path, taken_port: int) -> None:
         place = Workspace.open(tmp_path, aws_port=taken_port)
         with pytest.raises(ToolError, match=rf"Port {taken_port} of the local AWS is in use .*\n.*make up PORT=4577"):
             aws.embedded(place).start()
@@ -274,7 +270,7 @@ class TestProgress:
         assert "line 50" not in message
         assert str(log) in message
 
-    def test_a_child_is_asked_nothing(self, tmp_path: Path) -> None:
+    def test_a_child_has_no_standard_input(self, tmp_path: Path) -> None:
         assert run([sys.executable, "-c", "print(repr(input.__doc__ and __import__('sys').stdin.read()))"],
                    log=tmp_path / "log").strip() == "''"  # fmt: skip
 
@@ -290,12 +286,10 @@ class TestBootstrap:
             "infra/tools/doctor.py",
         ],
     )
-    def test_what_runs_first_is_python_3_8(self, name: str) -> None:
+    def test_modules_used_before_the_installation_are_python_3_8(self, name: str) -> None:
         ast.parse((ROOT / name).read_text(), feature_version=(3, 8))
 
-    def test_without_a_network_it_says_what_it_could_not_fetch(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_missing_network_is_reported(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         nowhere = f"http://127.0.0.1:{free_port()}/simple"
         for name, value in {"PIP_INDEX_URL": nowhere, "PIP_RETRIES": "0", "PIP_CONFIG_FILE": os.devnull}.items():
             monkeypatch.setenv(name, value)
@@ -309,7 +303,7 @@ class TestBootstrap:
 
 
 class TestDoctor:
-    def test_a_system_that_is_down_is_a_problem_with_a_remedy(
+    def test_a_stopped_system_is_a_problem_with_a_fix(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name in ("CHALLY_DATABASE_URL", "AWS_ENDPOINT_URL"):
@@ -320,7 +314,7 @@ class TestDoctor:
         assert "not deployed" in table
         assert "`make up` starts it." in table
 
-    def test_a_foreign_server_on_the_port_is_told_apart(
+    def test_another_server_on_the_port_is_reported(
         self, tmp_path: Path, taken_port: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
@@ -350,16 +344,16 @@ class TestChecks:
 
 
 class TestPhoto:
-    def test_every_run_sends_another_picture(self) -> None:
+    def test_generated_photos_differ_and_have_enough_detail(self) -> None:
         hashes = []
         for seed in range(4):
             with Image.open(io.BytesIO(photo.make(seed).content)) as image:
                 bits, quality = pdqhash.compute(np.asarray(image))
-            assert quality >= 50, "too plain for a perceptual hash"
+            assert quality >= 50, "not enough detail for a perceptual hash"
             hashes.append(bits)
         assert min(int((one != other).sum()) for one, other in combinations(hashes, 2)) > 62
 
-    def test_what_is_no_picture_is_a_clear_error(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_not_a_picture_is_reported(self, tmp_path: Path) -> None:
         (tmp_path / "diary.jpg").write_text("Dear diary")
         with pytest.raises(ToolError, match="is not a JPEG, PNG or WebP picture"):
             photo.read(tmp_path / "diary.jpg")
@@ -372,11 +366,9 @@ def _process(server: MiniStack) -> psutil.Process:
 
 
 class TestScanner:
-    """What a directory was told of its virus scanner."""
+    """The virus scanner that a directory remembers."""
 
-    def test_an_up_that_does_not_name_it_does_not_turn_it_off(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_it_stays_on_until_it_is_turned_off(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         place = Workspace.open(tmp_path, aws_port=0)
 
         def known(**given: str) -> str:
@@ -387,11 +379,11 @@ class TestScanner:
 
         assert known() == ""
         assert known(CHALLY_CLAMD_URL="nonsense") == "nonsense"
-        assert known() == ""  # which no deploy took
+        assert known() == ""  # it was never deployed
         (place.directory / "clamd-url").write_text("tcp://127.0.0.1:3310")  # as a deploy does
         assert known() == "tcp://127.0.0.1:3310"
         assert known(CHALLY_CLAMD_URL="") == ""
 
 
-def test_a_command_is_told_as_it_must_be_typed(tmp_path: Path) -> None:
+def test_suggested_commands_name_the_directory(tmp_path: Path) -> None:
     assert Workspace.open(tmp_path, aws_port=0).make("down") == f"`make down DIRECTORY={tmp_path.resolve()}`"

@@ -1,4 +1,4 @@
-"""cdk-nag's AwsSolutions over what runs in AWS: nothing violated; suppressions are few, narrow and explained."""
+"""The rules of cdk-nag's AwsSolutions for the stages in AWS: no violations; suppressions are narrow and explained."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from cdk_nag import AwsSolutionsChecks
 
 from tests.support.cdk_template import Template
 
-# (rule, where) of every suppression; a rule is suppressed at one construct, for one finding
+# Rule → part of the path of the constructs where it is suppressed.
 EXPECTED = {
     "AwsSolutions-APIG4": "Gateway/",
     "AwsSolutions-IAM5[Resource::*]": "Role",
@@ -23,30 +23,32 @@ EXPECTED = {
 }
 
 
-def test_nothing_is_violated(aws: Template) -> None:
+def test_no_rule_is_violated(aws: Template) -> None:
     report = _report(aws)
     assert [(v["ruleName"], _where(v)) for v in report["violations"]] == []
     assert report["conclusion"] == "success"
 
 
-def test_there_is_something_to_check(aws: Template) -> None:
+def test_the_checked_template_is_complete(aws: Template) -> None:
     assert len(aws.body["Resources"]) > 180
     assert len(aws.functions()) >= 16
     assert aws.resources("AWS::RDS::DBInstance")
 
 
-def test_it_finds_what_is_wrong(tmp_path: Path) -> None:
+def test_a_violation_is_found(tmp_path: Path) -> None:
     app = App(outdir=str(tmp_path), analytics_reporting=False)
     Bucket(Stack(app, "Careless"), "Bucket")
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-    with pytest.raises(RuntimeError, match="AwsSolutions-S10"):  # a bucket that does not insist on TLS
+    with pytest.raises(RuntimeError, match="AwsSolutions-S10"):  # a bucket that does not require TLS
         app.synth()
 
 
 def test_suppressions_are_narrow_and_explained(aws: Template) -> None:
     for suppressed in _report(aws)["suppressedViolations"]:
         rule, reason, at = suppressed["ruleName"], suppressed["reason"], suppressed["acknowledgedAt"]
-        construct = at.split("/", maxsplit=1)[1]  # none at the stack or the app: this would have nothing to split
+        construct = at.split("/", maxsplit=1)[
+            1
+        ]  # fails for a suppression at the stack or the app, whose path has no slash
         identity = ("Identity/Exports/Role", "Identity/Nightly/Role")
         proofs = ("Proofs/Routes/Role", "Proofs/Verdicts/Role", "Proofs/Removals/Role")
         if "uploads/*" in rule:
@@ -59,13 +61,13 @@ def test_suppressions_are_narrow_and_explained(aws: Template) -> None:
             assert construct in ("Identity/Routes/Role", *identity)
         else:
             assert EXPECTED[rule] in construct, rule
-        assert len(reason) > 50, f"{rule} at {at} needs a reason of its own"
+        assert len(reason) > 50, f"the reason for {rule} at {at} is too short"
         for violating in suppressed["violatingConstructs"]:
             below = violating["constructPath"].removeprefix(f"{at}/")
             assert below in ("Resource", "DefaultPolicy/Resource"), f"{at} covers {violating['constructPath']}"
 
 
-def test_production_suppresses_nothing_that_staging_may(prod: Template) -> None:
+def test_production_does_not_use_the_suppressions_for_staging(prod: Template) -> None:
     rules = {suppressed["ruleName"] for suppressed in _report(prod)["suppressedViolations"]}
     assert not rules & {"AwsSolutions-RDS3", "AwsSolutions-RDS10"}
 

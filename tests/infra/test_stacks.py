@@ -1,4 +1,4 @@
-"""What would hurt if it broke: of functions, queues, buckets, the API, the database, the order of a deploy."""
+"""Functions, queues, the malware scanner, buckets and the API in the synthesised templates."""
 
 import json
 import os
@@ -20,7 +20,7 @@ SNAP_STARTED = {
 }
 # `make admin` and the deploy invoke these; everything else has a trigger.
 INVOKED_BY_HAND = {"identity-roles", "migrations"}
-# What the README and the rules of the contexts promise; other jobs may run at any rate.
+# Rates that other parts of the system depend on; other jobs may run at any rate.
 PROMISED_RATES = {
     "identity-keys": "rate(1 day)",
     "identity-exports": "rate(1 minute)",
@@ -123,7 +123,7 @@ class TestFunctions:
 
 
 class TestQueues:
-    def test_every_queue_leaves_dead_letters(self, template: Template) -> None:
+    def test_every_queue_has_a_dead_letter_queue(self, template: Template) -> None:
         queues = template.properties("AWS::SQS::Queue")
         working = {path: q for path, q in queues.items() if not path.endswith(("DeadLetters", "Failures"))}
         assert working.keys() == {"Notifications/OutboxQueue/Queue", "Proofs/VerdictsQueue/Queue"}
@@ -132,7 +132,7 @@ class TestQueues:
             assert redrive["maxReceiveCount"] == (12 if path.startswith("Proofs") else 5)
             assert template.text(redrive["deadLetterTargetArn"]) == path.removesuffix("Queue") + "DeadLetters.Arn"
 
-    def test_a_batch_is_handed_out_once(self, template: Template) -> None:
+    def test_a_batch_stays_invisible_longer_than_its_worker_runs(self, template: Template) -> None:
         for source in template.properties("AWS::Lambda::EventSourceMapping").values():
             queue = template.properties("AWS::SQS::Queue")[template.text(source["EventSourceArn"]).removesuffix(".Arn")]
             worker = template.functions()[template.suffix(template.text(source["FunctionName"]))]
@@ -140,16 +140,16 @@ class TestQueues:
             assert source["BatchSize"] == 10
             assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
-    def test_each_is_encrypted_and_insists_on_tls(self, aws: Template) -> None:
+    def test_each_is_encrypted_and_requires_tls(self, aws: Template) -> None:
         for path, queue in aws.properties("AWS::SQS::Queue").items():
             assert queue["SqsManagedSseEnabled"] is True
             assert _denies_plain_http(aws.properties("AWS::SQS::QueuePolicy")[f"{path}/Policy"])
 
-    def test_a_scanner_may_be_away_for_an_hour(self, template: Template) -> None:
+    def test_messages_wait_an_hour_for_an_unavailable_scanner(self, template: Template) -> None:
         queue = template.properties("AWS::SQS::Queue")["Proofs/VerdictsQueue/Queue"]
         assert (queue["RedrivePolicy"]["maxReceiveCount"] - 1) * queue["VisibilityTimeout"] >= 3600
 
-    def test_uploads_and_their_scans_alone_reach_the_verdicts(self, template: Template) -> None:
+    def test_only_uploads_and_their_scans_reach_the_verdicts(self, template: Template) -> None:
         rules = template.properties("AWS::Events::Rule")
         uploaded = rules.pop("Proofs/Uploaded")["EventPattern"]["detail"]
         assert uploaded["object"] == {"key": [{"prefix": "uploads/"}]}
@@ -176,40 +176,40 @@ class TestMalware:
         assert scanned["ObjectPrefixes"] == ["uploads/"]
         assert plan["Actions"] == {"Tagging": {"Status": "DISABLED"}}
         assert aws.text(plan["Role"]) == "MalwareProtection/Role.Arn"
-        # made after what its role may do: GuardDuty tries that at once
+        # created after its role's policy, which GuardDuty tests at once
         assert "MalwareProtection/Role/DefaultPolicy" in aws.dependencies("MalwareProtection/Plan")
         for suffix in ("proof-verdicts", "system"):
             assert aws.environment(suffix)["CHALLY_MALWARE_SCANNER"] == "guardduty"
 
-    def test_locally_nobody_does(self, local: Template) -> None:
+    def test_locally_nothing_is_scanned(self, local: Template) -> None:
         assert local.resources("AWS::GuardDuty::MalwareProtectionPlan") == {}
         for suffix in ("proof-verdicts", "system"):
             assert local.environment(suffix)["CHALLY_MALWARE_SCANNER"] == "none"
 
-    def test_unless_there_is_a_clamd(self, local: Template, tmp_path: Path) -> None:
-        told: dict[str, Any] = {
+    def test_a_configured_clamd_scans_locally(self, local: Template, tmp_path: Path) -> None:
+        required: dict[str, Any] = {
             "database_app_url": "a",
             "database_system_url": "s",
             "database_owner_url": "o",
             "public_url": "http://x",
         }
-        inputs = Inputs.model_construct(commit="x", clamd_url="unix:///run/clamd", **told)
+        inputs = Inputs.model_construct(commit="x", clamd_url="unix:///run/clamd", **required)
         template = synthesise(load("local", inputs), tmp_path)
         assert template.environment("proof-verdicts")["CHALLY_MALWARE_SCANNER"] == "clamd"
         assert template.environment("proof-verdicts")["CHALLY_CLAMD_URL"] == "unix:///run/clamd"
         assert template.environment("system")["CHALLY_MALWARE_SCANNER"] == "clamd"
         with pytest.raises(ValueError, match="CHALLY_CLAMD_URL"):
-            load("local", Inputs.model_construct(clamd_url="localhost:3310", **told))
+            load("local", Inputs.model_construct(clamd_url="localhost:3310", **required))
 
 
 class TestBuckets:
-    def test_each_is_private_and_insists_on_tls(self, aws: Template) -> None:
+    def test_each_is_private_and_requires_tls(self, aws: Template) -> None:
         for path, bucket in aws.properties("AWS::S3::Bucket").items():
             assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
             assert bucket["BucketEncryption"]
             assert _denies_plain_http(aws.properties("AWS::S3::BucketPolicy")[f"{path}/Policy"])
 
-    def test_uploads(self, template: Template) -> None:
+    def test_the_bucket_is_versioned_and_its_prefixes_expire(self, template: Template) -> None:
         uploads = template.properties("AWS::S3::Bucket")["Storage/Uploads"]
         assert uploads["VersioningConfiguration"] == {"Status": "Enabled"}
         assert uploads["NotificationConfiguration"]["EventBridgeConfiguration"]["EventBridgeEnabled"] is True
@@ -226,13 +226,13 @@ class TestBuckets:
         assert "*" not in "".join(cors["AllowedOrigins"] + cors["AllowedHeaders"])
         assert "x-amz-checksum-sha256" in cors["AllowedHeaders"]
 
-    def test_access_is_logged_in_aws(self, aws: Template) -> None:
+    def test_access_to_the_bucket_is_logged_in_aws(self, aws: Template) -> None:
         uploads = aws.properties("AWS::S3::Bucket")["Storage/Uploads"]
         assert aws.text(uploads["LoggingConfiguration"]["DestinationBucketName"]) == "Storage/AccessLogs"
 
 
 class TestApi:
-    def test_routes(self, template: Template) -> None:
+    def test_every_path_reaches_its_function(self, template: Template) -> None:
         integrations = template.properties("AWS::ApiGatewayV2::Integration")
         routes = {}
         for route in template.properties("AWS::ApiGatewayV2::Route").values():
@@ -241,34 +241,34 @@ class TestApi:
             routes[route["RouteKey"]] = template.suffix(template.text(integration["IntegrationUri"]))
         assert routes == ROUTES
 
-    def test_other_sites_are_named(self, template: Template) -> None:
+    def test_cors_admits_named_origins_only(self, template: Template) -> None:
         cors = template.only("AWS::ApiGatewayV2::Api")["CorsConfiguration"]
         assert cors["AllowOrigins"] == list(template.settings.cors_origins)
         assert "*" not in "".join(cors["AllowOrigins"] + cors["AllowHeaders"])
         assert cors["MaxAge"] == 3600
 
-    def test_it_throttles_and_logs_without_secrets(self, template: Template) -> None:
+    def test_it_throttles_and_its_access_log_contains_no_secrets(self, template: Template) -> None:
         stage = template.only("AWS::ApiGatewayV2::Stage")
         assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"] == template.settings.requests_per_second
         logged = json.loads(stage["AccessLogSettings"]["Format"])
         assert logged["request_id"] == "$context.requestId"
-        # paths carry invite codes, query strings the tokens of mails
+        # paths contain invite codes, query strings contain mail tokens
         assert not {"$context.path", "$context.customDomain.basePathMatched"} & set(logged.values())
 
-    def test_functions_know_its_address(self, template: Template) -> None:
+    def test_every_function_has_the_public_url(self, template: Template) -> None:
         local = "http://localhost:4566/_aws/execute-api/chally"
         for suffix in template.functions():
             address = template.environment(suffix)["CHALLY_PUBLIC_URL"]
             assert address == (local if template.settings.local else "Gateway/Api.ApiEndpoint")
 
-    def test_passkeys_are_for_its_own_host_and_for_pages_that_may_call(self, template: Template) -> None:
-        told = template.environment("identity")
+    def test_passkeys_are_bound_to_its_host_and_allowed_origins(self, template: Template) -> None:
+        environment = template.environment("identity")
         local = template.settings.local
-        assert told["CHALLY_RELYING_PARTY_ID"] == ("localhost" if local else "Gateway/Api.ApiEndpoint[/2]")
+        assert environment["CHALLY_RELYING_PARTY_ID"] == ("localhost" if local else "Gateway/Api.ApiEndpoint[/2]")
         own = "http://localhost:4566" if local else "Gateway/Api.ApiEndpoint"
-        assert json.loads(told["CHALLY_ORIGINS"]) == [*template.settings.cors_origins, own]
+        assert json.loads(environment["CHALLY_ORIGINS"]) == [*template.settings.cors_origins, own]
 
-    def test_a_domain_of_its_own_is_the_only_way_in(self, tmp_path: Path) -> None:
+    def test_a_custom_domain_replaces_the_default_endpoint(self, tmp_path: Path) -> None:
         certificate = "arn:aws:acm:eu-central-1:123456789012:certificate/1"
         inputs = Inputs.model_construct(commit="x", domain_name="api.chally.example", certificate_arn=certificate)
         settings = load("prod", inputs)
@@ -276,10 +276,10 @@ class TestApi:
         template = synthesise(settings, tmp_path)
         assert template.only("AWS::ApiGatewayV2::Api")["DisableExecuteApiEndpoint"] is True
         assert template.only("AWS::ApiGatewayV2::DomainName")["DomainName"] == "api.chally.example"
-        told = template.environment("identity")
-        assert told["CHALLY_PUBLIC_URL"] == "https://api.chally.example"
-        assert told["CHALLY_RELYING_PARTY_ID"] == "api.chally.example"
-        assert json.loads(told["CHALLY_ORIGINS"]) == ["https://chally.example", "https://api.chally.example"]
+        environment = template.environment("identity")
+        assert environment["CHALLY_PUBLIC_URL"] == "https://api.chally.example"
+        assert environment["CHALLY_RELYING_PARTY_ID"] == "api.chally.example"
+        assert json.loads(environment["CHALLY_ORIGINS"]) == ["https://chally.example", "https://api.chally.example"]
 
 
 def _denies_plain_http(policy: Any) -> bool:

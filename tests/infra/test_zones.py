@@ -1,4 +1,4 @@
-"""The zones of the embedded Postgres: those of the package tzdata, whoever brings them, and whatever was there."""
+"""The time zones of the embedded Postgres are those of the package tzdata."""
 
 import os
 import threading
@@ -17,7 +17,7 @@ NAMES = (PACKAGE.with_name("zones")).read_text().split()
 
 @pytest.fixture
 def server(tmp_path: Path) -> Path:
-    """The zones of a server of before: an older Casablanca, which other environments share, and no Troll."""
+    """An older server's zones: an old Casablanca that is hard-linked elsewhere, and no Troll."""
     directory = tmp_path / "timezone"
     for name in ("Africa/Casablanca", "Europe/Berlin"):
         (directory / name).parent.mkdir(parents=True)
@@ -35,29 +35,28 @@ def check(directory: Path) -> None:
     assert files == {*NAMES, ".release"}
 
 
-def test_all_are_of_the_release(server: Path, tmp_path: Path) -> None:
+def test_every_zone_is_replaced_and_linked_files_are_not_changed(server: Path, tmp_path: Path) -> None:
     assert zones.update(server)
     check(server)
     assert (tmp_path / "shared").read_bytes() == b"an older release"
 
 
-def test_once(server: Path) -> None:
+def test_a_second_update_changes_nothing(server: Path) -> None:
     zones.update(server)
     before = {path: path.stat().st_mtime_ns for path in server.rglob("*")}
     assert not zones.update(server)
     assert {path: path.stat().st_mtime_ns for path in server.rglob("*")} == before
 
 
-def test_again_after_another_release_or_an_interruption(server: Path) -> None:
+def test_an_older_release_is_updated_again(server: Path) -> None:
     zones.update(server)
     (server / ".release").write_text("2020a")
-    (server / "Europe/Berlin").write_bytes(b"of then")
+    (server / "Europe/Berlin").write_bytes(b"older")
     assert zones.update(server)
     check(server)
 
 
-def test_several_at_once_while_others_read(server: Path) -> None:
-    """A reader finds the old file or the new one, never a part."""
+def test_readers_never_see_a_partial_file_during_concurrent_updates(server: Path) -> None:
     whole = {b"an older release", (PACKAGE / "Africa/Casablanca").read_bytes()}
     writers = [threading.Thread(target=zones.update, args=(server,)) for _ in range(4)]
     for writer in writers:
@@ -71,7 +70,7 @@ def test_several_at_once_while_others_read(server: Path) -> None:
     check(server)
 
 
-def test_the_server_of_these_tests_reads_them(postgres: Postgres) -> None:
+def test_postgres_knows_every_zone_and_not_the_stamp(postgres: Postgres) -> None:
     assert (ZONES / ".release").read_text() == tzdata.IANA_VERSION
     with psycopg.connect(postgres.url()) as connection:
         known = {name for (name,) in connection.execute("select name from pg_timezone_names")}
