@@ -1282,6 +1282,7 @@ CREATE TABLE proofs.fingerprints (
     sha256 bytea NOT NULL,
     pdq bit(256) NOT NULL,
     quality smallint NOT NULL,
+    comparable boolean NOT NULL,
     user_id uuid NOT NULL,
     CONSTRAINT fingerprints_quality_range CHECK (((quality >= 0) AND (quality <= 100)))
 );
@@ -1359,6 +1360,131 @@ CREATE FUNCTION proofs.export_person(person uuid) RETURNS jsonb
     SET search_path TO ''
     RETURN jsonb_build_object('proofs', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.id), '[]'::jsonb) AS "coalesce" FROM (SELECT p.id, p.challenge_id, p.participant_id, p.local_date, p.opens_at, p.closes_at, p.kind, p.status, p.reasons, p.note, p.captured_at, p.content_type, p.content_length, encode(p.sha256, 'hex'::text) AS sha256, p.value_text, p.value_number, p.stored_at, p.decided_at, p.created_at, p.timezone, p.tzdata, p.appeal, p.appealed_at, p.review, p.review_reason, p.reviewed_at FROM proofs.proofs p WHERE (p.user_id = export_person.person)) x), 'fingerprints', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.proof_id), '[]'::jsonb) AS "coalesce" FROM (SELECT f.proof_id, f.challenge_id, encode(f.sha256, 'hex'::text) AS sha256, (f.pdq)::text AS pdq, f.quality FROM proofs.fingerprints f WHERE (f.user_id = export_person.person)) x), 'scans', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.proof_id, x.stored_at), '[]'::jsonb) AS "coalesce" FROM (SELECT s.proof_id, s.stored_at, s.infected, s.signature FROM (proofs.scans s JOIN proofs.proofs p ON ((p.id = s.proof_id))) WHERE (p.user_id = export_person.person)) x), 'reviews', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.reviewed_at), '[]'::jsonb) AS "coalesce" FROM (SELECT p.id AS proof_id, p.review, p.review_reason, p.reviewed_at FROM proofs.proofs p WHERE (p.reviewed_by = export_person.person)) x));
 
+CREATE FUNCTION proofs.find_similar(scope uuid, variants text[], distance integer) RETURNS TABLE(proof_id uuid, bits integer)
+    LANGUAGE plpgsql STABLE ROWS 10
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_memoize TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+    if distance > 31 then
+        raise exception 'the band indexes cover distances up to 31 bits, not %', distance;
+    end if;
+    if exists (select from proofs.fingerprints f where f.user_id = scope) then
+        return query
+        select f.proof_id, nearest.bits from proofs.fingerprints f
+        cross join lateral (
+            select min(bit_count(f.pdq # variant))::integer as bits from unnest(variants::bit(256)[]) as variant
+        ) as nearest
+        where f.user_id = scope and f.comparable and nearest.bits <= distance;
+    else
+        return query
+        select found.proof_id, min(found.bits)::integer
+        from unnest(variants::bit(256)[]) as variant
+        cross join lateral (
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 1, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 1, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.comparable
+              and bit_count(f.pdq # variant) <= distance
+            union all
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 17, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 17, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.comparable
+              and bit_count(f.pdq # variant) <= distance
+            union all
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 33, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 33, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.comparable
+              and bit_count(f.pdq # variant) <= distance
+            union all
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 49, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 49, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.comparable
+              and bit_count(f.pdq # variant) <= distance
+            union all
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 65, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 65, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.comparable
+              and bit_count(f.pdq # variant) <= distance
+            union all
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 81, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 81, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.comparable
+              and bit_count(f.pdq # variant) <= distance
+            union all
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 97, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 97, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.comparable
+              and bit_count(f.pdq # variant) <= distance
+            union all
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 113, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 113, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.comparable
+              and bit_count(f.pdq # variant) <= distance
+            union all
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 129, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 129, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.comparable
+              and bit_count(f.pdq # variant) <= distance
+            union all
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 145, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 145, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.comparable
+              and bit_count(f.pdq # variant) <= distance
+            union all
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 161, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 161, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.comparable
+              and bit_count(f.pdq # variant) <= distance
+            union all
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 177, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 177, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.comparable
+              and bit_count(f.pdq # variant) <= distance
+            union all
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 193, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 193, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.comparable
+              and bit_count(f.pdq # variant) <= distance
+            union all
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 209, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 209, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.comparable
+              and bit_count(f.pdq # variant) <= distance
+            union all
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 225, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 225, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.comparable
+              and bit_count(f.pdq # variant) <= distance
+            union all
+            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
+            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 241, 16)::integer)
+                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 241, 16)::integer)))
+              and f.challenge_id is not distinct from scope and f.comparable
+              and bit_count(f.pdq # variant) <= distance
+        ) as found
+        group by found.proof_id;
+    end if;
+end
+$$;
+
 CREATE FUNCTION proofs.forget_person(person uuid) RETURNS void
     LANGUAGE sql
     SET search_path TO ''
@@ -1399,116 +1525,6 @@ END;
 CREATE FUNCTION proofs.is_visible(sender uuid, challenge uuid) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN ((sender = core.actor()) OR core.moderates() OR (challenges.takes_part(challenge) AND challenges.shows_roster(challenge)));
-
-CREATE FUNCTION proofs.near(scope uuid, variants text[], distance integer) RETURNS TABLE(proof_id uuid, bits integer)
-    LANGUAGE plpgsql STABLE ROWS 10
-    SET search_path TO ''
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
-    SET enable_memoize TO 'off'
-    SET jit TO 'off'
-    AS $$
-begin
-    if distance > 31 then
-        raise exception 'the bands find what is at most 31 bits apart, not %', distance;
-    end if;
-    if exists (select from proofs.fingerprints f where f.user_id = scope) then
-        return query
-        select f.proof_id, nearest.bits from proofs.fingerprints f
-        cross join lateral (
-            select min(bit_count(f.pdq # variant))::integer as bits from unnest(variants::bit(256)[]) as variant
-        ) as nearest
-        where f.user_id = scope and f.quality > 49 and nearest.bits <= distance;
-    else
-        return query
-        select found.proof_id, min(found.bits)::integer
-        from unnest(variants::bit(256)[]) as variant
-        cross join lateral (
-            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
-            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 1, 16)::integer)
-                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 1, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.quality > 49
-              and bit_count(f.pdq # variant) <= distance union all 
-            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
-            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 17, 16)::integer)
-                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 17, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.quality > 49
-              and bit_count(f.pdq # variant) <= distance union all 
-            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
-            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 33, 16)::integer)
-                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 33, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.quality > 49
-              and bit_count(f.pdq # variant) <= distance union all 
-            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
-            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 49, 16)::integer)
-                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 49, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.quality > 49
-              and bit_count(f.pdq # variant) <= distance union all 
-            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
-            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 65, 16)::integer)
-                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 65, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.quality > 49
-              and bit_count(f.pdq # variant) <= distance union all 
-            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
-            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 81, 16)::integer)
-                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 81, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.quality > 49
-              and bit_count(f.pdq # variant) <= distance union all 
-            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
-            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 97, 16)::integer)
-                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 97, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.quality > 49
-              and bit_count(f.pdq # variant) <= distance union all 
-            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
-            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 113, 16)::integer)
-                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 113, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.quality > 49
-              and bit_count(f.pdq # variant) <= distance union all 
-            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
-            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 129, 16)::integer)
-                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 129, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.quality > 49
-              and bit_count(f.pdq # variant) <= distance union all 
-            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
-            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 145, 16)::integer)
-                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 145, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.quality > 49
-              and bit_count(f.pdq # variant) <= distance union all 
-            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
-            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 161, 16)::integer)
-                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 161, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.quality > 49
-              and bit_count(f.pdq # variant) <= distance union all 
-            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
-            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 177, 16)::integer)
-                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 177, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.quality > 49
-              and bit_count(f.pdq # variant) <= distance union all 
-            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
-            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 193, 16)::integer)
-                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 193, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.quality > 49
-              and bit_count(f.pdq # variant) <= distance union all 
-            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
-            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 209, 16)::integer)
-                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 209, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.quality > 49
-              and bit_count(f.pdq # variant) <= distance union all 
-            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
-            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 225, 16)::integer)
-                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 225, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.quality > 49
-              and bit_count(f.pdq # variant) <= distance union all 
-            select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
-            where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 241, 16)::integer)
-                  = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 241, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.quality > 49
-              and bit_count(f.pdq # variant) <= distance
-        ) as found
-        group by found.proof_id;
-    end if;
-end
-$$;
 
 CREATE FUNCTION proofs.pictures_of(object_key text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -1823,37 +1839,37 @@ CREATE INDEX reminders_pending ON notifications.reminders USING btree (due_at) W
 
 CREATE INDEX reminders_person ON notifications.reminders USING btree (user_id, closes_at) WHERE ((sent_at IS NULL) AND (cleared_at IS NULL));
 
-CREATE INDEX fingerprints_band_00 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 1, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE (quality > 49);
+CREATE INDEX fingerprints_band_00 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 1, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
 
-CREATE INDEX fingerprints_band_01 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 17, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE (quality > 49);
+CREATE INDEX fingerprints_band_01 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 17, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
 
-CREATE INDEX fingerprints_band_02 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 33, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE (quality > 49);
+CREATE INDEX fingerprints_band_02 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 33, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
 
-CREATE INDEX fingerprints_band_03 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 49, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE (quality > 49);
+CREATE INDEX fingerprints_band_03 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 49, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
 
-CREATE INDEX fingerprints_band_04 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 65, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE (quality > 49);
+CREATE INDEX fingerprints_band_04 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 65, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
 
-CREATE INDEX fingerprints_band_05 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 81, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE (quality > 49);
+CREATE INDEX fingerprints_band_05 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 81, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
 
-CREATE INDEX fingerprints_band_06 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 97, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE (quality > 49);
+CREATE INDEX fingerprints_band_06 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 97, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
 
-CREATE INDEX fingerprints_band_07 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 113, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE (quality > 49);
+CREATE INDEX fingerprints_band_07 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 113, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
 
-CREATE INDEX fingerprints_band_08 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 129, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE (quality > 49);
+CREATE INDEX fingerprints_band_08 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 129, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
 
-CREATE INDEX fingerprints_band_09 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 145, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE (quality > 49);
+CREATE INDEX fingerprints_band_09 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 145, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
 
-CREATE INDEX fingerprints_band_10 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 161, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE (quality > 49);
+CREATE INDEX fingerprints_band_10 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 161, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
 
-CREATE INDEX fingerprints_band_11 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 177, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE (quality > 49);
+CREATE INDEX fingerprints_band_11 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 177, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
 
-CREATE INDEX fingerprints_band_12 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 193, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE (quality > 49);
+CREATE INDEX fingerprints_band_12 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 193, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
 
-CREATE INDEX fingerprints_band_13 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 209, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE (quality > 49);
+CREATE INDEX fingerprints_band_13 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 209, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
 
-CREATE INDEX fingerprints_band_14 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 225, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE (quality > 49);
+CREATE INDEX fingerprints_band_14 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 225, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
 
-CREATE INDEX fingerprints_band_15 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 241, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE (quality > 49);
+CREATE INDEX fingerprints_band_15 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 241, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
 
 CREATE INDEX fingerprints_challenge ON proofs.fingerprints USING btree (challenge_id);
 
@@ -2467,15 +2483,15 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE proofs.scans TO chally_system;
 REVOKE ALL ON FUNCTION proofs.export_person(person uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION proofs.export_person(person uuid) TO chally_system;
 
+REVOKE ALL ON FUNCTION proofs.find_similar(scope uuid, variants text[], distance integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION proofs.find_similar(scope uuid, variants text[], distance integer) TO chally_system;
+
 REVOKE ALL ON FUNCTION proofs.forget_person(person uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION proofs.forget_person(person uuid) TO chally_system;
 
 REVOKE ALL ON FUNCTION proofs.is_visible(sender uuid, challenge uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION proofs.is_visible(sender uuid, challenge uuid) TO chally_app;
 GRANT ALL ON FUNCTION proofs.is_visible(sender uuid, challenge uuid) TO chally_system;
-
-REVOKE ALL ON FUNCTION proofs.near(scope uuid, variants text[], distance integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION proofs.near(scope uuid, variants text[], distance integer) TO chally_system;
 
 REVOKE ALL ON FUNCTION proofs.pictures_of(object_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION proofs.pictures_of(object_key text) TO chally_system;

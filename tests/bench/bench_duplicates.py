@@ -33,10 +33,10 @@ QUESTIONS = 40
 CHALLENGE = uuid4()
 PEOPLE = [uuid4() for _ in range(1000)]
 
-NEAR = "select proof_id, bits from proofs.near(%(challenge)s, %(variants)s, %(distance)s)"
+NEAR = "select proof_id, bits from proofs.find_similar(%(challenge)s, %(variants)s, %(distance)s)"
 SCAN = f"""
     select proof_id, least({", ".join(f"bit_count(pdq # %(v{index})s::bit(256))" for index in range(8))})
-    from proofs.fingerprints where challenge_id = %(challenge)s and quality > 49 and (
+    from proofs.fingerprints where challenge_id = %(challenge)s and comparable and (
         {" or ".join(f"bit_count(pdq # %(v{index})s::bit(256)) <= %(distance)s" for index in range(8))}
     )
 """
@@ -112,10 +112,10 @@ def load(connection: psycopg.Connection, hashes: Hashes) -> list[UUID]:
     connection.execute("truncate proofs.fingerprints")
     ids = [UUID(int=index + 1) for index in range(len(hashes))]
     with connection.cursor().copy(
-        "copy proofs.fingerprints (proof_id, challenge_id, user_id, sha256, pdq, quality) from stdin"
+        "copy proofs.fingerprints (proof_id, challenge_id, user_id, sha256, pdq, quality, comparable) from stdin"
     ) as copy:
         for proof, person, pdq in zip(ids, itertools.cycle(PEOPLE), hashes, strict=False):
-            copy.write_row((proof, CHALLENGE, person, proof.bytes * 2, text(pdq), 100))
+            copy.write_row((proof, CHALLENGE, person, proof.bytes * 2, text(pdq), 100, True))
     began = time.perf_counter()
     for index in indexes.values():
         connection.execute(index)
@@ -153,7 +153,7 @@ def measure(connection: psycopg.Connection, name: str, hashes: Hashes) -> None:
 
     truths = [memory(asked) for asked in questions]
     ours = sql(NEAR)
-    print(f"  proofs.near: recall {recall(ours, questions, truths)}")
+    print(f"  proofs.find_similar: recall {recall(ours, questions, truths)}")
     against(
         "scan with bit_count" + (" (goal: at least 20)" if len(hashes) == 10**6 else ""), sql(SCAN), ours, questions
     )
@@ -181,7 +181,7 @@ def against(
     """The two answer the same question in each round."""
     first, second = itertools.cycle(asked), itertools.cycle(asked)
     measured = ratio(lambda: theirs(next(first)), lambda: ours(next(second)), rounds=9)
-    print(f"  {what + ' over proofs.near':<56} {measured}", flush=True)
+    print(f"  {what + ' over proofs.find_similar':<56} {measured}", flush=True)
 
 
 def main() -> None:

@@ -28,8 +28,8 @@ class TestProofs:
             " closes_at, status, content_type, content_length, sha256, object_key, created_at)"
             " select challenge_id, id, user_id, now(), now(), now(), 'accepted', 'image/jpeg', 7, %(sha256)s, 'k',"
             " now() from challenges.participants where user_id = %(user)s returning id, challenge_id, user_id)"
-            " insert into proofs.fingerprints (proof_id, challenge_id, user_id, sha256, pdq, quality)"
-            " select id, challenge_id, user_id, %(sha256)s, repeat('0', 256)::bit(256), 100 from proof",
+            " insert into proofs.fingerprints (proof_id, challenge_id, user_id, sha256, pdq, quality, comparable)"
+            " select id, challenge_id, user_id, %(sha256)s, repeat('0', 256)::bit(256), 100, true from proof",
             sha256=sha256,
             user=member.user["id"],
         )

@@ -52,7 +52,7 @@ class TestAccepted:
             **keys,
         )
         assert cleared == [(True,)]
-        kept = database.execute("select proof_id::text, sha256, quality > 49 from proofs.fingerprints")
+        kept = database.execute("select proof_id::text, sha256, comparable from proofs.fingerprints")
         assert kept == [(proof["id"], hashlib.sha256(PHOTO).digest(), True)]
 
     @pytest.mark.parametrize(("file_format", "content_type"), [("PNG", "image/png"), ("WEBP", "image/webp")])

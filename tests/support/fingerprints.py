@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from chally.db import Tx
 from proofs.queries.arrivals import Arrival
+from proofs.rules.verdict import is_comparable
 from tests.support.database import Database
 
 BITS = 256
@@ -95,11 +96,11 @@ def keep(
                 values = by.challenge_id, by.participant_id, by.user_id, by.local_date, NOW, NOW
                 copy.write_row((proof, *values, "accepted", "image/jpeg", 1, bytes(32), proof, NOW))
         with connection.cursor().copy(
-            "copy proofs.fingerprints (proof_id, challenge_id, user_id, sha256, pdq, quality) from stdin"
+            "copy proofs.fingerprints (proof_id, challenge_id, user_id, sha256, pdq, quality, comparable) from stdin"
         ) as copy:
             for index, (proof, by, pdq) in enumerate(zip(ids, sent, hashes, strict=True)):
                 file = files[index] if files else proof.bytes * 2
-                copy.write_row((proof, by.challenge_id, by.user_id, file, text(pdq), quality))
+                copy.write_row((proof, by.challenge_id, by.user_id, file, text(pdq), quality, is_comparable(quality)))
     return ids
 
 
@@ -117,7 +118,7 @@ def near(tx: Tx, scope: UUID, variants: Hashes, distance: int) -> dict[UUID, int
     """What the database finds in a scope, by proof."""
     rows: list[Any] = tx.value(
         "select coalesce(json_agg(json_build_array(proof_id, bits)), '[]')"
-        " from proofs.near(%(scope)s, %(variants)s, %(distance)s)",
+        " from proofs.find_similar(%(scope)s, %(variants)s, %(distance)s)",
         {"scope": scope, "variants": [text(variant) for variant in variants], "distance": distance},
     )
     assert len({proof for proof, _ in rows}) == len(rows)

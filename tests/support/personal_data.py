@@ -55,8 +55,8 @@ def leave_traces(person: SignUp, database: Database, username: str = "kari") -> 
     ((key,),) = database.execute("select object_key from proofs.proofs where id = %(id)s", id=proof_id)
     boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=PHOTO)
     database.execute(
-        "insert into proofs.fingerprints (proof_id, challenge_id, user_id, sha256, pdq, quality)"
-        " select id, challenge_id, user_id, sha256, %(pdq)s::bit(256), 100 from proofs.proofs where id = %(id)s",
+        "insert into proofs.fingerprints (proof_id, challenge_id, user_id, sha256, pdq, quality, comparable)"
+        " select id, challenge_id, user_id, sha256, %(pdq)s::bit(256), 100, true from proofs.proofs where id = %(id)s",
         id=proof_id,
         pdq="10110" * 51 + "1",
     )

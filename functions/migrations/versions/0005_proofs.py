@@ -78,6 +78,8 @@ TABLES = (
         sha256 bytea not null,
         pdq bit(256) not null,
         quality smallint not null constraint fingerprints_quality_range check (quality between 0 and 100),
+        -- false if the picture shows too little to tell it from others (proofs.rules.verdict.is_comparable)
+        comparable boolean not null,
         user_id uuid not null
     )
     """,
@@ -92,7 +94,7 @@ TABLES = (
         f"""
         create index fingerprints_band_{band:02} on proofs.fingerprints (
             (uuid_hash_extended(challenge_id, 0) << 16 | substring(pdq, {1 + 16 * band}, 16)::integer)
-        ) include (challenge_id, pdq, proof_id) where quality > 49
+        ) include (challenge_id, pdq, proof_id) where comparable
         """
         for band in range(16)
     ),

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from chally.db import Tx
 from proofs.queries.arrivals import Arrival
-from proofs.rules.verdict import DISCARDED_QUALITY, DUPLICATE_DISTANCE, MatchKind
+from proofs.rules.verdict import DUPLICATE_DISTANCE, MatchKind, is_comparable
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Match:
 
 # Fingerprint f is comparable, and at most `distance` bits from one of the variants of another picture.
 _SAME_PICTURE = """
-    f.quality > %(discarded_quality)s and exists (
+    f.comparable and exists (
         select from unnest(%(variants)s::text[]::bit(256)[]) as variant
         where bit_count(f.pdq # variant) <= %(distance)s
     )
@@ -68,9 +68,9 @@ def find_nearest(
             select f.proof_id, 'file' as kind, 0 as distance
             from proofs.fingerprints f where f.sha256 = %(sha256)s
             union all
-            select near.proof_id, 'picture', near.bits
+            select similar_photo.proof_id, 'picture', similar_photo.bits
             from unnest(array[%(challenge_id)s, %(user_id)s]::uuid[]) as scope
-            cross join lateral proofs.near(scope, %(variants)s, %(distance)s) as near
+            cross join lateral proofs.find_similar(scope, %(variants)s, %(distance)s) as similar_photo
         )
         select p.id as proof_id, found.kind, found.distance, p.participant_id, p.user_id,
                p.challenge_id = %(challenge_id)s as same_challenge, p.rejected
@@ -102,10 +102,11 @@ def save_fingerprint(tx: Tx, arrival: Arrival, sha256: bytes, *, pdq: str, quali
     """Save the fingerprint of a photo, or replace it for a newer version; `pdq` is 256 binary digits."""
     tx.run(
         """
-        insert into proofs.fingerprints (proof_id, challenge_id, user_id, sha256, pdq, quality)
-        values (%(proof_id)s, %(challenge_id)s, %(user_id)s, %(sha256)s, %(pdq)s::bit(256), %(quality)s)
+        insert into proofs.fingerprints (proof_id, challenge_id, user_id, sha256, pdq, quality, comparable)
+        values (%(proof_id)s, %(challenge_id)s, %(user_id)s, %(sha256)s, %(pdq)s::bit(256), %(quality)s, %(comparable)s)
         on conflict on constraint fingerprints_pkey do update
-            set sha256 = excluded.sha256, pdq = excluded.pdq, quality = excluded.quality
+            set sha256 = excluded.sha256, pdq = excluded.pdq, quality = excluded.quality,
+                comparable = excluded.comparable
         """,
         {
             "proof_id": arrival.id,
@@ -114,6 +115,7 @@ def save_fingerprint(tx: Tx, arrival: Arrival, sha256: bytes, *, pdq: str, quali
             "sha256": sha256,
             "pdq": pdq,
             "quality": quality,
+            "comparable": is_comparable(quality),
         },
     )
 
@@ -152,4 +154,4 @@ def replace_earlier(tx: Tx, arrival: Arrival, sha256: bytes, variants: Sequence[
 
 
 def _same_picture(variants: Sequence[str]) -> dict[str, object]:
-    return {"variants": list(variants), "distance": DUPLICATE_DISTANCE, "discarded_quality": DISCARDED_QUALITY}
+    return {"variants": list(variants), "distance": DUPLICATE_DISTANCE}
