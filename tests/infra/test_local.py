@@ -119,12 +119,8 @@ class TestWorkspace:
 
 class TestPostgres:
     @pytest.fixture
-    def place(self, postgres_place: Workspace) -> Workspace:
-        return postgres_place
-
-    @pytest.fixture
-    def server(self, place: Workspace) -> Postgres:
-        server = database.embedded(place)
+    def server(self, postgres_place: Workspace) -> Postgres:
+        server = database.embedded(postgres_place)
         server.start()
         return server
 
@@ -140,18 +136,18 @@ class TestPostgres:
             assert connection.execute(locale).fetchone() == ("b", "C.UTF-8")
 
     @pytest.mark.usefixtures("server")
-    def test_each_role_signs_in_with_its_own_password_only(self, place: Workspace) -> None:
-        database.prepare(place)
-        database.prepare(place)
-        urls = database.urls(place)
+    def test_each_role_signs_in_with_its_own_password_only(self, postgres_place: Workspace) -> None:
+        database.prepare(postgres_place)
+        database.prepare(postgres_place)
+        urls = database.urls(postgres_place)
         with psycopg.connect(urls.app) as connection:
             assert connection.execute("select current_user, current_database()").fetchone() == ("chally_app", "chally")
         swapped = urls.app.replace("chally_app:", "chally_system:")
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(swapped)
 
-    def test_the_roles_cannot_bypass_row_level_security(self, place: Workspace, server: Postgres) -> None:
-        database.prepare(place)
+    def test_the_roles_cannot_bypass_row_level_security(self, postgres_place: Workspace, server: Postgres) -> None:
+        database.prepare(postgres_place)
         with psycopg.connect(server.url()) as connection:
             roles = connection.execute(
                 "select rolsuper or rolbypassrls or rolcreaterole or rolcreatedb from pg_roles where rolname = any(%s)",
@@ -174,8 +170,8 @@ class TestPostgres:
         (server.data / "postmaster.pid").write_text(f"{os.getpid()}\n{server.data}\n0\n{server.port}\n\n127.0.0.1\n\n")
         assert server.start()
 
-    def test_an_interrupted_initdb_is_repeated(self, place: Workspace) -> None:
-        server = Postgres(directory=place.directory / "interrupted", port=free_port(), password="x")
+    def test_an_interrupted_initdb_is_repeated(self, postgres_place: Workspace) -> None:
+        server = Postgres(directory=postgres_place.directory / "interrupted", port=free_port(), password="x")
         (server.directory / "data.new" / "base").mkdir(parents=True)
         server.start()
         assert server.running()
