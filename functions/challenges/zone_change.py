@@ -92,19 +92,18 @@ def preview(
             order by participant_id desc offset %(offset)s limit %(limit)s
         ) as f
         cross join lateral (
-            select coalesce(array_agg(m.local_date order by m.local_date), '{}') as local_date,
-                   coalesce(array_agg(m.old_opens_at order by m.local_date), '{}') as old_opens_at,
-                   coalesce(array_agg(m.old_closes_at order by m.local_date), '{}') as old_closes_at,
-                   coalesce(array_agg(coalesce(w.timezone, u.timezone) order by m.local_date), '{}') as old_timezone,
-                   coalesce(array_agg(m.opens_at order by m.local_date), '{}') as opens_at,
-                   coalesce(array_agg(m.closes_at order by m.local_date), '{}') as closes_at,
-                   coalesce(array_agg(m.timezone order by m.local_date), '{}') as timezone
+            select coalesce(array_agg(w.local_date order by w.local_date), '{}') as local_date,
+                   coalesce(array_agg(w.old_opens_at order by w.local_date), '{}') as old_opens_at,
+                   coalesce(array_agg(w.old_closes_at order by w.local_date), '{}') as old_closes_at,
+                   coalesce(array_agg(w.old_timezone order by w.local_date), '{}') as old_timezone,
+                   coalesce(array_agg(w.opens_at order by w.local_date), '{}') as opens_at,
+                   coalesce(array_agg(w.closes_at order by w.local_date), '{}') as closes_at,
+                   coalesce(array_agg(w.timezone order by w.local_date), '{}') as timezone
             from identity.users u
-            cross join challenges.windows_after_zone_change(f.participant_id, %(zone)s, %(now)s) as m
-            left join challenges.windows w on w.participant_id = f.participant_id and w.local_date = m.local_date
-            where u.id = core.actor() and u.timezone <> %(zone)s and not m.stays
-              and m.old_opens_at < %(now)s + %(period)s
-              and (m.opens_at, m.closes_at) <> (m.old_opens_at, m.old_closes_at)
+            cross join challenges.windows_after_zone_change(f.participant_id, %(zone)s, %(now)s) as w
+            where u.id = core.actor() and u.timezone <> %(zone)s and not w.stays
+              and w.old_opens_at < %(now)s + %(period)s
+              and (w.opens_at, w.closes_at) <> (w.old_opens_at, w.old_closes_at)
         ) as moves
         where %(now)s at time zone %(zone)s is not null
         order by f.participant_id desc

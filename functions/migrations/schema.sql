@@ -732,7 +732,7 @@ begin
 end
 $$;
 
-CREATE FUNCTION challenges.windows_after_zone_change(participant uuid, zone text, at timestamp with time zone) RETURNS TABLE(local_date date, opens_at timestamp with time zone, closes_at timestamp with time zone, timezone text, old_opens_at timestamp with time zone, old_closes_at timestamp with time zone, stays boolean)
+CREATE FUNCTION challenges.windows_after_zone_change(participant uuid, zone text, at timestamp with time zone) RETURNS TABLE(local_date date, opens_at timestamp with time zone, closes_at timestamp with time zone, timezone text, old_opens_at timestamp with time zone, old_closes_at timestamp with time zone, old_timezone text, stays boolean)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
@@ -813,8 +813,8 @@ begin
     end loop;
     return query
     select w.*, w.old_opens_at <= windows_after_zone_change.at
-    from unnest(dates, opens, closes, zones, old_opens, old_closes)
-        as w (local_date, opens_at, closes_at, timezone, old_opens_at, old_closes_at);
+    from unnest(dates, opens, closes, zones, old_opens, old_closes, old_zones)
+        as w (local_date, opens_at, closes_at, timezone, old_opens_at, old_closes_at, old_timezone);
 end
 $$;
 

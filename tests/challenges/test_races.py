@@ -24,7 +24,7 @@ def test_500_people_joining_at_once_fill_exactly_100_places(
     made = make(max_participants=101)  # one of them is the owner's
     people = insert_users(database, 500)
     outcomes = all_at_once(database, people, joining(made))
-    assert Counter(outcomes) == {"came": 100, "full": 400}
+    assert Counter(outcomes) == {"joined": 100, "full": 400}
     assert database.execute(
         "select participant_count, (select count(*) from challenges.participants),"
         " (select count(*) from challenges.standings), (select count(distinct participant_id) from challenges.windows)"
@@ -39,7 +39,7 @@ def test_one_person_joining_from_many_devices_joins_once(
     made = make()
     (person,) = insert_users(database, 1)
     outcomes = all_at_once(database, [person] * 20, joining(made))
-    assert Counter(outcomes) == {"came": 1, "was in": 19}
+    assert Counter(outcomes) == {"joined": 1, "had joined": 19}
     check_counts(database)
 
 
@@ -57,8 +57,8 @@ def test_joining_and_leaving_at_once_keeps_the_count_right(
 
     outcomes = Counter(all_at_once(database, steps, act, threads=20))
     # the last two: leaving without having joined, and leaving twice while joining
-    assert set(outcomes) <= {"came", "was in", "left", "full", "not_found", "not_participant"}
-    assert outcomes["came"] > 20
+    assert set(outcomes) <= {"joined", "had joined", "left", "full", "not_found", "not_participant"}
+    assert outcomes["joined"] > 20
     assert outcomes["full"] > 0
     assert database.execute("select max(participant_count) <= 11 from challenges.challenges") == [(True,)]
     check_counts(database)
@@ -83,7 +83,7 @@ def test_edits_and_removals_do_not_deadlock_with_joins(
                 return leaving(made)(tx)
             zone = random.choice([None, "Asia/Tokyo", "America/Lima"])
             membership.join(tx, made["id"], zone, clock.now())
-            return "came"
+            return "joined"
 
         outcomes.extend(all_at_once(database, [chance.choice(people) for _ in range(600)], act, threads=12))
         busy.set()
@@ -103,7 +103,7 @@ def test_edits_and_removals_do_not_deadlock_with_joins(
                 assert owner.post(f"{path}/transitions", {"to": to}).status == 200
     thread.join()
     assert turns > 2
-    assert set(outcomes) <= {"came", "left", "not_active", "full", "not_participant"}
+    assert set(outcomes) <= {"joined", "left", "not_active", "full", "not_participant"}
     assert database.execute("select deadlocks from pg_stat_database where datname = current_database()") == [(0,)]
     check_counts(database)
     # all windows have the last rules; after a change of zone one may open later, when the previous one closes
@@ -133,7 +133,7 @@ class TestQuotas:
             return joining(mine)(tx)
 
         outcomes = Counter(all_at_once(database, [person] * 8, act))
-        assert outcomes == {"came": 3, "quota_joined": 5}
+        assert outcomes == {"joined": 3, "quota_joined": 5}
         check_counts(database)
 
     def test_many_creations_at_once_cannot_exceed_the_quota(self, database: Database, owner: Client) -> None:

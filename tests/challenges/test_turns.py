@@ -69,7 +69,7 @@ class TestStepByStep:
     ) -> None:
         made = make()
         with acting(two.first, people[0]) as tx:
-            assert joining(made)(tx) == "came"
+            assert joining(made)(tx) == "joined"
             paused = two.begin(self.owner_id(owner), pausing(made))
             assert two.outcome == ""
         paused.join()
@@ -84,8 +84,8 @@ class TestStepByStep:
         with acting(two.first, people[0]) as tx:
             self.join_without_count(tx, made)
             two.begin(people[1], joining(made)).join()
-            assert two.outcome == "came"
-            assert joining(made)(tx) == "was in"
+            assert two.outcome == "joined"
+            assert joining(made)(tx) == "had joined"
         check_counts(database)
 
     def test_a_join_fails_if_max_participants_is_lowered_before_the_count(
@@ -140,7 +140,7 @@ class TestStepByStep:
             return f"{found.participant_count} are in"
 
         with acting(two.first, people[0]) as tx:
-            assert joining(made)(tx) == "came"
+            assert joining(made)(tx) == "joined"
             lowered = two.begin(self.owner_id(owner), lower)
             assert two.outcome == ""
         lowered.join()
@@ -152,7 +152,7 @@ class TestStepByStep:
     ) -> None:
         made = make(max_participants=2)
         with acting(two.first, people[0]) as tx:
-            assert joining(made)(tx) == "came"
+            assert joining(made)(tx) == "joined"
             other = two.begin(people[1], joining(made))
             assert two.outcome == ""
         other.join()
@@ -172,7 +172,7 @@ class TestStepByStep:
 
         assert two.commits(people[0], fail) == "QueryCanceled"
         waiting[0].join()
-        assert two.outcome == "came"
+        assert two.outcome == "joined"
         check_counts(database)
 
     def test_a_place_is_free_once_the_leaving_has_committed(
@@ -186,7 +186,7 @@ class TestStepByStep:
             two.begin(people[1], joining(made)).join()
             assert two.outcome == "full"  # before the commit
         two.begin(people[1], joining(made)).join()
-        assert two.outcome == "came"
+        assert two.outcome == "joined"
         check_counts(database)
 
     def test_an_edit_of_the_schedule_waits_for_joins(
@@ -258,7 +258,7 @@ class TestStepByStep:
             return "removed"
 
         with acting(two.first, people[0]) as tx:
-            assert joining(made)(tx) == "came"
+            assert joining(made)(tx) == "joined"
             removed = two.begin(self.owner_id(owner), remove)
             assert two.outcome == ""
         removed.join()

@@ -51,7 +51,7 @@ def test_a_join_waits_for_a_change_of_the_account_zone(
     waiting: list[threading.Thread] = []
     change_zone(database, mover, lambda: waiting.append(two.begin(mover, joining(made))))
     waiting[0].join()
-    assert two.outcome == "came"
+    assert two.outcome == "joined"
     assert zones_of(database, mover) == ["Asia/Tokyo"]
 
 
@@ -71,7 +71,7 @@ def test_a_change_of_the_account_zone_waits_for_a_join(
 
     moving = threading.Thread(target=move)
     with acting(two.first, mover) as tx:
-        assert joining(made)(tx) == "came"
+        assert joining(made)(tx) == "joined"
         moving.start()
         began.wait()
         while moving.is_alive() and not waits(database, pid[0]):

@@ -9,7 +9,7 @@
 create or replace function challenges.windows_after_zone_change(participant uuid, zone text, at timestamptz)
 returns table (
     local_date date, opens_at timestamptz, closes_at timestamptz, timezone text, old_opens_at timestamptz,
-    old_closes_at timestamptz, stays boolean
+    old_closes_at timestamptz, old_timezone text, stays boolean
 )
 language plpgsql stable set search_path = '' as $$
 #variable_conflict use_column
@@ -89,8 +89,8 @@ begin
     end loop;
     return query
     select w.*, w.old_opens_at <= windows_after_zone_change.at
-    from unnest(dates, opens, closes, zones, old_opens, old_closes)
-        as w (local_date, opens_at, closes_at, timezone, old_opens_at, old_closes_at);
+    from unnest(dates, opens, closes, zones, old_opens, old_closes, old_zones)
+        as w (local_date, opens_at, closes_at, timezone, old_opens_at, old_closes_at, old_timezone);
 end
 $$;
 
