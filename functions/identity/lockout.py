@@ -45,7 +45,7 @@ def clear(tx: Tx, account: User) -> None:
 def unlock(tx: Tx, account: User) -> None:
     """Reset the failures and the account's rate limit after the owner followed a link in a mail."""
     clear(tx, account)
-    ratelimit.give_back(tx, "login_account", _logins(account))
+    ratelimit.reset(tx, "login_account", _logins(account))
 
 
 def _logins(account: User) -> list[str]:

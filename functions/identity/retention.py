@@ -15,7 +15,7 @@ EXPORTS_LIVE = timedelta(days=1)  # after they expired or failed for good
 
 # By name. Each deletes at most BATCH rows, or all there are, and returns how many it deleted.
 SWEEPS: Mapping[str, Callable[[Tx, datetime], int]] = {
-    "rate_limits": ratelimit.forget_old,
+    "rate_limits": ratelimit.delete_expired,
     "mail_links": links.delete_expired,
     "registrations": registrations.delete_expired,
     "pending_sign_ins": second_factors.delete_expired_pending,
@@ -24,5 +24,5 @@ SWEEPS: Mapping[str, Callable[[Tx, datetime], int]] = {
     "refresh_tokens": lambda tx, now: sessions.delete_expired_tokens(tx, now, BATCH),
     "sessions": lambda tx, now: sessions.delete_ended(tx, now - SESSIONS_LIVE, life=rules.REFRESH_LIFE, limit=BATCH),
     "exports": lambda tx, now: exports.delete_old(tx, now - EXPORTS_LIVE),
-    "audit": lambda tx, now: audit.forget_old(tx, now - AUDIT_LIVES, BATCH),
+    "audit": lambda tx, now: audit.delete_before(tx, now - AUDIT_LIVES, BATCH),
 }

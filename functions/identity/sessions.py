@@ -126,7 +126,7 @@ def _session(user: User, session_id: UUID, refresh_token: str, client: ClientInf
         issuer=client.issuer,
         user_id=user.id,
         session_id=session_id,
-        csrf=cookies.digest(csrf_token) if csrf_token else None,
+        csrf=cookies.csrf_digest(csrf_token) if csrf_token else None,
         now=now,
     )
     return TokenPair(access_token, refresh_token, csrf_token, user)

@@ -106,11 +106,11 @@ def housekeeping_handler(event: dict[str, Any], context: LambdaContext) -> dict[
     A job of its own, so that a nudge only delivers. Each part commits separately.
     """
     with db.as_system("delete delivered messages") as tx:
-        messages = outbox.forget_delivered(tx)
+        messages = outbox.delete_delivered(tx)
     with db.as_system("delete old idempotency keys") as tx:
-        keys = idempotency.forget_old(tx)
+        keys = idempotency.delete_expired(tx)
     with db.as_system("count dead messages", read_only=True) as tx:
-        dead = outbox.dead(tx)
+        dead = outbox.count_dead(tx)
     metrics.add_metric("MessagesDead", MetricUnit.Count, dead)
     logger.info("outbox_housekeeping", messages_deleted=messages, keys_deleted=keys, messages_dead=dead)
     return {"messages_deleted": messages, "keys_deleted": keys, "messages_dead": dead}
@@ -130,10 +130,10 @@ def _deliver(message: OutboxMessage) -> bool:
         reason = type(error).__name__
         logger.error("delivery_failed", message_id=str(message.id), attempts=message.attempts, error=reason)
         with db.as_system("record failed delivery") as tx:
-            outbox.refuse(tx, message, reason)
+            outbox.mark_failed(tx, message, reason)
         return False
     with db.as_system("confirm delivery") as tx:
-        outbox.confirm(tx, message)
+        outbox.mark_delivered(tx, message)
     logger.info(
         "message_delivered",
         message_id=str(message.id),

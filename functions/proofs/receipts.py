@@ -147,7 +147,7 @@ def verify(text: str, key_set: object) -> Receipt:
 
 def _claims(signed: jws.CompactJws) -> Receipt:
     try:
-        jws.members(signed.payload)  # no duplicate members
+        jws.parse_object(signed.payload)  # no duplicate members
         return Receipt.model_validate_json(signed.payload)
     except (jws.MalformedJws, ValidationError):
         raise InvalidReceipt("The signed content is not a receipt.") from None

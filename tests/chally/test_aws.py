@@ -7,7 +7,7 @@ from chally import aws
 
 def test_a_database_token_is_what_boto3_would_make() -> None:
     """RDS checks the signature, so every part must be in its place; only the instant may differ."""
-    aws.forget()
+    aws.reset()
     host, user, region = "proxy.example.eu-central-1.rds.amazonaws.com", "chally_app", "eu-central-1"
     client = boto3.client("rds", region_name=region)
     theirs = client.generate_db_auth_token(DBHostname=host, Port=5432, DBUsername=user, Region=region)

@@ -96,8 +96,8 @@ async def limited(request: fastapi.Request, actor: CurrentActor) -> dict[str, st
     """Consumes two limits and records in a transaction of its own; loses its race as often as the header says."""
     races.append(1)
     now = clock.now()
-    ratelimit.take(now, actor, narrow="kari")
-    ratelimit.take(now, wide="kari")
+    ratelimit.consume(now, actor, narrow="kari")
+    ratelimit.consume(now, wide="kari")
     with db.as_user(actor):
         if len(races) <= int(request.headers.get("lose", "0")):
             raise psycopg.errors.SerializationFailure

@@ -24,7 +24,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 def allowed(now: datetime, **subjects: str) -> bool:
     try:
-        ratelimit.take(now, **subjects)
+        ratelimit.consume(now, **subjects)
     except RateLimited:
         return False
     return True
@@ -33,7 +33,7 @@ def allowed(now: datetime, **subjects: str) -> bool:
 def wait(now: datetime, **subjects: str) -> timedelta:
     """How long Retry-After says to wait."""
     with pytest.raises(RateLimited) as refused:
-        ratelimit.take(now, **subjects)
+        ratelimit.consume(now, **subjects)
     return timedelta(seconds=int(refused.value.headers["Retry-After"]))
 
 
@@ -55,19 +55,19 @@ class TestOneLimit:
 
     def test_then_one_per_share_of_the_period(self) -> None:
         for _ in range(3):
-            ratelimit.take(NOON, narrow="kari")
+            ratelimit.consume(NOON, narrow="kari")
         later = [allowed(NOON + timedelta(seconds=second), narrow="kari") for second in range(1, 121)]
         assert [second for second, was in enumerate(later, 1) if was] == [20, 40, 60, 80, 100, 120]
 
     def test_is_whole_again_after_a_period(self) -> None:
         for _ in range(3):
-            ratelimit.take(NOON, narrow="kari")
+            ratelimit.consume(NOON, narrow="kari")
         after = NOON + timedelta(minutes=1)
         assert [allowed(after, narrow="kari") for _ in range(4)] == [True, True, True, False]
 
     def test_retry_after_is_when_it_works_again(self) -> None:
         for _ in range(3):
-            ratelimit.take(NOON, narrow="kari")
+            ratelimit.consume(NOON, narrow="kari")
         now = NOON + timedelta(seconds=7)
         again = now + wait(now, narrow="kari")
         assert again == NOON + timedelta(seconds=20)
@@ -77,7 +77,7 @@ class TestOneLimit:
     def test_retry_after_is_never_too_short(self) -> None:
         """It is whole seconds, so it is rounded up."""
         for _ in range(3):
-            ratelimit.take(NOON, narrow="kari")
+            ratelimit.consume(NOON, narrow="kari")
         now = NOON + timedelta(seconds=19, milliseconds=999)
         assert wait(now, narrow="kari") == timedelta(seconds=1)
 
@@ -88,26 +88,26 @@ class TestOneLimit:
 
     def test_subjects_do_not_share(self) -> None:
         for _ in range(3):
-            ratelimit.take(NOON, narrow="kari")
+            ratelimit.consume(NOON, narrow="kari")
         assert allowed(NOON, narrow="ola")
 
     def test_an_operator_may_change_it(self, database: Database) -> None:
         for _ in range(3):
-            ratelimit.take(NOON, narrow="kari")
+            ratelimit.consume(NOON, narrow="kari")
         database.execute("update core.limits set quantity = 60 where name = 'narrow'")
         assert wait(NOON, narrow="kari") == timedelta(seconds=1)
 
     def test_keeps_no_subject_in_the_clear(self, database: Database) -> None:
-        ratelimit.take(NOON, narrow="kari@people.test")
+        ratelimit.consume(NOON, narrow="kari@people.test")
         ((subject,),) = database.execute("select subject from core.rate_limits")
         assert len(subject) == 32
         assert b"kari" not in subject
 
     def test_old_rows_are_forgotten_and_no_others(self, database: Database) -> None:
-        ratelimit.take(NOON, narrow="old")
-        ratelimit.take(NOON + timedelta(minutes=10), narrow="new")
+        ratelimit.consume(NOON, narrow="old")
+        ratelimit.consume(NOON + timedelta(minutes=10), narrow="new")
         with db.as_system("tests") as tx:
-            assert ratelimit.forget_old(tx, NOON + timedelta(minutes=10)) == 1
+            assert ratelimit.delete_expired(tx, NOON + timedelta(minutes=10)) == 1
         assert database.execute("select count(*) from core.rate_limits") == [(1,)]
 
     @settings(
@@ -135,9 +135,9 @@ class TestSeveralLimits:
 
     def test_the_longest_wait_counts(self) -> None:
         for _ in range(3):
-            ratelimit.take(NOON, narrow="a", wide="kari")
+            ratelimit.consume(NOON, narrow="a", wide="kari")
         for _ in range(3):
-            ratelimit.take(NOON, narrow="b", wide="kari")
+            ratelimit.consume(NOON, narrow="b", wide="kari")
         assert wait(NOON, wide="kari") == timedelta(seconds=10)
         assert wait(NOON, narrow="a", wide="kari") == timedelta(seconds=20)
 
@@ -152,7 +152,7 @@ class TestSeveralLimits:
 class TestTransactions:
     def test_survives_a_rollback_of_the_request(self) -> None:
         for _ in range(3):
-            ratelimit.take(NOON, narrow="kari")
+            ratelimit.consume(NOON, narrow="kari")
             with pytest.raises(ZeroDivisionError), db.as_system("tests"):
                 _ = 1 / 0
         assert not allowed(NOON, narrow="kari")
@@ -163,7 +163,7 @@ class TestTransactions:
     ) -> None:
         """Also where no row is there yet to be locked."""
         if used_before:
-            ratelimit.take(NOON - timedelta(hours=1), narrow="kari", wide="kari")
+            ratelimit.consume(NOON - timedelta(hours=1), narrow="kari", wide="kari")
 
         @contextmanager
         def own_connection() -> Iterator[db.Tx]:
@@ -176,7 +176,7 @@ class TestTransactions:
         assert sum(got) == 3
 
     def test_the_app_may_neither_read_nor_give_back(self, database: Database) -> None:
-        ratelimit.take(NOON, narrow="kari")
+        ratelimit.consume(NOON, narrow="kari")
         with psycopg.connect(database.app, autocommit=True) as app:
             for forbidden in ("select * from core.rate_limits", "delete from core.rate_limits"):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -216,7 +216,7 @@ def test_every_limit_that_the_code_takes_is_a_row(database: Database) -> None:
         keyword.arg
         for path in (ROOT / "functions").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "ratelimit.take"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "ratelimit.consume"
         for keyword in node.keywords
     }
     assert {"login_account_ip", "magic_link_address"} <= taken

@@ -26,7 +26,7 @@ from chally.clock import now
 from chally.db import Tx
 from chally.jobs import JobFailed
 from chally.log import logger
-from chally.redaction import is_telling
+from chally.redaction import is_secret_name
 from chally.settings import BY_HANDLER
 from identity import passwords, rules, tokens
 from identity.keyring import Keyring
@@ -91,7 +91,7 @@ class Sent:
         """All that must not be logged: what telling names hold, addresses, and what the client carries."""
         known = {PASSWORD, self.values["email"], self.values["new"]}
         for name, value in self.values.items():
-            if is_telling(name):
+            if is_secret_name(name):
                 known |= leaves(value)
         known |= set(self.client.cookies.values())
         if self.client.token:
@@ -161,7 +161,7 @@ def secrets_of(answer: Response) -> set[str]:
         if isinstance(value, dict):
             for key, each in value.items():
                 walk(each, key)
-        elif is_telling(name):
+        elif is_secret_name(name):
             found.update(leaves(value))
 
     if answer.status < 300 and answer.text.startswith("{"):
@@ -205,7 +205,7 @@ class People:
             issuer=PUBLIC_URL,
             user_id=user_id,
             session_id=session,
-            csrf=cookies.digest(csrf) if csrf else None,
+            csrf=cookies.csrf_digest(csrf) if csrf else None,
             now=now(),
         )
         if csrf is None:

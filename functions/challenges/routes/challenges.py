@@ -64,7 +64,7 @@ class TransitionIn(Body):
 
 
 async def _limit_creation(actor: CurrentActor) -> None:
-    ratelimit.take(clock.now(), actor, challenge_create=str(actor.user_id))
+    ratelimit.consume(clock.now(), actor, challenge_create=str(actor.user_id))
 
 
 @router.post(

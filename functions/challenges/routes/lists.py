@@ -36,21 +36,23 @@ async def discover(
     """List public challenges, newest first, optionally those that match words or a state."""
     now = clock.now()
     words = q if q and not q.isspace() else None
-    rows = challenges.discover(tx, words, state, now, before=paging.after, offset=paging.offset, limit=paging.fetch)
+    rows = challenges.discover(
+        tx, words, state, now, before=paging.after, offset=paging.offset, limit=paging.fetch_limit
+    )
     return _page(paging, rows, [str(row.id) for row in rows], actor, now)
 
 
 @router.get("/v1/challenges/mine", summary="List your own challenges")
 async def mine(actor: CurrentActor, tx: UserTx, paging: PageParams) -> Page[ChallengeOut]:
     """List the challenges that you own, including drafts, newest first."""
-    rows = challenges.list_owned(tx, before=paging.after, offset=paging.offset, limit=paging.fetch)
+    rows = challenges.list_owned(tx, before=paging.after, offset=paging.offset, limit=paging.fetch_limit)
     return _page(paging, rows, [str(row.id) for row in rows], actor, clock.now())
 
 
 @router.get("/v1/challenges/joined", summary="List the challenges you joined")
 async def joined(actor: CurrentActor, tx: UserTx, paging: PageParams) -> Page[ChallengeOut]:
     """List the challenges that you take part in, including your own, the one joined last first."""
-    rows = challenges.list_joined(tx, before=paging.after, offset=paging.offset, limit=paging.fetch)
+    rows = challenges.list_joined(tx, before=paging.after, offset=paging.offset, limit=paging.fetch_limit)
     return _page(paging, rows, [str(row.participant_id) for row in rows], actor, clock.now())
 
 

@@ -36,7 +36,7 @@ class ParticipantOut(BaseModel):
 
 async def _limit_joins(actor: CurrentActor) -> None:
     """Charge failed attempts too, so that invite codes cannot be guessed."""
-    ratelimit.take(clock.now(), actor, join=str(actor.user_id))
+    ratelimit.consume(clock.now(), actor, join=str(actor.user_id))
 
 
 @router.post(
@@ -85,6 +85,6 @@ async def remove_participant(challenge_id: UUID, participant_id: UUID, tx: UserT
 async def roster(challenge_id: UUID, tx: UserTx, paging: PageParams) -> Page[ParticipantOut]:
     """List the participants of a challenge, in the order of joining."""
     access.check_roster(tx, challenge_id)
-    rows = participants.roster(tx, challenge_id, after=paging.after, offset=paging.offset, limit=paging.fetch)
+    rows = participants.roster(tx, challenge_id, after=paging.after, offset=paging.offset, limit=paging.fetch_limit)
     items = [ParticipantOut.model_validate(row, from_attributes=True) for row in rows]
     return paging.page(rows, items, [str(row.participant_id) for row in rows])

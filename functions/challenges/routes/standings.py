@@ -28,7 +28,7 @@ class StandingOut(BaseModel):
 async def read_standings(challenge_id: UUID, tx: UserTx, paging: PageParams) -> Page[StandingOut]:
     """List the standings, best first. Participants with equal points share a rank."""
     after = None if paging.position is None else _standing_position(paging.position)
-    rows = standings.ranking(tx, challenge_id, after=after, offset=paging.offset, limit=paging.fetch)
+    rows = standings.ranking(tx, challenge_id, after=after, offset=paging.offset, limit=paging.fetch_limit)
     if not rows:  # past the end, or hidden from the actor: only then does the reason cost a query
         access.check_roster(tx, challenge_id)
     items = [StandingOut.model_validate(row, from_attributes=True) for row in rows]
@@ -40,7 +40,7 @@ def _standing_position(text: str) -> tuple[int, UUID]:
     try:
         position = int(points), UUID(participant_id)
     except ValueError:
-        raise paging.bad_cursor() from None
+        raise paging.invalid_cursor() from None
     if not 0 <= position[0] < 2**31:
-        raise paging.bad_cursor()
+        raise paging.invalid_cursor()
     return position

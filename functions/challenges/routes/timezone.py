@@ -71,7 +71,7 @@ class TimezonePreviewOut(BaseModel):
 
 async def _limit_previews(actor: CurrentActor) -> None:
     """A preview computes up to three years of windows for each challenge."""
-    ratelimit.take(clock.now(), actor, timezone_preview=str(actor.user_id))
+    ratelimit.consume(clock.now(), actor, timezone_preview=str(actor.user_id))
 
 
 @router.post(
@@ -85,6 +85,6 @@ async def preview(body: TimezoneIn, actor: CurrentActor, paging: PageParams) -> 
     """
     with db.as_user(actor, read_only=True) as tx:
         rows = zone_change.preview(
-            tx, body.timezone, clock.now(), before=paging.after, offset=paging.offset, limit=paging.fetch
+            tx, body.timezone, clock.now(), before=paging.after, offset=paging.offset, limit=paging.fetch_limit
         )
     return paging.page(rows, [TimezonePreviewOut.of(row) for row in rows], [str(row.participant_id) for row in rows])

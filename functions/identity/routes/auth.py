@@ -63,7 +63,7 @@ async def register(body: RegisterIn, client: CurrentClient) -> RegisterOut:
     now = clock.now()
     rules.check_username(body.username)
     passwords.check(body.password, username=body.username, email=body.email)
-    ratelimit.take(now, register_address=body.email.lower(), register_ip=network(client.ip))
+    ratelimit.consume(now, register_address=body.email.lower(), register_ip=network(client.ip))
     with db.as_system("register") as tx:
         registration.register(
             tx, email=body.email, username=body.username, password=body.password, timezone=body.timezone, now=now
@@ -81,7 +81,7 @@ async def verify_email_page() -> HTMLResponse:
 async def verify_email(body: VerifyIn, client: CurrentClient, response: Response) -> SessionOut:
     """Confirm the address with the token from the mail, and sign in. The token is single-use."""
     now = clock.now()
-    ratelimit.take(now, token_ip=network(client.ip))
+    ratelimit.consume(now, token_ip=network(client.ip))
     with db.as_system("verify email") as tx:
         user = registration.confirm(tx, body.token, now)
         outcome = sign_in.proceed(tx, user, client, now, method="registration")
@@ -93,7 +93,7 @@ async def login(body: LoginIn, client: CurrentClient, response: Response) -> Ses
     """Sign in with an email address or username, and a password."""
     now = clock.now()
     name = (normal_address(body.login) if "@" in body.login else body.login).lower()
-    ratelimit.take(
+    ratelimit.consume(
         now,
         login_account_ip=f"{name} {network(client.ip)}",
         login_account=name,
@@ -134,7 +134,7 @@ async def refresh(
     """Exchange a refresh token for the next pair of tokens. It is single-use; reusing an old one ends the session."""
     now = clock.now()
     token, csrf_token = _refresh_token(request, body)
-    ratelimit.take(now, refresh_ip=network(client.ip))
+    ratelimit.consume(now, refresh_ip=network(client.ip))
     with db.as_system("refresh") as tx:  # not a dependency: ending a session commits although the response is an error
         session = sessions.refresh(tx, token, client, csrf_token=csrf_token, arrived=arrived, now=now)
     if session is None:
@@ -161,7 +161,7 @@ def _sign_out(
 ) -> None:
     token, csrf_token = _refresh_token(request, body)
     now = clock.now()
-    ratelimit.take(now, refresh_ip=network(client.ip))
+    ratelimit.consume(now, refresh_ip=network(client.ip))
     with db.as_system("logout") as tx:
         sessions.end(tx, token, client, csrf_token=csrf_token, everywhere=everywhere, now=now)
     cookies.clear(response)
@@ -172,7 +172,7 @@ def _refresh_token(request: Request, body: RefreshIn | None) -> tuple[str, str |
     sent = body.refresh_token if body else None
     cookie = request.cookies.get(cookies.REFRESH)
     if cookie is not None and (sent is not None or "authorization" in request.headers):
-        raise cookies.TwoCredentials
+        raise cookies.AmbiguousCredentials
     if cookie is not None:
         return cookie, cookies.csrf_token(request)
     if sent is None:

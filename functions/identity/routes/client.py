@@ -120,9 +120,9 @@ def session_response(session: TokenPair, client: sessions.ClientInfo, response: 
     )
     if session.csrf_token is None:
         return out.model_copy(update={"access_token": session.access_token, "refresh_token": session.refresh_token})
-    cookies.put(response, cookies.ACCESS, session.access_token, rules.ACCESS_LIFE)
-    cookies.put(response, cookies.REFRESH, session.refresh_token, rules.REFRESH_LIFE)
-    cookies.put(response, cookies.CSRF, session.csrf_token, rules.REFRESH_LIFE)
+    cookies.set_cookie(response, cookies.ACCESS, session.access_token, rules.ACCESS_LIFE)
+    cookies.set_cookie(response, cookies.REFRESH, session.refresh_token, rules.REFRESH_LIFE)
+    cookies.set_cookie(response, cookies.CSRF, session.csrf_token, rules.REFRESH_LIFE)
     return out.model_copy(update={"csrf_token": session.csrf_token})
 
 

@@ -57,7 +57,7 @@ class LinkSentOut(BaseModel):
 async def magic_link(body: AddressIn, ip: Ip) -> LinkSentOut:
     """Request a mail with a sign-in link. The response is the same for every address."""
     now = clock.now()
-    ratelimit.take(now, magic_link_address=body.email.lower(), magic_link_ip=ip)
+    ratelimit.consume(now, magic_link_address=body.email.lower(), magic_link_ip=ip)
     with db.as_system("magic link") as tx:
         links.request(tx, "magic_link", body.email, now)
     return LinkSentOut()
@@ -73,7 +73,7 @@ async def follow_magic_link_page() -> HTMLResponse:
 async def follow_magic_link(body: TokenIn, client: CurrentClient, response: Response) -> SessionOut:
     """Sign in with the token from the mail. It is single-use, and also ends a wait after wrong passwords."""
     now = clock.now()
-    ratelimit.take(now, token_ip=network(client.ip))
+    ratelimit.consume(now, token_ip=network(client.ip))
     with db.as_system("follow magic link") as tx:  # not a dependency: the used link commits even if MFA is required
         account = links.consume_for_account(tx, "magic_link", body.token, now)
         lockout.unlock(tx, account)
@@ -91,7 +91,7 @@ async def forgot_password_page() -> HTMLResponse:
 async def forgot_password(body: AddressIn, ip: Ip) -> LinkSentOut:
     """Request a mail with a link for setting a new password. The response is the same for every address."""
     now = clock.now()
-    ratelimit.take(now, password_reset_address=body.email.lower(), password_reset_ip=ip)
+    ratelimit.consume(now, password_reset_address=body.email.lower(), password_reset_ip=ip)
     with db.as_system("forgot password") as tx:
         links.request(tx, "password_reset", body.email, now)
     return LinkSentOut()
@@ -109,7 +109,7 @@ async def reset_password(body: ResetIn, ip: Ip) -> None:
     stays valid.
     """
     now = clock.now()
-    ratelimit.take(now, token_ip=ip)
+    ratelimit.consume(now, token_ip=ip)
     with db.as_system("reset password") as tx:
         account = links.consume_for_account(tx, "password_reset", body.token, now)
         credentials.set_password(tx, account, body.password, now, pointer="/password", keep=None)
@@ -125,7 +125,7 @@ async def confirm_email_page() -> HTMLResponse:
 async def confirm_email(body: TokenIn, ip: Ip) -> None:
     """Change the account's address to the one that the token was mailed to. The token is single-use."""
     now = clock.now()
-    ratelimit.take(now, token_ip=ip)
+    ratelimit.consume(now, token_ip=ip)
     with db.as_system("confirm email") as tx:
         credentials.confirm_email_change(tx, body.token, now)
 
@@ -140,7 +140,7 @@ async def unlock_page() -> HTMLResponse:
 async def unlock(body: TokenIn, ip: Ip) -> None:
     """End a wait after wrong passwords with the token from the mail. The token is single-use."""
     now = clock.now()
-    ratelimit.take(now, token_ip=ip)
+    ratelimit.consume(now, token_ip=ip)
     with db.as_system("unlock") as tx:
         account = links.consume_for_account(tx, "unlock", body.token, now)
         lockout.unlock(tx, account)
@@ -151,7 +151,7 @@ async def unlock(body: TokenIn, ip: Ip) -> None:
 async def change_password(body: PasswordIn, actor: CurrentActor) -> None:
     """Change the password. Every other session ends."""
     now = clock.now()
-    ratelimit.take(now, actor, password_check=str(actor.user_id))
+    ratelimit.consume(now, actor, password_check=str(actor.user_id))
     with db.as_account(actor, "change password") as tx:  # not a dependency: see login
         credentials.check_factor(tx, actor.user_id)
         account = credentials.check_current_password(tx, actor.user_id, body.current_password, now)
@@ -168,7 +168,7 @@ async def change_email(body: EmailIn, actor: CurrentActor) -> None:
     The response is the same whether or not another account has the address.
     """
     now = clock.now()
-    ratelimit.take(now, actor, password_check=str(actor.user_id), email_change=str(actor.user_id))
+    ratelimit.consume(now, actor, password_check=str(actor.user_id), email_change=str(actor.user_id))
     with db.as_account(actor, "change email") as tx:  # not a dependency: see login
         credentials.check_factor(tx, actor.user_id)
         account = credentials.check_current_password(tx, actor.user_id, body.current_password, now)

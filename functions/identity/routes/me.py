@@ -11,7 +11,7 @@ from chally import audit, aws, clock, cookies, db, http, ratelimit
 from chally.body import Body
 from chally.errors import NotFound, Unauthenticated
 from chally.http import AccountTx, CurrentActor, UserTx
-from chally.paging import Page, PageParams, bad_cursor
+from chally.paging import Page, PageParams, invalid_cursor
 from chally.settings import IdentitySettings, load
 from chally.zones import Zone
 from identity import deletion, export, rules
@@ -116,9 +116,9 @@ async def change_me(body: MeIn, actor: CurrentActor) -> UserOut:
     renamed = body.username is not None and (former is None or body.username != former.username)
     if body.username is not None and renamed:
         rules.check_username(body.username)
-        ratelimit.take(now, actor, username_change=str(actor.user_id))
+        ratelimit.consume(now, actor, username_change=str(actor.user_id))
     if body.timezone is not None and (former is None or body.timezone != former.timezone):
-        ratelimit.take(now, actor, timezone_change=str(actor.user_id))
+        ratelimit.consume(now, actor, timezone_change=str(actor.user_id))
     with db.as_account(actor, "PATCH /v1/me") as tx:
         if body.timezone is not None:
             people.move(tx, actor.user_id, body.timezone, now)
@@ -145,7 +145,7 @@ async def change_me(body: MeIn, actor: CurrentActor) -> UserOut:
 async def list_sessions(actor: CurrentActor, tx: AccountTx, asked: PageParams) -> Page[SessionListedOut]:
     """List my sessions: live ones first, then newest first. Ended sessions are kept for 90 days."""
     offset = asked.offset if asked.position is None else _offset(asked.position)
-    rows = sessions.list_page(tx, actor.user_id, limit=asked.fetch, offset=offset, now=clock.now())
+    rows = sessions.list_page(tx, actor.user_id, limit=asked.fetch_limit, offset=offset, now=clock.now())
     items = [SessionListedOut.of(row, current=actor.session_id) for row in rows]
     return asked.page(rows, items, [str(offset + place) for place in range(1, len(rows) + 1)])
 
@@ -169,7 +169,7 @@ async def request_export(actor: CurrentActor) -> ExportOut:
     with db.as_account(actor, "look for an export", read_only=True) as tx:
         found = exports.latest(tx, actor.user_id, now)
     if found is None or found.built_at is not None:
-        ratelimit.take(now, actor, export=str(actor.user_id))
+        ratelimit.consume(now, actor, export=str(actor.user_id))
         with db.as_account(actor, "POST /v1/me/export") as tx:
             found = export.request(tx, actor.user_id, now)
     # None if a concurrent request was faster
@@ -213,7 +213,7 @@ async def leave(actor: CurrentActor, response: Response, body: LeaveIn | None = 
     now = clock.now()
     password = body.password if body else None
     if password is not None:
-        ratelimit.take(now, actor, password_check=str(actor.user_id))
+        ratelimit.consume(now, actor, password_check=str(actor.user_id))
     with db.as_account(actor, "DELETE /v1/me") as tx:  # not a dependency: the audit row of a failure commits
         purged_on = deletion.request(tx, actor.user_id, password, now)
     if purged_on is None:
@@ -225,5 +225,5 @@ async def leave(actor: CurrentActor, response: Response, body: LeaveIn | None = 
 def _offset(position: str) -> int:
     """Parse the position of a page of sessions: an offset, because no id reflects their order."""
     if not position.isdecimal() or len(position) > 7:
-        raise bad_cursor()
+        raise invalid_cursor()
     return int(position)

@@ -80,7 +80,7 @@ async def passkey_options(request: Request, actor: CurrentActor, relying_party: 
     single-use and valid for five minutes. Requires a sign-in within the last ten minutes.
     """
     now = clock.now()
-    ratelimit.take(now, actor, passkey_account=str(actor.user_id), passkey_ip=_network(request))
+    ratelimit.consume(now, actor, passkey_account=str(actor.user_id), passkey_ip=_network(request))
     with db.as_account(actor, "passkey options") as tx:
         check_fresh(tx.session, now)
         credentials.check_factor(tx, actor.user_id)
@@ -96,7 +96,7 @@ async def add_passkey(
 ) -> PasskeyOut:
     """Register a passkey. Safe to repeat: if it is registered already, it is returned unchanged."""
     now = clock.now()
-    ratelimit.take(now, passkey_ip=_network(request))
+    ratelimit.consume(now, passkey_ip=_network(request))
     passkey: Passkey | AppError
     with db.as_account(actor, "register passkey") as tx:  # not a dependency: the used challenge commits
         check_fresh(tx.session, now)
@@ -120,7 +120,7 @@ async def add_passkey(
 @router.get("/v1/me/passkeys")
 async def my_passkeys(actor: CurrentActor, tx: AccountTx, paging: PageParams) -> Page[PasskeyOut]:
     """List my passkeys, newest first."""
-    found = queries.list_page(tx, actor.user_id, after=paging.after, limit=paging.fetch, offset=paging.offset)
+    found = queries.list_page(tx, actor.user_id, after=paging.after, limit=paging.fetch_limit, offset=paging.offset)
     return paging.page(found, [PasskeyOut.of(passkey) for passkey in found], [str(passkey.id) for passkey in found])
 
 
@@ -140,7 +140,7 @@ async def passkey_sign_in_options(request: Request, relying_party: CurrentRelyin
     single-use and valid for five minutes, and also serve for a second factor and for POST /v1/me/step-up.
     """
     now = clock.now()
-    ratelimit.take(now, passkey_ip=_network(request))
+    ratelimit.consume(now, passkey_ip=_network(request))
     with db.as_system("passkey sign-in options") as tx:
         return passkeys.sign_in_options(tx, relying_party=relying_party, now=now)
 
@@ -151,7 +151,7 @@ async def passkey_sign_in(
 ) -> SessionOut:
     """Sign in by passkey. It counts as both factors."""
     now = clock.now()
-    ratelimit.take(now, passkey_ip=network(client.ip))
+    ratelimit.consume(now, passkey_ip=network(client.ip))
     outcome: TokenPair | PendingSignIn | rules.PasskeyInvalid
     with db.as_system("passkey sign-in") as tx:  # not a dependency: the used challenge commits
         try:

@@ -108,12 +108,12 @@ async def mfa(body: MfaIn, client: CurrentClient, relying_party: CurrentRelyingP
     """Complete a sign-in with a second factor. The mfa_token stays valid until one succeeds."""
     now = clock.now()
     token_hash = tokens.digest(body.mfa_token)
-    ratelimit.take(now, token_ip=network(client.ip))
+    ratelimit.consume(now, token_ip=network(client.ip))
     with db.as_system("find pending sign-in", read_only=True) as tx:
         user_id = queries.find_pending(tx, token_hash, now)
     if user_id is None:
         raise rules.MfaTokenInvalid
-    ratelimit.take(now, second_factor=str(user_id))
+    ratelimit.consume(now, second_factor=str(user_id))
     factor = body.factor()
     with db.as_system("second factor") as tx:  # not a dependency: the audit row of a failure commits
         user = users.user(tx, user_id) if queries.lock_pending(tx, token_hash, now) else None
@@ -138,9 +138,9 @@ async def step_up(
     """
     now = clock.now()
     if body.password is not None:
-        ratelimit.take(now, actor, password_check=str(actor.user_id))
+        ratelimit.consume(now, actor, password_check=str(actor.user_id))
     else:
-        ratelimit.take(now, actor, factor_check=str(actor.user_id))
+        ratelimit.consume(now, actor, factor_check=str(actor.user_id))
     error: AppError | None
     with db.as_account(actor, "step up") as tx:  # not a dependency: the audit row of a failure commits
         if body.password is not None:
@@ -197,7 +197,7 @@ async def begin_totp(actor: CurrentActor, client: CurrentClient) -> TotpOut:
 async def confirm_totp(body: CodeIn, actor: CurrentActor, client: CurrentClient) -> BackupCodesOut:
     """Turn the authenticator app on with a code that it shows. From then on, signing in by password requires a code."""
     now = clock.now()
-    ratelimit.take(now, actor, factor_check=str(actor.user_id))
+    ratelimit.consume(now, actor, factor_check=str(actor.user_id))
     with db.as_account(actor, "confirm totp") as tx:
         codes = totp.confirm(tx, actor.user_id, body.code, client.keyring, now)
         sessions.authenticate_session(tx, actor.session_id, second_factor=True, now=now)
@@ -215,7 +215,7 @@ async def turn_totp_off(
     now = clock.now()
     factor = body.factor() if body and body.model_fields_set else None
     if factor is not None:
-        ratelimit.take(now, actor, factor_check=str(actor.user_id))
+        ratelimit.consume(now, actor, factor_check=str(actor.user_id))
     with db.as_account(actor, "turn totp off") as tx:
         if not queries.methods(tx, actor.user_id):
             raise rules.TotpOff
@@ -240,7 +240,7 @@ async def replace_backup_codes(
 ) -> BackupCodesOut:
     """Get ten new backup codes. The old ones no longer work."""
     now = clock.now()
-    ratelimit.take(now, actor, factor_check=str(actor.user_id))
+    ratelimit.consume(now, actor, factor_check=str(actor.user_id))
     with db.as_account(actor, "replace backup codes") as tx:
         if not queries.methods(tx, actor.user_id):
             raise rules.TotpOff

@@ -40,7 +40,12 @@ async def list_proofs(
             raise NotParticipant
     now = clock.now()
     rows = proofs.list_proofs(
-        tx, challenge_id, to_review=status is not None, before=params.after, offset=params.offset, limit=params.fetch
+        tx,
+        challenge_id,
+        to_review=status is not None,
+        before=params.after,
+        offset=params.offset,
+        limit=params.fetch_limit,
     )
     return params.page(rows, [ProofOut.of(row, now) for row in rows], [str(row.id) for row in rows])
 

@@ -107,7 +107,7 @@ class ProofRequestedOut(BaseModel):
 
 async def _limit_proofs(actor: CurrentActor, challenge_id: UUID) -> None:
     """Failed attempts count too, so that nobody can try out what passes."""
-    ratelimit.take(clock.now(), actor, proof=str(actor.user_id), proof_challenge=f"{actor.user_id} {challenge_id}")
+    ratelimit.consume(clock.now(), actor, proof=str(actor.user_id), proof_challenge=f"{actor.user_id} {challenge_id}")
 
 
 @router.post("/v1/challenges/{challenge_id}/proofs", status_code=201, dependencies=[Depends(_limit_proofs)])

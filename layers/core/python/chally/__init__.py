@@ -1,1 +1,1 @@
-"""What every function of Chally shares. It imports nothing of the contexts above it."""
+"""What every function of Chally shares. It imports nothing from the contexts above it."""

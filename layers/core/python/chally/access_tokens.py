@@ -84,7 +84,7 @@ def authenticate(token: str, *, issuer: str) -> Actor:
         key = key_cache.find(signed.kid) if signed.typ == TYPE else None
         if key is None or not signed.is_signed_by(key):
             raise Unauthenticated
-        claims = jws.members(signed.payload)
+        claims = jws.parse_object(signed.payload)
     except jws.MalformedJws:
         raise Unauthenticated from None
     csrf = claims.pop("csrf", None)  # present in tokens for cookies

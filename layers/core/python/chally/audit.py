@@ -1,4 +1,4 @@
-"""The audit trail: who did what to an account, from where. Rows are added with the act itself, and never altered."""
+"""The audit trail: who did what to an account, and from where. A row commits with its act and is never changed."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,9 +12,9 @@ from chally.db import Tx
 def record(
     tx: Tx, action: str, now: datetime, *, user_id: UUID | None, session_id: UUID | None = None, **detail: object
 ) -> None:
-    """Write down an act, in the transaction that does it: whose account, and what else (no secrets, no addresses).
+    """Record an act in its own transaction: the account, and details without secrets or addresses.
 
-    `user_id` is None for what was tried with an account that does not exist: it leaves the same traces.
+    `user_id` is None for an attempt on an account that does not exist, so that it leaves the same traces.
     """
     request = context.current()
     tx.run(
@@ -36,8 +36,8 @@ def record(
     )
 
 
-def forget_old(tx: Tx, before: datetime, limit: int) -> int:
-    """Delete what was written down before an instant; answers how many rows, at most `limit`."""
+def delete_before(tx: Tx, before: datetime, limit: int) -> int:
+    """Delete at most `limit` rows older than an instant. Returns how many."""
     return tx.count(
         "delete from core.audit where id in"
         " (select id from core.audit where at < %(before)s order by at limit %(limit)s)",

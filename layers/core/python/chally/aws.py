@@ -1,4 +1,4 @@
-"""AWS clients, made when first used: importing boto3 costs more than everything else a request does."""
+"""AWS clients, created on first use: importing boto3 takes longer than everything else in a request."""
 
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -21,7 +21,7 @@ def client(service: Literal["sesv2"]) -> "SESV2Client": ...
 @overload
 def client(service: Literal["sqs"]) -> "SQSClient": ...
 def client(service: Any) -> Any:
-    """One client per service and environment. Short time-outs: a caller waits behind it."""
+    """The client of a service, one per environment. Timeouts are short because a caller is waiting."""
     if service not in _clients:
         import boto3
         from botocore.config import Config
@@ -34,14 +34,14 @@ def client(service: Any) -> Any:
 _clients: dict[str, Any] = {}
 
 
-def forget() -> None:
-    """Make new clients, and look for credentials anew, from now on."""
+def reset() -> None:
+    """Discard the clients and credentials, so that new ones are created."""
     _clients.clear()
     _session.cache_clear()
 
 
 def credentials() -> "Credentials":
-    """This function's own credentials, refreshed as they age; botocore alone, without a client."""
+    """This function's credentials, refreshed before they expire. Needs botocore, but no client."""
     found = _session().get_credentials()
     if found is None:
         raise RuntimeError("no AWS credentials: a function gets them from its role, a script from its environment")
@@ -56,7 +56,7 @@ def _session() -> "Session":
 
 
 def database_token(host: str, port: int, user: str, region: str) -> str:
-    """The password with which `user` signs in to RDS by IAM: a URL signed for 15 minutes, without its scheme."""
+    """The password for signing in to RDS with IAM: a URL signed for 15 minutes, without its scheme."""
     from botocore.auth import SigV4QueryAuth
     from botocore.awsrequest import AWSRequest
 

@@ -1,9 +1,9 @@
-"""What a client sends."""
+"""Request bodies."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Body(BaseModel):
-    """A request's body, or a part of one. Unknown fields are refused: a typo must not be ignored in silence."""
+    """A request body, or a part of one. Unknown fields are refused, so that a typo is not silently ignored."""
 
     model_config = ConfigDict(extra="forbid")

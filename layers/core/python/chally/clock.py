@@ -1,8 +1,8 @@
-"""The only clock. Everything below a handler takes `now` as an argument, so that any instant can be tested."""
+"""The only clock. Code below a handler takes `now` as an argument, so that any instant can be tested."""
 
 from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """This instant, in UTC, with a zone."""
+    """The current time in UTC, timezone-aware."""
     return datetime.now(UTC)

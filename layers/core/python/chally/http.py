@@ -38,15 +38,15 @@ Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 def actor(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Actor:
     """The caller, authenticated by a bearer token or by cookies.
 
-    Raises `Unauthenticated`, `TwoCredentials`, `CsrfFailed`.
+    Raises `Unauthenticated`, `AmbiguousCredentials`, `CsrfFailed`.
     """
     cookie = request.cookies.get(cookies.ACCESS)
     if credentials is not None and cookie is not None:
-        raise cookies.TwoCredentials
+        raise cookies.AmbiguousCredentials
     issuer = load(HttpSettings).public_url
     if cookie is not None:
         found = authenticate(cookie, issuer=issuer)
-        cookies.check(request, found.csrf)
+        cookies.check_csrf(request, found.csrf)
     elif credentials is not None:
         found = authenticate(credentials.credentials, issuer=issuer)
         if found.csrf is not None:  # issued for a cookie: it was copied out of a browser

@@ -94,6 +94,6 @@ def store_response(keyed_request: KeyedRequest, *, status: int, headers: dict[st
     )
 
 
-def forget_old(tx: Tx) -> int:
+def delete_expired(tx: Tx) -> int:
     """Delete responses older than a day. Returns how many."""
     return tx.count("delete from core.idempotency_keys where created_at <= now() - interval '24 hours'", {})

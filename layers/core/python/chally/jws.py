@@ -1,6 +1,6 @@
-"""Compact JWS (RFC 7515, 7.1) in the one form that ours have: one algorithm, which the reader names, a `kid`, a `typ`.
+"""Compact JWS (RFC 7515, 7.1), restricted to what we issue: the algorithm that the caller expects, a `kid`, a `typ`.
 
-Nothing in one chooses its key or how it is read, and there is one way of writing it down.
+Nothing in the JWS selects the key or the way it is verified, and only the canonical spelling is accepted.
 """
 
 import json
@@ -17,12 +17,12 @@ PARAMETERS = {"alg", "kid", "typ"}
 
 
 class MalformedJws(ValueError):
-    """None of ours by its form; the message is a sentence for whoever checks one by hand."""
+    """The text is not a JWS in the form that we issue. The message is a sentence for a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompactJws:
-    """A compact JWS whose form is ours. Its payload says nothing before `is_signed_by` does."""
+    """A parsed JWS. Do not trust the payload before `is_signed_by` returns True."""
 
     kid: str
     typ: object
@@ -32,34 +32,34 @@ class CompactJws:
 
     @classmethod
     def read(cls, text: str, *, algorithm: str, max_length: int) -> Self:
-        """Raises `MalformedJws` for whatever is none of ours by its form: another algorithm, a parameter that we do not
-        use (so nothing chooses a key by URL or value, and nothing is critical), a second spelling of a token.
+        """Parse a JWS. Raises `MalformedJws` for another algorithm, for a header parameter that we do not use (such as
+        `jku`, `jwk` or `crit`), and for any non-canonical spelling.
         """
         found = COMPACT.fullmatch(text) if len(text) <= max_length else None
         if found is None:
             raise MalformedJws(
-                f"It is not three parts of base64url with dots between, of at most {max_length} characters."
+                f"It must be three base64url parts separated by dots, at most {max_length} characters in all."
             )
         header, payload, signature = (_decode(part) for part in found.groups())
-        parameters = members(header)
+        parameters = parse_object(header)
         kid = parameters.get("kid")
         if parameters.get("alg") != algorithm:
-            raise MalformedJws(f"Its algorithm is {parameters.get('alg')!r:.40}, where only {algorithm} counts.")
+            raise MalformedJws(f"Its algorithm is {parameters.get('alg')!r:.40}, not {algorithm}.")
         if parameters.keys() - PARAMETERS or not isinstance(kid, str):
-            raise MalformedJws("Its header has another form than ours.")
+            raise MalformedJws("Its header has unknown parameters, or no kid.")
         return cls(kid, parameters.get("typ"), payload, text.rpartition(".")[0].encode(), signature)
 
     def is_signed_by(self, key: jwt.PyJWK) -> bool:
-        """Whether the signature is the key's, by the key's algorithm: see that it is the one that was read for."""
+        """Whether the key made the signature, with the key's algorithm, which must be the one passed to `read`."""
         return key.Algorithm.verify(self._input, key.key, self._signature)
 
 
-def members(part: bytes) -> dict[str, Any]:
-    """A JSON object, of which no member comes twice (RFC 7515, 4; RFC 7519, 4). Raises `MalformedJws`."""
+def parse_object(part: bytes) -> dict[str, Any]:
+    """Parse a JSON object without duplicate members (RFC 7515, 4; RFC 7519, 4). Raises `MalformedJws`."""
     try:
         parsed = json.loads(part.decode(), object_pairs_hook=_unique)
     except (ValueError, RecursionError):
-        raise MalformedJws("A part of it is not JSON, or has a member twice.") from None
+        raise MalformedJws("A part of it is not JSON, or has a duplicate member.") from None
     if not isinstance(parsed, dict):
         raise MalformedJws("A part of it is not a JSON object.")
     return parsed
@@ -74,5 +74,5 @@ def _decode(part: str) -> bytes:
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError("a member twice")
+        raise ValueError("duplicate member")
     return dict(pairs)

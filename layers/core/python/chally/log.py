@@ -1,6 +1,6 @@
-"""Structured JSON logs and metrics (EMF), from Powertools, which reads the service's name from the environment.
+"""Structured JSON logs and metrics (EMF) by Powertools, which reads the service's name from the environment.
 
-No line holds a secret or a whole mail address, whatever somebody logs: see `chally.redaction`.
+Every line is redacted, so that no secret or whole mail address is logged: see `chally.redaction`.
 """
 
 import json
@@ -14,13 +14,13 @@ from chally import redaction
 
 
 class Formatter(LambdaPowertoolsFormatter):
-    """Powertools' lines, redacted."""
+    """Redacts the lines of Powertools."""
 
     def format(self, record: logging.LogRecord) -> str:
         try:
             return super().format(record)
-        except Exception as error:  # logging would print the record to stderr, as it is
-            line = {"level": record.levelname, "message": "a line that could not be written", "location": record.name}
+        except Exception as error:  # logging would print the record to stderr unredacted
+            line = {"level": record.levelname, "message": "unformattable_record", "location": record.name}
             return json.dumps(line | {"exception_name": type(error).__name__})
 
     def serialize(self, log: Any) -> str:

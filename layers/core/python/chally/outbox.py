@@ -1,7 +1,7 @@
-"""The outbox: what must happen outside the database is written down inside the transaction that decides it.
+"""The outbox: messages to the outside, stored in the transaction that causes them and delivered after it.
 
-After the commit a nudge to a queue has it delivered at once; a schedule sweeps what a lost nudge left. Delivery
-is at least once, and every row has a stable id, so that a receiver can ignore repeats.
+After the commit a nudge to a queue starts the delivery; a job every minute delivers anything missed. Delivery is at
+least once, and every message has a stable id, so receivers can ignore repeats.
 """
 
 from collections.abc import Sequence
@@ -31,12 +31,12 @@ class OutboxMessage:
 
 
 def add(tx: Tx, topic: Topic, payload: dict[str, Any]) -> None:
-    """Write a message; it leaves if, and only if, `tx` commits."""
+    """Store a message. It is delivered if and only if `tx` commits."""
     add_all(tx, topic, [payload])
 
 
 def add_all(tx: Tx, topic: Topic, payloads: Sequence[dict[str, Any]]) -> None:
-    """Write messages, in one statement for all."""
+    """Store messages of a topic, in one statement."""
     tx.run(
         """
         insert into core.outbox (topic, payload, traceparent)
@@ -54,7 +54,7 @@ def send_nudge() -> None:
 
 
 def claim(tx: Tx, limit: int) -> list[OutboxMessage]:
-    """Take due messages. Each is leased, for longer than a function lives: what is never confirmed is due again."""
+    """Claim due messages for five minutes, longer than a function runs. If not delivered, they are due again."""
     return tx.all(
         """
         update core.outbox
@@ -71,16 +71,16 @@ def claim(tx: Tx, limit: int) -> list[OutboxMessage]:
     )
 
 
-def confirm(tx: Tx, message: OutboxMessage) -> None:
-    """Record the delivery. What was sent is emptied: a mail's token must not outlive its sending in our tables."""
+def mark_delivered(tx: Tx, message: OutboxMessage) -> None:
+    """Record the delivery and empty the payload, because a mail's token must not stay in our tables."""
     tx.run(
         "update core.outbox set delivered_at = now(), payload = '{}', last_error = null where id = %(id)s",
         {"id": message.id},
     )
 
 
-def refuse(tx: Tx, message: OutboxMessage, error: str) -> None:
-    """Record why a delivery failed. It is due again in 30 seconds, and later every time, up to an hour."""
+def mark_failed(tx: Tx, message: OutboxMessage, error: str) -> None:
+    """Record why a delivery failed. Retried after 30 s, then with twice the delay each time, up to an hour."""
     tx.run(
         """
         update core.outbox set last_error = %(error)s,
@@ -91,8 +91,8 @@ def refuse(tx: Tx, message: OutboxMessage, error: str) -> None:
     )
 
 
-def dead(tx: Tx) -> int:
-    """How many messages have used up their attempts: nobody tries them again before a person has looked."""
+def count_dead(tx: Tx) -> int:
+    """Count the messages that have used up their attempts. They are not retried until an operator resets them."""
     count: int = tx.value(
         "select count(*) from core.outbox where delivered_at is null and attempts >= %(max_attempts)s",
         {"max_attempts": MAX_ATTEMPTS},
@@ -100,6 +100,6 @@ def dead(tx: Tx) -> int:
     return count
 
 
-def forget_delivered(tx: Tx) -> int:
-    """Delete what was delivered more than a week ago; answers how many."""
+def delete_delivered(tx: Tx) -> int:
+    """Delete messages delivered more than a week ago. Returns how many."""
     return tx.count("delete from core.outbox where delivered_at < now() - interval '7 days'", {})

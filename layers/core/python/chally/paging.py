@@ -1,4 +1,4 @@
-"""Lists: `limit`, `offset` or `cursor` in; `{items, has_more, next_cursor}` out."""
+"""Lists: `limit` with `offset` or `cursor` in; `{items, has_more, next_cursor}` out."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -12,7 +12,7 @@ from chally.errors import FieldError, InvalidRequest
 
 
 class Page[T](BaseModel):
-    """One page of a list. `next_cursor` asks for the following one; it is null on the last."""
+    """One page of a list. Pass `next_cursor` as `cursor` to get the next page; it is null on the last one."""
 
     items: list[T]
     has_more: bool
@@ -20,11 +20,14 @@ class Page[T](BaseModel):
 
 
 class Paging:
-    """What part of a list is asked for. Queries fetch `fetch` rows: one more than the page, to know if more follow."""
+    """The requested part of a list. Queries fetch `fetch_limit` rows: one more than the page, to know if more follow.
+
+    `position` is what the cursor remembers of the previous page's last row.
+    """
 
     def __init__(self, limit: int, offset: int, position: str | None) -> None:
         self.limit = limit
-        self.fetch = limit + 1
+        self.fetch_limit = limit + 1
         self.offset = offset
         self.position = position
 
@@ -34,12 +37,12 @@ class Paging:
         try:
             return None if self.position is None else UUID(self.position)
         except ValueError:
-            raise bad_cursor() from None
+            raise invalid_cursor() from None
 
     def page[T, R](self, rows: Sequence[R], items: Sequence[T], positions: Sequence[str]) -> Page[T]:
-        """The page of `items`, where `positions` says for each row what a cursor behind it must remember."""
+        """The page of `items`. `positions` has for each row what a cursor behind it must remember."""
         has_more = len(rows) > self.limit
-        cursor = _encode(positions[self.limit - 1]) if has_more else None
+        cursor = base64url.encode(positions[self.limit - 1].encode()) if has_more else None
         return Page(items=list(items[: self.limit]), has_more=has_more, next_cursor=cursor)
 
 
@@ -48,24 +51,20 @@ def _paging(
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     cursor: Annotated[str | None, Query(max_length=500)] = None,
 ) -> Paging:
-    return Paging(limit, offset, None if cursor is None else _decode(cursor))
+    return Paging(limit, offset, None if cursor is None else _position(cursor))
 
 
 PageParams = Annotated[Paging, Depends(_paging)]
 
 
-def _encode(position: str) -> str:
-    return base64url.encode(position.encode())
-
-
-def _decode(cursor: str) -> str:
+def _position(cursor: str) -> str:
     try:
         return base64url.decode(cursor).decode()
     except ValueError:
-        raise bad_cursor() from None
+        raise invalid_cursor() from None
 
 
-def bad_cursor() -> InvalidRequest:
-    """For cursors that are not ours, or of another list."""
-    error = FieldError(pointer="/query/cursor", message="This cursor is not one of ours: take next_cursor as it came.")
+def invalid_cursor() -> InvalidRequest:
+    """The error for a cursor that we did not issue, or issued for another list."""
+    error = FieldError(pointer="/query/cursor", message="Invalid cursor. Pass next_cursor unchanged.")
     return InvalidRequest(errors=[error])

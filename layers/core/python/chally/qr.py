@@ -1,12 +1,12 @@
-"""QR codes, for a screen."""
+"""QR codes for screens."""
 
 from io import BytesIO
 from typing import Literal
 
 
 def svg(text: str, *, error: Literal["L", "M", "Q", "H"] = "L") -> str:
-    """A QR code, as an SVG that stands alone. `error`: how much of it may be unreadable, 7, 15, 25 or 30 percent; more
-    where the code does not grow by it.
+    """A QR code as a standalone SVG. `error` is how much of it may be unreadable: 7, 15, 25 or 30 percent, and more if
+    the code does not grow by that.
     """
     import segno
 

@@ -13,7 +13,7 @@ from chally.errors import RateLimited
 from chally.settings import FunctionSettings, load
 
 
-def take(now: datetime, by: Actor | None = None, /, **subjects: str) -> None:
+def consume(now: datetime, by: Actor | None = None, /, **subjects: str) -> None:
     """Count one attempt against each limit, given as `name=subject`; against none of them if any is used up.
 
     Raises `RateLimited`. Subjects (addresses, ids) are stored as hashes. `by` is the account that is charged: with it,
@@ -39,7 +39,7 @@ def take(now: datetime, by: Actor | None = None, /, **subjects: str) -> None:
     charges.record(charge)
 
 
-def give_back(tx: db.Tx, name: str, subjects: list[str]) -> None:
+def reset(tx: db.Tx, name: str, subjects: list[str]) -> None:
     """Reset a limit for these subjects."""
     tx.run(
         "delete from core.rate_limits where name = %(name)s and subject = any(%(subjects)s)",
@@ -53,7 +53,7 @@ def network(ip: str | None) -> str:
     return str(ipaddress.ip_network(f"{address}/64", strict=False)) if address.version == 6 else str(address)
 
 
-def forget_old(tx: db.Tx, now: datetime) -> int:
+def delete_expired(tx: db.Tx, now: datetime) -> int:
     """Delete expired rows. Returns how many."""
     return tx.count("delete from core.rate_limits where full_at < %(now)s", {"now": now})
 

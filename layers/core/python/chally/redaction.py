@@ -1,8 +1,8 @@
-"""What no log line may hold: passwords, tokens, codes, cookies, keys, signatures, and whole mail addresses.
+"""Redaction of logs: passwords, tokens, codes, cookies, keys, signatures, and the local part of mail addresses.
 
-Three ways, since none finds all: values under a telling name, in data (`{"password": …}`) and in text (`password=…`,
-reprs, query strings, headers, source lines); forms that give themselves away wherever they stand (JWTs, tokens of 256
-bits, addresses, PEM); and exact values that a request brought with it (`hiding`).
+Three rules, as none of them finds everything: values under the name of a secret, in data (`{"password": …}`) and in
+text (`password=…`, reprs, query strings, headers, source lines); values with a recognisable form (JWTs, tokens of 256
+bits, addresses, PEM); and the exact values that a request sent (`hiding`).
 Ids stay readable: UUIDs, kids, trace ids and hashes are lower-case hex.
 """
 
@@ -15,15 +15,15 @@ from itertools import islice
 
 REDACTED = "[redacted]"
 DEPTH = 12
-SHORTEST_HIDDEN = 5  # characters: anything shorter is a part of many words
-MOST_HIDDEN = 1000  # values: no body that is accepted has more, and one of a megabyte must not cost seconds
+SHORTEST_HIDDEN = 5  # characters; shorter values are part of many words
+MOST_HIDDEN = 1000  # values; no valid body has more, and redacting for a body of a megabyte must not take seconds
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SECRET = re.compile(
     r".*(password|passwd|passphrase|secret|token|cookie|credential|signature)s?"
     r"|pwd|codes?|otp|otpauth|totp|qr|csrf|jwt|authorization|assertion|attestation"
 )
-# Names that end so say something of a secret, and do not hold it: secret_arn, token_type, TokenInvalid.
+# A name with such a last word describes a secret without holding it: secret_arn, token_type, TokenInvalid.
 _ABOUT = {"arn", "type", "id", "ids", "name", "kid", "count", "error", "exception", "invalid", "required", "reused"}
 _HARMLESS_CODES = {"status", "error", "exit", "reason"}
 _SECRET_KEYS = {"private", "sealing", "refresh", "access", "api"}
@@ -31,12 +31,12 @@ _SECRET_KEYS = {"private", "sealing", "refresh", "access", "api"}
 _USERINFO = re.compile(r"(?<=://)[^\s/@]*:[^\s/]*(?=@)")
 _BEFORE_AT = r"""[^\s@<>()\[\]",;:\\]"""
 _ADDRESS = re.compile(rf"(?<!{_BEFORE_AT})({_BEFORE_AT}+)(@|%40)(?=[\w\[])")
-_PARTING = re.compile(r"[=/'`|&?{}%]")  # an address may begin with these, and seldom does: to=kari@…
+_SEPARATORS = re.compile(r"[=/'`|&?{}%]")  # legal in an address, but usually before it, as in to=kari@…
 _JWT = re.compile(r"(?<![\w-])(?=[\w-]*eyJ)[\w-]++\.[\w-]++(?:\.[\w-]*+)?", re.ASCII)
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _LONG = re.compile(r"(?<![\w-])[\w-]{43,}", re.ASCII)
 _HEX = re.compile(r"[0-9a-f-]+")
-# A name and what parts it from its value; around `=` only quoted values stand apart, or all source code would match.
+# A name and the separator before its value. Spaces around `=` count only before a quoted value: source code has many.
 _NAME = re.compile(r"""(?<![\w-])([\w-]++)(?:\\*["'])?(?:[ \t]*+:[ \t]*+|=|[ \t]*+=[ \t]*+(?=b?\\*["']))""")
 _VALUE = re.compile(
     r"""b?\\*"(?:[^"\\]|\\.)*+"?
@@ -55,7 +55,7 @@ _hidden: tuple[str, ...] = ()
 
 @contextmanager
 def hiding(values: Iterable[str]) -> Iterator[None]:
-    """While this lasts these very values are hidden as well, and so are their reprs and JSON."""
+    """Also redact these exact values, their reprs and their JSON, inside the `with` block."""
     global _hidden
     before = _hidden
     spellings = {
@@ -71,26 +71,26 @@ def hiding(values: Iterable[str]) -> Iterator[None]:
         _hidden = before
 
 
-def secrets_in(data: object, *, telling: bool = False, depth: int = 0) -> Iterator[str]:
-    """The values under telling names, as text, at any depth of what a request sent."""
+def secrets_in(data: object, *, is_secret: bool = False, depth: int = 0) -> Iterator[str]:
+    """The values under names of secrets, as text, at any depth of what a request sent."""
     if isinstance(data, dict) and depth <= DEPTH:
         for name, value in data.items():
-            yield from secrets_in(value, telling=telling or is_telling(str(name)), depth=depth + 1)
+            yield from secrets_in(value, is_secret=is_secret or is_secret_name(str(name)), depth=depth + 1)
     elif isinstance(data, list | tuple) and depth <= DEPTH:
         for value in data:
-            yield from secrets_in(value, telling=telling, depth=depth + 1)
-    elif telling and data is not None and not isinstance(data, bool):
+            yield from secrets_in(value, is_secret=is_secret, depth=depth + 1)
+    elif is_secret and data is not None and not isinstance(data, bool):
         yield str(data)
 
 
 def is_id(text: str) -> bool:
-    """Whether it has the form of our ids and hashes."""
+    """Whether a text has the form of our ids and hashes."""
     return _HEX.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=2048)
-def is_telling(name: str) -> bool:
-    """Whether what goes by this name is a secret: `current_password`, `X-CSRF-Token`, `__Host-access`, `mfaCode`."""
+def is_secret_name(name: str) -> bool:
+    """Whether a name is that of a secret: `current_password`, `X-CSRF-Token`, `__Host-access`, `mfaCode`."""
     if name.lower().startswith("__host-") or name == "new":  # a new password, in POST /v1/me/password
         return True
     words = [word.lower() for word in _WORDS.findall(name)]
@@ -105,7 +105,7 @@ def is_telling(name: str) -> bool:
 
 
 def redact(value: object, depth: int = 0) -> object:
-    """The same, for JSON, without its secrets. What JSON has no form for becomes text."""
+    """A copy for JSON without secrets. Objects that JSON cannot represent become text."""
     if isinstance(value, str):
         return redact_text(value)
     if value is None or isinstance(value, int | float):
@@ -120,18 +120,18 @@ def redact(value: object, depth: int = 0) -> object:
 
 
 def _member(name: object, value: object, depth: int) -> object:
-    if isinstance(name, str) and value is not None and not isinstance(value, bool) and is_telling(name):
+    if isinstance(name, str) and value is not None and not isinstance(value, bool) and is_secret_name(name):
         return REDACTED
     return redact(value, depth + 1)
 
 
 def _name(name: object) -> object:
-    """A member's name, which may be anything that somebody sent."""
+    """A member's name without secrets: clients choose names too."""
     return _short(name) if isinstance(name, str) and not _hidden else redact_text(str(name))
 
 
 def redact_text(text: str) -> str:
-    """A text without its secrets; of a mail address the first letter and the domain stay."""
+    """A text without secrets. A mail address keeps its first letter and its domain."""
     for value in _hidden:
         text = text.replace(value, REDACTED)
     if "@" in text or "%40" in text:
@@ -155,7 +155,8 @@ def _redact_named(text: str) -> str:
     done = 0
     for found in _NAME.finditer(text):
         name, before = found[1], text[found.start() - 1 : found.start()]
-        if found.end() <= done or not is_telling(name) or (name == "secret" and before == ":"):  # …:secret:… of an ARN
+        in_arn = name == "secret" and before == ":"  # arn:aws:secretsmanager:…:secret:…
+        if found.end() <= done or in_arn or not is_secret_name(name):
             continue
         value = (name.lower().endswith("cookie") and _COOKIES.match(text, found.end())) or _VALUE.match(
             text, found.end()
@@ -168,7 +169,7 @@ def _redact_named(text: str) -> str:
 
 def _mask(found: re.Match[str]) -> str:
     local, at = found.groups()
-    plain = _PARTING.split(local)[-1]
+    plain = _SEPARATORS.split(local)[-1]
     return f"{local[: len(local) - len(plain)]}{plain[0]}…{at}" if plain else f"{local[0]}…{at}"
 
 

@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class FunctionSettings(BaseSettings):
-    """FunctionSettings that every function has."""
+    """Settings that every function has."""
 
     model_config = SettingsConfigDict(env_prefix="CHALLY_", frozen=True, extra="ignore")
 

@@ -1,4 +1,4 @@
-"""Our bucket: requests that others may make in our name for a while, and deleting for good."""
+"""The bucket: pre-signed URLs, and deletion of all versions of an object."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -24,13 +24,13 @@ def presign(
     headers: Mapping[str, str] | None = None,
     query: Mapping[str, str] | None = None,
 ) -> str:
-    """The URL of one request on one object, good from `now` on for as long as `expires`.
+    """A pre-signed URL for one request on one object, valid from `now` for `expires`.
 
-    `headers` are among what is signed, so whoever uses the URL must send them as they are; so is `query`.
-    `endpoint_url` is that of a local AWS, which is addressed by path; null means S3 itself, addressed by the bucket's
-    own host name. https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+    `headers` and `query` are signed: the client must send them unchanged. `endpoint_url` is that of a local AWS, which
+    is addressed by path; None means S3, addressed by the bucket's host name.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
     """
-    # Imported here: the other routes of a function need no botocore, and nothing needs a boto3 client.
+    # Imported here because a function's other routes do not need botocore.
     from botocore.auth import S3SigV4QueryAuth
     from botocore.awsrequest import AWSRequest
 
@@ -39,7 +39,7 @@ def presign(
     request.context["timestamp"] = now.strftime("%Y%m%dT%H%M%SZ")
     frozen = credentials.get_frozen_credentials()
     signer = S3SigV4QueryAuth(frozen, "s3", region)
-    # What the signer's `add_auth` does too, but always with the clock's own time.
+    # The signer's `add_auth` does the same, but always with the current time.
     request.params = {
         **(query or {}),
         "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
@@ -55,9 +55,12 @@ def presign(
 
 
 def erase(bucket: str, key: str) -> int:
-    """Delete every version of an object, or with a slash at the end of all under it; answers how many. Repeatable."""
+    """Delete every version of an object, or of all objects below a prefix that ends with a slash. Returns how many.
+
+    Safe to repeat.
+    """
     if not key.strip("/"):
-        raise ValueError("the whole bucket is nobody's to delete")
+        raise ValueError("refusing to delete the whole bucket")
     s3 = aws.client("s3")
     erased = 0
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key):

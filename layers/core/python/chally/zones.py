@@ -1,4 +1,4 @@
-"""Time zones: IANA names that Python and Postgres read alike, and when their clocks change."""
+"""Time zones: IANA names with the same meaning in Python and Postgres, and the changes of their clocks."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,23 +10,23 @@ from zoneinfo import ZoneInfo
 import tzdata
 from pydantic import AfterValidator, Field
 
-# To Postgres these are abbreviations with a fixed offset, to Python zones with summer time: two different days.
+# Postgres reads these as abbreviations with a fixed offset, Python as zones with summer time.
 AMBIGUOUS = {"CET", "EET", "EST", "HST", "MET", "MST", "WET", "Factory"}
 
 
 def check(name: str) -> str:
-    """The name itself when it is a zone we can keep time in; ValueError otherwise.
+    """Return the name if we support the zone. Raises ValueError otherwise.
 
-    What Postgres does not know is refused by Postgres, which an older release of the zones may be in.
+    Postgres may have an older release of the zones, and refuses names that it does not know.
     """
     if name not in names():
-        raise ValueError("not a time zone that we know: send an IANA name such as Europe/Berlin")
+        raise ValueError("unknown time zone: send an IANA name such as Europe/Berlin")
     return name
 
 
 @cache
 def names() -> frozenset[str]:
-    """Every name that we accept: those of the package tzdata. A system's own directory has more (posix/, right/)."""
+    """The names that we accept: those of the package tzdata. A system's directory has more (posix/, right/)."""
     return frozenset(Path(tzdata.__file__).with_name("zones").read_text().split()) - AMBIGUOUS
 
 
@@ -34,18 +34,18 @@ def names() -> frozenset[str]:
 def tzdata_version() -> str:
     """The release of the IANA time zone database that the functions were built with, such as 2026b.
 
-    It is what windows record, though Postgres computes them. In a local system the server reads the very files of this
-    release (infra/local/postgres.py). RDS brings zones of its own, renewed with the minor versions of the engine, and
-    says nowhere which release they are: there the name is a claim, which challenges' nightly job checks. For each zone
-    in use it compares what Postgres makes of it with this release, and an alarm, ZonesDiffer, says when they differ.
+    Windows record it, although Postgres computes them. A local server reads the files of this release
+    (infra/local/postgres.py). RDS has its own zones, updated with the engine's minor versions, and does not report
+    their release, so there the recorded name is an assumption. The nightly job of challenges checks it: it compares
+    how Postgres and this release read each zone in use, and the alarm ZonesDiffer fires if they differ.
     """
     return str(tzdata.IANA_VERSION)
 
 
 def offsets(name: str, since: datetime, days: int) -> Iterator[tuple[datetime, timedelta]]:
-    """How far the zone's clocks are from UTC each day of so many, and in the last and first second around each change.
+    """The zone's offset from UTC once a day for `days` days, and in the seconds before and after each change.
 
-    Another set of rules differs at one of these instants, unless its clocks go there and back within a day.
+    Different rules for a zone differ at one of these instants, unless they change an offset and back within a day.
     """
     zone = ZoneInfo(name)
 
