@@ -33,7 +33,7 @@ class Notifications(Construct):
             snap_start=True,
         )
         self.outbox_queue = WorkQueue(self, "OutboxQueue", worker=self.outbox)
-        self.housekeeping = Function(
+        Function(
             self,
             "Housekeeping",
             defaults=defaults,

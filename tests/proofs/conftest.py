@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
 
-from chally import clock
+from chally import aws, clock
 from tests.support.challenges import challenge_body
 from tests.support.database import Database
 from tests.support.people import SignUp
@@ -15,7 +14,7 @@ from tests.support.proof_uploads import BUCKET, Club
 
 @pytest.fixture
 def club(person: SignUp, database: Database) -> Callable[..., Club]:
-    boto3.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    aws.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
 
     def make(**rules: Any) -> Club:
         owner, kari, miro = person("owner"), person("kari", "Europe/Oslo"), person("miro", "Asia/Tokyo")

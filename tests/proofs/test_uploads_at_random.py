@@ -16,13 +16,12 @@ from urllib.parse import urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import boto3
 import pytest
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
 from challenges import standings
-from chally import db
+from chally import aws, db
 from proofs import fingerprints, images
 from proofs.fingerprints import Fingerprint
 from proofs.rules.verdict import is_comparable
@@ -139,7 +138,7 @@ class Club:
         return self.plain[-1]
 
     def put(self, upload: Upload, file: File, now: datetime) -> Version:
-        stored = boto3.client("s3").put_object(Bucket=BUCKET, Key=upload.key, Body=file.data)
+        stored = aws.client("s3").put_object(Bucket=BUCKET, Key=upload.key, Body=file.data)
         self.sequence += 1
         more = self.chance.choices("0123456789ABCDEF", k=self.chance.choice((0, 1, 4)))
         sequencer = f"{self.sequence:012X}{''.join(more)}"
@@ -148,7 +147,7 @@ class Club:
 
     def delete(self, version: Version) -> None:
         """Permanently, or with a delete marker."""
-        upload, s3 = version.upload, boto3.client("s3")
+        upload, s3 = version.upload, aws.client("s3")
         if upload.named and self.chance.random() < 0.8:
             s3.delete_object(Bucket=BUCKET, Key=upload.key, VersionId=version.version_id)
             version.is_gone = True
@@ -237,7 +236,7 @@ def _taken(upload: Upload, *, near: bool) -> Image.Exif:
 
 @pytest.fixture
 def club(person: SignUp, database: Database, at: Callable[[datetime], None]) -> Callable[[int], Club]:
-    boto3.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    aws.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
 
     def make(seed: int) -> Club:
         there = Club(random.Random(seed), at, {name: person(name, zone) for name, zone in PEOPLE.items()})

@@ -75,12 +75,12 @@ def watch(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[[Ask,
         original = getattr(passwords, name)
 
         def noted(*args: Any) -> Any:
-            work.hashes.append(kind(args[0]) if name != "make" else name)
+            work.hashes.append(kind(args[0]) if name != "make_hash" else name)
             return original(*args)
 
         monkeypatch.setattr(passwords, name, noted)
 
-    for name in ("_argon2", "_bcrypt", "make"):
+    for name in ("_argon2", "_bcrypt", "make_hash"):
         hashing(name)
 
     def nudged() -> None:

@@ -4,10 +4,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 from psycopg.types.json import Jsonb
 
-from chally import clock
+from chally import aws, clock
 from tests.support.api import Client
 from tests.support.challenges import challenge_body
 from tests.support.database import Database
@@ -53,7 +52,7 @@ def leave_traces(person: SignUp, database: Database, username: str = "kari") -> 
     assert asked.status == 201, asked.text
     proof_id = asked.json["proof"]["id"]
     ((key,),) = database.execute("select object_key from proofs.proofs where id = %(id)s", id=proof_id)
-    boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=PHOTO)
+    aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=PHOTO)
     database.execute(
         "insert into proofs.fingerprints (proof_id, challenge_id, user_id, sha256, pdq, quality, comparable)"
         " select id, challenge_id, user_id, sha256, %(pdq)s::bit(256), 100, true from proofs.proofs where id = %(id)s",

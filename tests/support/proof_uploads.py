@@ -8,10 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import boto3
 from PIL import Image
 
-from chally import clock
+from chally import aws, clock
 from proofs import jobs
 from tests.support.api import Client, LambdaContext
 from tests.support.database import Database
@@ -56,7 +55,7 @@ class Club:
 
     def put(self, proof_id: str, data: bytes, **event: Any) -> dict[str, Any]:
         """The upload arrives; the event that S3 sends."""
-        stored = boto3.client("s3").put_object(Bucket=BUCKET, Key=self.keys[proof_id], Body=data)
+        stored = aws.client("s3").put_object(Bucket=BUCKET, Key=self.keys[proof_id], Body=data)
         self.sequence += 1
         values = {"version_id": stored["VersionId"], "sequencer": f"{self.sequence:018X}"} | event
         return created(self.keys[proof_id], **values)
