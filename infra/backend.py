@@ -18,6 +18,7 @@ from infra.migrations import Migrations
 from infra.monitoring import Monitoring
 from infra.network import Network
 from infra.notifications import Notifications
+from infra.privacy import Privacy
 from infra.proofs import Proofs
 from infra.queues import DeadLetters
 from infra.settings import DatabaseInstance, DatabaseUrls, StageSettings
@@ -84,9 +85,7 @@ class Backend(Stack):
         migrations = Migrations(self, "Migrations", defaults=defaults)
         notifications = Notifications(self, "Notifications", defaults=defaults)
         outbox = notifications.outbox_queue
-        identity = Identity(
-            self, "Identity", defaults=defaults, gateway=gateway, outbox=outbox, uploads=storage.uploads
-        )
+        identity = Identity(self, "Identity", defaults=defaults, gateway=gateway, outbox=outbox)
         challenges = Challenges(self, "Challenges", defaults=defaults, outbox=outbox)
         overlay, receipts = challenges.overlay_secret_arn, identity.receipt_secret_arn
         proofs = Proofs(
@@ -99,18 +98,20 @@ class Backend(Stack):
             receipt_secret_arn=receipts,
         )
         verdicts = proofs.verdicts_queue
+        privacy = Privacy(self, "Privacy", defaults=defaults, outbox=outbox, uploads=storage.uploads)
         system = System(self, "System", defaults=defaults, outbox=outbox, verdicts=verdicts)
 
-        # Which function serves which path: the most specific path wins.
+        # Which function serves which path. The most specific path wins, and a method wins over any method.
         gateway.route(identity.routes, "/v1/auth/{proxy+}", "/v1/me", "/v1/me/{proxy+}")
-        gateway.route(challenges.routes, "/v1/challenges", "/v1/challenges/{proxy+}", "/v1/me/timezone/preview")
+        gateway.route(challenges.routes, "/v1/challenges", "/v1/challenges/{proxy+}")
         gateway.route(proofs.routes, "/v1/proofs/{proxy+}", "/v1/challenges/{id}/proofs")
+        gateway.route(privacy.routes, "PATCH /v1/me", "DELETE /v1/me", "/v1/me/export", "/v1/me/timezone/preview")
         gateway.route(system.routes, "/live", "/ready", "/health", "/version", "/.well-known/jwks.json")
         gateway.route(system.routes, "/openapi.json", "/docs", "/docs/{proxy+}", "$default")
 
         # Grants across parts.
         for writer in (
-            *(identity.routes, identity.exports, challenges.routes, proofs.routes, proofs.verdicts),
+            *(identity.routes, challenges.routes, proofs.routes, proofs.verdicts, privacy.routes, privacy.exports),
             notifications.reminders,
         ):
             writer.allow("sqs:SendMessage", resources=[outbox.arn])
@@ -125,12 +126,12 @@ class Backend(Stack):
             identity.keys.allow("secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue", resources=[secret])
         for signer in (challenges.routes, proofs.verdicts):
             signer.allow("secretsmanager:GetSecretValue", resources=[overlay])
-        storage.grant_objects(identity.routes, "s3:GetObject", prefix=EXPORTS)
-        storage.grant_objects(identity.exports, "s3:GetObject")
-        storage.grant_objects(identity.exports, "s3:GetObject", prefix=PICTURES)
-        storage.grant_objects(identity.exports, "s3:PutObject", prefix=EXPORTS)
+        storage.grant_objects(privacy.routes, "s3:GetObject", prefix=EXPORTS)
+        storage.grant_objects(privacy.exports, "s3:GetObject")
+        storage.grant_objects(privacy.exports, "s3:GetObject", prefix=PICTURES)
+        storage.grant_objects(privacy.exports, "s3:PutObject", prefix=EXPORTS)
         for eraser, prefixes in (
-            (identity.nightly, (UPLOADS, PICTURES, EXPORTS)),
+            (privacy.purge, (UPLOADS, PICTURES, EXPORTS)),
             (proofs.removals, (UPLOADS, PICTURES)),
         ):
             for prefix in prefixes:
@@ -145,7 +146,7 @@ class Backend(Stack):
         storage.grant_objects(proofs.verdicts, "s3:PutObject", prefix=PICTURES)
         storage.grant_objects(proofs.verdicts, "s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion")
         # without this right S3 returns 403, not 404, for an upload that has been deleted meanwhile
-        for reader in (proofs.verdicts, identity.exports):
+        for reader in (proofs.verdicts, privacy.exports):
             reader.allow("s3:ListBucket", resources=[storage.uploads.bucket_arn])
         notifications.outbox.allow("ses:SendEmail", resources=[notifications.sender_arn])
 

@@ -102,13 +102,16 @@ class Gateway(Construct):
         self.host = str(known.hostname) if known else Fn.select(2, Fn.split("/", self.url))
 
     def route(self, function: Function, *paths: str) -> None:
-        """Route `paths` to `function`, for every method; `$default` matches every path without a route."""
+        """Route `paths` to `function`: of one method (`PATCH /v1/me`), of any method (`/v1/me`), or all that is left
+        (`$default`).
+        """
         integration = integrations.HttpLambdaIntegration(
             f"{function.node.id}Integration", function.alias, scope_permission_to_route=False
         )
         keys = apigwv2.HttpRouteKey
         for path in paths:
-            key = keys.DEFAULT if path == "$default" else keys.with_(path, apigwv2.HttpMethod.ANY)
+            method, _, resource = path.rpartition(" ")
+            key = keys.DEFAULT if path == "$default" else keys.with_(resource, apigwv2.HttpMethod(method or "ANY"))
             route = apigwv2.HttpRoute(self, path, http_api=self.api, route_key=key, integration=integration)
             Validations.of(route).acknowledge(
                 Acknowledgment(

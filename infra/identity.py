@@ -1,7 +1,6 @@
 """Identity: accounts and sessions, the keys that sign their tokens, and the key of receipts."""
 
-from aws_cdk import Acknowledgment, Duration, Size, Stack, Validations, triggers
-from aws_cdk import aws_s3 as s3
+from aws_cdk import Acknowledgment, Duration, Stack, Validations, triggers
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
@@ -12,7 +11,7 @@ from infra.queues import WorkQueue
 
 class Identity(Construct):
     """`routes` serves HTTP; `keys` creates the signing keys during the first deploy and rotates them; `roles` gives a
-    person a role; `exports` builds the ZIP files of people's data; `nightly` deletes closed accounts and old rows.
+    person a role; `nightly` deletes data that is no longer needed.
     """
 
     def __init__(
@@ -23,7 +22,6 @@ class Identity(Construct):
         defaults: FunctionDefaults,
         gateway: Gateway,
         outbox: WorkQueue,
-        uploads: s3.IBucket,
     ) -> None:
         super().__init__(scope, construct_id)
         self.signing_secret_arn = self._secret(
@@ -44,7 +42,6 @@ class Identity(Construct):
             environment={
                 "CHALLY_OUTBOX_QUEUE_URL": outbox.url,
                 "CHALLY_SIGNING_SECRET_ARN": self.signing_secret_arn,
-                "CHALLY_UPLOADS_BUCKET": uploads.bucket_name,
                 "CHALLY_RELYING_PARTY_ID": defaults.settings.relying_party_id or gateway.host,
                 "CHALLY_ORIGINS": Stack.of(self).to_json_string([*defaults.settings.cors_origins, gateway.origin]),
             },
@@ -76,18 +73,6 @@ class Identity(Construct):
             timeout=Duration.seconds(15),
             memory=512,
         )
-        self.exports = Function(
-            self,
-            "Exports",
-            defaults=defaults,
-            name="identity-exports",
-            handler="identity.jobs.exports_handler",
-            connects_as=["chally_system"],
-            schedule=Duration.minutes(1),
-            timeout=Duration.minutes(15),  # identity.rules.EXPORT_LEASE is longer
-            disk=Size.gibibytes(2),  # a ZIP with a month of photos
-            environment={"CHALLY_OUTBOX_QUEUE_URL": outbox.url, "CHALLY_UPLOADS_BUCKET": uploads.bucket_name},
-        )
         self.nightly = Function(
             self,
             "Nightly",
@@ -98,7 +83,6 @@ class Identity(Construct):
             schedule=Duration.days(1),
             timeout=Duration.minutes(15),
             memory=512,
-            environment={"CHALLY_UPLOADS_BUCKET": uploads.bucket_name},
         )
         self.keys_trigger = triggers.Trigger(self, "MakeKeys", handler=self.keys.function)
 

@@ -1,6 +1,5 @@
-"""Leaving: signed out and hidden at once, forgotten after 30 days; whoever signs in before that stays.
-
-What other people's standings are made of stays, under a name that is nobody's: see migration 0007.
+"""Deletion of an account, as far as identity is concerned: a deleted account is signed out and hidden, and can be
+restored by signing in until it is purged. `privacy.deletion` drives it.
 """
 
 from datetime import date, datetime
@@ -10,35 +9,35 @@ from chally import audit, outbox
 from chally.actor import StepUpRequired, check_fresh
 from chally.db import Tx
 from identity import credentials, rules
-from identity.queries import exports, links, people, second_factors, sessions, users
+from identity.queries import deletion as queries
+from identity.queries import links, second_factors, sessions, users
 from identity.queries.users import Account
 
 
 def request(tx: Tx, user_id: UUID, password: str | None, now: datetime) -> date | None:
-    """Delete the account of `tx`'s actor; answers the day from which on it is forgotten. None for a wrong password,
-    which was written down: commit that, then refuse.
+    """Delete the account of `tx`'s actor and return the day of its purge. None for a wrong password, with an audit row:
+    commit it, then refuse.
 
-    With an authenticator app it takes a second factor not older than ten minutes; else the password, or a sign-in
-    not older than that. Raises `StepUpRequired`.
+    With an authenticator app this requires a second factor within the last ten minutes; otherwise the password, or a
+    sign-in within that time. Raises `StepUpRequired`.
     """
-    account = _proven(tx, user_id, password, now)
+    account = _authenticate(tx, user_id, password, now)
     if account is None:
         return None
     users.set_deleted(tx, user_id, now)
     links.delete_of_user(tx, user_id)
     second_factors.delete_pending_of_user(tx, user_id)
-    exports.delete_unbuilt(tx, user_id)
-    # last, as in `credentials`: what a sign-in starts meanwhile is waited for, and then ended
+    # last, as in `credentials`: a session that starts concurrently is waited for, and ended as well
     sessions.end_sessions(tx, user_id, "account_deleted", now)
     audit.record(tx, "deletion_requested", now, user_id=user_id)
     purged_on = (now + rules.DELETION_GRACE).date()
-    # by address: from now on the mailer finds nobody under this id
+    # by address: from now on the mailer finds no account with this id
     values = {"username": account.username, "purged_on": purged_on.isoformat()}
     outbox.add(tx, "mail", {"template": "deletion_requested", "to": account.email, "values": values})
     return purged_on
 
 
-def _proven(tx: Tx, user_id: UUID, password: str | None, now: datetime) -> Account | None:
+def _authenticate(tx: Tx, user_id: UUID, password: str | None, now: datetime) -> Account | None:
     if second_factors.methods(tx, user_id):
         if not tx.session.second_factor:
             raise StepUpRequired
@@ -48,17 +47,22 @@ def _proven(tx: Tx, user_id: UUID, password: str | None, now: datetime) -> Accou
     return users.lock_account(tx, user_id)
 
 
-def due(tx: Tx, now: datetime, *, after: UUID, limit: int) -> list[UUID]:
-    """Whose time to come back is over, by id, at most `limit` after an id."""
-    return people.left(tx, now - rules.DELETION_GRACE, after=after, limit=limit)
+def list_due(tx: Tx, now: datetime, *, after: UUID, limit: int) -> list[UUID]:
+    """List accounts that can no longer be restored, by id, at most `limit` after an id."""
+    return queries.list_deleted(tx, now - rules.DELETION_GRACE, after=after, limit=limit)
 
 
-def purge(tx: Tx, user_id: UUID, now: datetime) -> bool:
-    """Forget somebody who left, whose objects in storage are gone. False when they have come back meanwhile."""
-    if not people.lock_left(tx, user_id, now - rules.DELETION_GRACE):
-        return False
-    for context in people.CONTEXTS:
-        people.forget(tx, user_id, context)
+def is_deleted(tx: Tx, user_id: UUID) -> bool:
+    """Whether the account is deleted, and not purged yet."""
+    return queries.is_deleted(tx, user_id)
+
+
+def lock_due(tx: Tx, user_id: UUID, now: datetime) -> str | None:
+    """Lock an account that is due to be purged, and return its address; None if it was restored or purged meanwhile."""
+    return queries.lock_deleted(tx, user_id, now - rules.DELETION_GRACE)
+
+
+def mark_purged(tx: Tx, user_id: UUID, now: datetime) -> None:
+    """Record that everything about the account was forgotten."""
     audit.record(tx, "account_purged", now, user_id=user_id)
-    people.set_purged(tx, user_id, now)
-    return True
+    queries.mark_purged(tx, user_id, now)

@@ -1,25 +1,22 @@
-"""Jobs of identity: key rotation, roles, exports, and the nightly purge and retention."""
+"""Jobs of identity: key rotation, roles, and nightly retention."""
 
-import tempfile
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import NAMESPACE_OID, uuid5
 
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from chally import aws, clock, db, storage
+from chally import aws, clock, db
 from chally.db import Tx
-from chally.jobs import Scan, TimeBudget, drain, job
+from chally.jobs import TimeBudget, drain, job
 from chally.log import logger, metrics
-from chally.settings import ExportsSettings, NightlySettings, SigningKeysSettings, load
-from identity import archive, deletion, export, retention, roles, rotation
+from chally.settings import SigningKeysSettings, load
+from identity import retention, roles, rotation
 from identity.keyring import Keyring
 from identity.queries import keys as queries
-from identity.queries import people, users
-from identity.queries.exports import Export
 from identity.receipt_key import ReceiptKey
 
 if TYPE_CHECKING:
@@ -28,10 +25,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 # No run lasts this long: a key that was published earlier and is in no secret will never be in one.
 ORPHANED_AFTER = timedelta(hours=1)
-PEOPLE = 100
-# A run starts nothing more with less time left than this; the next run continues. A large export takes minutes.
 RESERVE = timedelta(seconds=30)
-EXPORT_RESERVE = timedelta(minutes=10)
 
 
 @job
@@ -146,107 +140,25 @@ def roles_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, st
 
 
 @job
-def exports_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Every minute: build what was asked for, one at a time. What fails or is cut off is taken up when its lease ends.
-
-    RuntimeError at the end when any failed, for the alarm.
-    """
-    built = failed = 0
-    budget = TimeBudget(context, reserve=EXPORT_RESERVE)
-    while True:
-        with db.as_system("claim an export") as tx:
-            claimed = export.claim(tx, clock.now())
-        if claimed is None:
-            break
-        try:
-            _build(claimed)
-            built += 1
-        except Exception:
-            logger.exception("export failed; it is tried again later", export_id=str(claimed.id))
-            failed += 1
-        if not budget.has_time():
-            break
-    metrics.add_metric("ExportsBuilt", MetricUnit.Count, built)
-    logger.info("exports", built=built, failed=failed)
-    if failed:
-        raise RuntimeError(f"{failed} exports failed")
-    return {"built": built}
-
-
-def _build(claimed: Export) -> None:
-    """Read, write, upload, record: no transaction waits for storage."""
-    settings = load(ExportsSettings)
-    with db.as_system("read an export", read_only=True) as tx:
-        user = users.user(tx, claimed.user_id)
-        held = people.held(tx, claimed.user_id)
-        objects = people.objects(tx, claimed.user_id)
-    if user is None:
-        return
-    key = export.new_key(claimed.id)
-    with tempfile.TemporaryFile() as file:
-        archive.write(
-            file,
-            held,
-            [each for each in objects if each.name is not None],
-            bucket=settings.uploads_bucket,
-            username=user.username,
-            now=clock.now(),
-        )
-        size = file.tell()
-        archive.upload(file, bucket=settings.uploads_bucket, key=key)
-    with db.as_system("an export is ready") as tx:
-        export.finish(tx, claimed, object_key=key, size=size, public_url=settings.public_url, now=clock.now())
-
-
-@job
 def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Every night: forget who left more than 30 days ago, and delete what is old. Resumable, and safe to repeat.
+    """Every night: delete data that is no longer needed. Resumable, and safe to repeat.
 
-    One that fails does not hold up the others; RuntimeError at the end, for the alarm.
+    A failed sweep does not stop the others; RuntimeError at the end triggers the alarm.
     """
-    purged = deleted = failed = 0
     budget = TimeBudget(context, reserve=RESERVE)
-    for user_ids in Scan(_due_for_deletion, budget):
-        for user_id in user_ids:
-            if not budget.has_time():
-                break
-            try:
-                purged += _purge(user_id)
-            except Exception:
-                logger.exception("could not forget somebody; tried again tomorrow", user_id=str(user_id))
-                failed += 1
-    for what in retention.SWEEPS:
+    deleted = failed = 0
+    for name in retention.SWEEPS:
         try:
-            deleted += drain(partial(_sweep, what), limit=retention.BATCH, budget=budget)
+            deleted += drain(partial(_sweep, name), limit=retention.BATCH, budget=budget)
         except Exception:
-            logger.exception("could not sweep; tried again tomorrow", what=what)
+            logger.exception("sweep_failure", sweep=name)
             failed += 1
-    metrics.add_metric("AccountsPurged", MetricUnit.Count, purged)
-    logger.info("nightly", purged=purged, deleted=deleted, failed=failed)
+    logger.info("retention", deleted=deleted, failed=failed)
     if failed:
-        raise RuntimeError(f"{failed} parts of the nightly work failed")
-    return {"purged": purged, "deleted": deleted}
+        raise RuntimeError(f"{failed} sweeps failed")
+    return {"deleted": deleted}
 
 
-def _due_for_deletion(after: UUID) -> tuple[list[UUID], UUID | None]:
-    with db.as_system("find who left", read_only=True) as tx:
-        user_ids = deletion.due(tx, clock.now(), after=after, limit=PEOPLE)
-    return user_ids, user_ids[-1] if user_ids else None
-
-
-def _purge(user_id: UUID) -> bool:
-    """Storage first: once the row says that they are forgotten nobody looks there again."""
-    bucket = load(NightlySettings).uploads_bucket
-    with db.as_system("find what somebody who left has in storage", read_only=True) as tx:
-        if not people.has_left(tx, user_id):  # they came back since the list was made
-            return False
-        objects = people.objects(tx, user_id)
-    for each in objects:
-        storage.erase(bucket, each.key)
-    with db.as_system("forget somebody who left") as tx:
-        return deletion.purge(tx, user_id, clock.now())
-
-
-def _sweep(what: str) -> int:
-    with db.as_system(f"sweep {what}") as tx:
-        return retention.SWEEPS[what](tx, clock.now())
+def _sweep(name: str) -> int:
+    with db.as_system(f"sweep {name}") as tx:
+        return retention.SWEEPS[name](tx, clock.now())

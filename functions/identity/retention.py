@@ -6,12 +6,11 @@ from datetime import datetime, timedelta
 from chally import audit, ratelimit
 from chally.db import Tx
 from identity import rules
-from identity.queries import exports, failures, links, passkeys, registrations, second_factors, sessions
+from identity.queries import failures, links, passkeys, registrations, second_factors, sessions
 
 BATCH = 10_000
 AUDIT_LIVES = timedelta(days=400)
 SESSIONS_LIVE = timedelta(days=90)  # after their end
-EXPORTS_LIVE = timedelta(days=1)  # after they expired or failed for good
 
 # By name. Each deletes at most BATCH rows, or all there are, and returns how many it deleted.
 SWEEPS: Mapping[str, Callable[[Tx, datetime], int]] = {
@@ -23,6 +22,5 @@ SWEEPS: Mapping[str, Callable[[Tx, datetime], int]] = {
     "login_failures": lambda tx, now: failures.delete_old(tx, now - rules.FAILURES_LIVE),
     "refresh_tokens": lambda tx, now: sessions.delete_expired_tokens(tx, now, BATCH),
     "sessions": lambda tx, now: sessions.delete_ended(tx, now - SESSIONS_LIVE, life=rules.REFRESH_LIFE, limit=BATCH),
-    "exports": lambda tx, now: exports.delete_old(tx, now - EXPORTS_LIVE),
     "audit": lambda tx, now: audit.delete_before(tx, now - AUDIT_LIVES, BATCH),
 }

@@ -24,12 +24,6 @@ GRACE = timedelta(seconds=10)
 PASSWORD_MIN, PASSWORD_MAX = 10, 128
 # How long a deleted account can be restored before it is purged.
 DELETION_GRACE = timedelta(days=30)
-# How long an export can be downloaded (storage deletes it then: see infra/storage.py), how long one link to it is
-# valid, how long one run may build it, and how many runs may try.
-EXPORT_LIFE = timedelta(days=7)
-EXPORT_LINK_LIFE = timedelta(minutes=10)
-EXPORT_LEASE = timedelta(minutes=16)  # a function lives for 15 at most
-EXPORT_ATTEMPTS = 5
 
 
 class UsernameTaken(AppError):

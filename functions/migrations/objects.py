@@ -32,7 +32,7 @@ from chally.log import logger
 
 FUNCTIONS = Path(__file__).parents[1]
 CORE = Path(chally.__file__).parent / "sql"
-SCHEMAS = ("core", "identity", "notifications", "challenges", "proofs")
+SCHEMAS = ("core", "identity", "notifications", "challenges", "proofs", "privacy")
 
 _HEADER = re.compile(r"^-- (requires|fixed): *(.+)$")
 _DECLARATIONS = re.compile(

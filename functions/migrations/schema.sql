@@ -9,6 +9,8 @@ CREATE SCHEMA identity;
 
 CREATE SCHEMA notifications;
 
+CREATE SCHEMA privacy;
+
 CREATE SCHEMA proofs;
 
 CREATE TYPE notifications."window" AS (
@@ -203,7 +205,7 @@ CREATE FUNCTION challenges.compute_windows(people uuid[], first date, last date,
         from shared s
         -- one day before the first date: its window may reach into the next one (rule 2)
         cross join lateral generate_series(s.first_date - 1, s.last_date, interval '1 day') as day
-        cross join lateral challenges.instants(s.zone, day::date + s.opens, day::date + s.opens + s.length) as i
+        cross join lateral core.instants(s.zone, day::date + s.opens, day::date + s.opens + s.length) as i
         where s.days ? to_char(day, 'dy')
           -- rule 4: noon of a date that the zone skipped is on a different date when read back
           and ((day::date + time '12:00') at time zone s.zone at time zone s.zone)::date = day::date
@@ -322,65 +324,6 @@ begin
 end
 $$;
 
-CREATE TABLE challenges.participants (
-    id uuid DEFAULT uuidv7() NOT NULL,
-    challenge_id uuid NOT NULL,
-    user_id uuid NOT NULL,
-    timezone text NOT NULL,
-    joined_at timestamp with time zone NOT NULL,
-    timezone_since timestamp with time zone NOT NULL,
-    left_at timestamp with time zone,
-    returned_at timestamp with time zone,
-    barred_code integer
-);
-
-ALTER TABLE ONLY challenges.participants FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE challenges.standings (
-    participant_id uuid NOT NULL,
-    challenge_id uuid NOT NULL,
-    points integer DEFAULT 0 NOT NULL,
-    current_streak integer DEFAULT 0 NOT NULL,
-    best_streak integer DEFAULT 0 NOT NULL,
-    accepted integer DEFAULT 0 NOT NULL,
-    missed integer DEFAULT 0 NOT NULL,
-    grace_spent integer DEFAULT 0 NOT NULL,
-    last_decided date,
-    present boolean DEFAULT true NOT NULL
-);
-
-ALTER TABLE ONLY challenges.standings FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE challenges.windows (
-    participant_id uuid NOT NULL,
-    local_date date NOT NULL,
-    opens_at timestamp with time zone NOT NULL,
-    closes_at timestamp with time zone NOT NULL,
-    timezone text NOT NULL,
-    tzdata text NOT NULL,
-    outcome text,
-    CONSTRAINT windows_not_empty CHECK ((opens_at < closes_at)),
-    CONSTRAINT windows_outcome_known CHECK ((outcome = ANY (ARRAY['accepted'::text, 'missed'::text, 'excused'::text])))
-);
-
-ALTER TABLE ONLY challenges.windows FORCE ROW LEVEL SECURITY;
-
-CREATE FUNCTION challenges.export_person(person uuid) RETURNS jsonb
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    RETURN jsonb_build_object('challenges', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.id), '[]'::jsonb) AS "coalesce" FROM (SELECT c.id, c.title, c.description, c.status, c.visibility, c.invite_code, c.timezone, c.starts_at, c.ends_at, c.max_participants, c.participant_count, c.late_join, c.roster_visibility, c.rules, c.created_at FROM challenges.challenges c WHERE (c.owner_id = export_person.person)) x), 'participants', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.id), '[]'::jsonb) AS "coalesce" FROM (SELECT p.id, p.challenge_id, c.title, p.timezone, p.joined_at, p.timezone_since, p.left_at, p.returned_at, (p.barred_code IS NOT NULL) AS removed FROM (challenges.participants p JOIN challenges.challenges c ON ((c.id = p.challenge_id))) WHERE (p.user_id = export_person.person)) x), 'windows', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.opens_at), '[]'::jsonb) AS "coalesce" FROM (SELECT w.participant_id, w.local_date, w.opens_at, w.closes_at, w.timezone, w.tzdata, w.outcome FROM (challenges.windows w JOIN challenges.participants p ON ((p.id = w.participant_id))) WHERE (p.user_id = export_person.person)) x), 'standings', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.participant_id), '[]'::jsonb) AS "coalesce" FROM (SELECT s.participant_id, s.challenge_id, s.points, s.current_streak, s.best_streak, s.accepted, s.missed FROM (challenges.standings s JOIN challenges.participants p ON ((p.id = s.participant_id))) WHERE (p.user_id = export_person.person)) x));
-
-CREATE FUNCTION challenges.forget_person(person uuid) RETURNS void
-    LANGUAGE sql
-    SET search_path TO ''
-    BEGIN ATOMIC
- SELECT;
-END;
-
-CREATE FUNCTION challenges.instants(zone text, opens_wall timestamp without time zone, closes_wall timestamp without time zone, OUT opening timestamp with time zone, OUT closing timestamp with time zone) RETURNS record
-    LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN ROW(CASE WHEN ((((opens_wall - ((((opens_wall AT TIME ZONE zone) - '24:00:00'::interval) AT TIME ZONE zone) - (((opens_wall AT TIME ZONE zone) - '24:00:00'::interval) AT TIME ZONE 'UTC'::text))) AT TIME ZONE 'UTC'::text) AT TIME ZONE zone) = opens_wall) THEN ((opens_wall - ((((opens_wall AT TIME ZONE zone) - '24:00:00'::interval) AT TIME ZONE zone) - (((opens_wall AT TIME ZONE zone) - '24:00:00'::interval) AT TIME ZONE 'UTC'::text))) AT TIME ZONE 'UTC'::text) ELSE (opens_wall AT TIME ZONE zone) END, (closes_wall AT TIME ZONE zone));
-
 CREATE FUNCTION challenges."join"(challenge uuid, code text, zone text, at timestamp with time zone, max_joined integer) RETURNS TABLE(challenge_id uuid, participant_id uuid, timezone text, is_new boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -454,7 +397,10 @@ begin
     else
         update challenges.participants p set left_at = null, barred_code = null, returned_at = at
         where p.id = participation.id;
-        perform notifications.resume(participation.id, participation.left_at);
+        perform notifications.resume(participation.id, participation.left_at, at, array(
+            select w.local_date from challenges.windows w
+            where w.participant_id = participation.id and w.outcome is not null
+        ));
     end if;
     return query select c.id, participation.id, participation.timezone, true;
 end
@@ -488,6 +434,20 @@ CREATE FUNCTION challenges.matches_state(state text, at timestamp with time zone
 CREATE FUNCTION challenges.schedule(rules jsonb, OUT opens time without time zone, OUT closes time without time zone, OUT length interval, OUT days jsonb, OUT local boolean, OUT remind integer) RETURNS record
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ROW(((rules #>> '{schedule,opens}'::text[]))::time without time zone, ((rules #>> '{schedule,closes}'::text[]))::time without time zone, ((((rules #>> '{schedule,closes}'::text[]))::time without time zone - ((rules #>> '{schedule,opens}'::text[]))::time without time zone) + CASE WHEN (((rules #>> '{schedule,closes}'::text[]))::time without time zone <= ((rules #>> '{schedule,opens}'::text[]))::time without time zone) THEN '1 day'::interval ELSE '00:00:00'::interval END), (rules #> '{schedule,days}'::text[]), ((rules #>> '{schedule,scope}'::text[]) <> 'challenge_tz'::text), ((rules #>> '{reminders,before_close_minutes}'::text[]))::integer);
+
+CREATE TABLE challenges.participants (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    challenge_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    timezone text NOT NULL,
+    joined_at timestamp with time zone NOT NULL,
+    timezone_since timestamp with time zone NOT NULL,
+    left_at timestamp with time zone,
+    returned_at timestamp with time zone,
+    barred_code integer
+);
+
+ALTER TABLE ONLY challenges.participants FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE identity.users (
     id uuid DEFAULT uuidv7() NOT NULL,
@@ -762,7 +722,7 @@ begin
         (challenge.ends_at at time zone 'UTC')::date + 2, windows_after_zone_change.at, 0, 0, false
     ) as w
     left join lateral (
-        select x.* from challenges.instants(
+        select x.* from core.instants(
             windows_after_zone_change.zone, w.local_date + challenge.opens,
             w.local_date + challenge.opens + challenge.length
         ) as x
@@ -848,69 +808,6 @@ begin
 end
 $$;
 
-CREATE TABLE core.audit (
-    id uuid DEFAULT uuidv7() NOT NULL,
-    at timestamp with time zone NOT NULL,
-    action text NOT NULL,
-    actor_id uuid,
-    user_id uuid,
-    session_id uuid,
-    ip inet,
-    user_agent text,
-    request_id text,
-    detail jsonb DEFAULT '{}'::jsonb NOT NULL,
-    CONSTRAINT audit_action_form CHECK ((action ~ '^[a-z]+(_[a-z]+)*$'::text))
-);
-
-ALTER TABLE ONLY core.audit FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE core.idempotency_keys (
-    user_id uuid NOT NULL,
-    key text NOT NULL,
-    fingerprint bytea NOT NULL,
-    status integer NOT NULL,
-    headers jsonb NOT NULL,
-    body bytea NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT idempotency_keys_key_length CHECK (((length(key) >= 1) AND (length(key) <= 255)))
-);
-
-ALTER TABLE ONLY core.idempotency_keys FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE core.outbox (
-    id uuid DEFAULT uuidv7() NOT NULL,
-    topic text NOT NULL,
-    payload jsonb NOT NULL,
-    traceparent text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    due_at timestamp with time zone DEFAULT now() NOT NULL,
-    attempts integer DEFAULT 0 NOT NULL,
-    delivered_at timestamp with time zone,
-    last_error text,
-    CONSTRAINT outbox_topic_known CHECK ((topic = 'mail'::text))
-);
-
-ALTER TABLE ONLY core.outbox FORCE ROW LEVEL SECURITY;
-
-CREATE FUNCTION core.export_person(person uuid) RETURNS jsonb
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    RETURN jsonb_build_object('audit', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.id), '[]'::jsonb) AS "coalesce" FROM (SELECT a.id, a.at, a.action, a.session_id, a.detail, (NOT (a.user_id IS DISTINCT FROM export_person.person)) AS about_you, (NOT (a.actor_id IS DISTINCT FROM export_person.person)) AS by_you, CASE WHEN (COALESCE(a.actor_id, export_person.person) = export_person.person) THEN a.ip ELSE NULL::inet END AS ip, CASE WHEN (COALESCE(a.actor_id, export_person.person) = export_person.person) THEN a.user_agent ELSE NULL::text END AS user_agent, CASE WHEN (COALESCE(a.actor_id, export_person.person) = export_person.person) THEN a.request_id ELSE NULL::text END AS request_id FROM core.audit a WHERE ((export_person.person = a.user_id) OR (export_person.person = a.actor_id))) x), 'idempotency_keys', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.created_at), '[]'::jsonb) AS "coalesce" FROM (SELECT k.key, k.status, k.created_at FROM core.idempotency_keys k WHERE (k.user_id = export_person.person)) x), 'outbox', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.id), '[]'::jsonb) AS "coalesce" FROM (SELECT o.id, o.topic, (o.payload ->> 'template'::text) AS template, o.created_at, o.due_at, o.attempts FROM core.outbox o WHERE ((o.delivered_at IS NULL) AND (((o.payload ->> 'user_id'::text) = (export_person.person)::text) OR (lower((o.payload ->> 'to'::text)) = (SELECT lower(u.email) AS lower FROM identity.users u WHERE (u.id = export_person.person)))))) x));
-
-CREATE FUNCTION core.forget_person(person uuid) RETURNS void
-    LANGUAGE sql
-    SET search_path TO ''
-    BEGIN ATOMIC
- UPDATE core.audit SET ip = NULL::inet, user_agent = NULL::text
-   WHERE (((forget_person.person = audit.user_id) OR (forget_person.person = audit.actor_id)) AND ((audit.ip IS NOT NULL) OR (audit.user_agent IS NOT NULL)));
- DELETE FROM core.idempotency_keys
-   WHERE (idempotency_keys.user_id = forget_person.person);
- DELETE FROM core.outbox
-   WHERE ((outbox.delivered_at IS NULL) AND (((outbox.payload ->> 'user_id'::text) = (forget_person.person)::text) OR (lower((outbox.payload ->> 'to'::text)) = ( SELECT lower(u.email) AS lower
-            FROM identity.users u
-           WHERE (u.id = forget_person.person)))));
-END;
-
 CREATE FUNCTION core.identify(actor uuid, session uuid, reason text, traceparent text, read_only boolean) RETURNS TABLE(role text, authenticated_at timestamp with time zone, second_factor boolean)
     LANGUAGE plpgsql ROWS 1
     SET search_path TO ''
@@ -934,6 +831,10 @@ begin
     return next;
 end
 $$;
+
+CREATE FUNCTION core.instants(zone text, opens_wall timestamp without time zone, closes_wall timestamp without time zone, OUT opening timestamp with time zone, OUT closing timestamp with time zone) RETURNS record
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN ROW(CASE WHEN ((((opens_wall - ((((opens_wall AT TIME ZONE zone) - '24:00:00'::interval) AT TIME ZONE zone) - (((opens_wall AT TIME ZONE zone) - '24:00:00'::interval) AT TIME ZONE 'UTC'::text))) AT TIME ZONE 'UTC'::text) AT TIME ZONE zone) = opens_wall) THEN ((opens_wall - ((((opens_wall AT TIME ZONE zone) - '24:00:00'::interval) AT TIME ZONE zone) - (((opens_wall AT TIME ZONE zone) - '24:00:00'::interval) AT TIME ZONE 'UTC'::text))) AT TIME ZONE 'UTC'::text) ELSE (opens_wall AT TIME ZONE zone) END, (closes_wall AT TIME ZONE zone));
 
 CREATE FUNCTION core.moderates() RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -977,173 +878,6 @@ CREATE FUNCTION core.take(names text[], subjects bytea[], lifted text[], at time
     where taken.was = taken.full_at
 $$;
 
-CREATE TABLE identity.backup_codes (
-    user_id uuid NOT NULL,
-    code_hash bytea NOT NULL,
-    used_at timestamp with time zone
-);
-
-ALTER TABLE ONLY identity.backup_codes FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE identity.exports (
-    id uuid DEFAULT uuidv7() NOT NULL,
-    user_id uuid NOT NULL,
-    requested_at timestamp with time zone NOT NULL,
-    built_at timestamp with time zone,
-    object_key text,
-    size bigint,
-    expires_at timestamp with time zone,
-    attempts integer DEFAULT 0 NOT NULL,
-    leased_until timestamp with time zone
-);
-
-ALTER TABLE ONLY identity.exports FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE identity.login_failures (
-    login_hash bytea NOT NULL,
-    failures integer NOT NULL,
-    failed_at timestamp with time zone NOT NULL
-);
-
-ALTER TABLE ONLY identity.login_failures FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE identity.mail_links (
-    purpose text NOT NULL,
-    subject text NOT NULL,
-    token_hash bytea NOT NULL,
-    user_id uuid NOT NULL,
-    email text NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    CONSTRAINT mail_links_purpose_known CHECK ((purpose = ANY (ARRAY['magic_link'::text, 'password_reset'::text, 'email_change'::text, 'unlock'::text])))
-);
-
-ALTER TABLE ONLY identity.mail_links FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE identity.passkey_challenges (
-    challenge bytea NOT NULL,
-    user_id uuid,
-    expires_at timestamp with time zone NOT NULL
-);
-
-ALTER TABLE ONLY identity.passkey_challenges FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE identity.passkeys (
-    id uuid DEFAULT uuidv7() NOT NULL,
-    user_id uuid NOT NULL,
-    credential_id bytea NOT NULL,
-    public_key bytea NOT NULL,
-    sign_count bigint NOT NULL,
-    backed_up boolean NOT NULL,
-    name text NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    last_used_at timestamp with time zone,
-    CONSTRAINT passkeys_name_length CHECK (((length(name) >= 1) AND (length(name) <= 60)))
-);
-
-ALTER TABLE ONLY identity.passkeys FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE identity.pending_sign_ins (
-    token_hash bytea NOT NULL,
-    user_id uuid NOT NULL,
-    expires_at timestamp with time zone NOT NULL
-);
-
-ALTER TABLE ONLY identity.pending_sign_ins FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE identity.refresh_tokens (
-    hash bytea NOT NULL,
-    session_id uuid NOT NULL,
-    generation integer NOT NULL,
-    expires_at timestamp with time zone NOT NULL
-);
-
-ALTER TABLE ONLY identity.refresh_tokens FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE identity.registrations (
-    token_hash bytea NOT NULL,
-    email text NOT NULL,
-    username text NOT NULL,
-    password_hash text NOT NULL,
-    timezone text NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    CONSTRAINT registrations_email_length CHECK (((length(email) >= 3) AND (length(email) <= 254)))
-);
-
-ALTER TABLE ONLY identity.registrations FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE identity.sessions (
-    id uuid DEFAULT uuidv7() NOT NULL,
-    user_id uuid NOT NULL,
-    generation integer DEFAULT 0 NOT NULL,
-    rotated_at timestamp with time zone NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    last_seen_at timestamp with time zone NOT NULL,
-    user_agent text,
-    ip inet,
-    ended_at timestamp with time zone,
-    ended_reason text,
-    authenticated_at timestamp with time zone DEFAULT now() NOT NULL,
-    second_factor boolean DEFAULT false NOT NULL,
-    CONSTRAINT sessions_ended_reason_known CHECK ((ended_reason = ANY (ARRAY['signed_out'::text, 'reuse'::text, 'password_changed'::text, 'second_factor_on'::text, 'account_deleted'::text]))),
-    CONSTRAINT sessions_ended_with_reason CHECK (((ended_at IS NULL) = (ended_reason IS NULL)))
-);
-
-ALTER TABLE ONLY identity.sessions FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE identity.totp (
-    user_id uuid NOT NULL,
-    sealed_secret bytea NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    confirmed_at timestamp with time zone,
-    last_step bigint DEFAULT 0 NOT NULL
-);
-
-ALTER TABLE ONLY identity.totp FORCE ROW LEVEL SECURITY;
-
-CREATE FUNCTION identity.export_person(person uuid) RETURNS jsonb
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    RETURN jsonb_build_object('users', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*)), '[]'::jsonb) AS "coalesce" FROM (SELECT u.id, u.email, u.username, u.timezone, u.role, u.email_verified_at, u.created_at, u.wants_reminders, u.quiet_from, u.quiet_to, u.quiet_since, u.deleted_at, u.purged_at FROM identity.users u WHERE (u.id = export_person.person)) x), 'sessions', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.id), '[]'::jsonb) AS "coalesce" FROM (SELECT s.id, s.created_at, s.authenticated_at, s.second_factor, s.last_seen_at, s.user_agent, s.ip, s.generation, s.rotated_at, s.ended_at, s.ended_reason, (SELECT max(t.expires_at) AS max FROM identity.refresh_tokens t WHERE (t.session_id = s.id)) AS expires_at FROM identity.sessions s WHERE (s.user_id = export_person.person)) x), 'registrations', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.created_at), '[]'::jsonb) AS "coalesce" FROM (SELECT r.email, r.username, r.timezone, r.created_at, r.expires_at FROM identity.registrations r WHERE (lower(r.email) = (SELECT lower(u.email) AS lower FROM identity.users u WHERE (u.id = export_person.person)))) x), 'mail_links', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.created_at), '[]'::jsonb) AS "coalesce" FROM (SELECT l.purpose, l.email, l.created_at, l.expires_at FROM identity.mail_links l WHERE (l.user_id = export_person.person)) x), 'login_failures', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*)), '[]'::jsonb) AS "coalesce" FROM (SELECT f.failures, f.failed_at FROM identity.login_failures f, identity.users u WHERE ((u.id = export_person.person) AND ((f.login_hash = sha256(convert_to(lower(u.email), 'UTF8'::name))) OR (f.login_hash = sha256(convert_to(lower(u.username), 'UTF8'::name)))))) x), 'pending_sign_ins', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*)), '[]'::jsonb) AS "coalesce" FROM (SELECT p.expires_at FROM identity.pending_sign_ins p WHERE (p.user_id = export_person.person)) x), 'totp', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*)), '[]'::jsonb) AS "coalesce" FROM (SELECT t.created_at, t.confirmed_at FROM identity.totp t WHERE (t.user_id = export_person.person)) x), 'backup_codes', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*)), '[]'::jsonb) AS "coalesce" FROM (SELECT b.used_at FROM identity.backup_codes b WHERE (b.user_id = export_person.person)) x), 'passkeys', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.id), '[]'::jsonb) AS "coalesce" FROM (SELECT k.id, k.name, encode(k.credential_id, 'base64'::text) AS credential_id, encode(k.public_key, 'base64'::text) AS public_key, k.sign_count, k.backed_up, k.created_at, k.last_used_at FROM identity.passkeys k WHERE (k.user_id = export_person.person)) x), 'passkey_challenges', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*)), '[]'::jsonb) AS "coalesce" FROM (SELECT c.expires_at FROM identity.passkey_challenges c WHERE (c.user_id = export_person.person)) x), 'exports', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.id), '[]'::jsonb) AS "coalesce" FROM (SELECT e.id, e.requested_at, e.built_at, e.size, e.expires_at FROM identity.exports e WHERE (e.user_id = export_person.person)) x));
-
-CREATE FUNCTION identity.forget_person(person uuid) RETURNS void
-    LANGUAGE sql
-    SET search_path TO ''
-    BEGIN ATOMIC
- DELETE FROM identity.refresh_tokens
-   WHERE (refresh_tokens.session_id IN ( SELECT s.id
-            FROM identity.sessions s
-           WHERE (s.user_id = forget_person.person)));
- DELETE FROM identity.sessions
-   WHERE (sessions.user_id = forget_person.person);
- DELETE FROM identity.registrations
-   WHERE (lower(registrations.email) = ( SELECT lower(u.email) AS lower
-            FROM identity.users u
-           WHERE (u.id = forget_person.person)));
- DELETE FROM identity.mail_links
-   WHERE (mail_links.user_id = forget_person.person);
- DELETE FROM identity.login_failures
-   WHERE (login_failures.login_hash IN ( SELECT sha256(convert_to(lower(login.login), 'UTF8'::name)) AS sha256
-            FROM identity.users u,
-             LATERAL unnest(ARRAY[u.email, u.username]) login(login)
-           WHERE (u.id = forget_person.person)));
- DELETE FROM identity.pending_sign_ins
-   WHERE (pending_sign_ins.user_id = forget_person.person);
- DELETE FROM identity.totp
-   WHERE (totp.user_id = forget_person.person);
- DELETE FROM identity.backup_codes
-   WHERE (backup_codes.user_id = forget_person.person);
- DELETE FROM identity.passkeys
-   WHERE (passkeys.user_id = forget_person.person);
- DELETE FROM identity.passkey_challenges
-   WHERE (passkey_challenges.user_id = forget_person.person);
- DELETE FROM identity.exports
-   WHERE (exports.user_id = forget_person.person);
- UPDATE identity.users SET username = ('deleted_'::text || "right"((users.id)::text, 12)), email = ((users.id)::text || '@deleted.invalid'::text), password_hash = '!'::text, timezone = 'UTC'::text, role = 'user'::text, email_verified_at = NULL::timestamp with time zone, wants_reminders = false, quiet_from = NULL::time without time zone, quiet_to = NULL::time without time zone, quiet_since = NULL::timestamp with time zone
-   WHERE (users.id = forget_person.person);
-END;
-
 CREATE FUNCTION identity.live_session(session_id uuid, user_id uuid) RETURNS TABLE(role text, authenticated_at timestamp with time zone, second_factor boolean)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -1154,16 +888,6 @@ CREATE FUNCTION identity.live_session(session_id uuid, user_id uuid) RETURNS TAB
       and s.ended_at is null and u.deleted_at is null
 $$;
 
-CREATE FUNCTION identity.objects_of_person(person uuid) RETURNS TABLE(key text, name text)
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    BEGIN ATOMIC
- SELECT (('exports/'::text || e.id) || '/'::text),
-     NULL::text AS text
-    FROM identity.exports e
-   WHERE (e.user_id = objects_of_person.person);
-END;
-
 CREATE FUNCTION notifications.quiet(zone text, quiet_from time without time zone, quiet_to time without time zone, around timestamp with time zone) RETURNS TABLE(begins_at timestamp with time zone, ends_at timestamp with time zone)
     LANGUAGE sql STABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -1171,7 +895,7 @@ CREATE FUNCTION notifications.quiet(zone text, quiet_from time without time zone
      i.closing
     FROM ((generate_series('-2'::integer, 2) n(n)
       CROSS JOIN LATERAL ( SELECT (((quiet.around AT TIME ZONE quiet.zone))::date + n.n) AS day) d)
-      CROSS JOIN LATERAL challenges.instants(quiet.zone, (d.day + quiet.quiet_from), ((d.day + quiet.quiet_to) +
+      CROSS JOIN LATERAL core.instants(quiet.zone, (d.day + quiet.quiet_from), ((d.day + quiet.quiet_to) +
          CASE
              WHEN (quiet.quiet_to <= quiet.quiet_from) THEN '1 day'::interval
              ELSE '00:00:00'::interval
@@ -1203,19 +927,6 @@ CREATE TABLE notifications.reminders (
 );
 
 ALTER TABLE ONLY notifications.reminders FORCE ROW LEVEL SECURITY;
-
-CREATE FUNCTION notifications.export_person(person uuid) RETURNS jsonb
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    RETURN jsonb_build_object('reminders', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.nominal_at, x.closes_at), '[]'::jsonb) AS "coalesce" FROM (SELECT r.participant_id, r.local_date, r.title, r.timezone, r.opens_at, r.closes_at, r.nominal_at, r.planned_at, r.planned_by, r.due_at, r.sent_at, r.cleared_at, r.skipped FROM notifications.reminders r WHERE (r.user_id = export_person.person)) x));
-
-CREATE FUNCTION notifications.forget_person(person uuid) RETURNS void
-    LANGUAGE sql
-    SET search_path TO ''
-    BEGIN ATOMIC
- DELETE FROM notifications.reminders
-   WHERE (reminders.user_id = forget_person.person);
-END;
 
 CREATE FUNCTION notifications.reschedule(person uuid, at timestamp with time zone) RETURNS void
     LANGUAGE sql
@@ -1249,7 +960,7 @@ CREATE FUNCTION notifications.restore(participant uuid, date date, at timestamp 
    WHERE ((u.id = r.user_id) AND (r.participant_id = restore.participant) AND (r.local_date = restore.date) AND (r.cleared_at IS NOT NULL) AND (r.sent_at IS NULL) AND (r.closes_at > restore.at));
 END;
 
-CREATE FUNCTION notifications.resume(participant uuid, silenced_at timestamp with time zone) RETURNS void
+CREATE FUNCTION notifications.resume(participant uuid, silenced_at timestamp with time zone, at timestamp with time zone, decided date[]) RETURNS void
     LANGUAGE sql
     SET search_path TO ''
     BEGIN ATOMIC
@@ -1258,14 +969,11 @@ CREATE FUNCTION notifications.resume(participant uuid, silenced_at timestamp wit
                      WHEN (due.due IS NULL) THEN 'quiet'::text
                      ELSE NULL::text
                  END AS "case",
-             p.returned_at,
+             resume.at AS at,
              u.quiet_since
-            FROM notifications.due(r.nominal_at, r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, p.returned_at) due(due))
-    FROM (challenges.participants p
-      JOIN identity.users u ON ((u.id = p.user_id)))
-   WHERE ((p.id = resume.participant) AND (r.participant_id = resume.participant) AND (r.cleared_at = resume.silenced_at) AND (r.sent_at IS NULL) AND (r.closes_at > p.returned_at) AND ((r.due_at IS NULL) OR (r.skipped IS NULL)) AND (NOT (EXISTS ( SELECT
-            FROM challenges.windows w
-           WHERE ((w.participant_id = r.participant_id) AND (w.local_date = r.local_date) AND (w.outcome IS NOT NULL))))));
+            FROM notifications.due(r.nominal_at, r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, resume.at) due(due))
+    FROM identity.users u
+   WHERE ((u.id = r.user_id) AND (r.participant_id = resume.participant) AND (r.cleared_at = resume.silenced_at) AND (r.sent_at IS NULL) AND (r.closes_at > resume.at) AND ((r.due_at IS NULL) OR (r.skipped IS NULL)) AND (r.local_date <> ALL (resume.decided)));
 END;
 
 CREATE FUNCTION notifications.silence(participant uuid, at timestamp with time zone) RETURNS void
@@ -1275,90 +983,6 @@ CREATE FUNCTION notifications.silence(participant uuid, at timestamp with time z
  UPDATE notifications.reminders SET cleared_at = silence.at
    WHERE ((reminders.participant_id = silence.participant) AND (reminders.sent_at IS NULL) AND (reminders.cleared_at IS NULL));
 END;
-
-CREATE TABLE proofs.fingerprints (
-    proof_id uuid NOT NULL,
-    challenge_id uuid NOT NULL,
-    sha256 bytea NOT NULL,
-    pdq bit(256) NOT NULL,
-    quality smallint NOT NULL,
-    comparable boolean NOT NULL,
-    user_id uuid NOT NULL,
-    CONSTRAINT fingerprints_quality_range CHECK (((quality >= 0) AND (quality <= 100)))
-);
-
-ALTER TABLE ONLY proofs.fingerprints FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE proofs.proofs (
-    id uuid DEFAULT uuidv7() NOT NULL,
-    challenge_id uuid NOT NULL,
-    participant_id uuid NOT NULL,
-    user_id uuid NOT NULL,
-    local_date date NOT NULL,
-    opens_at timestamp with time zone NOT NULL,
-    closes_at timestamp with time zone NOT NULL,
-    kind text DEFAULT 'photo'::text NOT NULL,
-    status text DEFAULT 'awaiting_upload'::text NOT NULL,
-    reasons jsonb DEFAULT '[]'::jsonb NOT NULL,
-    note text,
-    captured_at timestamp with time zone,
-    content_type text,
-    content_length bigint,
-    sha256 bytea,
-    object_key text,
-    sequencer text,
-    stored_at timestamp with time zone,
-    decided_at timestamp with time zone,
-    created_at timestamp with time zone NOT NULL,
-    value_text text,
-    value_number double precision,
-    timezone text,
-    tzdata text,
-    picture_key text,
-    matched_proof_id uuid,
-    matched_distance smallint,
-    appeal text,
-    appealed_at timestamp with time zone,
-    review text,
-    review_reason text,
-    reviewed_by uuid,
-    reviewed_at timestamp with time zone,
-    CONSTRAINT proofs_appeal_length CHECK ((length(appeal) <= 1000)),
-    CONSTRAINT proofs_content_length_positive CHECK ((content_length > 0)),
-    CONSTRAINT proofs_note_length CHECK ((length(note) <= 500)),
-    CONSTRAINT proofs_of_their_kind CHECK (
-CASE kind
-    WHEN 'photo'::text THEN ((num_nulls(content_type, content_length, sha256, object_key) = 0) AND (num_nonnulls(value_text, value_number) = 0))
-    WHEN 'text'::text THEN ((length(value_text) <= 2000) AND (num_nonnulls(content_type, content_length, sha256, object_key, value_number) = 0) AND (value_text IS NOT NULL))
-    WHEN 'number'::text THEN ((value_number IS NOT NULL) AND (num_nonnulls(content_type, content_length, sha256, object_key, value_text) = 0))
-    ELSE false
-END),
-    CONSTRAINT proofs_review_known CHECK ((review = ANY (ARRAY['accept'::text, 'reject'::text]))),
-    CONSTRAINT proofs_review_reason_length CHECK ((length(review_reason) <= 500)),
-    CONSTRAINT proofs_sha256_length CHECK ((length(sha256) = 32)),
-    CONSTRAINT proofs_status_known CHECK ((status = ANY (ARRAY['awaiting_upload'::text, 'processing'::text, 'accepted'::text, 'rejected'::text, 'needs_review'::text, 'replaced'::text])))
-);
-
-ALTER TABLE ONLY proofs.proofs FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE proofs.scans (
-    proof_id uuid NOT NULL,
-    version_id text NOT NULL,
-    sequencer text,
-    stored_at timestamp with time zone,
-    infected boolean,
-    signature text,
-    CONSTRAINT scans_announced CHECK (((sequencer IS NULL) = (stored_at IS NULL))),
-    CONSTRAINT scans_infected_by CHECK (((signature IS NOT NULL) = COALESCE(infected, false))),
-    CONSTRAINT scans_signature_length CHECK (((length(signature) >= 1) AND (length(signature) <= 100)))
-);
-
-ALTER TABLE ONLY proofs.scans FORCE ROW LEVEL SECURITY;
-
-CREATE FUNCTION proofs.export_person(person uuid) RETURNS jsonb
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    RETURN jsonb_build_object('proofs', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.id), '[]'::jsonb) AS "coalesce" FROM (SELECT p.id, p.challenge_id, p.participant_id, p.local_date, p.opens_at, p.closes_at, p.kind, p.status, p.reasons, p.note, p.captured_at, p.content_type, p.content_length, encode(p.sha256, 'hex'::text) AS sha256, p.value_text, p.value_number, p.stored_at, p.decided_at, p.created_at, p.timezone, p.tzdata, p.appeal, p.appealed_at, p.review, p.review_reason, p.reviewed_at FROM proofs.proofs p WHERE (p.user_id = export_person.person)) x), 'fingerprints', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.proof_id), '[]'::jsonb) AS "coalesce" FROM (SELECT f.proof_id, f.challenge_id, encode(f.sha256, 'hex'::text) AS sha256, (f.pdq)::text AS pdq, f.quality FROM proofs.fingerprints f WHERE (f.user_id = export_person.person)) x), 'scans', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.proof_id, x.stored_at), '[]'::jsonb) AS "coalesce" FROM (SELECT s.proof_id, s.stored_at, s.infected, s.signature FROM (proofs.scans s JOIN proofs.proofs p ON ((p.id = s.proof_id))) WHERE (p.user_id = export_person.person)) x), 'reviews', (SELECT COALESCE(jsonb_agg(to_jsonb(x.*) ORDER BY x.reviewed_at), '[]'::jsonb) AS "coalesce" FROM (SELECT p.id AS proof_id, p.review, p.review_reason, p.reviewed_at FROM proofs.proofs p WHERE (p.reviewed_by = export_person.person)) x));
 
 CREATE FUNCTION proofs.find_similar(scope uuid, variants text[], distance integer) RETURNS TABLE(proof_id uuid, bits integer)
     LANGUAGE plpgsql STABLE ROWS 10
@@ -1485,43 +1109,6 @@ begin
 end
 $$;
 
-CREATE FUNCTION proofs.forget_person(person uuid) RETURNS void
-    LANGUAGE sql
-    SET search_path TO ''
-    BEGIN ATOMIC
- DELETE FROM proofs.fingerprints
-   WHERE (fingerprints.user_id = forget_person.person);
- DELETE FROM proofs.scans
-   WHERE (scans.proof_id IN ( SELECT p.id
-            FROM proofs.proofs p
-           WHERE (p.user_id = forget_person.person)));
- UPDATE proofs.proofs SET note = NULL::text, captured_at = NULL::timestamp with time zone, timezone = NULL::text, reasons = ( SELECT COALESCE(jsonb_agg(jsonb_build_object('code', (reason.value ->> 'code'::text), 'detail', '')), '[]'::jsonb) AS "coalesce"
-            FROM jsonb_array_elements(proofs.reasons) reason(value)), sha256 =
-         CASE proofs.kind
-             WHEN 'photo'::text THEN decode(repeat('00'::text, 32), 'hex'::text)
-             ELSE NULL::bytea
-         END, object_key =
-         CASE proofs.kind
-             WHEN 'photo'::text THEN ('forgotten/'::text || proofs.id)
-             ELSE NULL::text
-         END, value_text =
-         CASE proofs.kind
-             WHEN 'text'::text THEN ''::text
-             ELSE NULL::text
-         END, value_number =
-         CASE proofs.kind
-             WHEN 'number'::text THEN 0
-             ELSE NULL::integer
-         END, picture_key = NULL::text, appeal =
-         CASE
-             WHEN (proofs.appeal IS NOT NULL) THEN ''::text
-             ELSE NULL::text
-         END, review_reason = NULL::text, sequencer = NULL::text
-   WHERE (proofs.user_id = forget_person.person);
- UPDATE proofs.proofs SET reviewed_by = NULL::uuid, review_reason = NULL::text
-   WHERE (proofs.reviewed_by = forget_person.person);
-END;
-
 CREATE FUNCTION proofs.is_visible(sender uuid, challenge uuid) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN ((sender = core.actor()) OR core.moderates() OR (challenges.takes_part(challenge) AND challenges.shows_roster(challenge)));
@@ -1529,32 +1116,6 @@ CREATE FUNCTION proofs.is_visible(sender uuid, challenge uuid) RETURNS boolean
 CREATE FUNCTION proofs.pictures_of(object_key text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN (('pictures/'::text || SUBSTRING(object_key FROM (length('uploads/'::text) + 1))) || '/'::text);
-
-CREATE FUNCTION proofs.objects_of_person(person uuid) RETURNS TABLE(key text, name text)
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    BEGIN ATOMIC
- SELECT p.object_key,
-     (((('photos/'::text || p.local_date) || '_'::text) || p.id) ||
-         CASE p.content_type
-             WHEN 'image/jpeg'::text THEN '.jpg'::text
-             WHEN 'image/png'::text THEN '.png'::text
-             WHEN 'image/webp'::text THEN '.webp'::text
-             ELSE '.bin'::text
-         END)
-    FROM proofs.proofs p
-   WHERE ((p.user_id = objects_of_person.person) AND (p.kind = 'photo'::text) AND (p.object_key !~~ 'forgotten/%'::text))
- UNION ALL
-  SELECT p.picture_key,
-     (((('pictures/'::text || p.local_date) || '_'::text) || p.id) || '.jpg'::text)
-    FROM proofs.proofs p
-   WHERE ((p.user_id = objects_of_person.person) AND (p.picture_key IS NOT NULL))
- UNION ALL
-  SELECT proofs.pictures_of(p.object_key) AS pictures_of,
-     NULL::text
-    FROM proofs.proofs p
-   WHERE ((p.user_id = objects_of_person.person) AND (p.kind = 'photo'::text) AND (p.object_key !~~ 'forgotten/%'::text));
-END;
 
 CREATE FUNCTION proofs.shows_details(sender uuid, challenge uuid) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1564,6 +1125,64 @@ CREATE FUNCTION proofs.within_one_bit(key bigint) RETURNS bigint[]
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     SET search_path TO ''
     RETURN ARRAY[key, (key # (1)::bigint), (key # (2)::bigint), (key # (4)::bigint), (key # (8)::bigint), (key # (16)::bigint), (key # (32)::bigint), (key # (64)::bigint), (key # (128)::bigint), (key # (256)::bigint), (key # (512)::bigint), (key # (1024)::bigint), (key # (2048)::bigint), (key # (4096)::bigint), (key # (8192)::bigint), (key # (16384)::bigint), (key # (32768)::bigint)];
+
+CREATE TABLE challenges.standings (
+    participant_id uuid NOT NULL,
+    challenge_id uuid NOT NULL,
+    points integer DEFAULT 0 NOT NULL,
+    current_streak integer DEFAULT 0 NOT NULL,
+    best_streak integer DEFAULT 0 NOT NULL,
+    accepted integer DEFAULT 0 NOT NULL,
+    missed integer DEFAULT 0 NOT NULL,
+    grace_spent integer DEFAULT 0 NOT NULL,
+    last_decided date,
+    present boolean DEFAULT true NOT NULL
+);
+
+ALTER TABLE ONLY challenges.standings FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE challenges.windows (
+    participant_id uuid NOT NULL,
+    local_date date NOT NULL,
+    opens_at timestamp with time zone NOT NULL,
+    closes_at timestamp with time zone NOT NULL,
+    timezone text NOT NULL,
+    tzdata text NOT NULL,
+    outcome text,
+    CONSTRAINT windows_not_empty CHECK ((opens_at < closes_at)),
+    CONSTRAINT windows_outcome_known CHECK ((outcome = ANY (ARRAY['accepted'::text, 'missed'::text, 'excused'::text])))
+);
+
+ALTER TABLE ONLY challenges.windows FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE core.audit (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    at timestamp with time zone NOT NULL,
+    action text NOT NULL,
+    actor_id uuid,
+    user_id uuid,
+    session_id uuid,
+    ip inet,
+    user_agent text,
+    request_id text,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT audit_action_form CHECK ((action ~ '^[a-z]+(_[a-z]+)*$'::text))
+);
+
+ALTER TABLE ONLY core.audit FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE core.idempotency_keys (
+    user_id uuid NOT NULL,
+    key text NOT NULL,
+    fingerprint bytea NOT NULL,
+    status integer NOT NULL,
+    headers jsonb NOT NULL,
+    body bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT idempotency_keys_key_length CHECK (((length(key) >= 1) AND (length(key) <= 255)))
+);
+
+ALTER TABLE ONLY core.idempotency_keys FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE core.limits (
     name text NOT NULL,
@@ -1577,6 +1196,21 @@ CREATE TABLE core.limits (
 );
 
 ALTER TABLE ONLY core.limits FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE core.outbox (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    topic text NOT NULL,
+    payload jsonb NOT NULL,
+    traceparent text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    due_at timestamp with time zone DEFAULT now() NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    delivered_at timestamp with time zone,
+    last_error text,
+    CONSTRAINT outbox_topic_known CHECK ((topic = 'mail'::text))
+);
+
+ALTER TABLE ONLY core.outbox FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE core.rate_limits (
     name text NOT NULL,
@@ -1605,6 +1239,14 @@ CREATE TABLE core.sql_files (
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE identity.backup_codes (
+    user_id uuid NOT NULL,
+    code_hash bytea NOT NULL,
+    used_at timestamp with time zone
+);
+
+ALTER TABLE ONLY identity.backup_codes FORCE ROW LEVEL SECURITY;
+
 CREATE VIEW identity.contacts AS
  SELECT id,
     email,
@@ -1618,6 +1260,58 @@ CREATE VIEW identity.contacts AS
    FROM identity.users
   WHERE (deleted_at IS NULL);
 
+CREATE TABLE identity.login_failures (
+    login_hash bytea NOT NULL,
+    failures integer NOT NULL,
+    failed_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY identity.login_failures FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE identity.mail_links (
+    purpose text NOT NULL,
+    subject text NOT NULL,
+    token_hash bytea NOT NULL,
+    user_id uuid NOT NULL,
+    email text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT mail_links_purpose_known CHECK ((purpose = ANY (ARRAY['magic_link'::text, 'password_reset'::text, 'email_change'::text, 'unlock'::text])))
+);
+
+ALTER TABLE ONLY identity.mail_links FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE identity.passkey_challenges (
+    challenge bytea NOT NULL,
+    user_id uuid,
+    expires_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY identity.passkey_challenges FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE identity.passkeys (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    user_id uuid NOT NULL,
+    credential_id bytea NOT NULL,
+    public_key bytea NOT NULL,
+    sign_count bigint NOT NULL,
+    backed_up boolean NOT NULL,
+    name text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    last_used_at timestamp with time zone,
+    CONSTRAINT passkeys_name_length CHECK (((length(name) >= 1) AND (length(name) <= 60)))
+);
+
+ALTER TABLE ONLY identity.passkeys FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE identity.pending_sign_ins (
+    token_hash bytea NOT NULL,
+    user_id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY identity.pending_sign_ins FORCE ROW LEVEL SECURITY;
+
 CREATE VIEW identity.profiles AS
  SELECT id,
         CASE
@@ -1626,12 +1320,156 @@ CREATE VIEW identity.profiles AS
         END AS username
    FROM identity.users;
 
+CREATE TABLE identity.refresh_tokens (
+    hash bytea NOT NULL,
+    session_id uuid NOT NULL,
+    generation integer NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY identity.refresh_tokens FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE identity.registrations (
+    token_hash bytea NOT NULL,
+    email text NOT NULL,
+    username text NOT NULL,
+    password_hash text NOT NULL,
+    timezone text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT registrations_email_length CHECK (((length(email) >= 3) AND (length(email) <= 254)))
+);
+
+ALTER TABLE ONLY identity.registrations FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE identity.sessions (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    user_id uuid NOT NULL,
+    generation integer DEFAULT 0 NOT NULL,
+    rotated_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    last_seen_at timestamp with time zone NOT NULL,
+    user_agent text,
+    ip inet,
+    ended_at timestamp with time zone,
+    ended_reason text,
+    authenticated_at timestamp with time zone DEFAULT now() NOT NULL,
+    second_factor boolean DEFAULT false NOT NULL,
+    CONSTRAINT sessions_ended_reason_known CHECK ((ended_reason = ANY (ARRAY['signed_out'::text, 'reuse'::text, 'password_changed'::text, 'second_factor_on'::text, 'account_deleted'::text]))),
+    CONSTRAINT sessions_ended_with_reason CHECK (((ended_at IS NULL) = (ended_reason IS NULL)))
+);
+
+ALTER TABLE ONLY identity.sessions FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE identity.totp (
+    user_id uuid NOT NULL,
+    sealed_secret bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    confirmed_at timestamp with time zone,
+    last_step bigint DEFAULT 0 NOT NULL
+);
+
+ALTER TABLE ONLY identity.totp FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE privacy.exports (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    user_id uuid NOT NULL,
+    requested_at timestamp with time zone NOT NULL,
+    built_at timestamp with time zone,
+    object_key text,
+    size bigint,
+    expires_at timestamp with time zone,
+    attempts integer DEFAULT 0 NOT NULL,
+    leased_until timestamp with time zone
+);
+
+ALTER TABLE ONLY privacy.exports FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE proofs.fingerprints (
+    proof_id uuid NOT NULL,
+    challenge_id uuid NOT NULL,
+    sha256 bytea NOT NULL,
+    pdq bit(256) NOT NULL,
+    quality smallint NOT NULL,
+    comparable boolean NOT NULL,
+    user_id uuid NOT NULL,
+    CONSTRAINT fingerprints_quality_range CHECK (((quality >= 0) AND (quality <= 100)))
+);
+
+ALTER TABLE ONLY proofs.fingerprints FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE proofs.proofs (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    challenge_id uuid NOT NULL,
+    participant_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    local_date date NOT NULL,
+    opens_at timestamp with time zone NOT NULL,
+    closes_at timestamp with time zone NOT NULL,
+    kind text DEFAULT 'photo'::text NOT NULL,
+    status text DEFAULT 'awaiting_upload'::text NOT NULL,
+    reasons jsonb DEFAULT '[]'::jsonb NOT NULL,
+    note text,
+    captured_at timestamp with time zone,
+    content_type text,
+    content_length bigint,
+    sha256 bytea,
+    object_key text,
+    sequencer text,
+    stored_at timestamp with time zone,
+    decided_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    value_text text,
+    value_number double precision,
+    timezone text,
+    tzdata text,
+    picture_key text,
+    matched_proof_id uuid,
+    matched_distance smallint,
+    appeal text,
+    appealed_at timestamp with time zone,
+    review text,
+    review_reason text,
+    reviewed_by uuid,
+    reviewed_at timestamp with time zone,
+    CONSTRAINT proofs_appeal_length CHECK ((length(appeal) <= 1000)),
+    CONSTRAINT proofs_content_length_positive CHECK ((content_length > 0)),
+    CONSTRAINT proofs_note_length CHECK ((length(note) <= 500)),
+    CONSTRAINT proofs_of_their_kind CHECK (
+CASE kind
+    WHEN 'photo'::text THEN ((num_nulls(content_type, content_length, sha256, object_key) = 0) AND (num_nonnulls(value_text, value_number) = 0))
+    WHEN 'text'::text THEN ((length(value_text) <= 2000) AND (num_nonnulls(content_type, content_length, sha256, object_key, value_number) = 0) AND (value_text IS NOT NULL))
+    WHEN 'number'::text THEN ((value_number IS NOT NULL) AND (num_nonnulls(content_type, content_length, sha256, object_key, value_text) = 0))
+    ELSE false
+END),
+    CONSTRAINT proofs_review_known CHECK ((review = ANY (ARRAY['accept'::text, 'reject'::text]))),
+    CONSTRAINT proofs_review_reason_length CHECK ((length(review_reason) <= 500)),
+    CONSTRAINT proofs_sha256_length CHECK ((length(sha256) = 32)),
+    CONSTRAINT proofs_status_known CHECK ((status = ANY (ARRAY['awaiting_upload'::text, 'processing'::text, 'accepted'::text, 'rejected'::text, 'needs_review'::text, 'replaced'::text])))
+);
+
+ALTER TABLE ONLY proofs.proofs FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE proofs.removals (
     key text NOT NULL,
     added_at timestamp with time zone NOT NULL
 );
 
 ALTER TABLE ONLY proofs.removals FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE proofs.scans (
+    proof_id uuid NOT NULL,
+    version_id text NOT NULL,
+    sequencer text,
+    stored_at timestamp with time zone,
+    infected boolean,
+    signature text,
+    CONSTRAINT scans_announced CHECK (((sequencer IS NULL) = (stored_at IS NULL))),
+    CONSTRAINT scans_infected_by CHECK (((signature IS NOT NULL) = COALESCE(infected, false))),
+    CONSTRAINT scans_signature_length CHECK (((length(signature) >= 1) AND (length(signature) <= 100)))
+);
+
+ALTER TABLE ONLY proofs.scans FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE ONLY notifications.reminders
     ADD CONSTRAINT reminders_pkey PRIMARY KEY (participant_id, local_date);
@@ -1706,9 +1544,6 @@ ALTER TABLE ONLY core.sql_files
 ALTER TABLE ONLY identity.backup_codes
     ADD CONSTRAINT backup_codes_pkey PRIMARY KEY (user_id, code_hash);
 
-ALTER TABLE ONLY identity.exports
-    ADD CONSTRAINT exports_pkey PRIMARY KEY (id);
-
 ALTER TABLE ONLY identity.login_failures
     ADD CONSTRAINT login_failures_pkey PRIMARY KEY (login_hash);
 
@@ -1747,6 +1582,9 @@ ALTER TABLE ONLY identity.totp
 
 ALTER TABLE ONLY identity.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY privacy.exports
+    ADD CONSTRAINT exports_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY proofs.fingerprints
     ADD CONSTRAINT fingerprints_pkey PRIMARY KEY (proof_id);
@@ -1795,10 +1633,6 @@ CREATE INDEX outbox_due ON core.outbox USING btree (due_at) WHERE (delivered_at 
 
 CREATE INDEX rate_limits_full_at ON core.rate_limits USING btree (full_at);
 
-CREATE UNIQUE INDEX exports_one_under_way ON identity.exports USING btree (user_id) WHERE (built_at IS NULL);
-
-CREATE INDEX exports_user ON identity.exports USING btree (user_id, id);
-
 CREATE INDEX login_failures_failed_at ON identity.login_failures USING btree (failed_at);
 
 CREATE INDEX mail_links_expires_at ON identity.mail_links USING btree (expires_at);
@@ -1838,6 +1672,10 @@ CREATE UNIQUE INDEX users_username_key ON identity.users USING btree (lower(user
 CREATE INDEX reminders_pending ON notifications.reminders USING btree (due_at) WHERE ((sent_at IS NULL) AND (cleared_at IS NULL) AND (skipped IS NULL));
 
 CREATE INDEX reminders_person ON notifications.reminders USING btree (user_id, closes_at) WHERE ((sent_at IS NULL) AND (cleared_at IS NULL));
+
+CREATE UNIQUE INDEX exports_one_under_way ON privacy.exports USING btree (user_id) WHERE (built_at IS NULL);
+
+CREATE INDEX exports_user ON privacy.exports USING btree (user_id, id);
 
 CREATE INDEX fingerprints_band_00 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 1, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
 
@@ -1925,9 +1763,6 @@ ALTER TABLE ONLY core.rate_limits
 ALTER TABLE ONLY identity.backup_codes
     ADD CONSTRAINT backup_codes_user_fkey FOREIGN KEY (user_id) REFERENCES identity.users(id) ON DELETE CASCADE;
 
-ALTER TABLE ONLY identity.exports
-    ADD CONSTRAINT exports_user_fkey FOREIGN KEY (user_id) REFERENCES identity.users(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY identity.passkey_challenges
     ADD CONSTRAINT passkey_challenges_user_fkey FOREIGN KEY (user_id) REFERENCES identity.users(id) ON DELETE CASCADE;
 
@@ -1951,6 +1786,9 @@ ALTER TABLE ONLY notifications.reminders
 
 ALTER TABLE ONLY notifications.reminders
     ADD CONSTRAINT reminders_user_fkey FOREIGN KEY (user_id) REFERENCES identity.users(id);
+
+ALTER TABLE ONLY privacy.exports
+    ADD CONSTRAINT exports_user_fkey FOREIGN KEY (user_id) REFERENCES identity.users(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY proofs.fingerprints
     ADD CONSTRAINT fingerprints_challenge_fkey FOREIGN KEY (challenge_id) REFERENCES challenges.challenges(id) ON DELETE CASCADE;
@@ -2058,12 +1896,6 @@ CREATE POLICY backup_codes_owner ON identity.backup_codes TO chally_owner USING 
 
 CREATE POLICY backup_codes_system ON identity.backup_codes TO chally_system USING (true);
 
-ALTER TABLE identity.exports ENABLE ROW LEVEL SECURITY;
-
-CREATE POLICY exports_owner ON identity.exports TO chally_owner USING (true);
-
-CREATE POLICY exports_system ON identity.exports TO chally_system USING (true);
-
 ALTER TABLE identity.login_failures ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY login_failures_owner ON identity.login_failures TO chally_owner USING (true);
@@ -2128,13 +1960,17 @@ CREATE POLICY users_system ON identity.users TO chally_system USING (true);
 
 ALTER TABLE notifications.reminders ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY reminders_own ON notifications.reminders TO chally_app USING ((user_id = core.actor())) WITH CHECK (((user_id = core.actor()) AND (EXISTS ( SELECT
-   FROM challenges.participants p
-  WHERE ((p.id = reminders.participant_id) AND (p.user_id = core.actor()))))));
+CREATE POLICY reminders_own ON notifications.reminders FOR SELECT TO chally_app USING ((user_id = core.actor()));
 
 CREATE POLICY reminders_owner ON notifications.reminders TO chally_owner USING (true);
 
 CREATE POLICY reminders_system ON notifications.reminders TO chally_system USING (true);
+
+ALTER TABLE privacy.exports ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY exports_owner ON privacy.exports TO chally_owner USING (true);
+
+CREATE POLICY exports_system ON privacy.exports TO chally_system USING (true);
 
 ALTER TABLE proofs.fingerprints ENABLE ROW LEVEL SECURITY;
 
@@ -2177,6 +2013,9 @@ GRANT USAGE ON SCHEMA identity TO chally_system;
 
 GRANT USAGE ON SCHEMA notifications TO chally_app;
 GRANT USAGE ON SCHEMA notifications TO chally_system;
+
+GRANT USAGE ON SCHEMA privacy TO chally_app;
+GRANT USAGE ON SCHEMA privacy TO chally_system;
 
 GRANT USAGE ON SCHEMA proofs TO chally_app;
 GRANT USAGE ON SCHEMA proofs TO chally_system;
@@ -2246,25 +2085,6 @@ GRANT ALL ON FUNCTION challenges.effective_windows(people uuid[], first date, la
 
 REVOKE ALL ON FUNCTION challenges.end_participation(challenge uuid, participant uuid, barred boolean, at timestamp with time zone) FROM PUBLIC;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE challenges.participants TO chally_system;
-GRANT SELECT ON TABLE challenges.participants TO chally_app;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE challenges.standings TO chally_system;
-GRANT SELECT ON TABLE challenges.standings TO chally_app;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE challenges.windows TO chally_system;
-GRANT SELECT ON TABLE challenges.windows TO chally_app;
-
-REVOKE ALL ON FUNCTION challenges.export_person(person uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.export_person(person uuid) TO chally_system;
-
-REVOKE ALL ON FUNCTION challenges.forget_person(person uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.forget_person(person uuid) TO chally_system;
-
-REVOKE ALL ON FUNCTION challenges.instants(zone text, opens_wall timestamp without time zone, closes_wall timestamp without time zone, OUT opening timestamp with time zone, OUT closing timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.instants(zone text, opens_wall timestamp without time zone, closes_wall timestamp without time zone, OUT opening timestamp with time zone, OUT closing timestamp with time zone) TO chally_app;
-GRANT ALL ON FUNCTION challenges.instants(zone text, opens_wall timestamp without time zone, closes_wall timestamp without time zone, OUT opening timestamp with time zone, OUT closing timestamp with time zone) TO chally_system;
-
 REVOKE ALL ON FUNCTION challenges."join"(challenge uuid, code text, zone text, at timestamp with time zone, max_joined integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges."join"(challenge uuid, code text, zone text, at timestamp with time zone, max_joined integer) TO chally_app;
 
@@ -2276,6 +2096,9 @@ REVOKE ALL ON FUNCTION challenges.matches_state(state text, at timestamp with ti
 REVOKE ALL ON FUNCTION challenges.schedule(rules jsonb, OUT opens time without time zone, OUT closes time without time zone, OUT length interval, OUT days jsonb, OUT local boolean, OUT remind integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.schedule(rules jsonb, OUT opens time without time zone, OUT closes time without time zone, OUT length interval, OUT days jsonb, OUT local boolean, OUT remind integer) TO chally_app;
 GRANT ALL ON FUNCTION challenges.schedule(rules jsonb, OUT opens time without time zone, OUT closes time without time zone, OUT length interval, OUT days jsonb, OUT local boolean, OUT remind integer) TO chally_system;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE challenges.participants TO chally_system;
+GRANT SELECT ON TABLE challenges.participants TO chally_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.users TO chally_system;
 
@@ -2353,6 +2176,68 @@ REVOKE ALL ON FUNCTION core.claim_key(key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION core.claim_key(key text) TO chally_app;
 GRANT ALL ON FUNCTION core.claim_key(key text) TO chally_system;
 
+REVOKE ALL ON FUNCTION core.identify(actor uuid, session uuid, reason text, traceparent text, read_only boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION core.identify(actor uuid, session uuid, reason text, traceparent text, read_only boolean) TO chally_app;
+GRANT ALL ON FUNCTION core.identify(actor uuid, session uuid, reason text, traceparent text, read_only boolean) TO chally_system;
+
+REVOKE ALL ON FUNCTION core.instants(zone text, opens_wall timestamp without time zone, closes_wall timestamp without time zone, OUT opening timestamp with time zone, OUT closing timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION core.instants(zone text, opens_wall timestamp without time zone, closes_wall timestamp without time zone, OUT opening timestamp with time zone, OUT closing timestamp with time zone) TO chally_app;
+GRANT ALL ON FUNCTION core.instants(zone text, opens_wall timestamp without time zone, closes_wall timestamp without time zone, OUT opening timestamp with time zone, OUT closing timestamp with time zone) TO chally_system;
+
+REVOKE ALL ON FUNCTION core.moderates() FROM PUBLIC;
+GRANT ALL ON FUNCTION core.moderates() TO chally_app;
+GRANT ALL ON FUNCTION core.moderates() TO chally_system;
+
+REVOKE ALL ON FUNCTION core.take(names text[], subjects bytea[], lifted text[], at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION core.take(names text[], subjects bytea[], lifted text[], at timestamp with time zone) TO chally_app;
+GRANT ALL ON FUNCTION core.take(names text[], subjects bytea[], lifted text[], at timestamp with time zone) TO chally_system;
+
+REVOKE ALL ON FUNCTION identity.live_session(session_id uuid, user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION identity.live_session(session_id uuid, user_id uuid) TO chally_app;
+GRANT ALL ON FUNCTION identity.live_session(session_id uuid, user_id uuid) TO chally_system;
+
+REVOKE ALL ON FUNCTION notifications.quiet(zone text, quiet_from time without time zone, quiet_to time without time zone, around timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION notifications.quiet(zone text, quiet_from time without time zone, quiet_to time without time zone, around timestamp with time zone) TO chally_system;
+
+REVOKE ALL ON FUNCTION notifications.due(nominal_at timestamp with time zone, opens_at timestamp with time zone, closes_at timestamp with time zone, zone text, quiet_from time without time zone, quiet_to time without time zone, at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION notifications.due(nominal_at timestamp with time zone, opens_at timestamp with time zone, closes_at timestamp with time zone, zone text, quiet_from time without time zone, quiet_to time without time zone, at timestamp with time zone) TO chally_system;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE notifications.reminders TO chally_system;
+GRANT SELECT ON TABLE notifications.reminders TO chally_app;
+
+REVOKE ALL ON FUNCTION notifications.reschedule(person uuid, at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION notifications.reschedule(person uuid, at timestamp with time zone) TO chally_system;
+
+REVOKE ALL ON FUNCTION notifications.restore(participant uuid, date date, at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION notifications.restore(participant uuid, date date, at timestamp with time zone) TO chally_system;
+
+REVOKE ALL ON FUNCTION notifications.resume(participant uuid, silenced_at timestamp with time zone, at timestamp with time zone, decided date[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION notifications.silence(participant uuid, at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION proofs.find_similar(scope uuid, variants text[], distance integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION proofs.find_similar(scope uuid, variants text[], distance integer) TO chally_system;
+
+REVOKE ALL ON FUNCTION proofs.is_visible(sender uuid, challenge uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION proofs.is_visible(sender uuid, challenge uuid) TO chally_app;
+GRANT ALL ON FUNCTION proofs.is_visible(sender uuid, challenge uuid) TO chally_system;
+
+REVOKE ALL ON FUNCTION proofs.pictures_of(object_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION proofs.pictures_of(object_key text) TO chally_system;
+
+REVOKE ALL ON FUNCTION proofs.shows_details(sender uuid, challenge uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION proofs.shows_details(sender uuid, challenge uuid) TO chally_app;
+GRANT ALL ON FUNCTION proofs.shows_details(sender uuid, challenge uuid) TO chally_system;
+
+REVOKE ALL ON FUNCTION proofs.within_one_bit(key bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION proofs.within_one_bit(key bigint) TO chally_system;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE challenges.standings TO chally_system;
+GRANT SELECT ON TABLE challenges.standings TO chally_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE challenges.windows TO chally_system;
+GRANT SELECT ON TABLE challenges.windows TO chally_app;
+
 GRANT SELECT,INSERT,DELETE ON TABLE core.audit TO chally_system;
 GRANT INSERT ON TABLE core.audit TO chally_app;
 
@@ -2363,29 +2248,18 @@ GRANT UPDATE(user_agent) ON TABLE core.audit TO chally_system;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.idempotency_keys TO chally_system;
 GRANT SELECT,INSERT,UPDATE ON TABLE core.idempotency_keys TO chally_app;
 
+GRANT SELECT ON TABLE core.limits TO chally_system;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.outbox TO chally_system;
 
-REVOKE ALL ON FUNCTION core.export_person(person uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION core.export_person(person uuid) TO chally_system;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.rate_limits TO chally_system;
 
-REVOKE ALL ON FUNCTION core.forget_person(person uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION core.forget_person(person uuid) TO chally_system;
-
-REVOKE ALL ON FUNCTION core.identify(actor uuid, session uuid, reason text, traceparent text, read_only boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION core.identify(actor uuid, session uuid, reason text, traceparent text, read_only boolean) TO chally_app;
-GRANT ALL ON FUNCTION core.identify(actor uuid, session uuid, reason text, traceparent text, read_only boolean) TO chally_system;
-
-REVOKE ALL ON FUNCTION core.moderates() FROM PUBLIC;
-GRANT ALL ON FUNCTION core.moderates() TO chally_app;
-GRANT ALL ON FUNCTION core.moderates() TO chally_system;
-
-REVOKE ALL ON FUNCTION core.take(names text[], subjects bytea[], lifted text[], at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION core.take(names text[], subjects bytea[], lifted text[], at timestamp with time zone) TO chally_app;
-GRANT ALL ON FUNCTION core.take(names text[], subjects bytea[], lifted text[], at timestamp with time zone) TO chally_system;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.signing_keys TO chally_system;
+GRANT SELECT ON TABLE core.signing_keys TO chally_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.backup_codes TO chally_system;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.exports TO chally_system;
+GRANT SELECT ON TABLE identity.contacts TO chally_system;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.login_failures TO chally_system;
 
@@ -2397,6 +2271,9 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.passkeys TO chally_system;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.pending_sign_ins TO chally_system;
 
+GRANT SELECT ON TABLE identity.profiles TO chally_app;
+GRANT SELECT ON TABLE identity.profiles TO chally_system;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.refresh_tokens TO chally_system;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.registrations TO chally_system;
@@ -2405,43 +2282,7 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.sessions TO chally_system;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.totp TO chally_system;
 
-REVOKE ALL ON FUNCTION identity.export_person(person uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION identity.export_person(person uuid) TO chally_system;
-
-REVOKE ALL ON FUNCTION identity.forget_person(person uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION identity.forget_person(person uuid) TO chally_system;
-
-REVOKE ALL ON FUNCTION identity.live_session(session_id uuid, user_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION identity.live_session(session_id uuid, user_id uuid) TO chally_app;
-GRANT ALL ON FUNCTION identity.live_session(session_id uuid, user_id uuid) TO chally_system;
-
-REVOKE ALL ON FUNCTION identity.objects_of_person(person uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION identity.objects_of_person(person uuid) TO chally_system;
-
-REVOKE ALL ON FUNCTION notifications.quiet(zone text, quiet_from time without time zone, quiet_to time without time zone, around timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION notifications.quiet(zone text, quiet_from time without time zone, quiet_to time without time zone, around timestamp with time zone) TO chally_system;
-
-REVOKE ALL ON FUNCTION notifications.due(nominal_at timestamp with time zone, opens_at timestamp with time zone, closes_at timestamp with time zone, zone text, quiet_from time without time zone, quiet_to time without time zone, at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION notifications.due(nominal_at timestamp with time zone, opens_at timestamp with time zone, closes_at timestamp with time zone, zone text, quiet_from time without time zone, quiet_to time without time zone, at timestamp with time zone) TO chally_system;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE notifications.reminders TO chally_system;
-GRANT SELECT ON TABLE notifications.reminders TO chally_app;
-
-REVOKE ALL ON FUNCTION notifications.export_person(person uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION notifications.export_person(person uuid) TO chally_system;
-
-REVOKE ALL ON FUNCTION notifications.forget_person(person uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION notifications.forget_person(person uuid) TO chally_system;
-
-REVOKE ALL ON FUNCTION notifications.reschedule(person uuid, at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION notifications.reschedule(person uuid, at timestamp with time zone) TO chally_system;
-
-REVOKE ALL ON FUNCTION notifications.restore(participant uuid, date date, at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION notifications.restore(participant uuid, date date, at timestamp with time zone) TO chally_system;
-
-REVOKE ALL ON FUNCTION notifications.resume(participant uuid, silenced_at timestamp with time zone) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION notifications.silence(participant uuid, at timestamp with time zone) FROM PUBLIC;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE privacy.exports TO chally_system;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE proofs.fingerprints TO chally_system;
 
@@ -2478,46 +2319,8 @@ GRANT INSERT(object_key) ON TABLE proofs.proofs TO chally_app;
 
 GRANT INSERT(created_at) ON TABLE proofs.proofs TO chally_app;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE proofs.scans TO chally_system;
-
-REVOKE ALL ON FUNCTION proofs.export_person(person uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION proofs.export_person(person uuid) TO chally_system;
-
-REVOKE ALL ON FUNCTION proofs.find_similar(scope uuid, variants text[], distance integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION proofs.find_similar(scope uuid, variants text[], distance integer) TO chally_system;
-
-REVOKE ALL ON FUNCTION proofs.forget_person(person uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION proofs.forget_person(person uuid) TO chally_system;
-
-REVOKE ALL ON FUNCTION proofs.is_visible(sender uuid, challenge uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION proofs.is_visible(sender uuid, challenge uuid) TO chally_app;
-GRANT ALL ON FUNCTION proofs.is_visible(sender uuid, challenge uuid) TO chally_system;
-
-REVOKE ALL ON FUNCTION proofs.pictures_of(object_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION proofs.pictures_of(object_key text) TO chally_system;
-
-REVOKE ALL ON FUNCTION proofs.objects_of_person(person uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION proofs.objects_of_person(person uuid) TO chally_system;
-
-REVOKE ALL ON FUNCTION proofs.shows_details(sender uuid, challenge uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION proofs.shows_details(sender uuid, challenge uuid) TO chally_app;
-GRANT ALL ON FUNCTION proofs.shows_details(sender uuid, challenge uuid) TO chally_system;
-
-REVOKE ALL ON FUNCTION proofs.within_one_bit(key bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION proofs.within_one_bit(key bigint) TO chally_system;
-
-GRANT SELECT ON TABLE core.limits TO chally_system;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.rate_limits TO chally_system;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.signing_keys TO chally_system;
-GRANT SELECT ON TABLE core.signing_keys TO chally_app;
-
-GRANT SELECT ON TABLE identity.contacts TO chally_system;
-
-GRANT SELECT ON TABLE identity.profiles TO chally_app;
-GRANT SELECT ON TABLE identity.profiles TO chally_system;
-
 GRANT SELECT,INSERT,DELETE ON TABLE proofs.removals TO chally_system;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE proofs.scans TO chally_system;
 
 REVOKE ALL ON FUNCTION notifications.remind(windows notifications."window"[], at timestamp with time zone) FROM PUBLIC;

@@ -84,6 +84,10 @@ def restore_reminder(tx: Tx, participant_id: UUID, local_date: date, now: dateti
     )
 
 
+def reschedule_reminders(tx: Tx, user_id: UUID, now: datetime) -> None:
+    tx.run("select notifications.reschedule(%(user_id)s, %(now)s)", {"user_id": user_id, "now": now})
+
+
 def claim_due(tx: Tx, now: datetime, late: timedelta, limit: int) -> list[DueReminder]:
     """Claim due reminders for this transaction, and write the outcome of each.
 

@@ -13,7 +13,7 @@ from chally.db import Tx
 from notifications import queries
 from notifications.rules import LATE
 
-__all__ = ["ReminderBatch", "clear", "restore", "send_due"]
+__all__ = ["ReminderBatch", "clear", "reschedule", "restore", "send_due"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,11 @@ def clear(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None
 def restore(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None:
     """Restore the cleared reminder of a window that needs a proof again."""
     queries.restore_reminder(tx, participant_id, local_date, now)
+
+
+def reschedule(tx: Tx, user_id: UUID, now: datetime) -> None:
+    """Plan a user's pending reminders again, by the quiet hours and the time zone that the account has now."""
+    queries.reschedule_reminders(tx, user_id, now)
 
 
 def send_due(tx: Tx, now: datetime, limit: int) -> ReminderBatch:

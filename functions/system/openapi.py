@@ -8,6 +8,7 @@ from typing import Any
 
 import challenges.routes
 import identity.routes
+import privacy.routes
 import proofs.routes
 import system.routes
 from chally.http import application
@@ -16,8 +17,8 @@ from system.docs import OPENAPI
 
 def merged() -> dict[str, Any]:
     """Merge the documents of all contexts. Raises ValueError if two define an operation or a schema differently."""
-    routers = (system.routes.router, identity.routes.router, challenges.routes.router, proofs.routes.router)
-    documents = [application(router, {}).openapi() for router in routers]
+    contexts = (system, identity, challenges, proofs, privacy)
+    documents = [application(context.routes.router, {}).openapi() for context in contexts]
     whole = documents[0]
     whole["info"] = {
         "title": "Chally",

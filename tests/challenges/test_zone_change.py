@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from challenges import membership, windows, zone_change
 from challenges.jobs import windows_handler
 from chally import clock, db
-from identity.queries import people, users
+from identity.queries import users
+from notifications import reminders
 from tests.support import enrolment, window_oracle, zone_clocks
 from tests.support.api import Client, LambdaContext
 from tests.support.challenge_views import preview_zone_change, row_versions
@@ -237,7 +238,7 @@ class TestPatch:
                                 tx, user, username=None, timezone=zone, wants_reminders=None, quiet_hours=None,
                                 sets_quiet_hours=False, now=now,
                             )  # fmt: skip
-                            people.reschedule(tx, user, now)
+                            reminders.reschedule(tx, user, now)
                     except BaseException as error:
                         failed.append(error)
                         raise

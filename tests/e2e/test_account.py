@@ -72,11 +72,11 @@ def test_export_then_leave_then_be_forgotten(
     with psycopg.connect(database.urls(system.workspace).owner, autocommit=True) as connection:
         user = (roster[0]["user_id"],)
         (key,) = connection.execute("select object_key from proofs.proofs where id = %s", [proof_id]).fetchone() or ()
-        (export_id,) = connection.execute("select id from identity.exports where user_id = %s", user).fetchone() or ()
+        (export_id,) = connection.execute("select id from privacy.exports where user_id = %s", user).fetchone() or ()
         assert key in stored()
         assert [each for each in stored() if str(export_id) in each]
         connection.execute("update identity.users set deleted_at = now() - interval '31 days' where id = %s", user)
-        infra_local(system.workspace, "invoke", "identity-nightly")
+        infra_local(system.workspace, "invoke", "privacy-purge")
         assert key not in stored()
         assert [each for each in stored() if str(export_id) in each] == []
         row = connection.execute("select email, purged_at is not null from identity.users where id = %s", user)

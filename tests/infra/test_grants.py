@@ -19,21 +19,22 @@ SEND = ("sqs:SendMessage", OUTBOX)
 FAIL = ("sqs:SendMessage", "Failures.Arn")
 
 RIGHTS: dict[str, set[tuple[str, str]]] = {
-    "identity": {SEND, ("secretsmanager:GetSecretValue", SIGNING_SECRET), ("s3:GetObject", EXPORTS)},
+    "identity": {SEND, ("secretsmanager:GetSecretValue", SIGNING_SECRET)},
     "identity-keys": {
         ("secretsmanager:GetSecretValue", SIGNING_SECRET),
         ("secretsmanager:PutSecretValue", SIGNING_SECRET),
         ("secretsmanager:GetSecretValue", RECEIPT_SECRET),
         ("secretsmanager:PutSecretValue", RECEIPT_SECRET),
     },
-    "identity-exports": {
+    "privacy": {SEND, ("s3:GetObject", EXPORTS)},
+    "privacy-exports": {
         SEND,
         ("s3:GetObject", UPLOADS),
         ("s3:GetObject", PICTURES),
         ("s3:PutObject", EXPORTS),
         ("s3:ListBucket", "Storage/Uploads.Arn"),
     },
-    "identity-nightly": {
+    "privacy-purge": {
         ("s3:DeleteObjectVersion", UPLOADS),
         ("s3:DeleteObjectVersion", PICTURES),
         ("s3:DeleteObjectVersion", EXPORTS),
@@ -69,6 +70,7 @@ RIGHTS: dict[str, set[tuple[str, str]]] = {
 
 CONNECTS_AS = {
     "identity": {"chally_app", "chally_system"},
+    "privacy": {"chally_app", "chally_system"},
     "challenges": {"chally_app"},
     "proofs": {"chally_app", "chally_system"},
     "system": {"chally_app"},
@@ -178,7 +180,7 @@ class TestOtherRoles:
 
     def test_functions_that_delete_objects_list_only_their_prefixes(self, template: Template) -> None:
         prefixes_of = {
-            "identity-nightly": ["uploads/*", "pictures/*", "exports/*"],
+            "privacy-purge": ["uploads/*", "pictures/*", "exports/*"],
             "proof-removals": ["uploads/*", "pictures/*"],
         }
         for suffix, prefixes in prefixes_of.items():

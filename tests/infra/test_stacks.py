@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from chally.settings import BY_HANDLER
-from identity import archive
-from identity.rules import EXPORT_LEASE, EXPORT_LIFE
 from infra.settings import Domain, Inputs, load
+from privacy import archive
+from privacy.rules import EXPORT_LEASE, EXPORT_LIFE
 from tests.support.cdk_template import Template, many, synthesise
 
 # A person or a queue waits for these. The others start cold: a deploy, a schedule or an operator runs them.
 SNAP_STARTED = {
-    *("identity", "challenges", "proofs", "system"),
+    *("identity", "challenges", "proofs", "privacy", "system"),
     *("challenge-windows", "proof-verdicts", "reminders", "outbox"),
 }
 # `make admin` and the deploy invoke these; everything else has a trigger.
@@ -23,12 +23,13 @@ INVOKED_BY_HAND = {"identity-roles", "migrations"}
 # Rates that other parts of the system depend on; other jobs may run at any rate.
 PROMISED_RATES = {
     "identity-keys": "rate(1 day)",
-    "identity-exports": "rate(1 minute)",
     "identity-nightly": "rate(1 day)",
     "challenge-windows": "rate(15 minutes)",
     "challenge-nightly": "rate(1 day)",
     "proof-removals": "rate(1 hour)",
     "outbox": "rate(1 minute)",
+    "privacy-exports": "rate(1 minute)",
+    "privacy-purge": "rate(1 day)",
     "reminders": "rate(1 minute)",
     "reminder-nightly": "rate(1 day)",
 }
@@ -42,7 +43,10 @@ ROUTES = {
     "ANY /v1/auth/{proxy+}": "identity",
     "ANY /v1/me": "identity",
     "ANY /v1/me/{proxy+}": "identity",
-    "ANY /v1/me/timezone/preview": "challenges",
+    "PATCH /v1/me": "privacy",
+    "DELETE /v1/me": "privacy",
+    "ANY /v1/me/export": "privacy",
+    "ANY /v1/me/timezone/preview": "privacy",
     "ANY /v1/challenges": "challenges",
     "ANY /v1/challenges/{proxy+}": "challenges",
     "ANY /v1/challenges/{id}/proofs": "proofs",
@@ -88,7 +92,7 @@ class TestFunctions:
             assert os.environ["POWERTOOLS_METRICS_NAMESPACE"] == f"Chally/{template.settings.stage}"
 
     def test_an_export_fits_on_the_disk_and_its_lease_outlives_the_function(self, template: Template) -> None:
-        function = template.functions()["identity-exports"]
+        function = template.functions()["privacy-exports"]
         assert function["EphemeralStorage"]["Size"] * 2**20 > archive.LIMIT + 200_000_000
         assert function["Timeout"] < EXPORT_LEASE.total_seconds()
 

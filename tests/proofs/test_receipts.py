@@ -10,15 +10,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import jwt
 import pytest
 
-from chally import aws, clock, settings
+from chally import aws, clock, db, settings
 from identity import jobs
 from identity.receipt_key import ReceiptKey
 from infra.tools.bootstrap import ROOT
-from proofs import receipts
+from proofs import personal_data, receipts
 from proofs.receipts import InvalidReceipt, Receipt
 from tests.support.api import Client, LambdaContext, Response
 from tests.support.challenges import challenge_body
@@ -169,7 +170,8 @@ class TestWhatItSays:
         database.execute("update identity.sessions set second_factor = true")
         assert claims(receipt(moderator, proof))["proof"]["sha256"]
         database.execute("update identity.users set deleted_at = now() where username = 'prover'")
-        database.execute("select proofs.forget_person(%(id)s)", id=prover.user["id"])
+        with db.as_system("test") as tx:
+            personal_data.forget(tx, UUID(prover.user["id"]))
         said = claims(receipt(moderator, proof))["proof"]
         assert (said["sha256"], said["status"]) == (None, "accepted")
 

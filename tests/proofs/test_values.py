@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from chally import clock
+from chally import clock, db
+from proofs import personal_data
 from tests.support.api import Client, Response
 from tests.support.challenges import challenge_body
 from tests.support.database import Database
@@ -283,16 +284,18 @@ def test_attempts_are_rate_limited(club: Callable[..., Club], database: Database
 def test_deleting_an_account_deletes_its_values(club: Callable[..., Club], database: Database) -> None:
     there = club(TEXT)
     there.send("a very private text")
-    member = there.member.user["id"]
-    assert "a very private text" in str(database.execute("select proofs.export_person(%(id)s)", id=member))
-    database.execute("select proofs.forget_person(%(id)s)", id=member)
+    member = UUID(there.member.user["id"])
+    with db.as_system("test") as tx:
+        assert "a very private text" in str(personal_data.export(tx, member))
+        personal_data.forget(tx, member)
     assert database.execute("select value_text, status from proofs.proofs") == [("", "accepted")]
 
 
 def test_deleting_an_account_removes_values_from_reasons(club: Callable[..., Club], database: Database) -> None:
     there = club(NUMBER)
     there.send(3)
-    database.execute("select proofs.forget_person(%(id)s)", id=there.member.user["id"])
+    with db.as_system("test") as tx:
+        personal_data.forget(tx, UUID(there.member.user["id"]))
     assert database.execute("select value_number, reasons from proofs.proofs") == [
         (0, [{"code": "below_target", "detail": ""}])
     ]

@@ -1,14 +1,21 @@
-"""What is held on people, from the catalog: a table or column that is added is exported and forgotten, or fails here.
+"""Personal data is complete: a new table or column is exported and forgotten, or a test here fails.
 
-The functions of migration 0007 are stored parsed, so Postgres knows which tables and columns they touch.
+The statements of every `personal_data` module are recorded and stored as SQL functions, whose dependencies in the
+catalog tell which tables and columns they touch.
 """
 
-import pytest
+import importlib
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
 
-from identity.queries import people
+import psycopg
+
+from migrations.objects import SCHEMAS
 from tests.support.database import Database
 from tests.support.personal_data import tables
 
+MODULES = {schema: f"{'chally' if schema == 'core' else schema}.personal_data" for schema in SCHEMAS}
 # What holds nothing on anybody.
 NOBODYS = {
     "core.schema_version": "of Alembic",
@@ -32,7 +39,7 @@ WITHHELD = {
     "identity.totp": {"sealed_secret", "last_step"},
     "identity.backup_codes": {"code_hash"},
     "identity.passkey_challenges": {"challenge"},
-    "identity.exports": {"object_key", "attempts", "leased_until"},
+    "privacy.exports": {"object_key", "attempts", "leased_until"},
     # what a proof is like may be somebody else's
     "proofs.proofs": {
         *("object_key", "sequencer", "picture_key", "matched_proof_id", "matched_distance"),
@@ -62,7 +69,8 @@ DELETED = {
     "notifications.reminders",
     *(f"identity.{table}" for table in ("sessions", "refresh_tokens", "registrations", "mail_links", "login_failures")),
     *(f"identity.{table}" for table in ("pending_sign_ins", "totp", "backup_codes", "passkeys")),
-    *(f"identity.{table}" for table in ("passkey_challenges", "exports")),
+    "identity.passkey_challenges",
+    "privacy.exports",
 }
 
 
@@ -75,54 +83,61 @@ def columns(database: Database) -> set[tuple[str, str]]:
     return {(table, column) for table, column in rows if table not in NOBODYS}
 
 
-def touched(database: Database, function: str) -> set[tuple[str, str]]:
-    """The (table, column) pairs that the functions of this name read or write, each of the tables of its own schema."""
-    rows = database.execute(
-        "select n.nspname || '.' || c.relname, a.attname"
-        " from pg_depend d join pg_proc p on p.oid = d.objid join pg_class c on c.oid = d.refobjid"
-        " join pg_namespace n on n.oid = c.relnamespace"
-        " join pg_attribute a on a.attrelid = c.oid and a.attnum = d.refobjsubid"
-        " where d.classid = 'pg_proc'::regclass and d.refclassid = 'pg_class'::regclass"
-        " and p.proname = %(function)s and p.pronamespace = c.relnamespace",
-        function=function,
-    )
-    return {(table, column) for table, column in rows}
+class Recorder:
+    """Stands in for a transaction: keeps each statement with its parameters filled in."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._cursor = psycopg.ClientCursor(connection)
+        self.statements: list[str] = []
+
+    def run(self, sql: str, params: Mapping[str, object]) -> None:
+        self.statements.append(self._cursor.mogrify(sql.encode(), params))
+
+    value = run
 
 
-def test_every_context_exports_and_forgets(database: Database) -> None:
-    found = database.execute(
-        "select p.proname, array_agg(n.nspname::text) from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
-        " where p.proname in ('export_person', 'forget_person') group by 1"
-    )
-    schemas = {table.split(".")[0] for table in tables(database)}
-    assert {name: set(contexts) for name, contexts in found} == {
-        "export_person": schemas,
-        "forget_person": schemas,
-    }
-    assert set(people.CONTEXTS) == schemas
+def touched(database: Database, operation: str) -> set[tuple[str, str]]:
+    """The (table, column) pairs that a context's `export` or `forget` reads or writes in its own schema."""
+    found: set[tuple[str, str]] = set()
+    with psycopg.connect(database.url) as connection:
+        for schema, module in MODULES.items():
+            recorder = Recorder(connection)
+            email = {"email": "kari@people.test"} if schema == "core" else {}
+            getattr(importlib.import_module(module), operation)(recorder, UUID(int=0), **email)
+            for number, statement in enumerate(recorder.statements):
+                connection.execute(
+                    f"create function {schema}.recorded_{number}() returns void language sql"
+                    f" begin atomic {statement}; end".encode()
+                )
+        rows = connection.execute(
+            "select n.nspname || '.' || c.relname, a.attname"
+            " from pg_depend d join pg_proc p on p.oid = d.objid join pg_class c on c.oid = d.refobjid"
+            " join pg_namespace n on n.oid = c.relnamespace"
+            " join pg_attribute a on a.attrelid = c.oid and a.attnum = d.refobjsubid"
+            " where d.classid = 'pg_proc'::regclass and d.refclassid = 'pg_class'::regclass"
+            " and p.proname like 'recorded%' and p.pronamespace = c.relnamespace"
+        ).fetchall()
+        found = {(str(table), str(column)) for table, column in rows}
+        connection.rollback()
+    return found
+
+
+def test_every_schema_with_tables_has_a_module(database: Database) -> None:
+    assert {table.split(".")[0] for table in tables(database)} == MODULES.keys()
 
 
 def test_every_column_is_exported_or_withheld_for_a_reason(database: Database) -> None:
     withheld = {(table, column) for table, names in WITHHELD.items() for column in names}
-    assert columns(database) - touched(database, "export_person") == withheld
+    assert columns(database) - touched(database, "export") == withheld
 
 
 def test_every_column_is_forgotten_or_kept_for_a_reason(database: Database) -> None:
     kept = {(table, column) for table, names in KEPT.items() for column in names}
     of_rows_that_stay = {(table, column) for table, column in columns(database) if table not in DELETED | STAY}
-    assert of_rows_that_stay - touched(database, "forget_person") == kept
-    assert {table for table, _ in touched(database, "forget_person")} == DELETED | KEPT.keys()
+    forgotten = touched(database, "forget")
+    assert of_rows_that_stay - forgotten == kept
+    assert {table for table, _ in forgotten} == DELETED | KEPT.keys()
 
 
-def test_the_lists_are_of_tables_that_there_are(database: Database) -> None:
+def test_the_lists_name_exactly_the_existing_tables(database: Database) -> None:
     assert set(tables(database)) == NOBODYS.keys() | KEPT.keys() | STAY | DELETED
-
-
-@pytest.mark.parametrize("function", ["export_person", "forget_person", "objects_of_person"])
-def test_the_system_alone_may_call_them_with_its_own_rights(database: Database, function: str) -> None:
-    found = database.execute(
-        "select pg_get_userbyid(proowner), prosecdef, has_function_privilege('chally_app', oid, 'execute'),"
-        " has_function_privilege('chally_system', oid, 'execute') from pg_proc where proname = %(function)s",
-        function=function,
-    )
-    assert set(found) == {("chally_owner", False, False, True)}

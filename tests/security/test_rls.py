@@ -10,7 +10,7 @@ from tests.support.challenges import challenge_body
 from tests.support.database import Database
 from tests.support.people import SignUp
 
-SCHEMAS = ("core", "identity", "challenges", "proofs", "notifications")
+SCHEMAS = ("core", "identity", "challenges", "proofs", "notifications", "privacy")
 
 
 def tables(database: Database) -> list[tuple[Any, ...]]:

@@ -28,7 +28,16 @@ CHALLENGES = {
     f"GET {CHALLENGE}/standings": THOSE_IN,
     f"GET {CHALLENGE}/windows": Row(THOSE_IN.by_code, THOSE_IN.public, query=DAYS),
     f"GET {CHALLENGE}/windows/current": THOSE_IN,
+}
+
+ACCEPTED = "401 202 202 202 202 202"
+# Each call is about the caller's own account.
+PRIVACY = {
+    "PATCH /v1/me": Row(ALL_SIGNED_IN, ALL_SIGNED_IN, {"timezone": "Asia/Tokyo"}),
     "POST /v1/me/timezone/preview": Row(ALL_SIGNED_IN, ALL_SIGNED_IN, {"timezone": "Asia/Tokyo"}),
+    "POST /v1/me/export": Row(ACCEPTED, ACCEPTED),
+    "GET /v1/me/export": Row(ALL_SIGNED_IN, ALL_SIGNED_IN),
+    "DELETE /v1/me": Row(ACCEPTED, ACCEPTED),
 }
 
 CHALLENGE_PROOFS = "/v1/challenges/{challenge_id}/proofs"

@@ -12,7 +12,8 @@ from uuid import uuid4
 # Which function answers which path, as infra/gateway.py maps them; the most specific first.
 ROUTES = {
     "/v1/auth": "identity",
-    "/v1/me/timezone/preview": "challenges",
+    "/v1/me/export": "privacy",
+    "/v1/me/timezone/preview": "privacy",
     "/v1/me": "identity",
     "/v1/proofs": "proofs",
     "/v1/challenges": "challenges",
@@ -97,7 +98,7 @@ class Client:
             event["headers"].setdefault("content-type", "application/json")
             event["body"] = base64.b64encode(raw).decode()
             event["isBase64Encoded"] = True
-        got = read_response(importlib.import_module(f"{_context(path)}.routes").handler(event, LambdaContext()))
+        got = read_response(importlib.import_module(f"{_context(method, path)}.routes").handler(event, LambdaContext()))
         for line in got.cookies:
             jar = SimpleCookie(line)
             for name, morsel in jar.items():
@@ -133,7 +134,9 @@ def read_response(response: dict[str, Any]) -> Response:
     return Response(response["statusCode"], headers, body, tuple(response.get("cookies", ())))
 
 
-def _context(path: str) -> str:
+def _context(method: str, path: str) -> str:
+    if path == "/v1/me" and method in ("PATCH", "DELETE"):
+        return "privacy"
     if path.startswith("/v1/challenges/") and path.endswith("/proofs"):
         return "proofs"
     return next((context for prefix, context in ROUTES.items() if path.startswith(prefix)), "system")

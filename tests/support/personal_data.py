@@ -73,7 +73,7 @@ def leave_traces(person: SignUp, database: Database, username: str = "kari") -> 
         "insert into identity.passkeys (user_id, credential_id, public_key, sign_count, backed_up, name, created_at)"
         " values (%(id)s, %(key)s, %(key)s, 1, true, 'the key of kari', now())",
         "insert into identity.passkey_challenges values (%(hash)s, %(id)s, now() + interval '1 hour')",
-        "insert into identity.exports (user_id, requested_at, built_at, object_key, size, expires_at)"
+        "insert into privacy.exports (user_id, requested_at, built_at, object_key, size, expires_at)"
         " values (%(id)s, now(), now(), 'exports/of kari.zip', 7, now() + interval '7 days')",
         "update proofs.proofs set review = 'accept', review_reason = 'kari saw it', reviewed_by = %(id)s,"
         " reviewed_at = now(), appeal = 'kari asks again', appealed_at = now() where user_id = %(id)s",

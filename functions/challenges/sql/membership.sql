@@ -144,7 +144,10 @@ begin
     else
         update challenges.participants p set left_at = null, barred_code = null, returned_at = at
         where p.id = participation.id;
-        perform notifications.resume(participation.id, participation.left_at);
+        perform notifications.resume(participation.id, participation.left_at, at, array(
+            select w.local_date from challenges.windows w
+            where w.participant_id = participation.id and w.outcome is not null
+        ));
     end if;
     return query select c.id, participation.id, participation.timezone, true;
 end

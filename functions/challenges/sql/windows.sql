@@ -1,4 +1,4 @@
--- requires: core/actor, notifications/reminders, challenges/instants
+-- requires: core/actor, notifications/reminders, core/instants
 
 -- The schedule that rules contain. `local`: in the participant's zone, not the challenge's; `remind`: minutes before
 -- the close, null for no reminder.
@@ -57,7 +57,7 @@ language sql stable set search_path = '' set enable_nestloop = off as $$
         from shared s
         -- one day before the first date: its window may reach into the next one (rule 2)
         cross join lateral generate_series(s.first_date - 1, s.last_date, interval '1 day') as day
-        cross join lateral challenges.instants(s.zone, day::date + s.opens, day::date + s.opens + s.length) as i
+        cross join lateral core.instants(s.zone, day::date + s.opens, day::date + s.opens + s.length) as i
         where s.days ? to_char(day, 'dy')
           -- rule 4: noon of a date that the zone skipped is on a different date when read back
           and ((day::date + time '12:00') at time zone s.zone at time zone s.zone)::date = day::date

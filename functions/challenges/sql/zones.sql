@@ -38,7 +38,7 @@ begin
         (challenge.ends_at at time zone 'UTC')::date + 2, windows_after_zone_change.at, 0, 0, false
     ) as w
     left join lateral (
-        select x.* from challenges.instants(
+        select x.* from core.instants(
             windows_after_zone_change.zone, w.local_date + challenge.opens,
             w.local_date + challenge.opens + challenge.length
         ) as x

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import email_validator
 from fastapi import Request
-from pydantic import BaseModel, EmailStr, Field
+from pydantic import BaseModel, Field
 from starlette.responses import HTMLResponse, Response
 
 from chally import clock, cookies, db, http, ratelimit
@@ -14,21 +14,11 @@ from chally.ratelimit import network
 from chally.settings import IdentitySettings, load
 from chally.zones import Zone
 from identity import lockout, pages, passwords, registration, rules, sessions, sign_in
+from identity.fields import Address, Password, Token, Username
 from identity.queries import users
 from identity.routes.client import CurrentClient, SessionOut, session_response, sign_in_response
 
 router = http.router("identity")
-
-# Domains such as .test and .local receive no mail on the internet, so accepting them does no harm, and local systems
-# use them.
-email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
-# SES delivers to ASCII local parts only, and Python and Postgres lower-case some other letters differently.
-email_validator.ALLOW_SMTPUTF8 = False
-
-Token = Annotated[str, Field(min_length=1, max_length=200)]
-Username = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{3,30}$", examples=["kari"])]
-Address = Annotated[EmailStr, Field(max_length=254)]
-Password = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class RegisterIn(Body):

@@ -1,81 +1,17 @@
 """The client that gets tokens, and the responses that carry them: in the body, or in cookies."""
 
-from datetime import datetime
-from typing import Annotated, Literal, Self
-from uuid import UUID
+from typing import Annotated, Literal
 
 from fastapi import Depends, Header, Request
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from chally import cookies
-from chally.body import Body
 from chally.settings import IdentitySettings, load
 from identity import keyring, rules, sessions
-from identity.queries.users import User
+from identity.profile import UserOut
 from identity.sessions import TokenPair
 from identity.sign_in import PendingSignIn
-
-TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["22:00"])]
-
-
-class QuietHoursBody(Body):
-    """Hours without reminders, in the account's time zone. A `to` before `from` is on the next day."""
-
-    begins: Annotated[TimeOfDay, Field(alias="from")]
-    ends: Annotated[TimeOfDay, Field(alias="to")]
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> Self:
-        if self.begins == self.ends:
-            raise ValueError(
-                "Quiet hours must not begin and end at the same time. To stop the mails, turn reminders off."
-            )
-        return self
-
-
-class NotificationPreferences(BaseModel):
-    """The mails that the user wants."""
-
-    reminders: bool = Field(description="Send a mail before a window closes without a proof.")
-    quiet_hours: Annotated[
-        QuietHoursBody | None,
-        Field(
-            description="A reminder due in quiet hours is sent when they end, if the window is then still open for at "
-            "least five minutes. Otherwise it is sent when they begin, if the window is open by then, or not at all."
-        ),
-    ]
-
-    @classmethod
-    def of(cls, user: User) -> Self:
-        hours = None
-        if user.quiet_from is not None and user.quiet_to is not None:
-            hours = QuietHoursBody.model_validate({"from": f"{user.quiet_from:%H:%M}", "to": f"{user.quiet_to:%H:%M}"})
-        return cls(reminders=user.wants_reminders, quiet_hours=hours)
-
-
-class UserOut(BaseModel):
-    id: UUID
-    username: str
-    email: str
-    email_verified: bool
-    timezone: str
-    role: Literal["user", "moderator", "admin"]
-    notifications: NotificationPreferences
-    created_at: datetime
-
-    @classmethod
-    def of(cls, user: User) -> Self:
-        return cls(
-            id=user.id,
-            username=user.username,
-            email=user.email,
-            email_verified=user.email_verified_at is not None,
-            timezone=user.timezone,
-            role=user.role,
-            notifications=NotificationPreferences.of(user),
-            created_at=user.created_at,
-        )
 
 
 class SessionOut(BaseModel):

@@ -11,7 +11,7 @@ from chally.body import Body
 from chally.http import CurrentActor
 from chally.ratelimit import network
 from identity import credentials, links, lockout, pages, rules, sign_in
-from identity.routes.auth import Address, Password, Token
+from identity.fields import Address, Password, Token
 from identity.routes.client import CurrentClient, SessionOut, sign_in_response
 
 router = http.router("identity")

@@ -15,9 +15,9 @@ from chally.errors import AppError, Unauthenticated
 from chally.http import AccountTx, CurrentActor
 from chally.ratelimit import network
 from identity import backup_codes, credentials, rules, second_factors, sign_in, tokens, totp
+from identity.fields import Password, Token
 from identity.queries import second_factors as queries
 from identity.queries import sessions, users
-from identity.routes.auth import Password, Token
 from identity.routes.client import CurrentClient, SessionOut, session_response
 from identity.routes.passkeys import AssertionJson, CurrentRelyingParty
 from identity.second_factors import SecondFactor

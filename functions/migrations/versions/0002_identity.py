@@ -1,4 +1,4 @@
-"""Tables of the schema `identity`: accounts, sessions, links in mails, second factors, passkeys, exports."""
+"""Tables of the schema `identity`: accounts, sessions, links in mails, second factors, passkeys."""
 
 from alembic import op
 
@@ -165,24 +165,6 @@ TABLES = (
     """,
     "create index passkey_challenges_user on identity.passkey_challenges (user_id)",
     "create index passkey_challenges_expires_at on identity.passkey_challenges (expires_at)",
-    # `leased_until`: while a function builds the export, for at most the lifetime of a function. An export whose lease
-    # ran out is built again.
-    """
-    create table identity.exports (
-        id uuid constraint exports_pkey primary key default uuidv7(),
-        user_id uuid not null constraint exports_user_fkey references identity.users (id) on delete cascade,
-        requested_at timestamptz not null,
-        built_at timestamptz,
-        object_key text,
-        size bigint,
-        expires_at timestamptz,
-        attempts integer not null default 0,
-        leased_until timestamptz
-    )
-    """,
-    "create index exports_user on identity.exports (user_id, id)",
-    # Each account has at most one export in progress: a request meanwhile refers to that one.
-    "create unique index exports_one_under_way on identity.exports (user_id) where built_at is null",
 )
 
 
@@ -201,7 +183,6 @@ def upgrade() -> None:
         "backup_codes",
         "passkeys",
         "passkey_challenges",
-        "exports",
     ):
         op.execute(f"alter table identity.{table} enable row level security")
         op.execute(f"alter table identity.{table} force row level security")

@@ -1,4 +1,4 @@
--- requires: core/actor, challenges/instants
+-- requires: core/actor, core/instants
 
 -- A person's quiet hours on the dates around an instant: from the first occurrence of their begin to the second of their
 -- end, as for windows. Where a change of clocks makes two of them meet, there is no gap between them.
@@ -9,7 +9,7 @@ begin atomic
     select i.opening, i.closing
     from generate_series(-2, 2) as n
     cross join lateral (select (around at time zone zone)::date + n as day) as d
-    cross join lateral challenges.instants(
+    cross join lateral core.instants(
         zone, d.day + quiet_from,
         d.day + quiet_to + case when quiet_to <= quiet_from then interval '1 day' else interval '0' end
     ) as i
@@ -119,26 +119,25 @@ begin atomic
     where participant_id = participant and sent_at is null and cleared_at is null;
 end;
 
--- Plan again what `silence` cleared at that instant and is still ahead, as of the participant's return.
-create or replace function notifications.resume(participant uuid, silenced_at timestamptz) returns void
+-- Plan again what `silence` cleared at that instant and is still ahead, as of the participant's return. The windows of
+-- these dates were decided while they were away, and need no reminder.
+create or replace function notifications.resume(
+    participant uuid, silenced_at timestamptz, at timestamptz, decided date[]
+)
+returns void
 language sql set search_path = ''
 begin atomic
     update notifications.reminders r
     set cleared_at = null, (due_at, skipped, planned_at, planned_by) = (
-        select due, case when due is null then 'quiet' end, p.returned_at, u.quiet_since
+        select due, case when due is null then 'quiet' end, resume.at, u.quiet_since
         from notifications.due(
-            r.nominal_at, r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, p.returned_at
+            r.nominal_at, r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, resume.at
         ) as due
     )
-    from challenges.participants p join identity.users u on u.id = p.user_id
-    where p.id = resume.participant and r.participant_id = resume.participant
-      and r.cleared_at = resume.silenced_at and r.sent_at is null and r.closes_at > p.returned_at
-      and (r.due_at is null or r.skipped is null)
-      -- a window that was decided while they were away needs no reminder
-      and not exists (
-          select from challenges.windows w
-          where w.participant_id = r.participant_id and w.local_date = r.local_date and w.outcome is not null
-      );
+    from identity.users u
+    where u.id = r.user_id and r.participant_id = resume.participant and r.cleared_at = resume.silenced_at
+      and r.sent_at is null and r.closes_at > resume.at and (r.due_at is null or r.skipped is null)
+      and r.local_date <> all (resume.decided);
 end;
 
 -- Plan the cleared reminder of a window that is to be proved again.
@@ -167,11 +166,7 @@ to chally_system;
 
 create policy reminders_owner on notifications.reminders to chally_owner using (true);
 create policy reminders_system on notifications.reminders to chally_system using (true);
-create policy reminders_own on notifications.reminders to chally_app
-using (user_id = core.actor()) with check (
-    user_id = core.actor()
-    and exists (select from challenges.participants p where p.id = participant_id and p.user_id = core.actor())
-);
+create policy reminders_own on notifications.reminders for select to chally_app using (user_id = core.actor());
 
 revoke all on notifications.reminders from chally_app, chally_system;
 grant select, insert, update, delete on notifications.reminders to chally_system;

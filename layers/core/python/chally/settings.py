@@ -67,9 +67,6 @@ class IdentitySettings(HttpSettings):
     """`relying_party_id` is the host that passkeys are bound to; `origins` are the pages that may use them."""
 
     signing_secret_arn: str
-    uploads_bucket: str
-    # set by the local AWS only; real S3 is addressed by bucket and region
-    endpoint_url: str | None = Field(default=None, validation_alias="AWS_ENDPOINT_URL")
     relying_party_id: str
     origins: tuple[str, ...]
 
@@ -85,15 +82,9 @@ class RolesSettings(DatabaseSettings):
     pass
 
 
-@loaded_by("identity.jobs.exports_handler")
-class ExportsSettings(OutboxWriterSettings):
-    uploads_bucket: str
-    public_url: str
-
-
 @loaded_by("identity.jobs.nightly_handler")
-class NightlySettings(DatabaseSettings):
-    uploads_bucket: str
+class RetentionSettings(DatabaseSettings):
+    pass
 
 
 @loaded_by("challenges.routes.handler")
@@ -157,6 +148,24 @@ class OutboxSettings(DatabaseSettings):
 @loaded_by("notifications.jobs.housekeeping_handler")
 class HousekeepingSettings(DatabaseSettings):
     pass
+
+
+@loaded_by("privacy.routes.handler")
+class PrivacySettings(HttpSettings):
+    uploads_bucket: str
+    # set by the local AWS only; real S3 is addressed by bucket and region
+    endpoint_url: str | None = Field(default=None, validation_alias="AWS_ENDPOINT_URL")
+
+
+@loaded_by("privacy.jobs.exports_handler")
+class ExportsSettings(OutboxWriterSettings):
+    uploads_bucket: str
+    public_url: str
+
+
+@loaded_by("privacy.jobs.purge_handler")
+class PurgeSettings(DatabaseSettings):
+    uploads_bucket: str
 
 
 @loaded_by("system.routes.handler")

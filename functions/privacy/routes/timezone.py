@@ -15,7 +15,7 @@ from chally.http import CurrentActor
 from chally.paging import Page, PageParams
 from chally.zones import Zone
 
-router = http.router("challenges")
+router = http.router("privacy")
 
 
 class TimezoneIn(Body):

@@ -12,9 +12,10 @@ import boto3
 import pytest
 
 from chally import clock, db
-from identity import archive, export, retention, rules
-from identity.jobs import exports_handler
-from identity.queries.people import Object
+from chally.personal_data import StoredObject
+from privacy import archive, exports, rules
+from privacy.exports import PersonalData
+from privacy.jobs import exports_handler
 from tests.support.api import Client, LambdaContext
 from tests.support.database import Database
 from tests.support.environment import PUBLIC_URL
@@ -29,7 +30,7 @@ NOTHING = {"requested_at": None, "size": None, "url": None, "expires_at": None}
 @pytest.fixture
 def traces(person: SignUp, database: Database) -> Traces:
     found = leave_traces(person, database)
-    database.execute("delete from identity.exports")
+    database.execute("delete from privacy.exports")
     return found
 
 
@@ -95,7 +96,7 @@ class TestAsking:
         kari = person("kari")
         answers = [kari.post("/v1/me/export").json for _ in range(5)]
         assert answers == [answers[0]] * 5
-        assert database.execute("select count(*) from identity.exports") == [(1,)]
+        assert database.execute("select count(*) from privacy.exports") == [(1,)]
         assert build() == 1
         assert build() == 0
 
@@ -132,7 +133,7 @@ class TestContents:
         assert files[photo] == PHOTO
         contexts = {name: json.loads(data) for name, data in files.items() if name.endswith(".json")}
         assert contexts.keys() == {
-            *("core.json", "identity.json", "challenges.json", "proofs.json", "notifications.json")
+            *("core.json", "identity.json", "challenges.json", "proofs.json", "notifications.json", "privacy.json")
         }
         empty = [f"{name} {table}" for name, tables in contexts.items() for table, rows in tables.items() if not rows]
         assert empty == []
@@ -168,16 +169,16 @@ class TestContents:
         build()
         files = unzip(export_url(traces))
         assert [name for name in files if name.startswith("photos/")] == []
-        assert "Of 1 older ones" in files["README.txt"].decode()
+        assert "1 older photos are deleted" in files["README.txt"].decode()
 
     def test_photos_that_do_not_fit_are_named(self, cloud: None) -> None:
         s3 = boto3.client("s3")
         photos = []
         for number, size in enumerate((600, 600, 300)):
             s3.put_object(Bucket=BUCKET, Key=f"uploads/{number}", Body=b"x" * size)
-            photos.append(Object(f"uploads/{number}", f"photos/{number}.jpg"))
+            photos.append(StoredObject(f"uploads/{number}", f"photos/{number}.jpg"))
         file = io.BytesIO()
-        archive.write(file, {}, photos, bucket=BUCKET, username="kari", now=clock.now(), limit=1000)
+        archive.write(file, PersonalData("kari", {}, photos), bucket=BUCKET, now=clock.now(), limit=1000)
         with zipfile.ZipFile(file) as found:
             assert found.namelist() == ["photos/0.jpg", "photos/2.jpg", "README.txt"]
             assert found.read("README.txt").decode().endswith("Ask us for them:\n  photos/1.jpg\n")
@@ -221,11 +222,11 @@ class TestJob:
     ) -> None:
         kari = person("kari")
         kari.post("/v1/me/export")
-        database.execute("update identity.exports set attempts = %(n)s", n=rules.EXPORT_ATTEMPTS)
+        database.execute("update privacy.exports set attempts = %(n)s", n=rules.EXPORT_ATTEMPTS)
         assert build() == 0
-        at(clock.now() + retention.EXPORTS_LIVE + timedelta(minutes=1))
+        at(clock.now() + rules.EXPORTS_KEPT + timedelta(minutes=1))
         with db.as_system("test") as tx:
-            retention.SWEEPS["exports"](tx, clock.now())
+            exports.delete_old(tx, clock.now())
         assert kari.get("/v1/me/export").json["status"] == "none"
         assert kari.post("/v1/me/export").status == 202
         assert build() == 1
@@ -233,13 +234,13 @@ class TestJob:
     def test_two_runs_never_build_the_same(self, person: SignUp, mails: Mails) -> None:
         person("kari").post("/v1/me/export")
         with db.as_system("one run") as tx:
-            claimed = export.claim(tx, clock.now())
+            claimed = exports.claim(tx, clock.now())
         assert claimed is not None
         assert build() == 0
         for finished in (True, False):  # a run that was cut off and came back
             with db.as_system("its end") as tx:
-                key = export.new_key(claimed.id)
-                assert finished is export.finish(
+                key = exports.new_key(claimed.id)
+                assert finished is exports.finish(
                     tx, claimed, object_key=key, size=1, public_url=PUBLIC_URL, now=clock.now()
                 )
         assert [mail["template"] for mail in mails()].count("export_ready") == 1

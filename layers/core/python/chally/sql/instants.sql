@@ -2,7 +2,7 @@
 -- a gap forward and takes the second occurrence in an overlap, which is right for a closing. The first occurrence, for
 -- an opening, is computed with the offset of the day before; a time outside an overlap then does not read back as
 -- itself.
-create or replace function challenges.instants(zone text, opens_wall timestamp, closes_wall timestamp,
+create or replace function core.instants(zone text, opens_wall timestamp, closes_wall timestamp,
     out opening timestamptz, out closing timestamptz)
 language sql stable parallel safe
 return (
@@ -18,5 +18,5 @@ return (
     closes_wall at time zone zone
 );
 
-revoke execute on function challenges.instants from public;
-grant execute on function challenges.instants to chally_app, chally_system;
+revoke execute on function core.instants from public;
+grant execute on function core.instants to chally_app, chally_system;

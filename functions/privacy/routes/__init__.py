@@ -1,0 +1,11 @@
+"""HTTP of an account in all contexts: change its profile, export its data, delete it. One file per noun."""
+
+from chally import http
+from privacy import queries
+from privacy.routes import deletion, exports, profile, timezone
+
+router = http.router("privacy")
+for part in (profile, timezone, exports, deletion):
+    router.include_router(part.router)
+
+handler = http.lambda_handler(router, queries.CONSTRAINTS)
