@@ -1,12 +1,12 @@
-"""Credentials and tokens that are made without a client."""
+"""IAM tokens for the database, signed without a boto3 client."""
 
 import boto3
 
 from chally import aws
 
 
-def test_a_database_token_is_what_boto3_would_make() -> None:
-    """RDS checks the signature, so every part must be in its place; only the instant may differ."""
+def test_a_database_token_equals_boto3s() -> None:
+    """RDS checks the signature, so every part must be the same, except the time."""
     aws.reset()
     host, user, region = "proxy.example.eu-central-1.rds.amazonaws.com", "chally_app", "eu-central-1"
     client = boto3.client("rds", region_name=region)

@@ -1,4 +1,4 @@
-"""Transactions as pipelines: what travels together, and what becomes of it when something fails."""
+"""Transactions as pipelines: which statements share a round trip, failures, callbacks, lost connections."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ def things(database: Database) -> Database:
 
 
 @pytest.fixture
-def somebody(things: Database, person: SignUp) -> Actor:
+def member(things: Database, person: SignUp) -> Actor:
     return access_tokens.authenticate(str(person("kari").token), issuer=load(HttpSettings).public_url)
 
 
@@ -41,78 +41,78 @@ def names(database: Database) -> set[str]:
 
 class TestRoundTrips:
     @pytest.fixture
-    def relay(self, somebody: Actor, things: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
-        """Connected by it."""
+    def relay(self, member: Actor, things: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+        """A connected proxy that counts round trips."""
         with relayed(things, monkeypatch) as relay:
-            with db.as_user(somebody):
+            with db.as_user(member):
                 pass
             relay.trips = 0
             yield relay
 
-    def test_begin_and_who_is_asking_travel_with_the_first_statement(self, somebody: Actor, relay: Relay) -> None:
-        with db.as_user(somebody, read_only=True) as tx:
+    def test_begin_and_the_actor_share_the_first_querys_round_trip(self, member: Actor, relay: Relay) -> None:
+        with db.as_user(member, read_only=True) as tx:
             assert tx.value("select 1", {}) == 1
             assert tx.session.role == "user"
         assert relay.trips == 2
 
-    def test_what_nobody_waits_for_travels_with_commit(self, somebody: Actor, things: Database, relay: Relay) -> None:
-        with db.as_user(somebody) as tx:
+    def test_statements_without_results_share_the_commits_round_trip(
+        self, member: Actor, things: Database, relay: Relay
+    ) -> None:
+        with db.as_user(member) as tx:
             for name in "abc":
                 tx.run(INSERT, {"name": name})
         assert relay.trips == 1
         assert names(things) == {"a", "b", "c"}
 
 
-class TestFailing:
-    """A statement whose result nobody has asked for."""
+class TestQueuedFailure:
+    """A queued statement, sent with `Tx.run`, that fails."""
 
-    def test_fails_the_next_that_is_asked(self, somebody: Actor, things: Database) -> None:
+    def test_the_next_query_raises_its_error(self, member: Actor, things: Database) -> None:
         def act(tx: Tx) -> None:
             tx.run(FAILING, {"name": "a"})
             tx.value("select 1", {})
-            pytest.fail("the failure was passed over")
+            pytest.fail("the failure was ignored")
 
         with pytest.raises(psycopg.errors.CheckViolation):
-            as_user(somebody, act)
+            as_user(member, act)
         assert names(things) == set()
 
-    def test_fails_the_next_that_is_counted(self, somebody: Actor, things: Database) -> None:
+    def test_the_next_count_raises_its_error(self, member: Actor, things: Database) -> None:
         def act(tx: Tx) -> None:
             tx.run(FAILING, {"name": "a"})
             tx.count(INSERT, {"name": "b"})
-            pytest.fail("the failure was passed over")
+            pytest.fail("the failure was ignored")
 
         with pytest.raises(psycopg.errors.CheckViolation):
-            as_user(somebody, act)
+            as_user(member, act)
         assert names(things) == set()
 
-    def test_fails_the_commit_and_takes_with_it_what_came_before_and_after(
-        self, somebody: Actor, things: Database
-    ) -> None:
+    def test_commit_raises_its_error_and_nothing_is_stored(self, member: Actor, things: Database) -> None:
         def act(tx: Tx) -> None:
             tx.run(INSERT, {"name": "before"})
             tx.run(FAILING, {"name": "a"})
             tx.run(INSERT, {"name": "after"})
 
         with pytest.raises(psycopg.errors.CheckViolation):
-            as_user(somebody, act)
+            as_user(member, act)
         assert names(things) == set()
 
-    def test_does_not_hide_what_the_caller_raised_and_its_row_is_not_logged(
-        self, somebody: Actor, things: Database, caplog: pytest.LogCaptureFixture
+    def test_the_callers_exception_wins_and_the_failed_row_is_not_logged(
+        self, member: Actor, things: Database, caplog: pytest.LogCaptureFixture
     ) -> None:
         def act(tx: Tx) -> None:
             tx.run(FAILING, {"name": SECRET})
             raise LookupError
 
         with pytest.raises(LookupError):
-            as_user(somebody, act)
+            as_user(member, act)
         assert SECRET not in caplog.text
         assert names(things) == set()
 
-    def test_leaves_a_connection_that_works(self, somebody: Actor, things: Database) -> None:
+    def test_the_connection_works_after_a_failure(self, member: Actor, things: Database) -> None:
         def add(name: str) -> int:
-            with db.as_user(somebody) as tx:
+            with db.as_user(member) as tx:
                 pid: int = tx.value("select pg_backend_pid()", {})
                 tx.run(INSERT, {"name": name})
             return pid
@@ -124,30 +124,28 @@ class TestFailing:
         assert add("b") == first
         assert names(things) == {"a", "b"}
 
-    def test_who_goes_on_after_it_is_not_told_of_success(self, somebody: Actor, things: Database) -> None:
+    def test_a_caller_that_ignores_the_failure_does_not_get_success(self, member: Actor, things: Database) -> None:
         def act(tx: Tx) -> None:
             tx.run(INSERT, {"name": "a"})
             with suppress(psycopg.Error):
                 tx.count(FAILING, {"name": "b"})
 
         with pytest.raises(ServiceUnavailable):
-            as_user(somebody, act)
+            as_user(member, act)
         assert names(things) == set()
 
-    def test_its_error_says_nothing_of_its_row(self, somebody: Actor) -> None:
+    def test_the_error_does_not_quote_the_failed_row(self, member: Actor) -> None:
         with pytest.raises(psycopg.errors.CheckViolation) as caught:
-            as_user(somebody, lambda tx: tx.run(FAILING, {"name": SECRET}))
+            as_user(member, lambda tx: tx.run(FAILING, {"name": SECRET}))
         assert SECRET not in str(caught.value)
 
 
-class TestEnded:
-    """A session that is over."""
-
+class TestEndedSession:
     @pytest.fixture
-    def ended(self, somebody: Actor) -> Actor:
-        return Actor(somebody.user_id, uuid4())
+    def ended(self, member: Actor) -> Actor:
+        return Actor(member.user_id, uuid4())
 
-    def test_nothing_is_done_in_its_name(self, ended: Actor, things: Database) -> None:
+    def test_every_transaction_is_refused(self, ended: Actor, things: Database) -> None:
         with pytest.raises(SessionEnded):
             as_user(ended, lambda tx: tx.run(INSERT, {"name": "a"}))
         with pytest.raises(SessionEnded):
@@ -156,8 +154,8 @@ class TestEnded:
             pass
         assert names(things) == set()
 
-    def test_it_is_told_nothing_else(self, ended: Actor) -> None:
-        """Neither what a statement met, nor what the caller makes of it."""
+    def test_no_other_error_is_raised_instead(self, ended: Actor) -> None:
+        """Neither that of a statement, nor the caller's own."""
         with pytest.raises(SessionEnded):
             as_user(ended, lambda tx: tx.value(FAILING + " returning name", {"name": "a"}))
         with pytest.raises(SessionEnded), db.as_user(ended):
@@ -165,7 +163,7 @@ class TestEnded:
 
 
 class TestOnCommit:
-    def test_callbacks_run_once_each_after_the_commit(self, somebody: Actor, things: Database) -> None:
+    def test_callbacks_run_once_each_after_the_commit(self, member: Actor, things: Database) -> None:
         seen: list[set[str]] = []
 
         def callback() -> None:
@@ -176,18 +174,18 @@ class TestOnCommit:
             tx.run(INSERT, {"name": "a"})
             tx.on_commit(callback)
 
-        as_user(somebody, act)
+        as_user(member, act)
         assert seen == [{"a"}]
 
-    def test_a_callback_may_open_the_next_transaction(self, somebody: Actor, things: Database) -> None:
+    def test_a_callback_may_open_the_next_transaction(self, member: Actor, things: Database) -> None:
         def follow_up() -> None:
-            as_user(somebody, lambda tx: tx.run(INSERT, {"name": "b"}))
+            as_user(member, lambda tx: tx.run(INSERT, {"name": "b"}))
 
-        as_user(somebody, lambda tx: tx.on_commit(follow_up))
+        as_user(member, lambda tx: tx.on_commit(follow_up))
         assert names(things) == {"b"}
 
     @pytest.mark.parametrize("statement", [FAILING, None])
-    def test_callbacks_do_not_run_after_a_rollback(self, somebody: Actor, statement: str | None) -> None:
+    def test_callbacks_do_not_run_after_a_rollback(self, member: Actor, statement: str | None) -> None:
         def act(tx: Tx) -> None:
             tx.on_commit(lambda: pytest.fail("called without a commit"))
             if statement is None:
@@ -195,10 +193,10 @@ class TestOnCommit:
             tx.run(statement, {"name": "a"})
 
         with pytest.raises((LookupError, psycopg.errors.CheckViolation)):
-            as_user(somebody, act)
+            as_user(member, act)
 
     def test_a_failing_callback_is_logged_and_the_others_run(
-        self, somebody: Actor, things: Database, logs: Callable[[], str]
+        self, member: Actor, things: Database, logs: Callable[[], str]
     ) -> None:
         called: list[str] = []
 
@@ -210,34 +208,34 @@ class TestOnCommit:
             tx.on_commit(fail)
             tx.on_commit(lambda: called.append("second"))
 
-        as_user(somebody, act)
+        as_user(member, act)
         assert names(things) == {"a"}
         assert called == ["second"]
         assert "on_commit_failure" in logs()
         assert "queue unreachable" in logs()
 
 
-class TestLarge:
-    """Statements of more octets than the sockets hold."""
+class TestLargeStatements:
+    """Statements larger than the socket buffers."""
 
-    def test_they_are_sent_whole(self, somebody: Actor, things: Database) -> None:
+    def test_large_statements_are_sent_completely(self, member: Actor, things: Database) -> None:
         large = "x" * 20_000_000
 
         def refused(tx: Tx) -> None:
             tx.run("select length(%(large)s)", {"large": large})
             raise LookupError
 
-        with db.as_user(somebody) as tx:
+        with db.as_user(member) as tx:
             assert tx.value("select length(%(large)s)", {"large": large}) == len(large)
             assert tx.count("insert into public.things select 'a' where length(%(large)s) > 0", {"large": large}) == 1
         with pytest.raises(LookupError):
-            as_user(somebody, refused)
-        as_user(somebody, lambda tx: tx.run("select length(%(large)s)", {"large": large}))
+            as_user(member, refused)
+        as_user(member, lambda tx: tx.run("select length(%(large)s)", {"large": large}))
         assert names(things) == {"a"}
 
 
-class TestLost:
-    def test_a_server_that_hangs_up_while_statements_wait(self, somebody: Actor, things: Database) -> None:
+class TestLostConnection:
+    def test_a_connection_closed_between_statements_is_503_and_replaced(self, member: Actor, things: Database) -> None:
         def act(tx: Tx) -> None:
             tx.run(INSERT, {"name": "a"})
             assert tx.value("select 1", {}) == 1
@@ -245,33 +243,33 @@ class TestLost:
             tx.run(INSERT, {"name": "b"})
 
         with pytest.raises(ServiceUnavailable):
-            as_user(somebody, act)
-        as_user(somebody, lambda tx: tx.run(INSERT, {"name": "c"}))
+            as_user(member, act)
+        as_user(member, lambda tx: tx.run(INSERT, {"name": "c"}))
         assert names(things) == {"c"}
 
-    def test_who_stands_still_holds_nothing_for_ever(self, somebody: Actor, things: Database) -> None:
-        """A function that is frozen, or whose network is gone, in the middle of a transaction."""
+    def test_the_server_ends_a_transaction_that_stalls(self, member: Actor, things: Database) -> None:
+        """A function that is frozen, or loses its network, inside a transaction must not keep its locks."""
 
-        def stand_still(tx: Tx) -> None:
+        def stall(tx: Tx) -> None:
             tx.value(INSERT + " returning name", {"name": "a"})
             until = time.monotonic() + 60
             while things.execute(
                 "select 1 from pg_stat_activity where usename = 'chally_app' and datname = current_database()"
             ):
-                assert time.monotonic() < until, "it still holds what it holds"
+                assert time.monotonic() < until, "the server has not ended the transaction"
 
         things.execute("alter role chally_app set transaction_timeout = '200ms'")
-        db.close()  # for the next connection
+        db.close()  # the setting applies to new connections
         try:
             with pytest.raises(ServiceUnavailable):
-                as_user(somebody, stand_still)
+                as_user(member, stall)
         finally:
             things.execute("alter role chally_app set transaction_timeout = '30s'")
             db.close()
         assert names(things) == set()
 
-    def test_an_interruption_of_the_end_leaves_nothing_to_the_next(
-        self, somebody: Actor, things: Database, monkeypatch: pytest.MonkeyPatch
+    def test_an_interrupted_rollback_leaks_nothing_into_the_next_transaction(
+        self, member: Actor, things: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refused(tx: Tx) -> None:
             tx.run(INSERT, {"name": "a"})
@@ -283,8 +281,8 @@ class TestLost:
         with monkeypatch.context() as patch:
             patch.setattr(psycopg.Connection, "rollback", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                as_user(somebody, refused)
-        as_user(somebody, lambda tx: tx.run(INSERT, {"name": "b"}))
+                as_user(member, refused)
+        as_user(member, lambda tx: tx.run(INSERT, {"name": "b"}))
         assert names(things) == {"b"}
 
 

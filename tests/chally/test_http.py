@@ -1,4 +1,4 @@
-"""What `chally.http` promises for every route, shown on a small router of its own."""
+"""What `chally.http` and its middleware do for every route, on a small router of these tests."""
 
 import ast
 import re
@@ -24,12 +24,12 @@ SECRET = "secret@people.test"
 class Taken(AppError):
     status = 409
     code = "taken"
-    detail = "Somebody has it."
+    detail = "The name is taken."
 
 
 @router.post("/deferred")
 async def deferred(tx: UserTx) -> dict[str, str]:
-    """Breaks a constraint that is only checked by COMMIT."""
+    """Violates a constraint that COMMIT checks."""
     tx.run("insert into public.deferred values (1, 2)", {})
     return {"status": "done"}
 
@@ -67,7 +67,7 @@ async def taken(tx: UserTx) -> dict[str, str]:
 
 @router.post("/leaky")
 async def leaky(tx: UserTx) -> dict[str, str]:
-    """Fails on a row whose values Postgres puts into the detail of its error."""
+    """Fails with an error whose detail quotes the row."""
     tx.run("insert into public.people (mail, age) values (%(mail)s, -1)", {"mail": SECRET})
     return {}
 
@@ -93,7 +93,7 @@ async def lost(tx: AnonymousTx) -> dict[str, str]:
 
 @router.post("/limited")
 async def limited(request: fastapi.Request, actor: CurrentActor) -> dict[str, str]:
-    """Consumes two limits and records in a transaction of its own; loses its race as often as the header says."""
+    """Consumes two limits, then loses to concurrent transactions as often as the header says."""
     races.append(1)
     now = clock.now()
     ratelimit.consume(now, actor, narrow="kari")
@@ -102,6 +102,15 @@ async def limited(request: fastapi.Request, actor: CurrentActor) -> dict[str, st
         if len(races) <= int(request.headers.get("lose", "0")):
             raise psycopg.errors.SerializationFailure
     return {}
+
+
+@router.post("/counted-after-conflict")
+async def counted_after_conflict(tx: UserTx) -> dict[str, Any]:
+    n = tx.value("insert into public.counted default values returning n", {})
+    races.append(1)
+    if len(races) == 1:
+        raise psycopg.errors.SerializationFailure
+    return {"n": n}
 
 
 races: list[int] = []
@@ -134,7 +143,7 @@ def token(person: SignUp, database: Database) -> str:
 
 
 class TestTransaction:
-    def test_a_failing_commit_is_not_answered_with_success(self, token: str, database: Database) -> None:
+    def test_a_failed_commit_is_not_reported_as_success(self, token: str, database: Database) -> None:
         refused = call("POST", "/deferred", token)
         assert refused.status == 500
         assert refused.code == "internal_error"
@@ -147,17 +156,17 @@ class TestTransaction:
     def test_a_constraint_becomes_its_error(self, token: str) -> None:
         assert call("POST", "/taken", token).code == "taken"
 
-    def test_a_lost_race_runs_again(self, token: str) -> None:
+    def test_a_request_runs_again_after_a_conflict(self, token: str) -> None:
         assert call("GET", "/raced").json == {"attempts": 3}
 
-    def test_a_race_lost_three_times_is_503(self, token: str) -> None:
+    def test_three_conflicts_are_503(self, token: str) -> None:
         refused = call("GET", "/lost")
         assert refused.code == "unavailable"
         assert refused.headers["retry-after"] == "1"
         assert len(races) == 3
 
     @pytest.mark.parametrize("lose", [1, 2, 3])
-    def test_a_request_that_loses_races_is_charged_to_its_limits_once(
+    def test_a_request_that_runs_again_is_charged_to_its_limits_once(
         self, token: str, database: Database, lose: int
     ) -> None:
         database.execute("""
@@ -170,27 +179,27 @@ class TestTransaction:
         names = "select name from core.rate_limits where name in ('narrow', 'wide') order by name"
         assert database.execute(names) == [("narrow",), ("wide",)]
 
-    def test_a_request_that_loses_races_is_logged_and_measured_once(
+    def test_a_request_that_runs_again_is_logged_and_measured_once(
         self, token: str, logs: Callable[[], str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         call("GET", "/raced")
         assert logs().count('"message":"request"') == 1
         assert '"Requests":[1.0]' in capsys.readouterr().out.replace(" ", "")
 
-    def test_mail_leaves_only_with_the_commit(self, token: str, database: Database) -> None:
+    def test_mail_is_stored_only_if_the_transaction_commits(self, token: str, database: Database) -> None:
         database.execute("delete from core.outbox")
         assert call("POST", "/mailed-and-failed", token).code == "taken"
         assert database.execute("select count(*) from core.outbox") == [(0,)]
         assert call("POST", "/mailed", token).status == 200
         assert database.execute("select count(*) from core.outbox") == [(1,)]
 
-    def test_a_connection_that_died_while_idle_is_replaced(self, token: str, database: Database) -> None:
+    def test_a_connection_closed_while_idle_is_replaced(self, token: str, database: Database) -> None:
         assert call("POST", "/counted", token).status == 201
         kill = "select pg_terminate_backend(pid, 60000) from pg_stat_activity where usename = 'chally_app'"
         database.execute(kill)
         assert call("POST", "/counted", token).status == 201
 
-    def test_a_database_killed_mid_request_is_503(
+    def test_a_connection_lost_during_a_request_is_503(
         self, token: str, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         real = db.Tx.value
@@ -209,7 +218,7 @@ class TestTransaction:
 
 
 class TestIdempotency:
-    def test_in_flight_is_409(self, token: str, database: Database) -> None:
+    def test_a_repeat_of_a_running_request_is_409(self, token: str, database: Database) -> None:
         user_id = Client(token).get("/v1/me").json["id"]
         with psycopg.connect(database.url) as first:
             first.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{user_id} k1"])
@@ -217,10 +226,16 @@ class TestIdempotency:
         assert refused.code == "idempotency_in_progress"
         assert call("POST", "/counted", token, idempotency_key="k1").status == 201
 
-    def test_the_same_key_has_one_effect(self, token: str, database: Database) -> None:
+    def test_a_repeated_key_has_one_effect(self, token: str, database: Database) -> None:
         answers = [call("POST", "/counted", token, idempotency_key="k1") for _ in range(2)]
         assert [each.json for each in answers] == [{"n": 1}, {"n": 1}]
         assert answers[1].headers["location"] == "/counted/1"
+        assert database.execute("select count(*) from public.counted") == [(1,)]
+
+    def test_a_keyed_request_that_runs_again_has_one_effect(self, token: str, database: Database) -> None:
+        first, repeated = (call("POST", "/counted-after-conflict", token, idempotency_key="k1") for _ in range(2))
+        assert first.json == repeated.json
+        assert repeated.headers["idempotent-replayed"] == "true"
         assert database.execute("select count(*) from public.counted") == [(1,)]
 
     def test_an_error_is_not_stored(self, token: str, database: Database) -> None:
@@ -228,43 +243,43 @@ class TestIdempotency:
         database.execute("delete from public.taken")
         assert call("POST", "/taken", token, idempotency_key="k1").status == 200
 
-    def test_a_key_is_forgotten_after_a_day(self, token: str, database: Database) -> None:
+    def test_a_key_expires_after_a_day(self, token: str, database: Database) -> None:
         call("POST", "/counted", token, idempotency_key="k1")
         database.execute("update core.idempotency_keys set created_at = now() - interval '25 hours'")
         assert call("POST", "/counted", token, idempotency_key="k1").json == {"n": 2}
 
 
-class TestAnswers:
-    def test_an_unexpected_error_says_nothing(self, token: str) -> None:
+class TestResponses:
+    def test_an_unexpected_error_reveals_nothing(self, token: str) -> None:
         refused = call("GET", "/broken")
         assert refused.code == "internal_error"
         assert "secret" not in refused.text
 
-    def test_a_failed_rows_values_are_not_logged(self, token: str, logs: Callable[[], str]) -> None:
+    def test_the_values_of_a_failed_row_are_not_logged(self, token: str, logs: Callable[[], str]) -> None:
         assert call("POST", "/leaky", token).code == "internal_error"
-        assert "people_age" in logs()  # what broke is said,
-        assert SECRET not in logs()  # and not whose row it was
+        assert "people_age" in logs()
+        assert SECRET not in logs()
 
-    def test_every_answer_has_its_id_and_the_security_headers(self, token: str) -> None:
+    def test_every_response_has_a_request_id_and_the_security_headers(self, token: str) -> None:
         for refused in (call("GET", "/broken"), call("GET", "/nowhere"), call("POST", "/counted", token)):
             assert refused.headers["x-request-id"]
             assert refused.headers["x-content-type-options"] == "nosniff"
             assert refused.headers["content-security-policy"].startswith("default-src 'none'")
 
-    def test_the_problem_names_the_request(self, token: str) -> None:
+    def test_a_problem_has_the_request_id(self, token: str) -> None:
         refused = call("GET", "/nowhere")
         assert refused.status == 404
         assert refused.json["request_id"] == refused.headers["x-request-id"]
 
-    def test_another_method_is_405(self, token: str) -> None:
+    def test_an_unsupported_method_is_405(self, token: str) -> None:
         refused = call("DELETE", "/counted")
         assert refused.code == "method_not_allowed"
         assert refused.headers["allow"] == "POST"
 
-    def test_more_than_a_megabyte_is_413(self, token: str) -> None:
+    def test_a_body_over_a_megabyte_is_413(self, token: str) -> None:
         assert call("POST", "/counted", token, body="x" * 1_000_001).code == "payload_too_large"
 
-    def test_hsts_outside_the_local_stage(self, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_hsts_is_sent_outside_the_local_stage(self, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
         from chally import settings
 
         assert "strict-transport-security" not in call("GET", "/nowhere").headers
@@ -276,15 +291,15 @@ class TestAnswers:
 class TestTrace:
     PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
-    def test_an_incoming_trace_is_continued(self, token: str, database: Database, logs: Callable[[], str]) -> None:
+    def test_an_incoming_trace_continues(self, token: str, database: Database, logs: Callable[[], str]) -> None:
         call("POST", "/mailed", token, traceparent=self.PARENT)
         assert '"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"' in logs()
         (stored,) = database.execute("select traceparent from core.outbox order by id desc limit 1")[0]
         assert stored.startswith("00-4bf92f3577b34da6a3ce929d0e0e4736-")
-        assert stored != self.PARENT  # under a span of our own
+        assert stored != self.PARENT  # it has a new span id
 
     @pytest.mark.parametrize("parent", ["", "garbage", f"00-{'0' * 32}-00f067aa0ba902b7-01", PARENT + "-more"])
-    def test_a_broken_one_begins_anew(self, token: str, logs: Callable[[], str], parent: str) -> None:
+    def test_an_invalid_traceparent_starts_a_new_trace(self, token: str, logs: Callable[[], str], parent: str) -> None:
         assert call("POST", "/mailed", token, traceparent=parent).status == 200
         assert "4bf92f35" not in logs()
 

@@ -1,4 +1,4 @@
-"""Cold start is imports: what an entry point loads before its first event."""
+"""Cold starts are imports: what an entry point loads before its first event."""
 
 import json
 import re
@@ -16,7 +16,7 @@ ENVIRONMENT = {"POWERTOOLS_SERVICE_NAME": "test", "POWERTOOLS_METRICS_NAMESPACE"
 
 
 def loaded(handler: str) -> set[str]:
-    """The modules that importing an entry point loads, in a fresh process; it needs no settings for that."""
+    """The modules that importing an entry point loads in a fresh process, without any settings."""
     module = handler.rpartition(".")[0]
     code = f"import json, sys; import {module}; print(json.dumps(list(sys.modules)))"
     path = f"{ROOT / 'functions'}:{ROOT / 'layers/core/python'}"
@@ -27,7 +27,7 @@ def loaded(handler: str) -> set[str]:
 
 
 @pytest.mark.parametrize("handler", HTTP)
-def test_http_loads_no_aws_client_and_no_imaging(handler: str) -> None:
+def test_http_functions_load_neither_aws_clients_nor_imaging(handler: str) -> None:
     heavy = {"boto3", "botocore.session", "botocore.auth", "numpy", "PIL", "sqlalchemy", "webauthn"}
     assert heavy & loaded(handler) == set()
 

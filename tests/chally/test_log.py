@@ -1,4 +1,4 @@
-"""Logs: whatever is logged, by mistake or in an error, no secret and no whole mail address comes through."""
+"""Redaction of logs: no secret and no whole mail address is logged, by mistake or in an error."""
 
 import io
 import json
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chally import redaction
+from chally import base64url, redaction
 from chally.log import Formatter, logger
 from chally.redaction import REDACTED, redact, redact_text
 from identity import tokens
@@ -45,7 +45,7 @@ LINE = {
 
 @pytest.fixture
 def write() -> Callable[..., dict[str, Any]]:
-    """Logs a line the way functions do, and answers it parsed."""
+    """Logs a line as functions do, and returns it parsed."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(Formatter(utc=True, use_rfc3339=True))
@@ -62,13 +62,13 @@ def write() -> Callable[..., dict[str, Any]]:
 
 
 class TestShape:
-    def test_our_logger_redacts(self, logs: Callable[[], str]) -> None:
+    def test_the_logger_redacts(self, logs: Callable[[], str]) -> None:
         logger.info("signed in", password=PASSWORD, email="kari@people.test")
         line = json.loads(logs())
         assert line["password"] == REDACTED
         assert line["email"] == "k…@people.test"
 
-    def test_what_we_log_stays_as_it_is(self) -> None:
+    def test_a_normal_line_is_unchanged(self) -> None:
         assert redact(LINE) == LINE
 
     @pytest.mark.parametrize(
@@ -91,16 +91,16 @@ class TestShape:
     def test_ids_hashes_and_words_stay_readable(self, value: str) -> None:
         assert redact_text(value) == value
 
-    def test_numbers_nothing_and_yes_and_no_stay(self) -> None:
+    def test_numbers_null_and_booleans_are_unchanged(self) -> None:
         value = {"status": 200, "ms": 1.5, "made": True, "password": None, "second_factor": False, "list": [1, None]}
         assert redact(value) == value
 
-    def test_what_json_has_no_form_for_is_text(self, write: Callable[..., dict[str, Any]]) -> None:
+    def test_objects_that_json_cannot_represent_become_text(self, write: Callable[..., dict[str, Any]]) -> None:
         line = write("x", path=Path("/tmp"), raw=b"bytes", names={"a"}, pair=(1, 2), by_id={3: 4})
         assert (line["path"], line["raw"], line["names"], line["pair"]) == ("/tmp", "b'bytes'", "{'a'}", [1, 2])
         assert line["by_id"] == {"3": 4}
 
-    def test_a_line_that_cannot_be_written_is_no_leak(
+    def test_a_record_that_cannot_be_formatted_leaks_nothing(
         self, write: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
     ) -> None:
         class Broken:
@@ -112,13 +112,13 @@ class TestShape:
         assert line["exception_name"] == "ValueError"
         assert TOKEN not in str(line) + "".join(capsys.readouterr())
 
-    def test_what_is_endless_ends(self) -> None:
+    def test_a_recursive_structure_is_cut_off(self) -> None:
         endless: dict[str, Any] = {}
         endless["again"] = endless
         assert "too deep" in json.dumps(redact(endless))
 
-    def test_it_is_cheap(self) -> None:
-        """Under 50 microseconds a line; the best of a few, for whatever else this machine does."""
+    def test_redacting_a_line_takes_less_than_50_microseconds(self) -> None:
+        """In the best of several runs, because the machine may be busy."""
         times = []
         for _ in range(30):
             began = time.process_time()
@@ -132,7 +132,7 @@ class TestShape:
         ["a" * 50_000 + "@", "eyJ" * 20_000, "a@" * 20_000, "a=" * 20_000, '"' * 50_000, "token=" * 10_000,
          "%40" * 20_000, "-----BEGIN PRIVATE KEY-----" * 2_000, "\\" * 50_000],
     )  # fmt: skip
-    def test_no_text_makes_it_slow(self, text: str) -> None:
+    def test_no_text_makes_redaction_slow(self, text: str) -> None:
         began = time.process_time()
         redact_text(text)
         assert time.process_time() - began < 2
@@ -151,7 +151,7 @@ class TestNames:
             "new",
         ],
     )  # fmt: skip
-    def test_what_tells_is_hidden_at_any_depth(self, name: str) -> None:
+    def test_values_under_names_of_secrets_are_redacted_at_any_depth(self, name: str) -> None:
         for value in ("hunter2", 123456, ["a", "b"], {"nested": "x"}, b"x"):
             assert redact({"a": [{"b": ({name: value},)}]}) == {"a": [{"b": [{name: REDACTED}]}]}
 
@@ -163,10 +163,10 @@ class TestNames:
             "cold_start", "function_arn", "authenticated_at", "kept", "news", "new_user", "signing", "newest",
         ],
     )  # fmt: skip
-    def test_what_only_sounds_like_it_is_not(self, name: str) -> None:
+    def test_similar_names_are_not_redacted(self, name: str) -> None:
         assert redact({name: "value"}) == {name: "value"}
 
-    def test_an_address_as_a_name_is_hidden_too(self) -> None:
+    def test_secrets_used_as_names_are_redacted(self) -> None:
         assert redact({"kari@people.test": 1, TOKEN: 2}) == {"k…@people.test": 1, REDACTED: 2}
 
 
@@ -197,10 +197,10 @@ class TestText:
             ("-----BEGIN PRIVATE KEY-----\nMIIE\nabc\n-----END PRIVATE KEY-----\n.", f"{REDACTED}\n."),
         ],
     )  # fmt: skip
-    def test_forms(self, text: str, expected: str) -> None:
+    def test_secrets_in_text_are_redacted(self, text: str, expected: str) -> None:
         assert redact_text(text) == expected
 
-    def test_messages_arguments_and_errors(self, write: Callable[..., dict[str, Any]]) -> None:
+    def test_messages_and_tracebacks_are_redacted(self, write: Callable[..., dict[str, Any]]) -> None:
         try:
             try:
                 raise ValueError(f"no {TOKEN}")
@@ -214,14 +214,14 @@ class TestText:
             assert secret not in text
         assert line["message"] == f"for k…@people.test: {REDACTED}"
         assert line["exception_name"] == "RuntimeError"
-        assert line["stack_trace"]["frames"][0]["function"] == "test_messages_arguments_and_errors"
+        assert line["stack_trace"]["frames"][0]["function"] == "test_messages_and_tracebacks_are_redacted"
 
-    def test_a_message_that_is_json_is_data(self, write: Callable[..., dict[str, Any]]) -> None:
+    def test_a_json_message_is_redacted_as_data(self, write: Callable[..., dict[str, Any]]) -> None:
         assert write(json.dumps({"password": PASSWORD}))["message"] == {"password": REDACTED}
 
 
 class TestHiding:
-    def test_what_a_request_brought_is_hidden_wherever_it_turns_up(self) -> None:
+    def test_values_that_a_request_sent_are_redacted_everywhere(self) -> None:
         sent = {"code": "123456", "new": {"password": PASSWORD + '"\n'}, "backup_codes": ["AB12-CD34"], "title": "Run"}
         with redaction.hiding(redaction.secrets_in(sent)):
             text = redact_text(f"invalid literal for int(): '123456'; {PASSWORD + '"\n'!r}; AB12-CD34; Run")
@@ -229,38 +229,32 @@ class TestHiding:
             assert redact({"by": {"123456": 1}}) == {"by": {REDACTED: 1}}
         assert redact_text("123456") == "123456"
 
-    def test_a_body_full_of_secrets_costs_no_more(self) -> None:
+    def test_a_body_full_of_secrets_does_not_slow_redaction_down(self) -> None:
         began = time.process_time()
         with redaction.hiding(redaction.secrets_in({"codes": [f"code{number}" for number in range(200_000)]})):
             assert redact_text("code7 " * 1000) == f"{REDACTED} " * 1000
         assert time.process_time() - began < 2
 
-    def test_what_is_part_of_every_word_is_not(self) -> None:
+    def test_very_short_values_are_not_redacted(self) -> None:
         with redaction.hiding(redaction.secrets_in({"password": "a", "code": None, "token": True, "otp": 1})):
             assert redact_text("a True 1") == "a True 1"
 
 
-# Anything people type, and what stands around values in code, JSON, URLs, headers and tracebacks.
+# What people type, and what surrounds values in code, JSON, URLs, headers and tracebacks.
 around = st.text(max_size=20) | st.text(alphabet="abcXYZ019 \t\n\"'\\=:;,&?/@.-_%{}[]()<>|…é", max_size=20)
-random_tokens = st.binary(min_size=32, max_size=32).map(lambda seed: _text(seed))
+random_tokens = st.binary(min_size=32, max_size=32).map(base64url.encode)
 names = st.sampled_from(["a", "message", "error", "values", "user", "x y", ""])
-
-
-def _text(seed: bytes) -> str:
-    import base64
-
-    return base64.urlsafe_b64encode(seed).decode().rstrip("=")
 
 
 def _jwt(seed: bytes) -> str:
     header = {"alg": "RS256", "kid": seed[:8].hex(), "typ": "at+jwt"}
     parts = [json.dumps(header).encode(), json.dumps({"sub": seed.hex()}).encode(), seed * 8]
-    return ".".join(_text(part) for part in parts)
+    return ".".join(base64url.encode(part) for part in parts)
 
 
 @st.composite
 def nested(draw: st.DrawFn, secrets: st.SearchStrategy[str]) -> tuple[str, object]:
-    """A secret, and something that holds it in a text, somewhere."""
+    """A secret, and a structure that contains it in some text."""
     secret = draw(secrets)
     value: object = draw(around) + secret + draw(around)
     for wrap in draw(st.lists(st.sampled_from(["list", "tuple", "dict", "key", "str", "error"]), max_size=6)):
@@ -282,14 +276,14 @@ def nested(draw: st.DrawFn, secrets: st.SearchStrategy[str]) -> tuple[str, objec
 
 @settings(deadline=None)
 @given(nested(random_tokens | st.just(TOKEN) | st.builds(tokens.random)))
-def test_no_token_comes_through(case: tuple[str, object]) -> None:
+def test_no_token_is_logged(case: tuple[str, object]) -> None:
     secret, value = case
     assert secret not in json.dumps(redact({"at": value}), ensure_ascii=False)
 
 
 @settings(deadline=None)
 @given(nested(st.binary(min_size=32, max_size=32).map(_jwt)))
-def test_no_jwt_comes_through(case: tuple[str, object]) -> None:
+def test_no_jwt_is_logged(case: tuple[str, object]) -> None:
     secret, value = case
     said = json.dumps(redact({"at": value}), ensure_ascii=False)
     assert secret not in said
@@ -298,14 +292,14 @@ def test_no_jwt_comes_through(case: tuple[str, object]) -> None:
 
 @settings(deadline=None)
 @given(nested(st.emails()))
-def test_no_address_comes_through(case: tuple[str, object]) -> None:
+def test_no_address_is_logged(case: tuple[str, object]) -> None:
     secret, value = case
     assert secret not in json.dumps(redact({"at": value}), ensure_ascii=False)
 
 
 @settings(deadline=None)
 @given(nested(random_tokens))
-def test_nor_in_a_traceback(case: tuple[str, object]) -> None:
+def test_no_token_is_logged_in_a_traceback(case: tuple[str, object]) -> None:
     secret, value = case
     record = logging.LogRecord("x", logging.ERROR, "x.py", 1, "failed %s", (value,), None)
     try:

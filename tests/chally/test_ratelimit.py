@@ -1,4 +1,4 @@
-"""Limits, on the real Postgres: exactly as many as a row of `core.limits` says, and again exactly when we said."""
+"""Rate limits on a real Postgres: exactly the quantity of a row in `core.limits`, and Retry-After to the second."""
 
 import ast
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def allowed(now: datetime, **subjects: str) -> bool:
 
 
 def wait(now: datetime, **subjects: str) -> timedelta:
-    """How long Retry-After says to wait."""
+    """The delay in Retry-After."""
     with pytest.raises(RateLimited) as refused:
         ratelimit.consume(now, **subjects)
     return timedelta(seconds=int(refused.value.headers["Retry-After"]))
@@ -39,7 +39,7 @@ def wait(now: datetime, **subjects: str) -> timedelta:
 
 @pytest.fixture
 def limits(database: Database) -> None:
-    """Limits of the tests' own, beside the real ones."""
+    """Limits for these tests, beside the real ones."""
     database.execute("""
         insert into core.limits (name, quantity, period, per, counts) values
             ('narrow', 3, '1 minute', 'account and ip', 'tests'),
@@ -50,22 +50,22 @@ def limits(database: Database) -> None:
 
 @pytest.mark.usefixtures("limits")
 class TestOneLimit:
-    def test_gives_exactly_its_quantity_at_once(self) -> None:
+    def test_a_limit_allows_its_quantity_at_once(self) -> None:
         assert [allowed(NOON, narrow="kari") for _ in range(5)] == [True, True, True, False, False]
 
-    def test_then_one_per_share_of_the_period(self) -> None:
+    def test_then_it_allows_one_attempt_per_share_of_the_period(self) -> None:
         for _ in range(3):
             ratelimit.consume(NOON, narrow="kari")
         later = [allowed(NOON + timedelta(seconds=second), narrow="kari") for second in range(1, 121)]
         assert [second for second, was in enumerate(later, 1) if was] == [20, 40, 60, 80, 100, 120]
 
-    def test_is_whole_again_after_a_period(self) -> None:
+    def test_it_is_full_again_after_a_period(self) -> None:
         for _ in range(3):
             ratelimit.consume(NOON, narrow="kari")
         after = NOON + timedelta(minutes=1)
         assert [allowed(after, narrow="kari") for _ in range(4)] == [True, True, True, False]
 
-    def test_retry_after_is_when_it_works_again(self) -> None:
+    def test_retry_after_is_when_the_next_attempt_is_allowed(self) -> None:
         for _ in range(3):
             ratelimit.consume(NOON, narrow="kari")
         now = NOON + timedelta(seconds=7)
@@ -74,36 +74,35 @@ class TestOneLimit:
         assert not allowed(again - timedelta(microseconds=1), narrow="kari")
         assert allowed(again, narrow="kari")
 
-    def test_retry_after_is_never_too_short(self) -> None:
-        """It is whole seconds, so it is rounded up."""
+    def test_retry_after_is_rounded_up_to_whole_seconds(self) -> None:
         for _ in range(3):
             ratelimit.consume(NOON, narrow="kari")
         now = NOON + timedelta(seconds=19, milliseconds=999)
         assert wait(now, narrow="kari") == timedelta(seconds=1)
 
-    def test_what_is_refused_is_not_counted(self) -> None:
+    def test_a_refused_attempt_is_not_counted(self) -> None:
         for _ in range(50):
             allowed(NOON, narrow="kari")
         assert wait(NOON, narrow="kari") == timedelta(seconds=20)
 
-    def test_subjects_do_not_share(self) -> None:
+    def test_subjects_have_separate_quantities(self) -> None:
         for _ in range(3):
             ratelimit.consume(NOON, narrow="kari")
         assert allowed(NOON, narrow="ola")
 
-    def test_an_operator_may_change_it(self, database: Database) -> None:
+    def test_an_operator_may_change_a_limit(self, database: Database) -> None:
         for _ in range(3):
             ratelimit.consume(NOON, narrow="kari")
         database.execute("update core.limits set quantity = 60 where name = 'narrow'")
         assert wait(NOON, narrow="kari") == timedelta(seconds=1)
 
-    def test_keeps_no_subject_in_the_clear(self, database: Database) -> None:
+    def test_subjects_are_stored_hashed(self, database: Database) -> None:
         ratelimit.consume(NOON, narrow="kari@people.test")
         ((subject,),) = database.execute("select subject from core.rate_limits")
         assert len(subject) == 32
         assert b"kari" not in subject
 
-    def test_old_rows_are_forgotten_and_no_others(self, database: Database) -> None:
+    def test_only_expired_rows_are_deleted(self, database: Database) -> None:
         ratelimit.consume(NOON, narrow="old")
         ratelimit.consume(NOON + timedelta(minutes=10), narrow="new")
         with db.as_system("tests") as tx:
@@ -114,8 +113,8 @@ class TestOneLimit:
         max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
     )
     @given(st.lists(st.integers(0, 40_000), max_size=20))
-    def test_is_a_bucket_that_leaks(self, gaps: list[int]) -> None:
-        """Against the textbook: a bucket of `quantity` that fills by one every share of the period."""
+    def test_a_limit_equals_a_token_bucket(self, gaps: list[int]) -> None:
+        """The textbook's: it holds `quantity` tokens and gains one every share of the period."""
         subject = uuid4().hex
         tokens, now = 3.0, NOON
         for milliseconds in gaps:
@@ -128,12 +127,12 @@ class TestOneLimit:
 
 @pytest.mark.usefixtures("limits")
 class TestSeveralLimits:
-    def test_each_holds(self) -> None:
+    def test_every_limit_applies(self) -> None:
         """Three from each address, six from all of them together."""
         got = [allowed(NOON, narrow=f"kari {ip}", wide="kari") for ip in "abc" for _ in range(4)]
         assert got == [True, True, True, False, True, True, True, False, False, False, False, False]
 
-    def test_the_longest_wait_counts(self) -> None:
+    def test_retry_after_is_the_longest_wait(self) -> None:
         for _ in range(3):
             ratelimit.consume(NOON, narrow="a", wide="kari")
         for _ in range(3):
@@ -141,8 +140,8 @@ class TestSeveralLimits:
         assert wait(NOON, wide="kari") == timedelta(seconds=10)
         assert wait(NOON, narrow="a", wide="kari") == timedelta(seconds=20)
 
-    def test_who_is_refused_by_one_uses_up_none_of_the_others(self) -> None:
-        """One attacker at one address must not use up what the account has for everybody: its owner signs in."""
+    def test_an_attempt_that_one_limit_refuses_consumes_none_of_the_others(self) -> None:
+        """An attacker at one address must not use up the account's limit, so that its owner can sign in."""
         for _ in range(40):
             allowed(NOON, narrow="kari attacker", wide="kari")
         assert [allowed(NOON, narrow="kari owner", wide="kari") for _ in range(4)] == [True, True, True, False]
@@ -150,7 +149,7 @@ class TestSeveralLimits:
 
 @pytest.mark.usefixtures("limits")
 class TestTransactions:
-    def test_survives_a_rollback_of_the_request(self) -> None:
+    def test_an_attempt_counts_even_if_the_request_rolls_back(self) -> None:
         for _ in range(3):
             ratelimit.consume(NOON, narrow="kari")
             with pytest.raises(ZeroDivisionError), db.as_system("tests"):
@@ -158,10 +157,10 @@ class TestTransactions:
         assert not allowed(NOON, narrow="kari")
 
     @pytest.mark.parametrize("used_before", [True, False])
-    def test_twenty_at_once_get_exactly_the_quantity(
+    def test_twenty_concurrent_attempts_get_exactly_the_quantity(
         self, database: Database, monkeypatch: pytest.MonkeyPatch, used_before: bool
     ) -> None:
-        """Also where no row is there yet to be locked."""
+        """Also if there is no row to lock yet."""
         if used_before:
             ratelimit.consume(NOON - timedelta(hours=1), narrow="kari", wide="kari")
 
@@ -175,7 +174,7 @@ class TestTransactions:
             got = list(threads.map(lambda _: allowed(NOON, narrow="kari", wide="kari"), range(20)))
         assert sum(got) == 3
 
-    def test_the_app_may_neither_read_nor_give_back(self, database: Database) -> None:
+    def test_the_app_role_can_neither_read_nor_reset_limits(self, database: Database) -> None:
         ratelimit.consume(NOON, narrow="kari")
         with psycopg.connect(database.app, autocommit=True) as app:
             for forbidden in ("select * from core.rate_limits", "delete from core.rate_limits"):
@@ -186,14 +185,14 @@ class TestTransactions:
 @pytest.mark.usefixtures("limits")
 class TestIps:
     @pytest.mark.parametrize(("stage", "third"), [("local", True), ("staging", False), ("prod", False)])
-    def test_their_limits_are_lifted_in_local_only(
+    def test_limits_by_ip_are_lifted_in_the_local_stage_only(
         self, monkeypatch: pytest.MonkeyPatch, stage: str, third: bool
     ) -> None:
         monkeypatch.setenv("CHALLY_STAGE", stage)
         chally_settings.load.cache_clear()
         assert [allowed(NOON, place="192.0.2.7") for _ in range(3)] == [True, True, third]
 
-    def test_those_of_accounts_hold_in_local_too(self) -> None:
+    def test_limits_by_account_apply_in_the_local_stage_too(self) -> None:
         assert [allowed(NOON, narrow="kari 127.0.0.1", place="127.0.0.1") for _ in range(4)][-1] is False
 
     @pytest.mark.parametrize(
@@ -206,18 +205,18 @@ class TestIps:
             (None, "0.0.0.0"),
         ],
     )
-    def test_of_ipv6_the_network_counts(self, ip: str | None, expected: str) -> None:
+    def test_ipv6_addresses_count_by_network(self, ip: str | None, expected: str) -> None:
         assert network(ip) == expected
 
 
-def test_every_limit_that_the_code_takes_is_a_row(database: Database) -> None:
-    """A name without a row would limit nothing, in silence."""
-    taken = {
+def test_every_limit_in_the_code_is_a_row(database: Database) -> None:
+    """A name without a row would silently limit nothing."""
+    consumed = {
         keyword.arg
         for path in (ROOT / "functions").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "ratelimit.consume"
         for keyword in node.keywords
     }
-    assert {"login_account_ip", "magic_link_address"} <= taken
-    assert taken - {None} <= {name for (name,) in database.execute("select name from core.limits")}
+    assert {"login_account_ip", "magic_link_address"} <= consumed
+    assert consumed - {None} <= {name for (name,) in database.execute("select name from core.limits")}

@@ -1,4 +1,4 @@
-"""Which names are zones to us: those that both Python and Postgres know, at each way in."""
+"""Time zones: every endpoint accepts the names that both Python and Postgres know, and no others."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,19 +15,19 @@ from tests.support.challenges import ChallengeJson, challenge_body
 from tests.support.database import Database
 from tests.support.people import SignUp
 
-# To Python alone, as in a release that Postgres does not have yet; it is there for as long as a test runs.
+# Known to Python alone, as if Postgres had an older release.
 NEWER = "America/Coyhaique_New"
 REFUSED = [
-    "posix/Europe/Berlin",  # what systems have beside the zones
+    "posix/Europe/Berlin",  # directories and files of a system's own
     "right/Europe/Berlin",
     "localtime",
     "posixrules",
     "US/Pacific-New",  # gone since 2020b; Postgres may still have it
-    "CET",  # to Postgres, abbreviations
+    "CET",  # Postgres reads these as abbreviations
     "EST",
     "CEST",
     "Factory",
-    "europe/berlin",  # Postgres does not mind
+    "europe/berlin",  # Postgres ignores case
     "EUROPE/BERLIN",
     "utc",
     "uct",
@@ -52,12 +52,12 @@ REFUSED = [
     "__init__.py",
     "x" * 65,
 ]
-Way = Callable[[str], Response]
+Send = Callable[[str], Response]
 
 
 @pytest.fixture(params=["register", "PATCH me", "preview", "join", "create", "edit"])
-def way(request: pytest.FixtureRequest, nobody: Client, person: SignUp) -> Way:
-    """One of the ways in: sends a zone there."""
+def send(request: pytest.FixtureRequest, nobody: Client, person: SignUp) -> Send:
+    """Sends a zone to one of the endpoints that accept one."""
 
     def register(zone: str) -> Response:
         body = {"email": "kari@people.test", "username": "kari", "password": "long enough for us", "timezone": zone}
@@ -69,41 +69,41 @@ def way(request: pytest.FixtureRequest, nobody: Client, person: SignUp) -> Way:
     upcoming: dict[str, Any] = {"starts_at": (clock.now() + timedelta(days=2)).isoformat()}
     made: ChallengeJson = owner.post("/v1/challenges", challenge_body(clock.now(), **upcoming)).json
     member = person("member")
-    ways: dict[str, Way] = {
+    endpoints: dict[str, Send] = {
         "PATCH me": lambda zone: owner.patch("/v1/me", {"timezone": zone}),
         "preview": lambda zone: member.post("/v1/me/timezone/preview", {"timezone": zone}),
         "join": lambda zone: member.post(f"/v1/challenges/{made['invite_code']}/join", {"timezone": zone}),
         "create": lambda zone: owner.post("/v1/challenges", challenge_body(clock.now(), **upcoming, timezone=zone)),
         "edit": lambda zone: owner.patch(f"/v1/challenges/{made['id']}", {"timezone": zone}),
     }
-    return ways[request.param]
+    return endpoints[request.param]
 
 
-def test_what_is_none_is_refused_at_each_way_in(way: Way, database: Database) -> None:
+def test_every_endpoint_refuses_other_names(send: Send, database: Database) -> None:
     database.execute("update core.limits set quantity = 1000000")
     held = "select timezone from identity.users union select timezone from challenges.challenges order by 1"
     before = database.execute(held)
     for name in REFUSED:
-        refused = way(name)
+        refused = send(name)
         assert (refused.status, refused.code) == (422, "invalid"), name
         assert [error["pointer"] for error in refused.json["errors"]] == ["/timezone"], name
     assert database.execute(held) == before
 
 
-def test_what_python_alone_knows_is_refused_at_each_way_in(
-    way: Way, monkeypatch: pytest.MonkeyPatch, database: Database
+def test_every_endpoint_refuses_a_zone_that_postgres_does_not_know(
+    send: Send, monkeypatch: pytest.MonkeyPatch, database: Database
 ) -> None:
-    """By Postgres, which would have to compute windows of it."""
+    """Postgres refuses it, because it would have to compute windows in it."""
     newer = zones.names() | {NEWER}
     monkeypatch.setattr(zones, "names", lambda: newer)
     monkeypatch.setattr(rules, "ZoneInfo", lambda name: ZoneInfo("UTC" if name == NEWER else name))
     database.execute("update core.limits set quantity = 1000000")
-    refused = way(NEWER)
+    refused = send(NEWER)
     assert (refused.status, refused.code) == (422, "invalid"), refused.text
 
 
-def test_both_know_all_that_we_accept(database: Database) -> None:
-    """And none is an abbreviation, which Postgres would prefer to the zone, but where it is UTC by any name."""
+def test_postgres_knows_every_accepted_name(database: Database) -> None:
+    """And reads none of them as an abbreviation, which it prefers to a zone, except names of UTC."""
     assert len(zones.names()) > 500
     rows = database.execute(
         "select z.name, n.name is not null, a.utc_offset from unnest(%(names)s::text[]) as z (name)"
@@ -115,11 +115,11 @@ def test_both_know_all_that_we_accept(database: Database) -> None:
     assert [name for name, _, offset in rows if offset] == []
 
 
-def test_the_release_is_named_as_iana_does() -> None:
+def test_the_release_has_ianas_name() -> None:
     assert zones.tzdata_version() == tzdata.IANA_VERSION
 
 
-def test_offsets_hold_the_second_before_a_change_and_the_first_after_it() -> None:
+def test_offsets_include_the_seconds_before_and_after_a_change() -> None:
     found = dict(zones.offsets("Europe/Berlin", datetime(2026, 3, 1, 12, 0, 0, 5, tzinfo=UTC), 40))
     assert found[datetime(2026, 3, 29, 0, 59, 59, tzinfo=UTC)] == timedelta(hours=1)
     assert found[datetime(2026, 3, 29, 1, tzinfo=UTC)] == timedelta(hours=2)

@@ -1,4 +1,4 @@
-"""Who is asking. What is refused, and that nothing else was wrong with it: tests/security/test_access_tokens.py."""
+"""The key cache and the lifetime of access tokens. Forged tokens: tests/security/test_access_tokens.py."""
 
 import time
 from collections.abc import Callable
@@ -20,17 +20,17 @@ Token = Callable[..., str]
 
 @pytest.fixture
 def token(person: SignUp, keyring: Keyring) -> Token:
-    """Makes an access token for a real session, signed by the first key or another."""
+    """Issues an access token for a real session, signed with the first key or with another one."""
     claims = jwt.decode(str(person("kari").token), options={"verify_signature": False})
     assert claims["iss"] == PUBLIC_URL
 
-    def make(*, key: SigningKey = keyring.keys[0], ahead: timedelta = timedelta(0)) -> str:
+    def make(*, key: SigningKey = keyring.keys[0], clock_offset: timedelta = timedelta(0)) -> str:
         return Keyring((key,), keyring.refresh_key, keyring.sealing_key).access_token(
             issuer=PUBLIC_URL,
             user_id=UUID(claims["sub"]),
             session_id=UUID(claims["sid"]),
             csrf=None,
-            now=datetime.now(UTC) + ahead,
+            now=datetime.now(UTC) + clock_offset,
         )
 
     return make
@@ -40,20 +40,20 @@ def status(token: str) -> int:
     return Client(token).get("/v1/me").status
 
 
-def test_a_new_key_is_found_when_first_met(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key published after the cache was filled: looked for again, but not at every unknown kid."""
+def test_an_unknown_kid_reads_the_keys_again_after_an_interval(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a key that was published after the cache was filled is found, and unknown kids cannot flood the database."""
     new = SigningKey.make(datetime.now(UTC))
     assert status(token(key=new)) == 401
     with db.as_system("test") as tx:
         keys.publish_key(tx, new.kid, new.public_jwk())
-    assert status(token(key=new)) == 401  # looked a moment ago
+    assert status(token(key=new)) == 401  # the keys were read a moment ago
     later = time.monotonic() + access_tokens.UNKNOWN_KID_INTERVAL + 1
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert status(token(key=new)) == 200
 
 
-def test_a_key_that_we_cannot_use_hides_no_other(token: Token) -> None:
-    """Such as one of a release to come: whoever signed in with today's stays signed in."""
+def test_an_unusable_published_key_does_not_hide_the_others(token: Token) -> None:
+    """A later release may publish keys of other types; sessions signed with today's keys must continue."""
     with db.as_system("test") as tx:
         keys.publish_key(tx, "other", {"kty": "ML-DSA", "alg": "ML-DSA-44", "kid": "other", "use": "sig"})
         keys.publish_key(tx, "empty", {})
@@ -61,12 +61,12 @@ def test_a_key_that_we_cannot_use_hides_no_other(token: Token) -> None:
     assert status(token()) == 200
 
 
-def test_two_clocks_may_differ_a_little(token: Token) -> None:
-    """A token is good where the clock is a moment behind that of its issuer, and not a minute."""
-    assert status(token(ahead=timedelta(seconds=3))) == 200
-    assert status(token(ahead=timedelta(minutes=1))) == 401
+def test_a_token_from_a_clock_slightly_ahead_is_valid(token: Token) -> None:
+    """By up to five seconds, but not by a minute."""
+    assert status(token(clock_offset=timedelta(seconds=3))) == 200
+    assert status(token(clock_offset=timedelta(minutes=1))) == 401
 
 
-def test_expires(token: Token) -> None:
-    assert status(token(ahead=timedelta(seconds=-880))) == 200
-    assert status(token(ahead=timedelta(seconds=-901))) == 401
+def test_a_token_expires_after_fifteen_minutes(token: Token) -> None:
+    assert status(token(clock_offset=timedelta(seconds=-880))) == 200
+    assert status(token(clock_offset=timedelta(seconds=-901))) == 401
