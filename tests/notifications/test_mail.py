@@ -121,7 +121,7 @@ class TestTemplates:
 
 
 @pytest.mark.parametrize("path", ["/v1/auth/magic-link", "/v1/auth/password/forgot"])
-class TestLinksInMails:
+class TestRequestedLinks:
     def test_an_address_without_an_account_gets_no_mail(
         self, nobody: Client, database: Database, logs: Callable[[], str], path: str
     ) -> None:

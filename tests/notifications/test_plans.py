@@ -99,7 +99,7 @@ def test_claiming_due_reminders_costs_the_same_in_a_table_a_hundred_times_as_lar
     for plan in (few, many):
         assert plan["Actual Rows"] == DUE
     assert "reminders_pending" in {node.get("Index Name") for node in nodes(many)}
-    # the one challenge that there is may be read as a whole
+    # the only challenge can be read by a scan
     assert {node["Relation Name"] for node in nodes(many) if node["Node Type"] == "Seq Scan"} <= {"challenges"}
     assert read(many) <= min(read(few), 6 * DUE), (read(many), read(few))
 

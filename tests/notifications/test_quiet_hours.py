@@ -110,14 +110,14 @@ def utc(text: str) -> datetime:
         # quiet: when they end, for five minutes of the window are left; not for four
         ("2026-06-03T05:00 2026-06-03T07:05", 60, "22:00-07:00", "2026-06-01T00:00", "2026-06-03T07:00"),
         ("2026-06-03T05:00 2026-06-03T07:04", 60, "22:00-07:00", "2026-06-01T00:00", None),
-        # when they begin, the evening before, if it is open by then
+        # at their beginning, the evening before, if the window is open then
         ("2026-06-02T20:00 2026-06-03T00:00", 60, "22:00-07:00", "2026-06-01T00:00", "2026-06-02T22:00"),
         ("2026-06-02T22:00 2026-06-03T00:00", 60, "22:00-07:00", "2026-06-01T00:00", "2026-06-02T22:00"),
         ("2026-06-02T22:01 2026-06-03T00:00", 60, "22:00-07:00", "2026-06-01T00:00", None),
-        # hours of one day
+        # quiet hours within a day
         ("2026-06-03T09:00 2026-06-03T18:00", 300, "12:00-14:00", "2026-06-01T00:00", "2026-06-03T14:00"),
         ("2026-06-03T09:00 2026-06-03T14:00", 60, "12:00-14:00", "2026-06-01T00:00", "2026-06-03T12:00"),
-        # planned late: at once; in quiet hours that have begun there is no going back
+        # planned late: due at once, or never if quiet hours have begun
         ("2026-06-02T20:00 2026-06-03T00:00", 60, "none", "2026-06-02T23:30", "2026-06-02T23:30"),
         ("2026-06-02T20:00 2026-06-03T00:00", 60, "22:00-07:00", "2026-06-02T23:30", None),
         ("2026-06-02T20:00 2026-06-03T00:00", 60, "22:00-07:00", "2026-06-02T22:01", None),

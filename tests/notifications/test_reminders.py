@@ -162,7 +162,7 @@ class TestRecord:
         assert remind() == {"claimed": 0, "sent": 0}
 
 
-class TestOnce:
+class TestSentOnce:
     def test_a_moved_window_gets_no_second_reminder(
         self, owner: Client, database: Database, at: At, mails: Mails
     ) -> None:

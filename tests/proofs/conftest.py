@@ -13,7 +13,7 @@ from tests.support.proof_uploads import BUCKET, Club
 
 
 @pytest.fixture
-def club(person: SignUp, database: Database) -> Callable[..., Club]:
+def make_club(person: SignUp, database: Database) -> Callable[..., Club]:
     aws.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
 
     def make(**rules: Any) -> Club:

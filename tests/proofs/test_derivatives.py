@@ -226,7 +226,7 @@ class TestColours:
         assert near(colour(derivatives.derivative(data, JPEG, strip_exif=True)), (200, 200, 200))
 
 
-class TestRefused:
+class TestRefusals:
     def test_an_unreadable_file_is_refused(self) -> None:
         whole = encoded(picture(1, (320, 240)))
         for data in (b"", whole[: len(whole) // 2], b"I did it, I promise.\n" * 50):

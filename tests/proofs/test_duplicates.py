@@ -218,8 +218,8 @@ def add(database: Database, chance: np.random.Generator, sent: Sequence[Sent]) -
 
 
 def check_cost(database: Database, chance: np.random.Generator, sent: Sent, crowd: int, own: int) -> None:
-    """Of a challenge of `crowd` photos, with `own` of the person's beside: every band is asked, no table is read as a
-    whole, and a key of random hashes finds one photo in 65,536.
+    """Assert the cost of a search in a challenge of `crowd` photos and `own` photos of the person: it reads every band and
+    scans no table. With random hashes, a key matches one photo in 65,536.
     """
     with as_system(database) as tx:
         variants = [text(variant) for variant in eight(chance)]
@@ -236,7 +236,7 @@ def check_cost(database: Database, chance: np.random.Generator, sent: Sent, crow
     assert sum(read.values()) <= 2 * 8 * 16 * 17 * crowd / 65_536 + 3 * own + 10
 
 
-class TestAtOnce:
+class TestConcurrency:
     """Concurrent verdicts, each in its own transaction, as in several environments of the function."""
 
     @pytest.mark.parametrize("alike", ["challenge", "person", "file"])

@@ -125,8 +125,8 @@ def alone(call: str, *arguments: object) -> dict[str, int]:
         text=True,
     )
     assert run.returncode == 0, run.stderr[-3000:]
-    answer: dict[str, int] = json.loads(run.stdout)
-    return answer
+    response: dict[str, int] = json.loads(run.stdout)
+    return response
 
 
 class TestMutants:
@@ -211,7 +211,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str, bool]] = {
     "PNG, many texts": (lambda: png((8, 8), zeros(1), *[(b"zTXt", b"x\0\0" + zeros(1))] * 1000), PNG, False),
     "PNG, EXIF that reads itself": (lambda: png((8, 8), zeros(1), (b"eXIf", long_exif(10**6, 9000)[6:])), PNG, True),
     "JPEG, 65,535 x 65,535 in its header": (lambda: jpeg(65_535, 65_500), JPEG, False),
-    # what is missing is grey
+    # missing data is grey
     "JPEG, 64 million pixels in its header alone": (lambda: jpeg(8000, 8000), JPEG, True),
     "JPEG, no height": (lambda: jpeg(8000, 0), JPEG, False),
     "JPEG, scans": (lambda: slow_jpeg("RGB"), JPEG, True),

@@ -35,7 +35,7 @@ def refusal(data: bytes, declared_type: str = JPEG) -> str:
     return caught.value.code
 
 
-class TestReads:
+class TestAccepted:
     @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS)
     def test_each_accepted_format_is_read(self, file_format: str, declared_type: str) -> None:
         data = encoded(ORIGINAL, file_format=file_format)

@@ -26,7 +26,7 @@ def photo(exposure: Mapping[Base, Any], *, file_format: str = "JPEG", **basic: A
     return encoded(picture(5, (64, 48)), file_format=file_format, exif=exif)
 
 
-class TestCaptured:
+class TestCaptureTime:
     @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS)
     def test_the_time_is_read_in_each_format(self, file_format: str, declared_type: str) -> None:
         exposure = {Base.DateTimeOriginal: TIME, Base.OffsetTimeOriginal: "+01:00", Base.SubsecTimeOriginal: "987"}
@@ -50,7 +50,7 @@ class TestCaptured:
             assert metadata.capture_time(encoded(picture(5, (64, 48)), exif=exif), "image/jpeg") is None
 
 
-class TestMoment:
+class TestParseCaptureTime:
     @pytest.mark.parametrize(
         "time",
         [
@@ -102,7 +102,7 @@ class TestMoment:
         )
 
 
-class TestShareable:
+class TestShareableExif:
     PRIVATE = {
         Base.MakerNote: b"MAKER-NOTE",
         Base.UserComment: b"ASCII\0\0\0COMMENT",

@@ -52,7 +52,7 @@ def found(data: bytes, declared_type: str = "image/jpeg") -> list[str]:
     return overlay.read_codes(legible)
 
 
-class TestFind:
+class TestReadCodes:
     @pytest.mark.parametrize(("shot", "quality"), SHOTS.values(), ids=list(SHOTS))
     def test_a_code_is_read_as_people_show_it(self, shot: Shot, quality: int) -> None:
         assert found(qr_scenes.photo((TOKEN, shot), quality=quality)) == [TOKEN]
@@ -150,7 +150,7 @@ class TestHostile:
         assert set(overlay.read_codes(tiled(small, 1024))) == {"A"}
 
 
-class TestJudge:
+class TestOverlayReason:
     @pytest.mark.parametrize("others", [set(), {"foreign"}, {"forged", "other_window", "other_participant"}])
     def test_one_valid_code_is_enough(self, others: set[OverlayResult]) -> None:
         assert overlay.overlay_reason({"valid", *others}) is None
@@ -170,7 +170,7 @@ class TestJudge:
 
 
 @pytest.fixture
-def there(person: SignUp, database: Database) -> Club:
+def club(person: SignUp, database: Database) -> Club:
     """A challenge that requires overlays."""
     boto3.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     owner, kari, miro = person("owner"), person("kari", "Europe/Oslo"), person("miro", "Europe/Oslo")
@@ -182,10 +182,10 @@ def there(person: SignUp, database: Database) -> Club:
     return Club(challenge["id"], owner, kari, miro, database)
 
 
-def token(there: Club, who: Client) -> str:
-    answer = who.get(f"/v1/challenges/{there.id}/windows/current")
-    assert answer.status == 200, answer.text
-    given: dict[str, str] = answer.json["overlay"]
+def token(club: Club, who: Client) -> str:
+    response = who.get(f"/v1/challenges/{club.id}/windows/current")
+    assert response.status == 200, response.text
+    given: dict[str, str] = response.json["overlay"]
     assert overlay.read_codes(drawn(given["qr"])) == [given["token"]]
     return given["token"]
 
@@ -210,51 +210,51 @@ def shot(*texts: str, seed: int = 7) -> bytes:
 
 
 class TestVerdict:
-    def test_a_photo_with_its_own_token_is_accepted(self, there: Club) -> None:
-        assert codes(there.send(there.kari, shot(token(there, there.kari)))) == ("accepted", [])
-        assert there.accepted(there.kari) == 1
+    def test_a_photo_with_its_own_token_is_accepted(self, club: Club) -> None:
+        assert codes(club.send(club.kari, shot(token(club, club.kari)))) == ("accepted", [])
+        assert club.accepted(club.kari) == 1
 
-    def test_a_photo_without_a_code_is_rejected(self, there: Club) -> None:
-        assert codes(there.send(there.kari, shot())) == ("rejected", ["overlay_missing"])
-        assert codes(there.send(there.kari, shot(TAG))) == ("rejected", ["overlay_missing"])
-        assert there.accepted(there.kari) == 0
+    def test_a_photo_without_a_code_is_rejected(self, club: Club) -> None:
+        assert codes(club.send(club.kari, shot())) == ("rejected", ["overlay_missing"])
+        assert codes(club.send(club.kari, shot(TAG))) == ("rejected", ["overlay_missing"])
+        assert club.accepted(club.kari) == 0
 
-    def test_another_participants_token_is_rejected(self, there: Club) -> None:
-        proof = there.send(there.kari, shot(token(there, there.miro)))
+    def test_another_participants_token_is_rejected(self, club: Club) -> None:
+        proof = club.send(club.kari, shot(token(club, club.miro)))
         assert codes(proof) == ("rejected", ["overlay_invalid"])
         assert "another participant" in proof["reasons"][0]["detail"]
 
-    def test_yesterdays_token_is_rejected(self, there: Club, at: Callable[..., None]) -> None:
-        yesterdays = token(there, there.kari)
+    def test_yesterdays_token_is_rejected(self, club: Club, at: Callable[..., None]) -> None:
+        yesterdays = token(club, club.kari)
         at(clock.now() + timedelta(days=1))
-        assert codes(there.send(there.kari, shot(yesterdays))) == ("rejected", ["overlay_invalid"])
-        assert codes(there.send(there.kari, shot(token(there, there.kari)))) == ("accepted", [])
+        assert codes(club.send(club.kari, shot(yesterdays))) == ("rejected", ["overlay_invalid"])
+        assert codes(club.send(club.kari, shot(token(club, club.kari)))) == ("accepted", [])
 
-    def test_tampered_and_truncated_tokens_are_rejected(self, there: Club) -> None:
-        own = token(there, there.kari)
+    def test_tampered_and_truncated_tokens_are_rejected(self, club: Club) -> None:
+        own = token(club, club.kari)
         for wrong in (own[:-1] + ("A" if own[-1] != "A" else "B"), own[:-8], own[:8]):
-            assert codes(there.send(there.kari, shot(wrong))) == ("rejected", ["overlay_invalid"])
+            assert codes(club.send(club.kari, shot(wrong))) == ("rejected", ["overlay_invalid"])
 
-    def test_a_valid_token_among_other_codes_is_accepted(self, there: Club) -> None:
-        photo = shot(token(there, there.miro), TAG, token(there, there.kari))
-        assert codes(there.send(there.kari, photo)) == ("accepted", [])
+    def test_a_valid_token_among_other_codes_is_accepted(self, club: Club) -> None:
+        photo = shot(token(club, club.miro), TAG, token(club, club.kari))
+        assert codes(club.send(club.kari, photo)) == ("accepted", [])
 
-    def test_all_reasons_are_reported_together(self, there: Club) -> None:
-        photo = shot(token(there, there.kari))
-        assert codes(there.send(there.kari, photo)) == ("accepted", [])
-        assert codes(there.send(there.miro, photo)) == ("rejected", ["overlay_invalid", "duplicate_image"])
+    def test_all_reasons_are_reported_together(self, club: Club) -> None:
+        photo = shot(token(club, club.kari))
+        assert codes(club.send(club.kari, photo)) == ("accepted", [])
+        assert codes(club.send(club.miro, photo)) == ("rejected", ["overlay_invalid", "duplicate_image"])
 
-    def test_a_file_that_is_not_a_picture_has_one_reason(self, there: Club) -> None:
-        assert codes(there.send(there.kari, b"no picture")) == ("rejected", ["not_an_image"])
+    def test_a_file_that_is_not_a_picture_has_one_reason(self, club: Club) -> None:
+        assert codes(club.send(club.kari, b"no picture")) == ("rejected", ["not_an_image"])
 
     def test_codes_are_not_read_unless_the_rules_require_an_overlay(
-        self, there: Club, monkeypatch: pytest.MonkeyPatch
+        self, club: Club, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        elsewhere = there.miro.post("/v1/challenges", challenge_body(clock.now())).json["id"]
+        elsewhere = club.miro.post("/v1/challenges", challenge_body(clock.now())).json["id"]
         monkeypatch.delattr(overlay, "check_codes")
-        proof_id = there.ask(there.miro, photo := shot(), challenge=elsewhere)
-        assert decide(there.put(proof_id, photo)) == []
-        assert codes(there.proof(proof_id, there.miro)) == ("accepted", [])
+        proof_id = club.ask(club.miro, photo := shot(), challenge=elsewhere)
+        assert decide(club.put(proof_id, photo)) == []
+        assert codes(club.proof(proof_id, club.miro)) == ("accepted", [])
 
 
 class TestKeyIsReplaced:
@@ -268,27 +268,27 @@ class TestKeyIsReplaced:
     def forget() -> None:
         parameters.clear_caches()  # type: ignore[no-untyped-call]
 
-    def test_a_token_of_the_previous_key_is_accepted(self, there: Club) -> None:
-        photo = shot(token(there, there.kari))
+    def test_a_token_of_the_previous_key_is_accepted(self, club: Club) -> None:
+        photo = shot(token(club, club.kari))
         self.replace("the next key")
         self.forget()
-        assert codes(there.send(there.kari, photo)) == ("accepted", [])
+        assert codes(club.send(club.kari, photo)) == ("accepted", [])
 
-    def test_a_token_of_a_new_key_is_accepted_before_the_job_has_loaded_it(self, there: Club) -> None:
-        token(there, there.kari)  # the job caches the old key
+    def test_a_token_of_a_new_key_is_accepted_before_the_job_has_loaded_it(self, club: Club) -> None:
+        token(club, club.kari)  # the job caches the old key
         self.replace("the next key")
-        proof = there.send(there.kari, b"no picture")
+        proof = club.send(club.kari, b"no picture")
         fresh = tokens.issue(b"the next key", UUID(proof["participant_id"]), date.fromisoformat(proof["local_date"]))
-        assert codes(there.send(there.kari, shot(fresh))) == ("accepted", [])
+        assert codes(club.send(club.kari, shot(fresh))) == ("accepted", [])
 
-    def test_a_token_of_a_key_replaced_twice_is_rejected(self, there: Club) -> None:
-        photo = shot(token(there, there.kari))
+    def test_a_token_of_a_key_replaced_twice_is_rejected(self, club: Club) -> None:
+        photo = shot(token(club, club.kari))
         self.replace("the next key")
         self.replace("the key after that")
         self.forget()
-        assert codes(there.send(there.kari, photo)) == ("rejected", ["overlay_invalid"])
+        assert codes(club.send(club.kari, photo)) == ("rejected", ["overlay_invalid"])
 
-    def test_the_key_is_loaded_outside_of_transactions(self, there: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_key_is_loaded_outside_of_transactions(self, club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
         seen: list[set[str]] = []
 
         def watch(_: str) -> list[bytes]:
@@ -297,16 +297,16 @@ class TestKeyIsReplaced:
 
         monkeypatch.setattr(overlay_key, "cached", lambda arn: watch(arn)[0])
         monkeypatch.setattr(overlay_key, "fetch_all", watch)
-        there.send(there.kari, shot(TOKEN.replace("B", "C")))
+        club.send(club.kari, shot(TOKEN.replace("B", "C")))
         assert seen == [set(), set()]
 
-    def test_without_the_key_there_is_no_verdict(self, there: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_the_key_there_is_no_verdict(self, club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
         """That is our failure, so SQS redelivers the event."""
-        photo = shot(token(there, there.kari))
-        proof_id = there.ask(there.kari, photo)
-        event = there.put(proof_id, photo)
+        photo = shot(token(club, club.kari))
+        proof_id = club.ask(club.kari, photo)
+        event = club.put(proof_id, photo)
         with monkeypatch.context() as patch:
             patch.setattr(overlay_key, "cached", lambda _: overlay_key.fetch_all("gone")[0])
             assert decide(event) == [0]
         assert decide(event) == []
-        assert codes(there.proof(proof_id)) == ("accepted", [])
+        assert codes(club.proof(proof_id)) == ("accepted", [])

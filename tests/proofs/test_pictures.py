@@ -19,7 +19,7 @@ from tests.support.people import SignUp
 from tests.support.pictures import encoded, picture
 from tests.support.proof_uploads import BUCKET, OTHER_PHOTO, PHOTO, PICTURE, SIZE, Club, codes, decide
 
-Clubs = Callable[..., Club]
+MakeClub = Callable[..., Club]
 
 
 def with_exif(**tags: str) -> bytes:
@@ -39,234 +39,240 @@ def stored(url: str) -> bytes:
 
 
 class TestPicture:
-    def test_participants_see_the_cleaned_picture(self, club: Clubs) -> None:
-        there = club()
+    def test_participants_see_the_cleaned_picture(self, make_club: MakeClub) -> None:
+        club = make_club()
         data = with_exif()
         assert b"Chamonix" in data
-        proof = there.send(there.kari, data)
+        proof = club.send(club.kari, data)
         assert proof["status"] == "accepted"
-        for who in (there.kari, there.miro, there.owner):
-            answer = who.get(f"/v1/proofs/{proof['id']}/image")
-            assert answer.status == 307, answer.text
-            url = urlsplit(answer.headers["location"])
+        for who in (club.kari, club.miro, club.owner):
+            response = who.get(f"/v1/proofs/{proof['id']}/image")
+            assert response.status == 307, response.text
+            url = urlsplit(response.headers["location"])
             query = parse_qs(url.query)
             assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
             assert query["X-Amz-Expires"] == ["300"]
             assert url.path.startswith("/pictures/")
-        seen = stored(answer.headers["location"])
+        seen = stored(response.headers["location"])
         assert b"Chamonix" not in seen
         with Image.open(io.BytesIO(seen)) as image:
             assert image.format == "JPEG"
             assert not image.getexif()
 
-    def test_nobody_but_participants_sees_the_picture(self, club: Clubs, person: SignUp, nobody: Client) -> None:
-        there = club()
-        proof = there.send(there.kari, PHOTO)
+    def test_nobody_but_participants_sees_the_picture(
+        self, make_club: MakeClub, person: SignUp, nobody: Client
+    ) -> None:
+        club = make_club()
+        proof = club.send(club.kari, PHOTO)
         path = f"/v1/proofs/{proof['id']}/image"
         assert nobody.get(path).status == 401
         assert person("stranger").get(path).status == 404
-        there.miro.post(f"/v1/challenges/{there.id}/leave")
-        assert there.miro.get(path).status == 404
+        club.miro.post(f"/v1/challenges/{club.id}/leave")
+        assert club.miro.get(path).status == 404
 
-    def test_only_the_sender_and_reviewers_see_the_picture_of_a_rejected_proof(self, club: Clubs) -> None:
-        there = club()
-        there.send(there.kari, PHOTO)
-        proof = there.send(there.miro, PHOTO)
+    def test_only_the_sender_and_reviewers_see_the_picture_of_a_rejected_proof(self, make_club: MakeClub) -> None:
+        club = make_club()
+        club.send(club.kari, PHOTO)
+        proof = club.send(club.miro, PHOTO)
         assert codes(proof) == ("rejected", ["duplicate_image"])
         path = f"/v1/proofs/{proof['id']}/image"
-        assert [who.get(path).status for who in (there.miro, there.owner, there.kari)] == [307, 307, 404]
+        assert [who.get(path).status for who in (club.miro, club.owner, club.kari)] == [307, 307, 404]
 
-    def test_an_unreadable_upload_has_no_picture(self, club: Clubs) -> None:
-        there = club()
-        proof = there.send(there.kari, b"no picture at all" * 10)
-        assert there.owner.get(f"/v1/proofs/{proof['id']}/image").status == 404
-        assert there.kari.post(f"/v1/proofs/{proof['id']}/appeal", {"message": "x"}).code == "not_appealable"
+    def test_an_unreadable_upload_has_no_picture(self, make_club: MakeClub) -> None:
+        club = make_club()
+        proof = club.send(club.kari, b"no picture at all" * 10)
+        assert club.owner.get(f"/v1/proofs/{proof['id']}/image").status == 404
+        assert club.kari.post(f"/v1/proofs/{proof['id']}/appeal", {"message": "x"}).code == "not_appealable"
 
-    def test_a_missing_upload_has_no_picture(self, club: Clubs) -> None:
-        there = club()
-        proof_id = there.ask(there.kari, PHOTO)
-        assert there.kari.get(f"/v1/proofs/{proof_id}/image").status == 404
+    def test_a_missing_upload_has_no_picture(self, make_club: MakeClub) -> None:
+        club = make_club()
+        proof_id = club.ask(club.kari, PHOTO)
+        assert club.kari.get(f"/v1/proofs/{proof_id}/image").status == 404
 
-    def test_only_the_sender_and_reviewers_see_the_picture_during_a_review(self, club: Clubs) -> None:
+    def test_only_the_sender_and_reviewers_see_the_picture_during_a_review(self, make_club: MakeClub) -> None:
         """An appeal must not publish what the owner rejected."""
-        there = club()
-        proof = there.send(there.kari, PHOTO)
+        club = make_club()
+        proof = club.send(club.kari, PHOTO)
         path = f"/v1/proofs/{proof['id']}"
-        there.owner.post(f"{path}/review", {"decision": "reject", "reason": "Not here."})
-        there.kari.post(f"{path}/appeal", {"message": "Why not?"})
-        assert [who.get(f"{path}/image").status for who in (there.kari, there.owner, there.miro)] == [307, 307, 404]
+        club.owner.post(f"{path}/review", {"decision": "reject", "reason": "Not here."})
+        club.kari.post(f"{path}/appeal", {"message": "Why not?"})
+        assert [who.get(f"{path}/image").status for who in (club.kari, club.owner, club.miro)] == [307, 307, 404]
 
     def test_the_pictures_of_every_version_are_deleted_with_the_proof(
-        self, club: Clubs, database: Database, at: Callable[[datetime], None]
+        self, make_club: MakeClub, database: Database, at: Callable[[datetime], None]
     ) -> None:
-        there = club()
-        there.send(there.miro, PHOTO)
-        proof_id = there.ask(there.kari, PHOTO)
+        club = make_club()
+        club.send(club.miro, PHOTO)
+        proof_id = club.ask(club.kari, PHOTO)
         for _ in range(3):
-            assert decide(there.put(proof_id, PHOTO)) == []
-        assert there.kari.delete(f"/v1/proofs/{proof_id}").status == 204
+            assert decide(club.put(proof_id, PHOTO)) == []
+        assert club.kari.delete(f"/v1/proofs/{proof_id}").status == 204
         at(clock.now() + timedelta(minutes=16))
         removals_handler({}, LambdaContext())
-        name = there.keys[proof_id].removeprefix("uploads/")
+        name = club.keys[proof_id].removeprefix("uploads/")
         left = boto3.client("s3").list_object_versions(Bucket=BUCKET).get("Versions", [])
         assert [version["Key"] for version in left if name in version["Key"]] == []
 
 
-class TestDoubt:
+class TestSimilarPhotos:
     """A photo that is similar to another: 24 to 31 bits away."""
 
-    def near(self, there: Club, database: Database, bits: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        first = there.send(there.kari, PHOTO)
+    def near(self, club: Club, database: Database, bits: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        first = club.send(club.kari, PHOTO)
         # makes the first one a different photo of the same scene
         database.execute("update proofs.fingerprints set pdq = pdq # (repeat('0', 256 - %(bits)s)"
                          " || repeat('1', %(bits)s))::bit(256), sha256 = sha256('another')", bits=bits)  # fmt: skip
-        return first, there.send(there.miro, PHOTO)
+        return first, club.send(club.miro, PHOTO)
 
     @pytest.mark.parametrize(
         ("bits", "status"), [(23, "rejected"), (24, "needs_review"), (31, "needs_review"), (32, "accepted")]
     )
     def test_the_distance_decides_between_rejection_and_review(
-        self, club: Clubs, database: Database, bits: int, status: str
+        self, make_club: MakeClub, database: Database, bits: int, status: str
     ) -> None:
-        _, proof = self.near(club(), database, bits)
+        _, proof = self.near(make_club(), database, bits)
         assert proof["status"] == status
 
     def test_only_reviewers_see_the_similar_proof(
-        self, club: Clubs, database: Database, mails: Callable[[], list[dict[str, Any]]]
+        self, make_club: MakeClub, database: Database, mails: Callable[[], list[dict[str, Any]]]
     ) -> None:
-        there = club()
-        first, proof = self.near(there, database, 27)
+        club = make_club()
+        first, proof = self.near(club, database, 27)
         assert codes(proof) == ("needs_review", ["duplicate_image"])
         assert proof["match"] == {"proof_id": first["id"], "distance": 27}  # the owner's view
-        assert there.proof(proof["id"], there.miro)["match"] is None
-        assert there.proof(proof["id"], there.kari)["match"] is None
+        assert club.proof(proof["id"], club.miro)["match"] is None
+        assert club.proof(proof["id"], club.kari)["match"] is None
         for each in (first, proof):
-            assert there.owner.get(f"/v1/proofs/{each['id']}/image").status == 307
+            assert club.owner.get(f"/v1/proofs/{each['id']}/image").status == 307
         mail = mails()[-1]
-        assert (mail["template"], mail["user_id"]) == ("review_wanted", there.owner.user["id"])
-        assert there.accepted(there.miro) == 0
-        path = f"/v1/challenges/{there.id}/proofs"
+        assert (mail["template"], mail["user_id"]) == ("review_wanted", club.owner.user["id"])
+        assert club.accepted(club.miro) == 0
+        path = f"/v1/challenges/{club.id}/proofs"
         for query, ids in (({}, [proof["id"], first["id"]]), ({"status": "needs_review"}, [proof["id"]])):
-            assert [item["id"] for item in there.owner.get(path, **query).json["items"]] == ids
-        assert there.owner.get(path, status="undecided").status == 422
-        there.owner.post(f"/v1/proofs/{proof['id']}/review", {"decision": "accept", "reason": "Two people, one view."})
-        assert there.accepted(there.miro) == 1
-        assert codes(there.proof(proof["id"])) == ("accepted", [])  # accepting it removes the doubt
+            assert [item["id"] for item in club.owner.get(path, **query).json["items"]] == ids
+        assert club.owner.get(path, status="undecided").status == 422
+        club.owner.post(f"/v1/proofs/{proof['id']}/review", {"decision": "accept", "reason": "Two people, one view."})
+        assert club.accepted(club.miro) == 1
+        assert codes(club.proof(proof["id"])) == ("accepted", [])  # accepting it removes the doubt
 
-    def test_the_owner_does_not_see_what_their_own_proof_resembles(self, club: Clubs, database: Database) -> None:
-        there = club()
-        there.send(there.kari, PHOTO)
+    def test_the_owner_does_not_see_what_their_own_proof_resembles(
+        self, make_club: MakeClub, database: Database
+    ) -> None:
+        club = make_club()
+        club.send(club.kari, PHOTO)
         database.execute(
             "update proofs.fingerprints set pdq = pdq # (repeat('0', 229) || repeat('1', 27))::bit(256),"
             " sha256 = sha256('another')"
         )
-        proof = there.send(there.owner, PHOTO)
+        proof = club.send(club.owner, PHOTO)
         assert (proof["status"], proof["match"]) == ("needs_review", None)
 
     @pytest.mark.parametrize("is_looked_after", [True, False])
     def test_moderators_review_a_photo_similar_to_one_of_another_challenge(
         self,
-        club: Clubs,
+        make_club: MakeClub,
         database: Database,
         mails: Callable[[], list[dict[str, Any]]],
         person: SignUp,
         is_looked_after: bool,
     ) -> None:
         """Owners do not see proofs of other challenges: moderators, if there are any, get the review request."""
-        there = club()
+        club = make_club()
         moderator = person("moderator")
         if is_looked_after:
             database.execute("update identity.users set role = 'moderator' where username = 'moderator'")
-        elsewhere = there.kari.post("/v1/challenges", challenge_body(clock.now())).json
-        first = there.ask(there.kari, PHOTO, challenge=elsewhere["id"])
-        assert decide(there.put(first, PHOTO)) == []
-        assert there.proof(first, there.kari)["status"] == "accepted"
+        elsewhere = club.kari.post("/v1/challenges", challenge_body(clock.now())).json
+        first = club.ask(club.kari, PHOTO, challenge=elsewhere["id"])
+        assert decide(club.put(first, PHOTO)) == []
+        assert club.proof(first, club.kari)["status"] == "accepted"
         database.execute(
             "update proofs.fingerprints set pdq = pdq # (repeat('0', 229) || repeat('1', 27))::bit(256),"
             " sha256 = sha256('another')"
         )
-        proof = there.send(there.kari, PHOTO)
+        proof = club.send(club.kari, PHOTO)
         assert proof["status"] == "needs_review"
         assert proof["match"] is None
-        asked = moderator if is_looked_after else there.owner
+        asked = moderator if is_looked_after else club.owner
         assert mails()[-1]["user_id"] == asked.user["id"]
 
-    def test_a_copy_of_a_photo_under_review_is_recognised(self, club: Clubs, database: Database) -> None:
-        there = club()
-        self.near(there, database, 27)
-        assert codes(there.send(there.owner, encoded(PICTURE, quality=70)))[0] == "rejected"
+    def test_a_copy_of_a_photo_under_review_is_recognised(self, make_club: MakeClub, database: Database) -> None:
+        club = make_club()
+        self.near(club, database, 27)
+        assert codes(club.send(club.owner, encoded(PICTURE, quality=70)))[0] == "rejected"
 
 
 class TestRoom:
-    def test_photos_beyond_the_quota_are_refused(self, club: Clubs, database: Database) -> None:
-        there = club()
-        there.send(there.kari, PHOTO)
+    def test_photos_beyond_the_quota_are_refused(self, make_club: MakeClub, database: Database) -> None:
+        club = make_club()
+        club.send(club.kari, PHOTO)
         database.execute("update proofs.proofs set content_length = %(much)s", much=2**30 - 10)
         body = {"content_type": "image/jpeg", "content_length": 11, "sha256": "0" * 64}
-        path = f"/v1/challenges/{there.id}/proofs"
+        path = f"/v1/challenges/{club.id}/proofs"
         database.execute("update proofs.proofs set status = 'rejected'")  # rejected photos use storage as well
-        assert there.kari.post(path, body).code == "storage_full"
-        assert there.kari.post(path, body | {"content_length": 10}).status == 201
-        assert there.miro.post(path, body).status == 201
+        assert club.kari.post(path, body).code == "storage_full"
+        assert club.kari.post(path, body | {"content_length": 10}).status == 201
+        assert club.miro.post(path, body).status == 201
 
-    def test_expired_uploads_do_not_count_towards_the_quota(self, club: Clubs, database: Database) -> None:
-        there = club()
-        there.ask(there.kari, PHOTO)
+    def test_expired_uploads_do_not_count_towards_the_quota(self, make_club: MakeClub, database: Database) -> None:
+        club = make_club()
+        club.ask(club.kari, PHOTO)
         database.execute(
             "update proofs.proofs set content_length = %(much)s, created_at = created_at - interval '16 minutes'",
             much=2**30,
         )
-        there.ask(there.kari, OTHER_PHOTO)
+        club.ask(club.kari, OTHER_PHOTO)
 
-    def test_proofs_are_rate_limited_per_day(self, club: Clubs, database: Database) -> None:
-        there = club()
+    def test_proofs_are_rate_limited_per_day(self, make_club: MakeClub, database: Database) -> None:
+        club = make_club()
         database.execute("update core.limits set quantity = 2 where name = 'proof'")
         body = {"content_type": "image/jpeg", "content_length": 11, "sha256": "0" * 64}
-        answers = [there.kari.post(f"/v1/challenges/{there.id}/proofs", body) for _ in range(3)]
-        assert [answer.status for answer in answers] == [201, 201, 429]
-        assert int(answers[-1].headers["retry-after"]) > 3600
+        responses = [club.kari.post(f"/v1/challenges/{club.id}/proofs", body) for _ in range(3)]
+        assert [response.status for response in responses] == [201, 201, 429]
+        assert int(responses[-1].headers["retry-after"]) > 3600
 
     def test_only_five_versions_of_an_upload_get_a_verdict(
-        self, club: Clubs, mails: Callable[[], list[dict[str, Any]]], database: Database
+        self, make_club: MakeClub, mails: Callable[[], list[dict[str, Any]]], database: Database
     ) -> None:
         """An upload URL is valid for ten minutes: repeated uploads use the sender's quota and cause no more mails."""
-        there = club()
-        there.send(there.miro, PHOTO)
-        proof_id = there.ask(there.kari, PHOTO)
+        club = make_club()
+        club.send(club.miro, PHOTO)
+        proof_id = club.ask(club.kari, PHOTO)
         for _ in range(7):
-            assert decide(there.put(proof_id, PHOTO)) == []
+            assert decide(club.put(proof_id, PHOTO)) == []
         assert len([mail for mail in mails() if mail["template"] == "proof_rejected"]) == 5
         body = {"content_type": "image/jpeg", "content_length": 2**30 - 5 * len(PHOTO), "sha256": "0" * 64}
         database.execute("update core.limits set quantity = 1000 where name like 'proof%%'")
-        terms = f"/v1/challenges/{there.id}/proofs"
-        assert there.kari.post(terms, body | {"content_length": 2**30}).status == 422  # more than any photo can have
+        terms = f"/v1/challenges/{club.id}/proofs"
+        assert club.kari.post(terms, body | {"content_length": 2**30}).status == 422  # more than any photo can have
         database.execute("update proofs.proofs set content_length = %(much)s where id = %(id)s",
                          much=2**30 // 4, id=proof_id)  # fmt: skip
-        assert there.kari.post(terms, body | {"content_length": 10}).code == "storage_full"
+        assert club.kari.post(terms, body | {"content_length": 10}).code == "storage_full"
 
 
 class TestMails:
-    def test_a_mail_says_why_a_photo_was_rejected(self, club: Clubs, mails: Callable[[], list[dict[str, Any]]]) -> None:
-        there = club()
-        there.send(there.kari, b"no picture at all" * 10)
+    def test_a_mail_says_why_a_photo_was_rejected(
+        self, make_club: MakeClub, mails: Callable[[], list[dict[str, Any]]]
+    ) -> None:
+        club = make_club()
+        club.send(club.kari, b"no picture at all" * 10)
         (mail,) = [mail for mail in mails() if mail["template"] == "proof_rejected"]
-        assert mail["user_id"] == there.kari.user["id"]
+        assert mail["user_id"] == club.kari.user["id"]
         assert mail["values"]["appeal"] == ""  # an appeal would be refused: there is no picture
         assert mail["values"]["reasons"] == "- This file is not a JPEG, PNG or WebP picture."
 
     def test_a_mail_offers_an_appeal_only_if_one_is_possible(
-        self, club: Clubs, mails: Callable[[], list[dict[str, Any]]]
+        self, make_club: MakeClub, mails: Callable[[], list[dict[str, Any]]]
     ) -> None:
-        there = club()
-        there.send(there.miro, PHOTO)
-        proof = there.send(there.kari, PHOTO)
+        club = make_club()
+        club.send(club.miro, PHOTO)
+        proof = club.send(club.kari, PHOTO)
         offered = mails()[-1]
         review = f"/v1/proofs/{proof['id']}/review"
-        there.owner.post(review, {"decision": "accept", "reason": "Twins."})
+        club.owner.post(review, {"decision": "accept", "reason": "Twins."})
         accepted = mails()[-1]
-        there.owner.post(review, {"decision": "reject", "reason": "No twins."})
+        club.owner.post(review, {"decision": "reject", "reason": "No twins."})
         rejected = mails()[-1]
-        there.kari.post(f"/v1/proofs/{proof['id']}/appeal", {"message": "Twins!"})
-        there.owner.post(review, {"decision": "accept", "reason": "So be it."})
+        club.kari.post(f"/v1/proofs/{proof['id']}/appeal", {"message": "Twins!"})
+        club.owner.post(review, {"decision": "accept", "reason": "So be it."})
         told = [(mail["template"], "appeal" in mail["values"]["appeal"]) for mail in (offered, accepted, rejected)]
         assert told == [("proof_rejected", True), ("proof_reviewed", False), ("proof_reviewed", True)]

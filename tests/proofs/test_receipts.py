@@ -54,10 +54,10 @@ def ask(client: Client, proof: dict[str, Any]) -> Response:
 
 
 def receipt(client: Client, proof: dict[str, Any]) -> str:
-    answer = ask(client, proof)
-    assert answer.status == 200, answer.text
-    assert answer.headers["content-type"] == "application/jose"
-    return answer.text
+    response = ask(client, proof)
+    assert response.status == 200, response.text
+    assert response.headers["content-type"] == "application/jose"
+    return response.text
 
 
 def key_set() -> Any:
@@ -69,7 +69,7 @@ def claims(text: str) -> dict[str, Any]:
     return said
 
 
-class TestWhatItSays:
+class TestContent:
     def test_the_receipt_of_a_text_states_its_facts(
         self, send: Callable[..., tuple[Client, dict[str, Any]]], database: Database
     ) -> None:
@@ -176,7 +176,7 @@ class TestWhatItSays:
         assert (said["sha256"], said["status"]) == (None, "accepted")
 
 
-class TestWhoGetsOne:
+class TestAccess:
     @pytest.mark.parametrize("status", ["accepted", "rejected", "needs_review", "replaced"])
     def test_every_verdict_has_a_receipt(
         self, send: Callable[..., tuple[Client, dict[str, Any]]], database: Database, status: str
@@ -191,9 +191,9 @@ class TestWhoGetsOne:
     ) -> None:
         prover, proof = send()
         database.execute("update proofs.proofs set status = %(status)s, decided_at = null", status=status)
-        answer = ask(prover, proof)
-        assert (answer.status, answer.code) == (409, "not_decided")
-        assert status.replace("_", " ") in answer.json["detail"]
+        response = ask(prover, proof)
+        assert (response.status, response.code) == (409, "not_decided")
+        assert status.replace("_", " ") in response.json["detail"]
 
     def test_an_expired_proof_has_no_receipt(
         self, send: Callable[..., tuple[Client, dict[str, Any]]], database: Database
@@ -202,9 +202,9 @@ class TestWhoGetsOne:
         database.execute(
             "update proofs.proofs set status = 'awaiting_upload', created_at = now() - interval '16 minutes'"
         )
-        answer = ask(prover, proof)
-        assert answer.code == "not_decided"
-        assert "expired" in answer.json["detail"]
+        response = ask(prover, proof)
+        assert response.code == "not_decided"
+        assert "expired" in response.json["detail"]
 
     def test_strangers_get_no_receipt(
         self, send: Callable[..., tuple[Client, dict[str, Any]]], person: SignUp, nobody: Client
@@ -212,8 +212,8 @@ class TestWhoGetsOne:
         _, proof = send()
         stranger = person("stranger")
         assert ask(nobody, proof).status == 401
-        answers = [ask(stranger, each) for each in (proof, {"id": "0" * 8 + proof["id"][8:]})]
-        assert [(each.status, each.code) for each in answers] == [(404, "not_found")] * 2
+        responses = [ask(stranger, each) for each in (proof, {"id": "0" * 8 + proof["id"][8:]})]
+        assert [(each.status, each.code) for each in responses] == [(404, "not_found")] * 2
 
     def test_a_receipt_is_unavailable_while_secrets_manager_is_down(
         self, send: Callable[..., tuple[Client, dict[str, Any]]]
@@ -221,8 +221,8 @@ class TestWhoGetsOne:
         prover, proof = send()
         secret = settings.load(settings.ProofsSettings).receipt_secret_arn
         aws.client("secretsmanager").delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
-        answer = ask(prover, proof)
-        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        response = ask(prover, proof)
+        assert (response.status, response.headers["retry-after"]) == (503, "1")
 
 
 def turn(**event: object) -> dict[str, str]:
@@ -284,7 +284,7 @@ def test_any_change_of_the_claims_is_detected(send: Callable[..., tuple[Client, 
             pytest.fail(f"{name}: {receipts.verify(forged, keys)}")
 
 
-class TestByHand:
+class TestCommandLine:
     """`python -m proofs.receipts` with a receipt, the keys, and this repository."""
 
     @pytest.fixture

@@ -41,9 +41,9 @@ class Club:
         return f"/v1/proofs/{self.proof['id']}"
 
     def send(self, value: str | float = "I ran", who: Client | None = None) -> dict[str, Any]:
-        answer = (who or self.member).post(f"/v1/challenges/{self.id}/proofs", {"value": value})
-        assert answer.status == 201, answer.text
-        proof: dict[str, Any] = answer.json["proof"]
+        response = (who or self.member).post(f"/v1/challenges/{self.id}/proofs", {"value": value})
+        assert response.status == 201, response.text
+        proof: dict[str, Any] = response.json["proof"]
         return proof
 
     def review(self, who: Client, body: dict[str, str]) -> Response:
@@ -62,7 +62,7 @@ class Club:
 
 
 @pytest.fixture
-def club(person: SignUp, nobody: Client, database: Database) -> Callable[..., Club]:
+def make_club(person: SignUp, nobody: Client, database: Database) -> Callable[..., Club]:
     def make(proof: dict[str, Any] | None = None, *, first: str | float = "I ran", **changes: Any) -> Club:
         owner, member, friend, stranger = (person(name) for name in ("owner", "member", "friend", "stranger"))
         moderator = person("moderator")
@@ -78,105 +78,105 @@ def club(person: SignUp, nobody: Client, database: Database) -> Callable[..., Cl
         assert created.status == 201, created.text
         for who in (member, friend):
             assert who.post(f"/v1/challenges/{created.json['invite_code']}/join").status == 201
-        there = Club(created.json["id"], owner, member, friend, stranger, nobody, moderator, database)
-        there.proof = there.send(first)
-        return there
+        club = Club(created.json["id"], owner, member, friend, stranger, nobody, moderator, database)
+        club.proof = club.send(first)
+        return club
 
     return make
 
 
 class TestReview:
     def test_the_owner_can_reject_an_accepted_proof(
-        self, club: Callable[..., Club], mails: Callable[[], list[dict[str, Any]]], database: Database
+        self, make_club: Callable[..., Club], mails: Callable[[], list[dict[str, Any]]], database: Database
     ) -> None:
-        there = club()
-        assert there.standing() == (10, 1, 0)
-        answer = there.review(there.owner, REJECT)
-        assert answer.status == 200, answer.text
-        assert answer.json["status"] == "rejected"
-        assert answer.json["review"]["reason"] == "This is not you."
-        assert there.standing() == (0, 0, 0)
-        window = there.member.get(f"/v1/challenges/{there.id}/windows/current").json
+        club = make_club()
+        assert club.standing() == (10, 1, 0)
+        response = club.review(club.owner, REJECT)
+        assert response.status == 200, response.text
+        assert response.json["status"] == "rejected"
+        assert response.json["review"]["reason"] == "This is not you."
+        assert club.standing() == (0, 0, 0)
+        window = club.member.get(f"/v1/challenges/{club.id}/windows/current").json
         assert window["state"] == "open"  # another proof can still be sent
         mail = mails()[-1]
-        assert (mail["template"], mail["user_id"]) == ("proof_reviewed", there.member.user["id"])
+        assert (mail["template"], mail["user_id"]) == ("proof_reviewed", club.member.user["id"])
         assert mail["values"]["reason"] == "This is not you."
         audits = database.execute("select actor_id::text, detail from core.audit where action = 'proof_reviewed'")
-        assert [actor for actor, _ in audits] == [there.owner.user["id"]]
-        assert audits[0][1] == {"proof_id": there.proof["id"], "former": "accepted", "decision": "reject"}
+        assert [actor for actor, _ in audits] == [club.owner.user["id"]]
+        assert audits[0][1] == {"proof_id": club.proof["id"], "former": "accepted", "decision": "reject"}
 
-    def test_the_owner_can_accept_a_rejected_proof_again(self, club: Callable[..., Club]) -> None:
-        there = club()
-        there.review(there.owner, REJECT)
-        assert there.review(there.owner, ACCEPT).json["status"] == "accepted"
-        assert there.standing() == (10, 1, 0)
+    def test_the_owner_can_accept_a_rejected_proof_again(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        club.review(club.owner, REJECT)
+        assert club.review(club.owner, ACCEPT).json["status"] == "accepted"
+        assert club.standing() == (10, 1, 0)
 
     def test_repeating_a_decision_changes_nothing(
-        self, club: Callable[..., Club], mails: Callable[[], list[dict[str, Any]]]
+        self, make_club: Callable[..., Club], mails: Callable[[], list[dict[str, Any]]]
     ) -> None:
-        there = club()
-        there.review(there.owner, REJECT)
+        club = make_club()
+        club.review(club.owner, REJECT)
         told = len(mails())
-        assert there.review(there.owner, REJECT | {"reason": "Still not."}).json["review"]["reason"] == REJECT["reason"]
+        assert club.review(club.owner, REJECT | {"reason": "Still not."}).json["review"]["reason"] == REJECT["reason"]
         assert len(mails()) == told
 
-    def test_a_window_keeps_its_outcome_if_another_proof_is_accepted(self, club: Callable[..., Club]) -> None:
-        there = club({"kind": "text", "max_per_window": 2})
-        there.send("I swam as well")
-        there.review(there.owner, REJECT)
-        assert there.standing() == (10, 1, 0)
+    def test_a_window_keeps_its_outcome_if_another_proof_is_accepted(self, make_club: Callable[..., Club]) -> None:
+        club = make_club({"kind": "text", "max_per_window": 2})
+        club.send("I swam as well")
+        club.review(club.owner, REJECT)
+        assert club.standing() == (10, 1, 0)
 
-    def test_accepting_needs_room_in_the_window(self, club: Callable[..., Club]) -> None:
-        there = club()
-        there.review(there.owner, REJECT)
-        there.send("the true one")
-        answer = there.review(there.owner, ACCEPT)
-        assert answer.code == "window_full"
-        assert "reject another" in answer.json["detail"]
-        assert there.standing() == (10, 1, 0)
+    def test_accepting_needs_room_in_the_window(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        club.review(club.owner, REJECT)
+        club.send("the true one")
+        response = club.review(club.owner, ACCEPT)
+        assert response.code == "window_full"
+        assert "reject another" in response.json["detail"]
+        assert club.standing() == (10, 1, 0)
 
     def test_a_window_is_missed_if_its_proof_is_rejected_after_the_close(
-        self, club: Callable[..., Club], at: Callable[[datetime], None], database: Database
+        self, make_club: Callable[..., Club], at: Callable[[datetime], None], database: Database
     ) -> None:
-        there = club()
-        closed = datetime.fromisoformat(there.proof["closes_at"])
+        club = make_club()
+        closed = datetime.fromisoformat(club.proof["closes_at"])
         # moves the window into the past, because tokens use the real clock
         database.execute("update challenges.windows set opens_at = opens_at - interval '2 days', closes_at = %(at)s",
                          at=clock.now() - timedelta(hours=1))  # fmt: skip
         assert closed > clock.now()
-        there.review(there.owner, REJECT)
-        assert there.standing() == (0, 0, 1)
+        club.review(club.owner, REJECT)
+        assert club.standing() == (0, 0, 1)
 
-    def test_only_the_owner_and_moderators_can_review(self, club: Callable[..., Club]) -> None:
-        there = club(visibility="public")
+    def test_only_the_owner_and_moderators_can_review(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(visibility="public")
         for who, expected in (
-            (there.nobody, (401, "unauthenticated")),
-            (there.stranger, (404, "not_found")),
-            (there.friend, (403, "not_reviewer")),
-            (there.member, (403, "own_proof")),
+            (club.nobody, (401, "unauthenticated")),
+            (club.stranger, (404, "not_found")),
+            (club.friend, (403, "not_reviewer")),
+            (club.member, (403, "own_proof")),
         ):
-            answer = there.review(who, REJECT)
-            assert (answer.status, answer.code) == expected
-        assert there.standing() == (10, 1, 0)
-        assert there.review(there.moderator, REJECT).status == 200
-        assert there.standing() == (0, 0, 0)
+            response = club.review(who, REJECT)
+            assert (response.status, response.code) == expected
+        assert club.standing() == (10, 1, 0)
+        assert club.review(club.moderator, REJECT).status == 200
+        assert club.standing() == (0, 0, 0)
 
-    def test_a_moderator_needs_a_second_factor(self, club: Callable[..., Club], database: Database) -> None:
-        there = club()
+    def test_a_moderator_needs_a_second_factor(self, make_club: Callable[..., Club], database: Database) -> None:
+        club = make_club()
         database.execute("update identity.sessions set second_factor = false")
-        assert there.review(there.moderator, REJECT).status == 404  # has no more rights than a user
-        assert there.moderator.get(there.path).status == 404
+        assert club.review(club.moderator, REJECT).status == 404  # has no more rights than a user
+        assert club.moderator.get(club.path).status == 404
 
-    def test_nobody_reviews_their_own_proof(self, club: Callable[..., Club]) -> None:
-        there = club()
-        there.proof = there.send(who=there.owner)
-        assert there.review(there.owner, REJECT).code == "own_proof"
-        assert there.review(there.moderator, REJECT).status == 200
+    def test_nobody_reviews_their_own_proof(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        club.proof = club.send(who=club.owner)
+        assert club.review(club.owner, REJECT).code == "own_proof"
+        assert club.review(club.moderator, REJECT).status == 200
 
-    def test_a_participant_who_left_sees_no_proofs(self, club: Callable[..., Club]) -> None:
-        there = club()
-        there.friend.post(f"/v1/challenges/{there.id}/leave")
-        assert there.review(there.friend, REJECT).status == 404
+    def test_a_participant_who_left_sees_no_proofs(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        club.friend.post(f"/v1/challenges/{club.id}/leave")
+        assert club.review(club.friend, REJECT).status == 404
 
     @pytest.mark.parametrize(
         ("body", "pointer"),
@@ -189,37 +189,39 @@ class TestReview:
         ],
     )
     def test_an_invalid_review_names_the_field(
-        self, club: Callable[..., Club], body: dict[str, str], pointer: str
+        self, make_club: Callable[..., Club], body: dict[str, str], pointer: str
     ) -> None:
-        there = club()
-        answer = there.review(there.owner, body)
-        assert answer.status == 422
-        assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
+        club = make_club()
+        response = club.review(club.owner, body)
+        assert response.status == 422
+        assert [error["pointer"] for error in response.json["errors"]] == [pointer]
 
-    def test_an_infected_file_cannot_be_accepted(self, club: Callable[..., Club], database: Database) -> None:
-        there = club()
-        there.review(there.owner, REJECT)
+    def test_an_infected_file_cannot_be_accepted(self, make_club: Callable[..., Club], database: Database) -> None:
+        club = make_club()
+        club.review(club.owner, REJECT)
         database.execute('update proofs.proofs set reasons = \'[{"code": "malware", "detail": "x"}]\'')
-        assert there.review(there.owner, ACCEPT).code == "not_reviewable"
-        assert there.standing() == (0, 0, 0)
+        assert club.review(club.owner, ACCEPT).code == "not_reviewable"
+        assert club.standing() == (0, 0, 0)
 
-    def test_the_last_of_two_concurrent_reviews_counts(self, club: Callable[..., Club], database: Database) -> None:
+    def test_the_last_of_two_concurrent_reviews_counts(
+        self, make_club: Callable[..., Club], database: Database
+    ) -> None:
         """They wait for each other, and the standing follows the last decision."""
-        there = club()
+        club = make_club()
         with psycopg.connect(database.url) as holder, ThreadPoolExecutor(2) as two:
             holder.execute("select from proofs.proofs for update")
-            sent = [two.submit(review_directly, database, there, who, what)
-                    for who, what in ((there.owner, "reject"), (there.moderator, "accept"))]  # fmt: skip
+            sent = [two.submit(review_directly, database, club, who, what)
+                    for who, what in ((club.owner, "reject"), (club.moderator, "accept"))]  # fmt: skip
             while database.execute("select count(*) from pg_locks where not granted") < [(2,)]:
                 pass
             holder.rollback()
             for each in sent:
                 each.result(60)
-        status = there.member.get(there.path).json["status"]
-        assert there.standing() == ((10, 1, 0) if status == "accepted" else (0, 0, 0))
+        status = club.member.get(club.path).json["status"]
+        assert club.standing() == ((10, 1, 0) if status == "accepted" else (0, 0, 0))
 
 
-def review_directly(database: Database, there: Club, who: Client, decision: str) -> None:
+def review_directly(database: Database, club: Club, who: Client, decision: str) -> None:
     from chally.actor import Actor, SessionState
     from chally.db import Tx
     from proofs import reviews
@@ -229,153 +231,153 @@ def review_directly(database: Database, there: Club, who: Client, decision: str)
         connection.execute("select set_config('chally.moderates', 'on', true)")
         tx = Tx(connection, Actor(UUID(who.user["id"]), uuid4()))
         tx._session = SessionState("moderator", clock.now(), True)
-        reviews.submit_review(tx, UUID(there.proof["id"]), decision, "because", clock.now())  # type: ignore[arg-type]
+        reviews.submit_review(tx, UUID(club.proof["id"]), decision, "because", clock.now())  # type: ignore[arg-type]
 
 
 class TestAppeal:
     def test_an_appeal_leads_to_a_review(
-        self, club: Callable[..., Club], mails: Callable[[], list[dict[str, Any]]]
+        self, make_club: Callable[..., Club], mails: Callable[[], list[dict[str, Any]]]
     ) -> None:
-        there = club()
-        there.review(there.owner, REJECT)
-        answer = there.member.post(f"{there.path}/appeal", {"message": "It is me, with a hat."})
-        assert answer.status == 200, answer.text
-        assert (answer.json["status"], answer.json["appeal"]) == ("needs_review", "It is me, with a hat.")
+        club = make_club()
+        club.review(club.owner, REJECT)
+        response = club.member.post(f"{club.path}/appeal", {"message": "It is me, with a hat."})
+        assert response.status == 200, response.text
+        assert (response.json["status"], response.json["appeal"]) == ("needs_review", "It is me, with a hat.")
         mail = mails()[-1]  # the owner has decided, so a moderator gets the request
-        assert (mail["template"], mail["user_id"]) == ("moderation_wanted", there.moderator.user["id"])
-        assert there.review(there.owner, ACCEPT).json["status"] == "accepted"
-        assert there.standing() == (10, 1, 0)
+        assert (mail["template"], mail["user_id"]) == ("moderation_wanted", club.moderator.user["id"])
+        assert club.review(club.owner, ACCEPT).json["status"] == "accepted"
+        assert club.standing() == (10, 1, 0)
 
     def test_the_owner_reviews_an_appeal_against_a_verdict(
-        self, club: Callable[..., Club], mails: Callable[[], list[dict[str, Any]]]
+        self, make_club: Callable[..., Club], mails: Callable[[], list[dict[str, Any]]]
     ) -> None:
-        there = club({"kind": "number", "target": 5}, first=3)
-        assert there.member.post(f"{there.path}/appeal", {"message": "Five, by another watch."}).status == 200
+        club = make_club({"kind": "number", "target": 5}, first=3)
+        assert club.member.post(f"{club.path}/appeal", {"message": "Five, by another watch."}).status == 200
         mail = mails()[-1]
-        assert (mail["template"], mail["user_id"]) == ("review_wanted", there.owner.user["id"])
-        assert there.review(there.owner, REJECT).json["status"] == "rejected"
+        assert (mail["template"], mail["user_id"]) == ("review_wanted", club.owner.user["id"])
+        assert club.review(club.owner, REJECT).json["status"] == "rejected"
 
-    def test_a_moderator_reviews_an_appeal_against_the_owner(self, club: Callable[..., Club]) -> None:
+    def test_a_moderator_reviews_an_appeal_against_the_owner(self, make_club: Callable[..., Club]) -> None:
         """Owners can take part, so they do not decide on appeals against themselves."""
-        there = club()
-        there.review(there.owner, REJECT)
-        there.member.post(f"{there.path}/appeal", {"message": "Please."})
-        assert there.review(there.owner, REJECT).code == "own_decision"
-        assert there.member.get(there.path).json["status"] == "needs_review"
-        assert there.review(there.moderator, REJECT).json["status"] == "rejected"
+        club = make_club()
+        club.review(club.owner, REJECT)
+        club.member.post(f"{club.path}/appeal", {"message": "Please."})
+        assert club.review(club.owner, REJECT).code == "own_decision"
+        assert club.member.get(club.path).json["status"] == "needs_review"
+        assert club.review(club.moderator, REJECT).json["status"] == "rejected"
 
-    def test_the_owner_cannot_overrule_a_moderator(self, club: Callable[..., Club]) -> None:
-        there = club()
-        there.review(there.owner, REJECT)
-        there.member.post(f"{there.path}/appeal", {"message": "Please."})
-        there.review(there.moderator, ACCEPT)
-        assert there.review(there.owner, REJECT).code == "moderator_decided"
-        assert there.standing() == (10, 1, 0)
-        there.review(there.moderator, REJECT)
-        assert there.review(there.owner, ACCEPT).code == "moderator_decided"
-        assert there.standing() == (0, 0, 0)
+    def test_the_owner_cannot_overrule_a_moderator(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        club.review(club.owner, REJECT)
+        club.member.post(f"{club.path}/appeal", {"message": "Please."})
+        club.review(club.moderator, ACCEPT)
+        assert club.review(club.owner, REJECT).code == "moderator_decided"
+        assert club.standing() == (10, 1, 0)
+        club.review(club.moderator, REJECT)
+        assert club.review(club.owner, ACCEPT).code == "moderator_decided"
+        assert club.standing() == (0, 0, 0)
 
-    def test_a_moderator_can_list_the_proofs_to_review(self, club: Callable[..., Club]) -> None:
-        there = club()
-        there.review(there.owner, REJECT)
-        there.member.post(f"{there.path}/appeal", {"message": "Please."})
-        found = there.moderator.get(f"/v1/challenges/{there.id}/proofs").json["items"]
-        assert [(proof["id"], proof["status"]) for proof in found] == [(there.proof["id"], "needs_review")]
+    def test_a_moderator_can_list_the_proofs_to_review(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        club.review(club.owner, REJECT)
+        club.member.post(f"{club.path}/appeal", {"message": "Please."})
+        found = club.moderator.get(f"/v1/challenges/{club.id}/proofs").json["items"]
+        assert [(proof["id"], proof["status"]) for proof in found] == [(club.proof["id"], "needs_review")]
 
-    def test_only_the_sender_and_reviewers_see_the_messages(self, club: Callable[..., Club]) -> None:
-        there = club()
-        there.review(there.owner, REJECT)
-        there.member.post(f"{there.path}/appeal", {"message": "Please."})
+    def test_only_the_sender_and_reviewers_see_the_messages(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        club.review(club.owner, REJECT)
+        club.member.post(f"{club.path}/appeal", {"message": "Please."})
         for who, appeal, reason in (
-            (there.member, "Please.", REJECT["reason"]),
-            (there.owner, "Please.", REJECT["reason"]),
-            (there.moderator, "Please.", REJECT["reason"]),
-            (there.friend, None, None),
+            (club.member, "Please.", REJECT["reason"]),
+            (club.owner, "Please.", REJECT["reason"]),
+            (club.moderator, "Please.", REJECT["reason"]),
+            (club.friend, None, None),
         ):
-            proof = who.get(there.path).json
+            proof = who.get(club.path).json
             assert (proof["appeal"], proof["review"]["reason"]) == (appeal, reason)
 
-    def test_a_proof_can_be_appealed_once(self, club: Callable[..., Club]) -> None:
-        there = club()
-        there.review(there.owner, REJECT)
+    def test_a_proof_can_be_appealed_once(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        club.review(club.owner, REJECT)
         body = {"message": "Please."}
-        there.member.post(f"{there.path}/appeal", body)
-        assert there.member.post(f"{there.path}/appeal", body).code == "appealed_already"
-        there.review(there.moderator, REJECT)
-        assert there.member.post(f"{there.path}/appeal", body).code == "appealed_already"
+        club.member.post(f"{club.path}/appeal", body)
+        assert club.member.post(f"{club.path}/appeal", body).code == "appealed_already"
+        club.review(club.moderator, REJECT)
+        assert club.member.post(f"{club.path}/appeal", body).code == "appealed_already"
 
-    def test_only_a_rejected_proof_can_be_appealed(self, club: Callable[..., Club]) -> None:
-        there = club()
-        assert there.member.post(f"{there.path}/appeal", {"message": "More!"}).code == "not_appealable"
+    def test_only_a_rejected_proof_can_be_appealed(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        assert club.member.post(f"{club.path}/appeal", {"message": "More!"}).code == "not_appealable"
 
-    def test_only_the_sender_can_appeal(self, club: Callable[..., Club]) -> None:
-        there = club()
-        there.review(there.owner, REJECT)
+    def test_only_the_sender_can_appeal(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        club.review(club.owner, REJECT)
         for who, status in (
-            (there.nobody, 401),
-            (there.stranger, 404),
-            (there.friend, 404),
-            (there.owner, 404),
-            (there.moderator, 404),
+            (club.nobody, 401),
+            (club.stranger, 404),
+            (club.friend, 404),
+            (club.owner, 404),
+            (club.moderator, 404),
         ):
-            assert who.post(f"{there.path}/appeal", {"message": "x"}).status == status
-        assert there.member.get(there.path).json["status"] == "rejected"
+            assert who.post(f"{club.path}/appeal", {"message": "x"}).status == status
+        assert club.member.get(club.path).json["status"] == "rejected"
 
-    def test_a_proof_under_appeal_keeps_its_place(self, club: Callable[..., Club]) -> None:
-        there = club()
-        there.review(there.owner, REJECT)
-        there.member.post(f"{there.path}/appeal", {"message": "Please."})
-        answer = there.member.post(f"/v1/challenges/{there.id}/proofs", {"value": "another"})
-        assert answer.code == "window_full"
+    def test_a_proof_under_appeal_keeps_its_place(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        club.review(club.owner, REJECT)
+        club.member.post(f"{club.path}/appeal", {"message": "Please."})
+        response = club.member.post(f"/v1/challenges/{club.id}/proofs", {"value": "another"})
+        assert response.code == "window_full"
 
 
-class TestTakingBack:
-    def test_a_removed_proof_gives_back_its_place_and_points(self, club: Callable[..., Club]) -> None:
-        there = club()
-        assert there.member.delete(there.path).status == 204
-        assert there.standing() == (0, 0, 0)
-        assert there.member.get(there.path).status == 404
-        there.send("the right one")
-        assert there.standing() == (10, 1, 0)
+class TestRemoval:
+    def test_a_removed_proof_gives_back_its_place_and_points(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        assert club.member.delete(club.path).status == 204
+        assert club.standing() == (0, 0, 0)
+        assert club.member.get(club.path).status == 404
+        club.send("the right one")
+        assert club.standing() == (10, 1, 0)
 
-    def test_removing_a_proof_twice_is_not_found(self, club: Callable[..., Club]) -> None:
-        there = club()
-        there.member.delete(there.path)
-        assert there.member.delete(there.path).status == 404
+    def test_removing_a_proof_twice_is_not_found(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        club.member.delete(club.path)
+        assert club.member.delete(club.path).status == 404
 
     def test_a_proof_cannot_be_removed_after_its_window_closed(
-        self, club: Callable[..., Club], database: Database
+        self, make_club: Callable[..., Club], database: Database
     ) -> None:
-        there = club()
-        there.set(closes_at=clock.now(), opens_at=clock.now() - timedelta(hours=1))
-        assert there.member.delete(there.path).code == "window_closed"
-        assert there.standing() == (10, 1, 0)
+        club = make_club()
+        club.set(closes_at=clock.now(), opens_at=clock.now() - timedelta(hours=1))
+        assert club.member.delete(club.path).code == "window_closed"
+        assert club.standing() == (10, 1, 0)
 
-    def test_only_the_sender_can_remove_a_proof(self, club: Callable[..., Club]) -> None:
-        there = club()
+    def test_only_the_sender_can_remove_a_proof(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
         for who, status in (
-            (there.nobody, 401),
-            (there.stranger, 404),
-            (there.friend, 404),
-            (there.owner, 404),
-            (there.moderator, 404),
+            (club.nobody, 401),
+            (club.stranger, 404),
+            (club.friend, 404),
+            (club.owner, 404),
+            (club.moderator, 404),
         ):
-            assert who.delete(there.path).status == status
-        assert there.standing() == (10, 1, 0)
+            assert who.delete(club.path).status == status
+        assert club.standing() == (10, 1, 0)
 
     def test_the_objects_of_a_removed_proof_are_deleted_from_storage(
-        self, club: Callable[..., Club], database: Database, at: Callable[[datetime], None]
+        self, make_club: Callable[..., Club], database: Database, at: Callable[[datetime], None]
     ) -> None:
         s3 = boto3.client("s3")
         s3.put_bucket_versioning(Bucket="uploads-test", VersioningConfiguration={"Status": "Enabled"})
-        there = club()
+        club = make_club()
         for key in ("uploads/a", "pictures/a/1.jpg", "uploads/ab"):
             s3.put_object(Bucket="uploads-test", Key=key, Body=b"x")
         database.execute(
             "update proofs.proofs set kind = 'photo', value_text = null, content_type = 'image/jpeg',"
             " content_length = 1, sha256 = sha256(''), object_key = 'uploads/a', picture_key = 'pictures/a/1.jpg'"
         )
-        assert there.member.delete(there.path).status == 204
+        assert club.member.delete(club.path).status == 204
         assert removals_handler({}, LambdaContext()) == {"removed": 0}  # its upload may be in progress
         s3.put_object(Bucket="uploads-test", Key="pictures/a/2.jpg", Body=b"x")
         at(clock.now() + timedelta(minutes=16))

@@ -41,7 +41,7 @@ class Club:
 
 
 @pytest.fixture
-def club(person: SignUp, nobody: Client) -> Callable[..., Club]:
+def make_club(person: SignUp, nobody: Client) -> Callable[..., Club]:
     def make(*, rules: dict[str, Any] | None = None, **changes: Any) -> Club:
         owner, member, stranger = person("owner"), person("member", "America/New_York"), person("stranger")
         body = challenge_body(clock.now(), **changes)
@@ -55,20 +55,20 @@ def club(person: SignUp, nobody: Client) -> Callable[..., Club]:
     return make
 
 
-class TestAsk:
-    def test_a_participant_gets_a_proof_and_an_upload_url(self, club: Callable[..., Club]) -> None:
-        there = club()
+class TestSubmit:
+    def test_a_participant_gets_a_proof_and_an_upload_url(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
         before = datetime.now(UTC)
-        answer = there.ask(note="Up at six!", captured_at="2026-11-20T06:00:00+01:00")
-        assert answer.status == 201, answer.text
-        proof, upload = answer.json["proof"], answer.json["upload"]
-        assert answer.headers["location"] == f"/v1/proofs/{proof['id']}"
-        window = there.member.get(f"/v1/challenges/{there.id}/windows/current").json
+        response = club.ask(note="Up at six!", captured_at="2026-11-20T06:00:00+01:00")
+        assert response.status == 201, response.text
+        proof, upload = response.json["proof"], response.json["upload"]
+        assert response.headers["location"] == f"/v1/proofs/{proof['id']}"
+        window = club.member.get(f"/v1/challenges/{club.id}/windows/current").json
         assert proof == {
             "id": str(UUID(proof["id"])),
-            "challenge_id": there.id,
+            "challenge_id": club.id,
             "participant_id": proof["participant_id"],
-            "user": {"id": there.member.user["id"], "username": "member"},
+            "user": {"id": club.member.user["id"], "username": "member"},
             "local_date": window["local_date"],
             "opens_at": window["opens_at"],
             "closes_at": window["closes_at"],
@@ -99,9 +99,9 @@ class TestAsk:
         life = datetime.fromisoformat(upload["expires_at"]) - before
         assert timedelta(minutes=9) < life < timedelta(minutes=11)
 
-    def test_each_url_is_signed_for_its_own_key(self, club: Callable[..., Club]) -> None:
-        there = club()
-        urls = [urlsplit(there.ask().json["upload"]["url"]) for _ in range(2)]
+    def test_each_url_is_signed_for_its_own_key(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        urls = [urlsplit(club.ask().json["upload"]["url"]) for _ in range(2)]
         assert urls[0].path != urls[1].path
         for url in urls:
             assert url.netloc == "uploads-test.s3.us-east-1.amazonaws.com"
@@ -111,35 +111,37 @@ class TestAsk:
             assert query["X-Amz-SignedHeaders"] == ["content-length;content-type;host;x-amz-checksum-sha256"]
             assert query["X-Amz-Expires"] == ["600"]
 
-    def test_the_owner_can_take_part(self, club: Callable[..., Club]) -> None:
-        there = club()
-        assert there.ask(there.owner).status == 201
+    def test_the_owner_can_take_part(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        assert club.ask(club.owner).status == 201
 
-    def test_sending_requires_a_token(self, club: Callable[..., Club]) -> None:
-        there = club()
-        assert there.ask(there.nobody).status == 401
+    def test_sending_requires_a_token(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        assert club.ask(club.nobody).status == 401
 
     @pytest.mark.parametrize(
         ("visibility", "status", "code"),
         [("private", 404, "not_found"), ("code", 404, "not_found"), ("public", 403, "not_participant")],
     )
-    def test_a_stranger_cannot_send(self, club: Callable[..., Club], visibility: str, status: int, code: str) -> None:
-        there = club(visibility=visibility)
-        answer = there.ask(there.stranger)
-        assert (answer.status, answer.code) == (status, code)
+    def test_a_stranger_cannot_send(
+        self, make_club: Callable[..., Club], visibility: str, status: int, code: str
+    ) -> None:
+        club = make_club(visibility=visibility)
+        response = club.ask(club.stranger)
+        assert (response.status, response.code) == (status, code)
 
-    def test_an_unknown_challenge_is_not_found(self, club: Callable[..., Club]) -> None:
-        there = club()
-        assert there.member.post(f"/v1/challenges/{uuid4()}/proofs", BODY).status == 404
-        assert there.member.post("/v1/challenges/not-an-id/proofs", BODY).status == 422
+    def test_an_unknown_challenge_is_not_found(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        assert club.member.post(f"/v1/challenges/{uuid4()}/proofs", BODY).status == 404
+        assert club.member.post("/v1/challenges/not-an-id/proofs", BODY).status == 422
 
-    def test_a_sha256_in_base64_is_accepted(self, club: Callable[..., Club]) -> None:
-        there = club()
-        assert there.ask(sha256=base64.b64encode(DIGEST).decode()).json["proof"]["sha256"] == DIGEST.hex()
-        assert there.ask(sha256=DIGEST.hex().upper()).json["proof"]["sha256"] == DIGEST.hex()
+    def test_a_sha256_in_base64_is_accepted(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        assert club.ask(sha256=base64.b64encode(DIGEST).decode()).json["proof"]["sha256"] == DIGEST.hex()
+        assert club.ask(sha256=DIGEST.hex().upper()).json["proof"]["sha256"] == DIGEST.hex()
 
-    def test_an_invalid_field_is_named(self, club: Callable[..., Club]) -> None:
-        there = club(rules={"proof": {"kind": "photo", "max_bytes": 2000, "types": ["image/jpeg"]}})
+    def test_an_invalid_field_is_named(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(rules={"proof": {"kind": "photo", "max_bytes": 2000, "types": ["image/jpeg"]}})
         wrong: list[tuple[str, Any]] = [
             ("content_type", "image/gif"),
             ("content_type", "image/png"),
@@ -159,45 +161,45 @@ class TestAsk:
             ("key", "uploads/of-my-choice"),
         ]
         for field, value in wrong:
-            answer = there.ask(**{field: value})
-            assert (answer.status, answer.code) == (422, "invalid"), field
-            assert [error["pointer"] for error in answer.json["errors"]] == [f"/{field}"]
+            response = club.ask(**{field: value})
+            assert (response.status, response.code) == (422, "invalid"), field
+            assert [error["pointer"] for error in response.json["errors"]] == [f"/{field}"]
 
-    def test_a_nul_in_a_note_is_refused(self, club: Callable[..., Club]) -> None:
-        assert club().ask(note="a\0b").status == 422
+    def test_a_nul_in_a_note_is_refused(self, make_club: Callable[..., Club]) -> None:
+        assert make_club().ask(note="a\0b").status == 422
 
 
 class TestWindow:
-    def test_a_window_that_is_not_open_yet_accepts_nothing(self, club: Callable[..., Club]) -> None:
-        there = club(starts_at=(clock.now() + timedelta(days=2)).isoformat())
-        assert there.ask().code == "window_closed"
+    def test_a_window_that_is_not_open_yet_accepts_nothing(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(starts_at=(clock.now() + timedelta(days=2)).isoformat())
+        assert club.ask().code == "window_closed"
 
     def test_a_challenge_that_is_over_accepts_nothing(
-        self, club: Callable[..., Club], at: Callable[[datetime], None]
+        self, make_club: Callable[..., Club], at: Callable[[datetime], None]
     ) -> None:
-        there = club()
+        club = make_club()
         at(clock.now() + timedelta(days=40))
-        assert there.ask().code == "window_closed"
+        assert club.ask().code == "window_closed"
 
     @pytest.mark.parametrize("state", ["paused", "canceled"])
-    def test_a_challenge_that_is_not_active_accepts_nothing(self, club: Callable[..., Club], state: str) -> None:
-        there = club()
-        assert there.owner.post(f"/v1/challenges/{there.id}/transitions", {"to": state}).status == 200
-        answer = there.ask()
-        assert (answer.status, answer.code) == (409, "window_closed")
-        assert state in answer.json["detail"]
+    def test_a_challenge_that_is_not_active_accepts_nothing(self, make_club: Callable[..., Club], state: str) -> None:
+        club = make_club()
+        assert club.owner.post(f"/v1/challenges/{club.id}/transitions", {"to": state}).status == 200
+        response = club.ask()
+        assert (response.status, response.code) == (409, "window_closed")
+        assert state in response.json["detail"]
 
-    def test_a_draft_accepts_nothing_from_its_owner(self, club: Callable[..., Club]) -> None:
-        there = club(status="draft")
-        assert there.ask(there.owner).code == "window_closed"
+    def test_a_draft_accepts_nothing_from_its_owner(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(status="draft")
+        assert club.ask(club.owner).code == "window_closed"
 
     def test_a_window_is_stored_before_the_schedule_reaches_it(
-        self, club: Callable[..., Club], at: Callable[[datetime], None], database: Database
+        self, make_club: Callable[..., Club], at: Callable[[datetime], None], database: Database
     ) -> None:
         """The verdict will write the window's outcome."""
-        there = club()
+        club = make_club()
         at(clock.now() + timedelta(days=10))
-        proof = there.ask().json["proof"]
+        proof = club.ask().json["proof"]
         stored = database.execute(
             "select opens_at, closes_at from challenges.windows"
             " where participant_id = %(participant)s and local_date = %(date)s",
@@ -211,65 +213,67 @@ class TestRoom:
     def decide(self, database: Database, proof: dict[str, Any], status: str) -> None:
         database.execute("update proofs.proofs set status = %(s)s where id = %(id)s", s=status, id=proof["id"])
 
-    def test_a_window_with_an_accepted_proof_is_full(self, club: Callable[..., Club], database: Database) -> None:
-        there = club()
-        first, second = (there.ask().json["proof"] for _ in range(2))
+    def test_a_window_with_an_accepted_proof_is_full(self, make_club: Callable[..., Club], database: Database) -> None:
+        club = make_club()
+        first, second = (club.ask().json["proof"] for _ in range(2))
         self.decide(database, first, "rejected")
-        assert there.ask().status == 201
+        assert club.ask().status == 201
         self.decide(database, second, "accepted")
-        answer = there.ask()
-        assert (answer.status, answer.code) == (409, "window_full")
-        assert there.ask(there.owner).status == 201
+        response = club.ask()
+        assert (response.status, response.code) == (409, "window_full")
+        assert club.ask(club.owner).status == 201
 
     def test_a_window_accepts_as_many_proofs_as_the_rules_allow(
-        self, club: Callable[..., Club], database: Database
+        self, make_club: Callable[..., Club], database: Database
     ) -> None:
-        there = club(rules={"proof": {"kind": "photo", "max_per_window": 2}})
-        self.decide(database, there.ask().json["proof"], "accepted")
-        self.decide(database, there.ask().json["proof"], "processing")
-        assert there.ask().code == "window_full"
+        club = make_club(rules={"proof": {"kind": "photo", "max_per_window": 2}})
+        self.decide(database, club.ask().json["proof"], "accepted")
+        self.decide(database, club.ask().json["proof"], "processing")
+        assert club.ask().code == "window_full"
 
 
 class TestIdempotency:
-    def test_a_retried_request_returns_the_same_proof(self, club: Callable[..., Club], database: Database) -> None:
-        there = club()
-        answers = [there.member.post(there.path, BODY, idempotency_key="one") for _ in range(2)]
-        assert answers[1].headers["idempotent-replayed"] == "true"
-        assert answers[0].text == answers[1].text
+    def test_a_retried_request_returns_the_same_proof(self, make_club: Callable[..., Club], database: Database) -> None:
+        club = make_club()
+        responses = [club.member.post(club.path, BODY, idempotency_key="one") for _ in range(2)]
+        assert responses[1].headers["idempotent-replayed"] == "true"
+        assert responses[0].text == responses[1].text
         assert database.execute("select count(*) from proofs.proofs") == [(1,)]
 
 
 class TestRead:
-    def test_participants_and_the_owner_see_a_proof(self, club: Callable[..., Club]) -> None:
-        there = club()
-        asked = there.ask().json["proof"]
-        for who in (there.member, there.owner):
-            answer = who.get(f"/v1/proofs/{asked['id']}")
-            assert (answer.status, answer.json) == (200, asked)
+    def test_participants_and_the_owner_see_a_proof(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        asked = club.ask().json["proof"]
+        for who in (club.member, club.owner):
+            response = who.get(f"/v1/proofs/{asked['id']}")
+            assert (response.status, response.json) == (200, asked)
 
     @pytest.mark.parametrize("visibility", ["private", "code", "public"])
-    def test_strangers_do_not_see_a_proof(self, club: Callable[..., Club], visibility: str) -> None:
-        there = club(visibility=visibility)
-        asked = there.ask().json["proof"]
-        assert there.stranger.get(f"/v1/proofs/{asked['id']}").status == 404
-        assert there.nobody.get(f"/v1/proofs/{asked['id']}").status == 401
+    def test_strangers_do_not_see_a_proof(self, make_club: Callable[..., Club], visibility: str) -> None:
+        club = make_club(visibility=visibility)
+        asked = club.ask().json["proof"]
+        assert club.stranger.get(f"/v1/proofs/{asked['id']}").status == 404
+        assert club.nobody.get(f"/v1/proofs/{asked['id']}").status == 401
 
-    def test_an_unknown_proof_is_not_found(self, club: Callable[..., Club]) -> None:
-        there = club()
-        assert there.member.get(f"/v1/proofs/{uuid4()}").status == 404
-        assert there.member.get("/v1/proofs/not-an-id").status == 422
+    def test_an_unknown_proof_is_not_found(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        assert club.member.get(f"/v1/proofs/{uuid4()}").status == 404
+        assert club.member.get("/v1/proofs/not-an-id").status == 422
 
-    def test_a_proof_without_an_upload_expires(self, club: Callable[..., Club], at: Callable[[datetime], None]) -> None:
-        there = club()
-        asked = there.ask().json["proof"]
+    def test_a_proof_without_an_upload_expires(
+        self, make_club: Callable[..., Club], at: Callable[[datetime], None]
+    ) -> None:
+        club = make_club()
+        asked = club.ask().json["proof"]
         at(clock.now() + timedelta(minutes=14, seconds=55))
-        assert there.member.get(f"/v1/proofs/{asked['id']}").json["status"] == "awaiting_upload"
+        assert club.member.get(f"/v1/proofs/{asked['id']}").json["status"] == "awaiting_upload"
         at(datetime.now(UTC) + timedelta(minutes=15))
-        assert there.member.get(f"/v1/proofs/{asked['id']}").json["status"] == "expired"
+        assert club.member.get(f"/v1/proofs/{asked['id']}").json["status"] == "expired"
 
-    def test_a_proof_shows_its_reasons(self, club: Callable[..., Club], database: Database) -> None:
-        there = club()
-        asked = there.ask().json["proof"]
+    def test_a_proof_shows_its_reasons(self, make_club: Callable[..., Club], database: Database) -> None:
+        club = make_club()
+        asked = club.ask().json["proof"]
         reasons = [{"code": "not_an_image", "detail": "This file is not a picture."}]
         database.execute(
             "update proofs.proofs set status = 'rejected', reasons = %(reasons)s, stored_at = now(), decided_at = now()"
@@ -277,56 +281,56 @@ class TestRead:
             reasons=json.dumps(reasons),
             id=asked["id"],
         )
-        proof = there.member.get(f"/v1/proofs/{asked['id']}").json
+        proof = club.member.get(f"/v1/proofs/{asked['id']}").json
         assert (proof["status"], proof["reasons"]) == ("rejected", reasons)
         assert proof["decided_at"].endswith("Z")
 
 
 class TestList:
-    def test_proofs_are_listed_newest_first_in_pages(self, club: Callable[..., Club]) -> None:
-        there = club()
-        asked = [there.ask(who).json["proof"]["id"] for who in (there.member, there.owner) * 3]
+    def test_proofs_are_listed_newest_first_in_pages(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        asked = [club.ask(who).json["proof"]["id"] for who in (club.member, club.owner) * 3]
         seen: list[str] = []
         cursor: dict[str, Any] = {}
         while True:
-            page = there.owner.get(there.path, limit=4, **cursor).json
+            page = club.owner.get(club.path, limit=4, **cursor).json
             seen += [proof["id"] for proof in page["items"]]
             if not page["has_more"]:
                 break
             cursor = {"cursor": page["next_cursor"]}
         assert page["next_cursor"] is None
         assert seen == asked[::-1]
-        assert [proof["id"] for proof in there.member.get(there.path, offset=2, limit=2).json["items"]] == seen[2:4]
+        assert [proof["id"] for proof in club.member.get(club.path, offset=2, limit=2).json["items"]] == seen[2:4]
 
-    def test_a_list_has_the_proofs_of_one_challenge(self, club: Callable[..., Club]) -> None:
-        there = club()
-        there.ask()
-        other = there.member.post("/v1/challenges", challenge_body(clock.now())).json
-        assert there.member.get(f"/v1/challenges/{other['id']}/proofs").json["items"] == []
+    def test_a_list_has_the_proofs_of_one_challenge(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        club.ask()
+        other = club.member.post("/v1/challenges", challenge_body(clock.now())).json
+        assert club.member.get(f"/v1/challenges/{other['id']}/proofs").json["items"] == []
 
-    def test_a_hidden_roster_hides_proofs(self, club: Callable[..., Club]) -> None:
-        there = club(roster_visibility="owner")
-        theirs, mine = there.ask(there.owner).json["proof"]["id"], there.ask(there.member).json["proof"]["id"]
-        assert [proof["id"] for proof in there.member.get(there.path).json["items"]] == [mine]
-        assert there.member.get(f"/v1/proofs/{theirs}").status == 404
-        assert len(there.owner.get(there.path).json["items"]) == 2
+    def test_a_hidden_roster_hides_proofs(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(roster_visibility="owner")
+        theirs, mine = club.ask(club.owner).json["proof"]["id"], club.ask(club.member).json["proof"]["id"]
+        assert [proof["id"] for proof in club.member.get(club.path).json["items"]] == [mine]
+        assert club.member.get(f"/v1/proofs/{theirs}").status == 404
+        assert len(club.owner.get(club.path).json["items"]) == 2
 
-    def test_a_public_roster_does_not_show_proofs_to_strangers(self, club: Callable[..., Club]) -> None:
-        there = club(visibility="public", roster_visibility="everyone")
-        proof = there.ask().json["proof"]["id"]
-        assert there.stranger.get(f"/v1/challenges/{there.id}/participants").status == 200
-        assert there.stranger.get(f"/v1/proofs/{proof}").status == 404
+    def test_a_public_roster_does_not_show_proofs_to_strangers(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(visibility="public", roster_visibility="everyone")
+        proof = club.ask().json["proof"]["id"]
+        assert club.stranger.get(f"/v1/challenges/{club.id}/participants").status == 200
+        assert club.stranger.get(f"/v1/proofs/{proof}").status == 404
 
-    def test_listing_requires_a_token(self, club: Callable[..., Club]) -> None:
-        there = club()
-        assert there.nobody.get(there.path).status == 401
+    def test_listing_requires_a_token(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        assert club.nobody.get(club.path).status == 401
 
     @pytest.mark.parametrize(("visibility", "status"), [("private", 404), ("code", 404), ("public", 403)])
-    def test_a_stranger_cannot_list_proofs(self, club: Callable[..., Club], visibility: str, status: int) -> None:
-        there = club(visibility=visibility)
-        assert there.stranger.get(there.path).status == status
+    def test_a_stranger_cannot_list_proofs(self, make_club: Callable[..., Club], visibility: str, status: int) -> None:
+        club = make_club(visibility=visibility)
+        assert club.stranger.get(club.path).status == status
 
-    def test_an_invalid_cursor_is_refused(self, club: Callable[..., Club]) -> None:
-        there = club()
+    def test_an_invalid_cursor_is_refused(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
         for cursor in ("!", "bm90LWFuLWlk", "x" * 501):
-            assert there.member.get(there.path, cursor=cursor).status == 422
+            assert club.member.get(club.path, cursor=cursor).status == 422

@@ -98,13 +98,13 @@ class TestShownStatus:
         assert UPLOAD_LIFE < EXPIRES_AFTER
 
 
-class TestComparable:
+class TestIsComparable:
     def test_fingerprints_above_metas_quality_limit_are_comparable(self) -> None:
         assert not is_comparable(49)
         assert is_comparable(50)
 
 
-class TestDecide:
+class TestDecidePhoto:
     UNREADABLE = Reason(code="not_an_image", detail="This file is not a JPEG, PNG or WebP picture.")
     MISSING = Reason(code="exif_missing", detail="This photo does not say when it was taken.")
     DOUBT = Doubt(Reason(code="exif_time_mismatch", detail="This photo says that it was taken at another time."))
@@ -139,7 +139,7 @@ class TestDecide:
         assert self.verdict(self.DOUBT, self.MISSING) == ("rejected", ["exif_missing"])
 
 
-class TestDuplicate:
+class TestCheckDuplicate:
     def test_without_a_match_there_is_no_reason(self) -> None:
         assert check_duplicate(None, 0) is None
 

@@ -22,7 +22,7 @@ from tests.support.proof_uploads import BUCKET, OTHER_PHOTO, PHOTO, PICTURE, TEX
 
 INFECTED_PHOTO = encoded(PICTURE, comment=COMMENT)
 
-Clubs = Callable[..., Club]
+MakeClub = Callable[..., Club]
 Scanner = Callable[..., None]
 
 
@@ -49,53 +49,61 @@ def clamd() -> Iterator[Clamd]:
         clamd.kill()
 
 
-def versions(there: Club, proof_id: str) -> list[str]:
+def versions(club: Club, proof_id: str) -> list[str]:
     """The versions of a proof's object in storage."""
-    listed = boto3.client("s3").list_object_versions(Bucket=BUCKET, Prefix=there.keys[proof_id])
+    listed = boto3.client("s3").list_object_versions(Bucket=BUCKET, Prefix=club.keys[proof_id])
     return [version["VersionId"] for version in listed.get("Versions", [])]
 
 
-def missed(there: Club, username: str) -> int:
-    items = there.owner.get(f"/v1/challenges/{there.id}/standings").json["items"]
+def missed(club: Club, username: str) -> int:
+    items = club.owner.get(f"/v1/challenges/{club.id}/standings").json["items"]
     return int(next(item["missed"] for item in items if item["username"] == username))
 
 
 class TestClamd:
-    def test_a_clean_upload_gets_a_verdict(self, club: Clubs, scanner: Scanner, clamd: Clamd) -> None:
+    def test_a_clean_upload_gets_a_verdict(self, make_club: MakeClub, scanner: Scanner, clamd: Clamd) -> None:
         scanner("clamd", clamd.tcp)
-        there = club()
-        assert codes(there.send(there.kari, PHOTO)) == ("accepted", [])
-        assert codes(there.send(there.miro, TEXT)) == ("rejected", ["not_an_image"])
+        club = make_club()
+        assert codes(club.send(club.kari, PHOTO)) == ("accepted", [])
+        assert codes(club.send(club.miro, TEXT)) == ("rejected", ["not_an_image"])
 
     @pytest.mark.parametrize("data", [EICAR, INFECTED_PHOTO], ids=["eicar", "photo"])
     def test_an_infected_upload_is_rejected_and_deleted(
-        self, club: Clubs, scanner: Scanner, clamd: Clamd, database: Database, data: bytes, logs: Callable[[], str]
+        self,
+        make_club: MakeClub,
+        scanner: Scanner,
+        clamd: Clamd,
+        database: Database,
+        data: bytes,
+        logs: Callable[[], str],
     ) -> None:
         scanner("clamd", clamd.tcp)
-        there = club()
-        proof = there.send(there.kari, data)
+        club = make_club()
+        proof = club.send(club.kari, data)
         assert codes(proof) == ("rejected", ["malware"])
         assert proof["reasons"][0]["detail"].startswith("The virus scanner found Chally.")
-        assert versions(there, proof["id"]) == []
-        assert there.accepted(there.kari) == 0
+        assert versions(club, proof["id"]) == []
+        assert club.accepted(club.kari) == 0
         assert database.execute("select count(*) from proofs.fingerprints") == [(0,)]
         assert '"message":"malware"' in logs()
         assert '"found":"Chally.' in logs()
         # it does not count: the next one is accepted
-        assert codes(there.send(there.kari, PHOTO)) == ("accepted", [])
+        assert codes(club.send(club.kari, PHOTO)) == ("accepted", [])
 
-    def test_an_infected_upload_without_a_version_is_deleted(self, club: Clubs, scanner: Scanner, clamd: Clamd) -> None:
+    def test_an_infected_upload_without_a_version_is_deleted(
+        self, make_club: MakeClub, scanner: Scanner, clamd: Clamd
+    ) -> None:
         """Events of the local AWS have no version."""
         scanner("clamd", clamd.tcp)
-        there = club()
-        proof = there.send(there.kari, INFECTED_PHOTO, version_id=None)
+        club = make_club()
+        proof = club.send(club.kari, INFECTED_PHOTO, version_id=None)
         assert codes(proof) == ("rejected", ["malware"])
-        assert versions(there, proof["id"]) == []
-        storage.delete_version(BUCKET, there.keys[proof["id"]], None)  # again
+        assert versions(club, proof["id"]) == []
+        storage.delete_version(BUCKET, club.keys[proof["id"]], None)  # again
 
     def test_an_upload_waits_while_clamd_is_down(
         self,
-        club: Clubs,
+        make_club: MakeClub,
         scanner: Scanner,
         clamd: Clamd,
         at: Callable[[datetime], None],
@@ -104,58 +112,58 @@ class TestClamd:
         """Past the close of the window: the late verdict replaces the missed outcome."""
         monkeypatch.setattr(malware, "CLAMD_SECONDS", 0.2)
         scanner("clamd", clamd.tcp)
-        there = club()
-        proof_id = there.ask(there.kari, PHOTO)
-        event = there.put(proof_id, PHOTO)
+        club = make_club()
+        proof_id = club.ask(club.kari, PHOTO)
+        event = club.put(proof_id, PHOTO)
         clamd.halt()
         try:
             assert decide(event, event) == [0, 1]
-            assert codes(there.proof(proof_id)) == ("processing", [])
-            at(datetime.fromisoformat(there.proof(proof_id)["closes_at"]) + timedelta(hours=1))
+            assert codes(club.proof(proof_id)) == ("processing", [])
+            at(datetime.fromisoformat(club.proof(proof_id)["closes_at"]) + timedelta(hours=1))
             with db.as_system("windows that are over") as tx:
                 standings.close_overdue(tx, clock.now(), 1000)
-            assert (there.accepted(there.kari), missed(there, "kari")) == (0, 1)
+            assert (club.accepted(club.kari), missed(club, "kari")) == (0, 1)
             assert decide(event) == [0]
         finally:
             clamd.go_on()
         assert decide(event) == []
-        assert codes(there.proof(proof_id)) == ("accepted", [])
-        assert (there.accepted(there.kari), missed(there, "kari")) == (1, 0)
+        assert codes(club.proof(proof_id)) == ("accepted", [])
+        assert (club.accepted(club.kari), missed(club, "kari")) == (1, 0)
 
-    def test_an_upload_waits_while_clamd_sends_nonsense(self, club: Clubs, scanner: Scanner) -> None:
-        there = club()
-        proof_id = there.ask(there.kari, PHOTO)
-        event = there.put(proof_id, PHOTO)
+    def test_an_upload_waits_while_clamd_sends_nonsense(self, make_club: MakeClub, scanner: Scanner) -> None:
+        club = make_club()
+        proof_id = club.ask(club.kari, PHOTO)
+        event = club.put(proof_id, PHOTO)
         with answering(b"stream: ERROR\n") as url:
             scanner("clamd", url)
             assert decide(event) == [0]
-        assert codes(there.proof(proof_id)) == ("processing", [])
+        assert codes(club.proof(proof_id)) == ("processing", [])
 
     def test_a_failure_after_the_deletion_does_not_lose_the_verdict(
-        self, club: Clubs, scanner: Scanner, clamd: Clamd, monkeypatch: pytest.MonkeyPatch
+        self, make_club: MakeClub, scanner: Scanner, clamd: Clamd, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fail(*_: object, **__: object) -> None:
             raise RuntimeError("in the middle of it")
 
         scanner("clamd", clamd.tcp)
-        there = club()
-        proof_id = there.ask(there.kari, EICAR)
-        event = there.put(proof_id, EICAR)
+        club = make_club()
+        proof_id = club.ask(club.kari, EICAR)
+        event = club.put(proof_id, EICAR)
         for where in ("proofs.verdicts.storage.delete_version", "proofs.verdicts.arrivals.decide"):
             with monkeypatch.context() as patch:
                 patch.setattr(where, fail)
                 assert decide(event) == [0]
-            assert codes(there.proof(proof_id)) == ("processing", [])
-        assert versions(there, proof_id) == []
+            assert codes(club.proof(proof_id)) == ("processing", [])
+        assert versions(club, proof_id) == []
         assert decide(event) == []
-        assert codes(there.proof(proof_id)) == ("rejected", ["malware"])
+        assert codes(club.proof(proof_id)) == ("rejected", ["malware"])
 
 
 @dataclass(frozen=True)
 class Sent:
     """An undecided upload with the events of S3 and GuardDuty."""
 
-    there: Club
+    club: Club
     id: str
     created: dict[str, Any]
 
@@ -165,15 +173,15 @@ class Sent:
 
     @property
     def verdict(self) -> tuple[str, list[str]]:
-        return codes(self.there.proof(self.id))
+        return codes(self.club.proof(self.id))
 
 
 @pytest.fixture
-def sent(club: Clubs, scanner: Scanner) -> Sent:
+def sent(make_club: MakeClub, scanner: Scanner) -> Sent:
     scanner("guardduty")
-    there = club()
-    proof_id = there.ask(there.kari, PHOTO)
-    return Sent(there, proof_id, there.put(proof_id, PHOTO))
+    club = make_club()
+    proof_id = club.ask(club.kari, PHOTO)
+    return Sent(club, proof_id, club.put(proof_id, PHOTO))
 
 
 class TestGuardDuty:
@@ -185,23 +193,25 @@ class TestGuardDuty:
         assert decide(sent.created, sent.scanned("NO_THREATS_FOUND")) == [0]
         assert sent.verdict == ("accepted", [])
         assert decide(sent.created) == []  # S3's event, redelivered, changes nothing
-        assert sent.there.accepted(sent.there.kari) == 1
+        assert sent.club.accepted(sent.club.kari) == 1
 
     @pytest.mark.parametrize("status", ["NO_THREATS_FOUND", "THREATS_FOUND"])
-    def test_events_in_any_order_and_twice_give_one_verdict(self, club: Clubs, scanner: Scanner, status: str) -> None:
+    def test_events_in_any_order_and_twice_give_one_verdict(
+        self, make_club: MakeClub, scanner: Scanner, status: str
+    ) -> None:
         """Every order of two deliveries of both events, for one upload after another."""
         scanner("guardduty")
         expected = ("accepted", []) if status == "NO_THREATS_FOUND" else ("rejected", ["malware"])
-        there = club(proof={"kind": "photo", "max_per_window": 2})
+        club = make_club(proof={"kind": "photo", "max_per_window": 2})
         for order in sorted(set(permutations("ccss"))):
-            proof_id = there.ask(there.kari, OTHER_PHOTO)
-            each = Sent(there, proof_id, there.put(proof_id, OTHER_PHOTO))
+            proof_id = club.ask(club.kari, OTHER_PHOTO)
+            each = Sent(club, proof_id, club.put(proof_id, OTHER_PHOTO))
             for event in order:
                 decide(each.created if event == "c" else each.scanned(status))
             assert each.verdict == expected, order
-            assert (versions(there, proof_id) == []) == (status == "THREATS_FOUND")
+            assert (versions(club, proof_id) == []) == (status == "THREATS_FOUND")
             assert decide(each.created, each.scanned(status)) == []
-        assert there.accepted(there.kari) == (1 if status == "NO_THREATS_FOUND" else 0)
+        assert club.accepted(club.kari) == (1 if status == "NO_THREATS_FOUND" else 0)
 
     def test_a_result_without_an_upload_decides_nothing(self, sent: Sent) -> None:
         assert decide(sent.scanned("NO_THREATS_FOUND")) == []
@@ -210,24 +220,24 @@ class TestGuardDuty:
         assert sent.verdict == ("accepted", [])
 
     def test_a_result_applies_to_its_own_version(self, sent: Sent) -> None:
-        newer = sent.there.put(sent.id, PHOTO)
+        newer = sent.club.put(sent.id, PHOTO)
         assert decide(sent.created, newer) == [0, 1]
         assert decide(sent.scanned("THREATS_FOUND")) == []
         assert sent.verdict == ("rejected", ["malware"])
-        assert versions(sent.there, sent.id) == [newer["detail"]["object"]["version-id"]]
+        assert versions(sent.club, sent.id) == [newer["detail"]["object"]["version-id"]]
         assert decide(newer) == [0]
         assert sent.verdict == ("rejected", ["malware"])
         assert decide(sent.scanned("NO_THREATS_FOUND", newer)) == []
         assert sent.verdict == ("accepted", [])
 
     def test_a_clean_version_does_not_clear_a_newer_one(self, sent: Sent) -> None:
-        other = sent.there.put(sent.id, OTHER_PHOTO)
+        other = sent.club.put(sent.id, OTHER_PHOTO)
         assert decide(sent.scanned("NO_THREATS_FOUND"), other) == [1]
         assert sent.verdict == ("processing", [])
 
     def test_a_file_that_is_not_a_picture_is_rejected_without_a_scan(self, sent: Sent) -> None:
         """GuardDuty cannot scan some files, such as encrypted archives: they would become dead letters."""
-        bad = sent.there.put(sent.id, TEXT)
+        bad = sent.club.put(sent.id, TEXT)
         assert decide(bad) == []
         assert sent.verdict == ("rejected", ["not_an_image"])
 
@@ -235,12 +245,12 @@ class TestGuardDuty:
         """Before the verdict, the threat decides it. Afterwards the verdict stays, because people were ranked by it."""
         assert decide(sent.scanned("NO_THREATS_FOUND"), sent.scanned("THREATS_FOUND"), sent.created) == []
         assert sent.verdict == ("rejected", ["malware"])
-        there = sent.there
-        proof_id = there.ask(there.miro, OTHER_PHOTO)
-        other = Sent(there, proof_id, there.put(proof_id, OTHER_PHOTO))
+        club = sent.club
+        proof_id = club.ask(club.miro, OTHER_PHOTO)
+        other = Sent(club, proof_id, club.put(proof_id, OTHER_PHOTO))
         assert decide(other.scanned("NO_THREATS_FOUND"), other.created, other.scanned("THREATS_FOUND")) == []
         assert other.verdict == ("accepted", [])
-        assert versions(there, proof_id) == []
+        assert versions(club, proof_id) == []
 
     def test_a_clean_result_does_not_replace_an_infected_one(self, sent: Sent) -> None:
         assert decide(sent.scanned("THREATS_FOUND"), sent.scanned("NO_THREATS_FOUND"), sent.created) == []
@@ -260,12 +270,12 @@ class TestGuardDuty:
 
     def test_a_deleted_upload_does_not_wait_for_its_scan(self, sent: Sent) -> None:
         version = sent.created["detail"]["object"]["version-id"]
-        boto3.client("s3").delete_object(Bucket=BUCKET, Key=sent.there.keys[sent.id], VersionId=version)
+        boto3.client("s3").delete_object(Bucket=BUCKET, Key=sent.club.keys[sent.id], VersionId=version)
         assert decide(sent.created) == []
         assert sent.verdict == ("awaiting_upload", [])
 
 
-def test_without_a_scanner_uploads_are_recorded_as_unscanned(club: Clubs, database: Database) -> None:
-    there = club()
-    assert codes(there.send(there.kari, PHOTO)) == ("accepted", [])
+def test_without_a_scanner_uploads_are_recorded_as_unscanned(make_club: MakeClub, database: Database) -> None:
+    club = make_club()
+    assert codes(club.send(club.kari, PHOTO)) == ("accepted", [])
     assert database.execute("select sequencer is not null, infected from proofs.scans") == [(True, None)]

@@ -196,8 +196,8 @@ class TestStorageEnforcesWhatWasSigned:
         assert [put(upload).status_code for _ in range(2)] == [200, 200]
         assert len(bucket.stored()) == 1
 
-    def refused(self, bucket: Bucket, answer: httpx.Response) -> None:
-        assert answer.status_code in (400, 403), answer.text
+    def refused(self, bucket: Bucket, response: httpx.Response) -> None:
+        assert response.status_code in (400, 403), response.text
         assert bucket.stored() == []
 
     def test_a_longer_file_is_refused(self, bucket: Bucket) -> None:

@@ -42,7 +42,7 @@ class Club:
 
 
 @pytest.fixture
-def club(person: SignUp, nobody: Client) -> Callable[..., Club]:
+def make_club(person: SignUp, nobody: Client) -> Callable[..., Club]:
     def make(proof: dict[str, Any], **changes: Any) -> Club:
         owner, member, stranger = person("owner"), person("member", "America/New_York"), person("stranger")
         body = challenge_body(clock.now(), **changes)
@@ -56,90 +56,90 @@ def club(person: SignUp, nobody: Client) -> Callable[..., Club]:
 
 
 class TestText:
-    def test_a_text_is_accepted_at_once(self, club: Callable[..., Club], database: Database) -> None:
-        there = club(TEXT)
-        answer = there.send("Ran along the river, 40 minutes. Très bien 🏃")
-        assert answer.status == 201, answer.text
-        assert answer.json["upload"] is None
-        proof = answer.json["proof"]
+    def test_a_text_is_accepted_at_once(self, make_club: Callable[..., Club], database: Database) -> None:
+        club = make_club(TEXT)
+        response = club.send("Ran along the river, 40 minutes. Très bien 🏃")
+        assert response.status == 201, response.text
+        assert response.json["upload"] is None
+        proof = response.json["proof"]
         assert (proof["kind"], proof["status"], proof["reasons"]) == ("text", "accepted", [])
         assert proof["value"] == "Ran along the river, 40 minutes. Très bien 🏃"
         assert proof["decided_at"] == proof["created_at"]
         assert (proof["content_type"], proof["content_length"], proof["sha256"]) == (None, None, None)
-        assert there.owner.get(answer.headers["location"]).json == proof
-        window = there.window()
+        assert club.owner.get(response.headers["location"]).json == proof
+        window = club.window()
         assert window["state"] == "accepted"
         assert [each["status"] for each in window["proofs"]] == ["accepted"]
-        standing = there.standing(there.member)
+        standing = club.standing(club.member)
         assert (standing["points"], standing["accepted"], standing["current_streak"]) == (10, 1, 1)
-        assert there.standing(there.owner)["points"] == 0
+        assert club.standing(club.owner)["points"] == 0
         cleared = database.execute(
             "select r.local_date, r.cleared_at is not null from notifications.reminders r"
             " join identity.users u on u.id = r.user_id where u.username = 'member'"
         )
         assert {str(day) for day, is_cleared in cleared if is_cleared} == {window["local_date"]}
 
-    def test_a_window_accepts_as_many_texts_as_the_rules_allow(self, club: Callable[..., Club]) -> None:
-        there = club(TEXT | {"max_per_window": 2})
-        assert there.send("one").status == 201
-        assert there.send("two").status == 201
-        assert there.send("three").code == "window_full"
-        assert there.standing(there.member)["accepted"] == 1  # windows count, not proofs
+    def test_a_window_accepts_as_many_texts_as_the_rules_allow(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(TEXT | {"max_per_window": 2})
+        assert club.send("one").status == 201
+        assert club.send("two").status == 201
+        assert club.send("three").code == "window_full"
+        assert club.standing(club.member)["accepted"] == 1  # windows count, not proofs
 
-    def test_a_text_must_have_the_minimum_length(self, club: Callable[..., Club]) -> None:
-        there = club(TEXT | {"min_length": 20})
-        answer = there.send("short")
-        assert answer.status == 422
-        assert answer.json["errors"] == [
+    def test_a_text_must_have_the_minimum_length(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(TEXT | {"min_length": 20})
+        response = club.send("short")
+        assert response.status == 422
+        assert response.json["errors"] == [
             {"pointer": "/value", "message": "This challenge accepts texts of at least 20 characters."}
         ]
-        assert there.send("x" * 20).status == 201
+        assert club.send("x" * 20).status == 201
 
     @pytest.mark.parametrize("value", ["", " \n", "x" * 2001, "a\x00b", "\ud800", True, {}, ["x"], 5, None])
-    def test_a_value_that_is_not_a_text_is_refused(self, club: Callable[..., Club], value: Any) -> None:
-        there = club(TEXT)
-        answer = there.send(value)
-        assert answer.status == 422, answer.text
-        assert there.window()["proofs"] == []
-        assert there.window()["state"] == "open"
+    def test_a_value_that_is_not_a_text_is_refused(self, make_club: Callable[..., Club], value: Any) -> None:
+        club = make_club(TEXT)
+        response = club.send(value)
+        assert response.status == 422, response.text
+        assert club.window()["proofs"] == []
+        assert club.window()["state"] == "open"
 
 
 class TestNumber:
     @pytest.mark.parametrize("value", [5, 5.0, 7.25, 99999])
-    def test_a_number_that_reaches_the_target_is_accepted(self, club: Callable[..., Club], value: float) -> None:
-        there = club(NUMBER)
-        proof = there.send(value).json["proof"]
+    def test_a_number_that_reaches_the_target_is_accepted(self, make_club: Callable[..., Club], value: float) -> None:
+        club = make_club(NUMBER)
+        proof = club.send(value).json["proof"]
         assert (proof["kind"], proof["status"], proof["value"]) == ("number", "accepted", value)
-        assert there.standing(there.member)["points"] == 10
+        assert club.standing(club.member)["points"] == 10
 
-    def test_a_number_below_the_target_is_rejected(self, club: Callable[..., Club]) -> None:
-        there = club(NUMBER)
-        proof = there.send(4.999).json["proof"]
+    def test_a_number_below_the_target_is_rejected(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(NUMBER)
+        proof = club.send(4.999).json["proof"]
         assert proof["status"] == "rejected"
         assert proof["reasons"] == [
             {"code": "below_target", "detail": "You sent 4.999 of 5 km. Send it again when you reach the target."}
         ]
-        assert there.standing(there.member)["points"] == 0
-        assert there.window()["state"] == "open"
-        assert there.send(5).json["proof"]["status"] == "accepted"  # rejected proofs do not count
+        assert club.standing(club.member)["points"] == 0
+        assert club.window()["state"] == "open"
+        assert club.send(5).json["proof"]["status"] == "accepted"  # rejected proofs do not count
 
-    def test_without_a_target_any_number_is_accepted(self, club: Callable[..., Club]) -> None:
-        there = club({"kind": "number"})
-        assert there.send(-3).json["proof"]["status"] == "accepted"
+    def test_without_a_target_any_number_is_accepted(self, make_club: Callable[..., Club]) -> None:
+        club = make_club({"kind": "number"})
+        assert club.send(-3).json["proof"]["status"] == "accepted"
 
     @pytest.mark.parametrize("value", ["5", True, 1e12, -1e13, [5]])
-    def test_a_value_that_is_not_a_number_is_refused(self, club: Callable[..., Club], value: Any) -> None:
-        answer = club(NUMBER).send(value)
-        assert answer.status == 422, answer.text
-        assert [error["pointer"] for error in answer.json["errors"]] == ["/value"]
+    def test_a_value_that_is_not_a_number_is_refused(self, make_club: Callable[..., Club], value: Any) -> None:
+        response = make_club(NUMBER).send(value)
+        assert response.status == 422, response.text
+        assert [error["pointer"] for error in response.json["errors"]] == ["/value"]
 
-    def test_nan_and_infinity_are_refused(self, club: Callable[..., Club]) -> None:
-        there = club(NUMBER)
+    def test_nan_and_infinity_are_refused(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(NUMBER)
         for value in ("NaN", "Infinity", "-Infinity", "1e999"):
-            answer = there.member.call(
-                "POST", f"/v1/challenges/{there.id}/proofs", raw=f'{{"value": {value}}}'.encode()
+            response = club.member.call(
+                "POST", f"/v1/challenges/{club.id}/proofs", raw=f'{{"value": {value}}}'.encode()
             )
-            assert answer.status == 422, (value, answer.text)
+            assert response.status == 422, (value, response.text)
 
 
 class TestKinds:
@@ -147,22 +147,22 @@ class TestKinds:
 
     PHOTO = {"content_type": "image/jpeg", "content_length": 7, "sha256": "0" * 64}
 
-    def test_photo_fields_are_refused_for_a_text(self, club: Callable[..., Club]) -> None:
-        there = club(TEXT)
-        answer = there.member.post(f"/v1/challenges/{there.id}/proofs", self.PHOTO)
-        assert answer.status == 422
-        assert {error["pointer"]: error["message"] for error in answer.json["errors"]} == {
+    def test_photo_fields_are_refused_for_a_text(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(TEXT)
+        response = club.member.post(f"/v1/challenges/{club.id}/proofs", self.PHOTO)
+        assert response.status == 422
+        assert {error["pointer"]: error["message"] for error in response.json["errors"]} == {
             "/value": "This challenge accepts a text: this field is required.",
             "/content_type": "This challenge accepts a text: omit this field.",
             "/content_length": "This challenge accepts a text: omit this field.",
             "/sha256": "This challenge accepts a text: omit this field.",
         }
 
-    def test_a_value_is_refused_for_a_photo(self, club: Callable[..., Club]) -> None:
-        there = club({"kind": "photo"})
-        answer = there.send("I did it")
-        assert answer.status == 422
-        assert [error["pointer"] for error in answer.json["errors"]] == [
+    def test_a_value_is_refused_for_a_photo(self, make_club: Callable[..., Club]) -> None:
+        club = make_club({"kind": "photo"})
+        response = club.send("I did it")
+        assert response.status == 422
+        assert [error["pointer"] for error in response.json["errors"]] == [
             "/content_length",
             "/content_type",
             "/sha256",
@@ -170,39 +170,41 @@ class TestKinds:
         ]
 
 
-class TestWho:
-    def test_sending_requires_a_token(self, club: Callable[..., Club]) -> None:
-        there = club(TEXT)
-        assert there.send("x", there.nobody).status == 401
+class TestAccess:
+    def test_sending_requires_a_token(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(TEXT)
+        assert club.send("x", club.nobody).status == 401
 
     @pytest.mark.parametrize(
         ("visibility", "status", "code"),
         [("private", 404, "not_found"), ("code", 404, "not_found"), ("public", 403, "not_participant")],
     )
-    def test_a_stranger_cannot_send(self, club: Callable[..., Club], visibility: str, status: int, code: str) -> None:
-        there = club(TEXT, visibility=visibility)
-        answer = there.send("x", there.stranger)
-        assert (answer.status, answer.code) == (status, code)
+    def test_a_stranger_cannot_send(
+        self, make_club: Callable[..., Club], visibility: str, status: int, code: str
+    ) -> None:
+        club = make_club(TEXT, visibility=visibility)
+        response = club.send("x", club.stranger)
+        assert (response.status, response.code) == (status, code)
 
-    def test_a_participant_who_left_cannot_send(self, club: Callable[..., Club]) -> None:
-        there = club(TEXT)
-        there.member.post(f"/v1/challenges/{there.id}/leave")
-        assert there.send("x").status == 404
+    def test_a_participant_who_left_cannot_send(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(TEXT)
+        club.member.post(f"/v1/challenges/{club.id}/leave")
+        assert club.send("x").status == 404
 
-    def test_the_owner_can_send(self, club: Callable[..., Club]) -> None:
-        there = club(TEXT)
-        assert there.send("x", there.owner).json["proof"]["user"]["username"] == "owner"
-        assert there.standing(there.owner)["points"] == 10
+    def test_the_owner_can_send(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(TEXT)
+        assert club.send("x", club.owner).json["proof"]["user"]["username"] == "owner"
+        assert club.standing(club.owner)["points"] == 10
 
-    def test_an_unknown_challenge_is_not_found(self, club: Callable[..., Club]) -> None:
-        there = club(TEXT)
-        assert there.member.post(f"/v1/challenges/{uuid4()}/proofs", {"value": "x"}).status == 404
+    def test_an_unknown_challenge_is_not_found(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(TEXT)
+        assert club.member.post(f"/v1/challenges/{uuid4()}/proofs", {"value": "x"}).status == 404
 
-    def test_the_role_of_the_app_cannot_write_a_value(self, club: Callable[..., Club], database: Database) -> None:
+    def test_the_role_of_the_app_cannot_write_a_value(self, make_club: Callable[..., Club], database: Database) -> None:
         """Only the system writes verdicts."""
-        there = club(TEXT)
+        club = make_club(TEXT)
         with psycopg.connect(database.app, autocommit=True) as app:
-            app.execute("select set_config('chally.actor', %s, false)", [there.member.user["id"]])
+            app.execute("select set_config('chally.actor', %s, false)", [club.member.user["id"]])
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 app.execute(
                     "insert into proofs.proofs (challenge_id, participant_id, user_id, local_date, opens_at, closes_at,"
@@ -211,32 +213,32 @@ class TestWho:
                 )
 
 
-class TestAgain:
-    def test_a_retried_request_returns_the_same_proof(self, club: Callable[..., Club]) -> None:
-        there = club(TEXT)
-        first = there.send("x", idempotency_key="k1")
-        again = there.send("x", idempotency_key="k1")
+class TestRepeats:
+    def test_a_retried_request_returns_the_same_proof(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(TEXT)
+        first = club.send("x", idempotency_key="k1")
+        again = club.send("x", idempotency_key="k1")
         assert (again.status, again.json) == (201, first.json)
         assert again.headers["idempotent-replayed"] == "true"
-        assert there.standing(there.member)["accepted"] == 1
+        assert club.standing(club.member)["accepted"] == 1
 
     def test_one_of_two_concurrent_values_gets_the_last_place(
-        self, club: Callable[..., Club], database: Database
+        self, make_club: Callable[..., Club], database: Database
     ) -> None:
         """Two connections, released together by a lock on the window's row."""
-        there = club(TEXT)
+        club = make_club(TEXT)
         with psycopg.connect(database.url) as holder:
             holder.execute("select from challenges.windows for update")
             with ThreadPoolExecutor(2) as two:
-                sent = [two.submit(prove_directly, database, there, n) for n in range(2)]
+                sent = [two.submit(prove_directly, database, club, n) for n in range(2)]
                 wait_for_waiters(database, 2)
                 holder.rollback()
                 outcomes = sorted(each.result() for each in sent)
         assert outcomes == ["accepted", "window_full"]
-        assert there.standing(there.member)["accepted"] == 1
+        assert club.standing(club.member)["accepted"] == 1
 
 
-def prove_directly(database: Database, there: Club, turn: int) -> str:
+def prove_directly(database: Database, club: Club, turn: int) -> str:
     """What the route does in its transaction, on a separate connection."""
     from challenges import windows
     from challenges.language import TextProof
@@ -248,14 +250,14 @@ def prove_directly(database: Database, there: Club, turn: int) -> str:
 
     now = clock.now()
     with psycopg.connect(database.system, autocommit=True) as connection, connection.transaction():
-        connection.execute("select set_config('chally.actor', %s, true)", [there.member.user["id"]])
-        tx = Tx(connection, Actor(there.member.user["id"], uuid4()))
+        connection.execute("select set_config('chally.actor', %s, true)", [club.member.user["id"]])
+        tx = Tx(connection, Actor(club.member.user["id"], uuid4()))
         place = connection.execute("select id from challenges.participants where user_id = core.actor()").fetchone()
         assert place is not None
         window = windows.current(tx, place[0], now)
         assert window is not None
         request = ProofRequest(
-            UUID(there.id), place[0], window.local_date, window.opens_at, window.closes_at, "UTC", "2026b", None
+            UUID(club.id), place[0], window.local_date, window.opens_at, window.closes_at, "UTC", "2026b", None
         )
         try:
             return values.submit_value(tx, request, f"number {turn}", TextProof(kind="text"), now).status
@@ -268,34 +270,34 @@ def wait_for_waiters(database: Database, count: int) -> None:
         pass
 
 
-def test_a_closed_window_accepts_no_value(club: Callable[..., Club]) -> None:
-    there = club(TEXT, starts_at=(clock.now() + timedelta(hours=2)).isoformat())
-    assert there.send("early").code == "window_closed"
-    assert there.standing(there.member)["accepted"] == 0
+def test_a_closed_window_accepts_no_value(make_club: Callable[..., Club]) -> None:
+    club = make_club(TEXT, starts_at=(clock.now() + timedelta(hours=2)).isoformat())
+    assert club.send("early").code == "window_closed"
+    assert club.standing(club.member)["accepted"] == 0
 
 
-def test_attempts_are_rate_limited(club: Callable[..., Club], database: Database) -> None:
-    there = club(NUMBER)
+def test_attempts_are_rate_limited(make_club: Callable[..., Club], database: Database) -> None:
+    club = make_club(NUMBER)
     database.execute("update core.limits set quantity = 3 where name = 'proof_challenge'")
-    assert [there.send(1).status for _ in range(4)] == [201, 201, 201, 429]
-    assert there.send(5, there.owner).status == 201
+    assert [club.send(1).status for _ in range(4)] == [201, 201, 201, 429]
+    assert club.send(5, club.owner).status == 201
 
 
-def test_deleting_an_account_deletes_its_values(club: Callable[..., Club], database: Database) -> None:
-    there = club(TEXT)
-    there.send("a very private text")
-    member = UUID(there.member.user["id"])
+def test_deleting_an_account_deletes_its_values(make_club: Callable[..., Club], database: Database) -> None:
+    club = make_club(TEXT)
+    club.send("a very private text")
+    member = UUID(club.member.user["id"])
     with db.as_system("test") as tx:
         assert "a very private text" in str(personal_data.export(tx, member))
         personal_data.forget(tx, member)
     assert database.execute("select value_text, status from proofs.proofs") == [("", "accepted")]
 
 
-def test_deleting_an_account_removes_values_from_reasons(club: Callable[..., Club], database: Database) -> None:
-    there = club(NUMBER)
-    there.send(3)
+def test_deleting_an_account_removes_values_from_reasons(make_club: Callable[..., Club], database: Database) -> None:
+    club = make_club(NUMBER)
+    club.send(3)
     with db.as_system("test") as tx:
-        personal_data.forget(tx, UUID(there.member.user["id"]))
+        personal_data.forget(tx, UUID(club.member.user["id"]))
     assert database.execute("select value_number, reasons from proofs.proofs") == [
         (0, [{"code": "below_target", "detail": ""}])
     ]

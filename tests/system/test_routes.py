@@ -18,9 +18,9 @@ class TestHealth:
 
     @pytest.mark.parametrize("path", ["/ready", "/health"])
     def test_ready_checks_each_dependency(self, nobody: Client, path: str) -> None:
-        answer = nobody.get(path)
-        assert answer.status == 200
-        assert answer.json == {
+        response = nobody.get(path)
+        assert response.status == 200
+        assert response.json == {
             "status": "ok",
             "checks": {"database": "ok", "outbox_queue": "ok", "verdicts_queue": "ok", "malware": "not configured"},
         }
@@ -30,10 +30,10 @@ class TestHealth:
     ) -> None:
         monkeypatch.setenv("CHALLY_DATABASE_APP_URL", "postgresql://chally_app:test@127.0.0.1:1/none")
         settings.load.cache_clear()
-        answer = nobody.get("/ready")
-        assert answer.status == 503
-        assert answer.json["checks"]["database"] == "unreachable"
-        assert answer.json["checks"]["outbox_queue"] == answer.json["checks"]["verdicts_queue"] == "ok"
+        response = nobody.get("/ready")
+        assert response.status == 503
+        assert response.json["checks"]["database"] == "unreachable"
+        assert response.json["checks"]["outbox_queue"] == response.json["checks"]["verdicts_queue"] == "ok"
         assert nobody.get("/live").status == 200
 
     @pytest.mark.parametrize("scanner", ["clamd", "guardduty"])
@@ -42,8 +42,8 @@ class TestHealth:
     ) -> None:
         monkeypatch.setenv("CHALLY_MALWARE_SCANNER", scanner)
         settings.load.cache_clear()
-        answer = nobody.get("/ready")
-        assert (answer.status, answer.json["checks"]["malware"]) == (200, scanner)
+        response = nobody.get("/ready")
+        assert (response.status, response.json["checks"]["malware"]) == (200, scanner)
 
     def test_a_missing_queue_is_reported(self, nobody: Client) -> None:
         aws.client("sqs").delete_queue(QueueUrl=settings.load(settings.SystemSettings).verdicts_queue_url)

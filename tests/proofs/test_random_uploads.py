@@ -97,12 +97,12 @@ class Club:
     def ask(self, who: Client, challenge: tuple[str, Client, Rules]) -> Upload:
         challenge_id, owner, rules = challenge
         body = {"content_type": "image/jpeg", "content_length": 7, "sha256": "0" * 64}
-        answer = who.post(f"/v1/challenges/{challenge_id}/proofs", body)
-        assert answer.status == 201, answer.text
-        proof = answer.json["proof"]
+        response = who.post(f"/v1/challenges/{challenge_id}/proofs", body)
+        assert response.status == 201, response.text
+        proof = response.json["proof"]
         upload = Upload(
             proof_id=proof["id"],
-            key=urlsplit(answer.json["upload"]["url"]).path.lstrip("/"),
+            key=urlsplit(response.json["upload"]["url"]).path.lstrip("/"),
             challenge_id=challenge_id,
             rules=rules,
             owner_id=owner.user["id"],
@@ -235,13 +235,13 @@ def _taken(upload: Upload, *, near: bool) -> Image.Exif:
 
 
 @pytest.fixture
-def club(person: SignUp, database: Database, at: Callable[[datetime], None]) -> Callable[[int], Club]:
+def make_club(person: SignUp, database: Database, at: Callable[[datetime], None]) -> Callable[[int], Club]:
     aws.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
 
     def make(seed: int) -> Club:
-        there = Club(random.Random(seed), at, {name: person(name, zone) for name, zone in PEOPLE.items()})
+        club = Club(random.Random(seed), at, {name: person(name, zone) for name, zone in PEOPLE.items()})
         at(FIRST)
-        for rules, owner in zip(CHALLENGES, there.people.values(), strict=False):
+        for rules, owner in zip(CHALLENGES, club.people.values(), strict=False):
             body = challenge_body(FIRST)
             body["rules"] |= {
                 "proof": {"kind": "photo", "max_per_window": rules.max_per_window},
@@ -250,25 +250,25 @@ def club(person: SignUp, database: Database, at: Callable[[datetime], None]) -> 
             }
             made = owner.post("/v1/challenges", body)
             assert made.status == 201, made.text
-            for who in there.people.values():
+            for who in club.people.values():
                 if who is not owner:
                     assert who.post(f"/v1/challenges/{made.json['invite_code']}/join").status == 201
-            there.challenges.append((made.json["id"], owner, rules))
-        return there
+            club.challenges.append((made.json["id"], owner, rules))
+        return club
 
     return make
 
 
 def test_each_upload_gets_one_verdict(
-    club: Callable[[int], Club],
+    make_club: Callable[[int], Club],
     database: Database,
     logs: Callable[[], str],
     mails: Callable[[], list[dict[str, Any]]],
 ) -> None:
-    there = club(20261126)
+    club = make_club(20261126)
     before = len(mails())
-    end = there.run()
-    uploads = there.model.uploads
+    end = club.run()
+    uploads = club.model.uploads
     assert len(uploads) == UPLOADS
     assert min(Counter(upload.status for upload in uploads).values()) >= 10, "all that may become of one is tried"
 
@@ -286,21 +286,21 @@ def test_each_upload_gets_one_verdict(
             assert sequencer in {each.sequencer for each in upload.readable}
 
     lines = (json.loads(line) for line in logs().splitlines() if '"message":"verdict"' in line)
-    assert [(line["proof_id"], line["status"]) for line in lines] == there.model.verdicts
+    assert [(line["proof_id"], line["status"]) for line in lines] == club.model.verdicts
     sent = Counter((mail["template"], mail["user_id"]) for mail in mails()[before:])
-    assert sent == there.model.mails
-    _standings_are_what_the_proofs_make(there, database, end)
+    assert sent == club.model.mails
+    _standings_are_what_the_proofs_make(club, database, end)
 
 
-def _standings_are_what_the_proofs_make(there: Club, database: Database, end: datetime) -> None:
+def _standings_are_what_the_proofs_make(club: Club, database: Database, end: datetime) -> None:
     """Checked by the nightly job, and by an independent recomputation."""
     with db.as_system("test", read_only=True) as tx:
         checked, _ = standings.check(tx, UUID(int=0), 1_000)
     assert len(checked) == len(PEOPLE) * len(CHALLENGES)
     assert all(each.is_correct for each in checked)
 
-    proved = {upload.place for upload in there.model.uploads if upload.status == "accepted"}
-    grace_days = {upload.participant_id: upload.rules.grace_days for upload in there.model.uploads}
+    proved = {upload.place for upload in club.model.uploads if upload.status == "accepted"}
+    grace_days = {upload.participant_id: upload.rules.grace_days for upload in club.model.uploads}
     outcomes: dict[str, list[str]] = {}
     windows = "select participant_id::text, local_date::text, closes_at from challenges.windows order by local_date"
     for participant_id, local_date, closes_at in database.execute(windows):

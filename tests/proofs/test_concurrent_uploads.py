@@ -35,17 +35,17 @@ class Sent:
 
 
 def test_each_upload_is_decided_once(
-    club: Callable[..., Club], database: Database, mails: Callable[[], list[dict[str, Any]]], tmp_path: Path
+    make_club: Callable[..., Club], database: Database, mails: Callable[[], list[dict[str, Any]]], tmp_path: Path
 ) -> None:
     """Both are let go at the same lock, and then walk through the same uploads side by side: each in an order of its
     own where a file was overwritten, with some events twice.
     """
-    there = club(proof={"kind": "photo", "max_per_window": 10}, anti_cheat={"phash_check": False})
+    club = make_club(proof={"kind": "photo", "max_per_window": 10}, anti_cheat={"phash_check": False})
     chance = random.Random(7)
     uploads: list[Sent] = []
     halves: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
     for number in range(UPLOADS):
-        upload = Sent(there.ask((there.kari, there.miro)[number % 2], TEXT))
+        upload = Sent(club.ask((club.kari, club.miro)[number % 2], TEXT))
         uploads.append(upload)
         events = []
         for version in range(chance.choice((1, 1, 2, 3))):
@@ -53,11 +53,11 @@ def test_each_upload_is_decided_once(
             data = encoded(picture(number, (160, 120)), comment=name) if is_picture else f"no picture {name}".encode()
             (tmp_path / name).write_bytes(data)
             upload.versions.append((is_picture, f"{version + 1:018X}"))
-            events.append(created(there.keys[upload.proof_id], sequencer=upload.versions[-1][1], version_id=name))
+            events.append(created(club.keys[upload.proof_id], sequencer=upload.versions[-1][1], version_id=name))
         for half in halves:
             half += chance.sample(events * 2, len(events) + 1)
             half += events
-    verdicts = _in_two_environments(there, database, halves, tmp_path)
+    verdicts = _in_two_environments(club, database, halves, tmp_path)
     told = Counter(mail["user_id"] for mail in mails() if mail.get("template") == "proof_rejected")
     rejections = Counter(proof_id for proof_id, status in verdicts if status == "rejected")
     assert told.total() == rejections.total()
@@ -80,16 +80,16 @@ def test_each_upload_is_decided_once(
     with db.as_system("test", read_only=True) as tx:
         checked, _ = standings.check(tx, UUID(int=0), 1_000)
     assert all(each.is_correct for each in checked)
-    assert there.accepted(there.kari) == there.accepted(there.miro) == 1
+    assert club.accepted(club.kari) == club.accepted(club.miro) == 1
 
 
 def _in_two_environments(
-    there: Club, database: Database, halves: tuple[list[dict[str, Any]], ...], place: Path
+    club: Club, database: Database, halves: tuple[list[dict[str, Any]], ...], place: Path
 ) -> list[tuple[str, str]]:
     """The verdicts that either logged: a proof's id, and what became of it. None may have to come again."""
     workers = []
     with psycopg.connect(database.url) as gate:
-        gate.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [f"proofs of {there.id}"])
+        gate.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [f"proofs of {club.id}"])
         for number, half in enumerate(halves):
             batches = place / f"batches-{number}"
             batches.write_text(json.dumps([batch(*events) for events in batched(half, 10, strict=False)]))
@@ -109,8 +109,8 @@ def _in_two_environments(
     verdicts = []
     for worker in workers:
         printed, _ = worker.communicate(timeout=300)
-        *lines, answers = printed.splitlines()
-        assert all(answer == {"batchItemFailures": []} for answer in json.loads(answers)), printed
+        *lines, responses = printed.splitlines()
+        assert all(response == {"batchItemFailures": []} for response in json.loads(responses)), printed
         said = [json.loads(line) for line in lines if '"message":"verdict"' in line]
         verdicts += [(line["proof_id"], line["status"]) for line in said]
     return verdicts
