@@ -130,7 +130,7 @@ class TestRequestedLinks:
         assert deliver() == {"delivered": 1, "failed": 0}
         assert len(sent()) == before
         rows = database.execute("select payload, delivered_at is null, attempts from core.outbox")
-        assert rows == [({}, False, 1)]  # settled, as any other, and its token forgotten
+        assert rows == [({}, False, 1)]  # delivered like any other, and its token deleted
         assert "nobody@people.test" not in logs()
         assert "ERROR" not in logs()
 

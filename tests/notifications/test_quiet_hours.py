@@ -91,7 +91,7 @@ def walked(case: Case) -> datetime | None:
         ends = max(after)
     while before := [span[0] for span in spans if span[0] < begins <= span[1]]:
         begins = min(before)
-    if ends == at:  # not quiet, though hours may end at this very instant
+    if ends == at:  # not quiet, even if quiet hours end at this instant
         return at
     if ends + 5 * MINUTE <= case.closes_at:
         return ends
@@ -107,7 +107,7 @@ def utc(text: str) -> datetime:
     [
         # not quiet
         ("2026-06-03T05:00 2026-06-03T08:00", 60, "22:00-07:00", "2026-06-01T00:00", "2026-06-03T07:00"),
-        # quiet: when they end, for five minutes of the window are left; not for four
+        # quiet: at their end if five minutes of the window are left, not if four are
         ("2026-06-03T05:00 2026-06-03T07:05", 60, "22:00-07:00", "2026-06-01T00:00", "2026-06-03T07:00"),
         ("2026-06-03T05:00 2026-06-03T07:04", 60, "22:00-07:00", "2026-06-01T00:00", None),
         # at their beginning, the evening before, if the window is open then

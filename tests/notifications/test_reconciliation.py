@@ -97,7 +97,7 @@ def found() -> dict[str, int]:
 )
 def test_each_kind_of_damage_is_found(reminded: datetime, database: Database, at: At, damage: str, wrong: str) -> None:
     database.execute(damage, due=reminded)
-    at(reminded + 90 * MINUTE)  # also the nominal instant is past
+    at(reminded + 90 * MINUTE)  # the nominal instant is past, too
     assert found() == {wrong: 1}
 
 
@@ -154,7 +154,7 @@ def test_joining_leaving_and_proving_are_no_mismatch(owner: Client, person: Sign
         at(clock.now() + 10 * MINUTE)
     assert found() == {}
     sent = database.execute("select count(*) from notifications.reminders where sent_at >= %(due)s", due=due)
-    assert sent == [(3,)]  # the owner's, and those of who came half an hour later
+    assert sent == [(3,)]  # the owner's, and those of the two who joined half an hour later
 
 
 def test_a_late_reminder_is_found(owner: Client, database: Database, at: At) -> None:
@@ -168,7 +168,7 @@ def test_a_late_reminder_is_found(owner: Client, database: Database, at: At) -> 
 def test_a_reminder_within_ninety_seconds_is_not_late(owner: Client, database: Database, at: At) -> None:
     set_quiet_hours(owner, NIGHT)
     due = pending(database)
-    at(due + timedelta(seconds=90))  # of the quiet hours, too
+    at(due + timedelta(seconds=90))  # also 90 seconds into quiet hours
     reminders_handler({}, LambdaContext())
     at(due + 2 * HOUR)
     assert found() == {}

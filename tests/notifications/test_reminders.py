@@ -49,7 +49,7 @@ class TestQuietHours:
     def test_a_change_of_quiet_hours_moves_planned_reminders_at_once(self, owner: Client, database: Database) -> None:
         assert walls(database) == {"23:00"}
         set_quiet_hours(owner, NIGHT)
-        assert walls(database) == {"22:00"}  # they end after the window's close, so it is when they begin
+        assert walls(database) == {"22:00"}  # they end after the window closes, so due when they begin
         set_quiet_hours(owner, {"from": "22:30", "to": "23:30"})
         assert walls(database) == {"23:30"}
         set_quiet_hours(owner, None)
@@ -252,7 +252,7 @@ class TestSentOnce:
         monkeypatch.setattr(outbox, "add_all", die)
         with pytest.raises(MemoryError):
             remind()
-        assert len(mails()) == jobs.REMINDERS  # the first batch, whole, and nothing of the second
+        assert len(mails()) == jobs.REMINDERS  # all of the first batch, nothing of the second
         monkeypatch.undo()
         assert remind() == {"claimed": crowd - jobs.REMINDERS, "sent": crowd - jobs.REMINDERS}
         assert len({mail["values"]["title"] for mail in mails()}) == len(mails()) == crowd

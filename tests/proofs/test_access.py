@@ -24,6 +24,6 @@ def test_each_kind_of_person_gets_the_status_of_the_table(
     club.values["proof_id"] = asked.json["proof"]["id"]
     database.execute("update proofs.proofs set status = 'accepted', picture_key = 'pictures/a.jpg', decided_at = now()")
     if route == f"POST {CHALLENGE_PROOFS}":
-        # a window takes one
+        # a window accepts one proof
         database.execute("delete from proofs.proofs")
     assert club.statuses(route, PROOFS[route]) == getattr(PROOFS[route], visibility)

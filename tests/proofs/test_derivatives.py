@@ -121,7 +121,7 @@ class TestWithMetadata:
 
 
 class TestPicture:
-    # where the red quarter, stored at the upper left, is seen
+    # where the red quarter appears, which is stored at the upper left
     SEEN = {1: (0, 0), 2: (1, 0), 3: (1, 1), 4: (0, 1), 5: (0, 0), 6: (1, 0), 7: (1, 1), 8: (0, 1)}
 
     @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS)

@@ -103,7 +103,7 @@ class TestScope:
         me = somebody()
         close = neighbour(chance, new[5], 20)[np.newaxis]
         keep(database, [somebody()], close)
-        assert search(database, me, *new) is None  # a stranger's, in another challenge
+        assert search(database, me, *new) is None  # a stranger in another challenge
         mine = somebody(user_id=me.user_id)
         (elsewhere,) = keep(database, [mine], close)
         assert search(database, me, *new) == Match(
@@ -177,7 +177,7 @@ class TestReviewers:
         database.execute("update proofs.proofs set status = 'needs_review' where id = any(%(ids)s)", ids=[first, last])
         with as_system(database) as tx:
             tx.run("select set_config('chally.actor', %(owner)s, true)", {"owner": str(me.user_id)})
-            # its people are not in this database: of the rows, only how many are read is looked at
+            # its people are not in this database: only the number of rows read matters
             proofs.list_proofs(tx, me.challenge_id, to_review=True, before=None, offset=0, limit=26)
             read = tx.value(
                 "select sum(coalesce(idx_tup_fetch, 0) + seq_tup_read) from pg_stat_xact_user_tables"
@@ -218,8 +218,9 @@ def add(database: Database, chance: np.random.Generator, sent: Sequence[Sent]) -
 
 
 def check_cost(database: Database, chance: np.random.Generator, sent: Sent, crowd: int, own: int) -> None:
-    """Assert the cost of a search in a challenge of `crowd` photos and `own` photos of the person: it reads every band and
-    scans no table. With random hashes, a key matches one photo in 65,536.
+    """Assert the cost of a search in a challenge of `crowd` photos and `own` photos of the person.
+
+    It reads every band and scans no table. With random hashes, a key matches one photo in 65,536.
     """
     with as_system(database) as tx:
         variants = [text(variant) for variant in eight(chance)]

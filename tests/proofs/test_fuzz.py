@@ -98,7 +98,7 @@ def read_lot(first: int, last: int) -> None:
     for seed in range(first, last):
         data, declared_type = kinds[seed % len(kinds)]
         changed = mutant(seed, data, kinds[(seed * 7 + 3) % len(kinds)][0])
-        print(seed, file=sys.stderr, flush=True)  # the last line names the one that crashed us
+        print(seed, file=sys.stderr, flush=True)  # the last line names the file that crashed the process
         try:
             accepted += read_all(changed, declared_type)
         except Exception:
