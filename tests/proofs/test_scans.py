@@ -149,7 +149,7 @@ class TestClamd:
         club = make_club()
         proof_id = club.ask(club.kari, EICAR)
         event = club.put(proof_id, EICAR)
-        for where in ("proofs.verdicts.storage.delete_version", "proofs.verdicts.arrivals.decide"):
+        for where in ("proofs.verdicts.storage.delete_version", "proofs.verdicts.arrivals.save_verdict"):
             with monkeypatch.context() as patch:
                 patch.setattr(where, fail)
                 assert decide(event) == [0]
