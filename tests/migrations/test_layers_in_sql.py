@@ -1,5 +1,6 @@
 """Contexts look downward only, in SQL as in Python (`layers` of import-linter in pyproject.toml)."""
 
+import ast
 import re
 
 import pytest
@@ -32,3 +33,28 @@ def test_a_file_mentions_no_schema_above_its_own(file: SqlFile) -> None:
 def test_a_file_requires_no_file_above_its_own(file: SqlFile) -> None:
     own = level(file.name.split("/")[0])
     assert [name for name in file.requires if level(name.split("/")[0]) > own] == []
+
+
+# Statements in Python that read a schema above their own: what a reminder waits for is decided in challenges, and a
+# window is shown with its proofs. Nothing may be added here.
+READS_ABOVE = {
+    ("notifications/queries.py", "challenges"),
+    ("challenges/windows.py", "proofs"),
+    ("challenges/queries/standings.py", "proofs"),
+}
+_TABLE = re.compile(rf"\b(?:from|join|into|update|using|select)\s+({'|'.join(objects.SCHEMAS)})\.\w", re.IGNORECASE)
+
+
+def test_statements_in_python_read_no_schema_above_their_own() -> None:
+    sources = [*(objects.CORE.parent).glob("*.py"), *objects.FUNCTIONS.rglob("*.py")]
+    found = set()
+    for source in sources:
+        context = "core" if source.parent == objects.CORE.parent else source.relative_to(objects.FUNCTIONS).parts[0]
+        if context not in objects.SCHEMAS:
+            continue
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                schemas = {schema for schema in _TABLE.findall(node.value) if level(schema) > level(context)}
+                name = source.name if context == "core" else str(source.relative_to(objects.FUNCTIONS))
+                found |= {(name, schema) for schema in schemas}
+    assert found == READS_ABOVE
