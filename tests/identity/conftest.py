@@ -1,4 +1,4 @@
-"""People with sessions, for tests of those."""
+"""Sessions and refreshes for the tests of refresh tokens."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

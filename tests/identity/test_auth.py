@@ -1,4 +1,4 @@
-"""Registering, confirming, signing in and out, refreshing: as a client would."""
+"""Registering, confirming the address, signing in and out, and refreshing, as a client does it."""
 
 import json
 from collections.abc import Callable
@@ -23,7 +23,9 @@ Mails = Callable[[], list[dict[str, Any]]]
 
 
 class TestRegister:
-    def test_answers_the_same_for_a_new_and_a_known_address(self, nobody: Client, person: SignUp, mails: Mails) -> None:
+    def test_registering_gets_the_same_response_for_new_and_known_addresses(
+        self, nobody: Client, person: SignUp, mails: Mails
+    ) -> None:
         person("kari")
         known = nobody.post("/v1/auth/register", BODY | {"username": "kari2"})
         new = nobody.post("/v1/auth/register", BODY | {"email": "new@people.test", "username": "newcomer"})
@@ -34,12 +36,14 @@ class TestRegister:
         }
         assert [mail["template"] for mail in mails()][-2:] == ["account_exists", "verify_email"]
 
-    def test_does_not_tell_that_a_name_and_an_address_are_one_account(self, nobody: Client, person: SignUp) -> None:
+    def test_registering_does_not_reveal_that_a_name_and_an_address_are_one_account(
+        self, nobody: Client, person: SignUp
+    ) -> None:
         person("kari")
         assert nobody.post("/v1/auth/register", BODY).code == "username_taken"
         assert nobody.post("/v1/auth/register", BODY | {"email": "other@people.test"}).code == "username_taken"
 
-    def test_sent_again_before_confirming_is_safe(self, nobody: Client, mails: Mails) -> None:
+    def test_registering_again_before_confirming_is_safe(self, nobody: Client, mails: Mails) -> None:
         assert nobody.post("/v1/auth/register", BODY).status == 202
         assert nobody.post("/v1/auth/register", BODY).status == 202
         first, second = (mail["values"]["token"] for mail in mails())
@@ -47,8 +51,10 @@ class TestRegister:
         assert nobody.post("/v1/auth/verify-email", {"token": second}).status == 200
 
     @pytest.mark.parametrize("thief_first", [True, False])
-    def test_a_link_confirms_what_was_asked_for_with_it(self, nobody: Client, mails: Mails, thief_first: bool) -> None:
-        """Somebody else registers the same address: neither takes the other's place, and only one link is followed."""
+    def test_a_link_confirms_exactly_the_registration_it_was_sent_for(
+        self, nobody: Client, mails: Mails, thief_first: bool
+    ) -> None:
+        """Somebody else registers the same address: neither registration replaces the other; one link is followed."""
         thief = BODY | {"username": "thief", "password": "another password"}
         for body in (thief, BODY) if thief_first else (BODY, thief):
             assert nobody.post("/v1/auth/register", body).status == 202
@@ -60,8 +66,8 @@ class TestRegister:
         assert nobody.post("/v1/auth/login", login).code == "invalid_credentials"
         assert nobody.post("/v1/auth/login", login | {"password": BODY["password"]}).status == 200
 
-    def test_of_two_mails_that_read_alike_neither_password_counts(self, nobody: Client, mails: Mails) -> None:
-        """A stranger registers the same address and name: whichever link its owner follows, the owner decides."""
+    def test_with_two_identical_mails_neither_password_counts(self, nobody: Client, mails: Mails) -> None:
+        """A stranger registers the same address and name. Whichever link is followed, the owner sets the password."""
         assert nobody.post("/v1/auth/register", BODY).status == 202
         assert nobody.post("/v1/auth/register", BODY | {"password": "a strangers password"}).status == 202
         assert nobody.post("/v1/auth/verify-email", {"token": mails()[-1]["values"]["token"]}).status == 200
@@ -74,19 +80,19 @@ class TestRegister:
         assert nobody.post("/v1/auth/password/reset", chosen).status == 204
         assert nobody.post("/v1/auth/login", {"login": "kari", "password": "chosen by the owner"}).status == 200
 
-    def test_addresses_that_lower_case_differently_here_and_there_are_refused(self, nobody: Client) -> None:
+    def test_addresses_that_python_and_postgres_lower_case_differently_are_refused(self, nobody: Client) -> None:
         read_response = nobody.post("/v1/auth/register", BODY | {"email": "\u0130gor@people.test"})
         assert [error["pointer"] for error in read_response.json["errors"]] == ["/email"]
 
-    def test_a_name_that_nobody_confirmed_is_free_again(self, nobody: Client, at: Callable[[datetime], None]) -> None:
+    def test_an_unconfirmed_username_becomes_free_again(self, nobody: Client, at: Callable[[datetime], None]) -> None:
         nobody.post("/v1/auth/register", BODY)
         other = BODY | {"email": "other@people.test"}
         assert nobody.post("/v1/auth/register", other).code == "username_taken"
         at(clock.now() + timedelta(minutes=16))
         assert nobody.post("/v1/auth/register", other).status == 202
 
-    def test_what_follows_does_not_tell_either(self, nobody: Client, person: SignUp) -> None:
-        """The traces of a registration are the same for a known address: at login, and for the name it asked for."""
+    def test_a_registration_leaves_the_same_traces_for_a_known_address(self, nobody: Client, person: SignUp) -> None:
+        """At login, and for the requested username."""
         person("kari")
         for address in ("kari@people.test", "new@people.test"):
             name = f"probe_{address[:3]}"
@@ -110,30 +116,32 @@ class TestRegister:
             ({"admin": True}, "/admin"),
         ],
     )
-    def test_says_which_field_is_wrong(self, nobody: Client, change: dict[str, object], pointer: str) -> None:
+    def test_an_invalid_registration_names_the_wrong_field(
+        self, nobody: Client, change: dict[str, object], pointer: str
+    ) -> None:
         read_response = nobody.post("/v1/auth/register", BODY | change)
         assert read_response.status == 422
         assert [error["pointer"] for error in read_response.json["errors"]] == [pointer]
 
-    def test_refuses_nul(self, nobody: Client) -> None:
+    def test_a_nul_character_is_refused(self, nobody: Client) -> None:
         assert nobody.post("/v1/auth/login", {"login": "a\0b", "password": "x"}).status == 422
 
 
 class TestVerify:
-    def test_a_token_works_once(self, nobody: Client, mails: Mails) -> None:
+    def test_a_confirmation_token_works_once(self, nobody: Client, mails: Mails) -> None:
         nobody.post("/v1/auth/register", BODY)
         token = {"token": mails()[0]["values"]["token"]}
         session = nobody.post("/v1/auth/verify-email", token)
         assert session.json["user"]["email_verified"] is True
         assert nobody.post("/v1/auth/verify-email", token).code == "token_invalid"
 
-    def test_a_token_expires(self, nobody: Client, mails: Mails, at: Callable[[datetime], None]) -> None:
+    def test_a_confirmation_token_expires(self, nobody: Client, mails: Mails, at: Callable[[datetime], None]) -> None:
         nobody.post("/v1/auth/register", BODY)
         at(clock.now() + timedelta(minutes=15, seconds=1))
         token = {"token": mails()[0]["values"]["token"]}
         assert nobody.post("/v1/auth/verify-email", token).code == "token_invalid"
 
-    def test_opening_the_link_consumes_nothing(self, nobody: Client, mails: Mails) -> None:
+    def test_opening_the_link_does_not_consume_its_token(self, nobody: Client, mails: Mails) -> None:
         nobody.post("/v1/auth/register", BODY)
         token = mails()[0]["values"]["token"]
         page = nobody.get("/v1/auth/verify-email", token=token)
@@ -144,7 +152,7 @@ class TestVerify:
 
 
 class TestLogin:
-    def test_by_address_or_username_in_any_case(self, nobody: Client, person: SignUp) -> None:
+    def test_login_accepts_an_address_or_a_username_in_any_case(self, nobody: Client, person: SignUp) -> None:
         person("kari")
         for login in ("kari", "KARI", "Kari@People.test"):
             read_response = nobody.post("/v1/auth/login", {"login": login, "password": "long enough for us"})
@@ -152,7 +160,7 @@ class TestLogin:
             assert read_response.json["expires_in"] == 900
             assert read_response.json["token_type"] == "Bearer"
 
-    def test_a_wrong_password_and_an_unknown_login_look_alike(self, nobody: Client, person: SignUp) -> None:
+    def test_a_wrong_password_and_an_unknown_login_get_the_same_response(self, nobody: Client, person: SignUp) -> None:
         person("kari")
         wrong = nobody.post("/v1/auth/login", {"login": "kari", "password": "something else"})
         unknown = nobody.post("/v1/auth/login", {"login": "nobody", "password": "something else"})
@@ -161,7 +169,7 @@ class TestLogin:
             k: v for k, v in unknown.json.items() if k != "request_id"
         }
 
-    def test_waits_for_the_address_to_be_confirmed(self, nobody: Client) -> None:
+    def test_login_requires_a_confirmed_address(self, nobody: Client) -> None:
         nobody.post("/v1/auth/register", BODY)
         right = {"login": "kari", "password": BODY["password"]}
         assert nobody.post("/v1/auth/login", right).code == "email_unverified"
@@ -179,18 +187,18 @@ class TestRefresh:
     def refresh(self, nobody: Client, token: str) -> Any:
         return nobody.post("/v1/auth/refresh", {"refresh_token": token})
 
-    def test_rotates(self, nobody: Client, session: dict[str, Any]) -> None:
+    def test_a_refresh_token_rotates(self, nobody: Client, session: dict[str, Any]) -> None:
         first = self.refresh(nobody, session["refresh_token"])
         assert first.status == 200
         assert first.json["refresh_token"] != session["refresh_token"]
         assert self.refresh(nobody, first.json["refresh_token"]).status == 200
 
-    def test_parallel_tabs_and_lost_answers_end_in_one_state(self, nobody: Client, session: dict[str, Any]) -> None:
-        answers = [self.refresh(nobody, session["refresh_token"]) for _ in range(3)]
-        assert [read_response.status for read_response in answers] == [200, 200, 200]
-        assert len({read_response.json["refresh_token"] for read_response in answers}) == 1
+    def test_parallel_tabs_and_lost_responses_converge(self, nobody: Client, session: dict[str, Any]) -> None:
+        responses = [self.refresh(nobody, session["refresh_token"]) for _ in range(3)]
+        assert [response.status for response in responses] == [200, 200, 200]
+        assert len({read_response.json["refresh_token"] for read_response in responses}) == 1
 
-    def test_a_copy_ends_the_family(
+    def test_a_copied_token_ends_the_session(
         self, nobody: Client, session: dict[str, Any], at: Callable[[datetime], None]
     ) -> None:
         child = self.refresh(nobody, session["refresh_token"]).json["refresh_token"]
@@ -201,7 +209,7 @@ class TestRefresh:
     def test_a_tab_that_waited_for_a_cold_start_is_not_signed_out(
         self, nobody: Client, session: dict[str, Any], at: Callable[[datetime], None]
     ) -> None:
-        """Two requests reach the gateway together; the function answers the second one half a minute later."""
+        """Two requests reach the gateway together; the function serves the second one half a minute later."""
         together = clock.now()
         at(together)
         child = self.refresh(nobody, session["refresh_token"]).json["refresh_token"]
@@ -214,30 +222,34 @@ class TestRefresh:
         assert late.status == 200
         assert late.json["refresh_token"] == child
 
-    def test_a_grandparent_is_a_copy_at_once(self, nobody: Client, session: dict[str, Any]) -> None:
+    def test_a_grandparent_token_is_a_copy_at_once(self, nobody: Client, session: dict[str, Any]) -> None:
         child = self.refresh(nobody, session["refresh_token"]).json["refresh_token"]
         self.refresh(nobody, child)
         assert self.refresh(nobody, session["refresh_token"]).code == "refresh_reused"
 
-    def test_expires(self, nobody: Client, session: dict[str, Any], at: Callable[[datetime], None]) -> None:
+    def test_a_refresh_token_expires(
+        self, nobody: Client, session: dict[str, Any], at: Callable[[datetime], None]
+    ) -> None:
         at(clock.now() + timedelta(days=30, seconds=1))
         assert self.refresh(nobody, session["refresh_token"]).code == "refresh_invalid"
 
     @pytest.mark.parametrize("body", [None, {}, {"refresh_token": None}, {"refresh_token": "x" * 43}])
-    def test_without_a_token_of_ours(self, nobody: Client, body: object) -> None:
+    def test_a_refresh_without_a_known_token_is_refused(self, nobody: Client, body: object) -> None:
         assert nobody.post("/v1/auth/refresh", body).code == "refresh_invalid"
 
     @pytest.mark.parametrize("token", ["", "x" * 201, 7, ["x"]])
-    def test_what_can_be_no_token(self, nobody: Client, token: object) -> None:
+    def test_a_malformed_refresh_token_is_refused(self, nobody: Client, token: object) -> None:
         assert nobody.post("/v1/auth/refresh", {"refresh_token": token}).status == 422
 
-    def test_once_the_account_is_gone(self, nobody: Client, session: dict[str, Any], database: Database) -> None:
+    def test_a_refresh_is_refused_once_the_account_is_gone(
+        self, nobody: Client, session: dict[str, Any], database: Database
+    ) -> None:
         database.execute("delete from identity.users")
         assert self.refresh(nobody, session["refresh_token"]).code == "refresh_invalid"
 
 
 class TestSignOut:
-    """With a refresh token in the body; with cookies, see test_cookies.py."""
+    """With a refresh token in the body. For cookies, see test_cookies.py."""
 
     def sign_in(self, nobody: Client) -> dict[str, Any]:
         read_response = nobody.post("/v1/auth/login", {"login": "kari", "password": "long enough for us"})
@@ -248,7 +260,7 @@ class TestSignOut:
         assert got.status == 200 or got.code == "session_ended"
         return got.status == 200
 
-    def test_ends_the_session_and_no_other(self, nobody: Client, person: SignUp) -> None:
+    def test_signing_out_ends_the_session_and_no_other(self, nobody: Client, person: SignUp) -> None:
         person("kari")
         phone, laptop = self.sign_in(nobody), self.sign_in(nobody)
         assert nobody.post("/v1/auth/logout", {"refresh_token": phone["refresh_token"]}).status == 204
@@ -257,7 +269,7 @@ class TestSignOut:
         assert again.code == "session_ended"
         assert nobody.post("/v1/auth/logout", {"refresh_token": phone["refresh_token"]}).status == 204
 
-    def test_everywhere_means_all_of_ones_own(self, nobody: Client, person: SignUp) -> None:
+    def test_signing_out_everywhere_ends_all_sessions_of_the_user_only(self, nobody: Client, person: SignUp) -> None:
         person("kari")
         stranger = person("ola")
         phone, laptop = self.sign_in(nobody), self.sign_in(nobody)
@@ -265,8 +277,8 @@ class TestSignOut:
         assert (self.is_signed_in(nobody, phone), self.is_signed_in(nobody, laptop)) == (False, False)
         assert stranger.get("/v1/me").status == 200
 
-    def test_a_session_that_has_ended_ends_no_others(self, nobody: Client, person: SignUp) -> None:
-        """Somebody kept its token: it was worth one session, never all of them."""
+    def test_the_token_of_an_ended_session_ends_no_other_session(self, nobody: Client, person: SignUp) -> None:
+        """Whoever kept it had access to one session, never to all."""
         person("kari")
         phone, laptop = self.sign_in(nobody), self.sign_in(nobody)
         nobody.post("/v1/auth/logout", {"refresh_token": phone["refresh_token"]})
@@ -274,18 +286,18 @@ class TestSignOut:
         assert self.is_signed_in(nobody, laptop)
 
     @pytest.mark.parametrize("path", ["logout", "logout-all"])
-    def test_does_not_tell_whose_a_token_is(self, nobody: Client, path: str) -> None:
+    def test_signing_out_does_not_reveal_whether_a_token_exists(self, nobody: Client, path: str) -> None:
         assert nobody.post(f"/v1/auth/{path}", {"refresh_token": "x" * 43}).status == 204
         assert nobody.post(f"/v1/auth/{path}").code == "refresh_invalid"
 
 
 class TestMe:
-    def test_needs_a_token(self, nobody: Client) -> None:
+    def test_reading_the_account_requires_a_token(self, nobody: Client) -> None:
         read_response = nobody.get("/v1/me")
         assert read_response.code == "unauthenticated"
         assert read_response.headers["www-authenticate"] == "Bearer"
 
-    def test_tells_who_one_is(self, person: SignUp) -> None:
+    def test_the_account_shows_its_user(self, person: SignUp) -> None:
         kari = person("kari", "Europe/Oslo")
         for path in ("/v1/me", "/v1/auth/me"):
             me = kari.get(path)
@@ -301,7 +313,7 @@ class TestMe:
                 "notifications": {"reminders": True, "quiet_hours": None},
             }
 
-    def test_is_refused_once_the_account_is_gone(self, person: SignUp, database: Database) -> None:
+    def test_a_token_is_refused_once_the_account_is_gone(self, person: SignUp, database: Database) -> None:
         kari = person("kari")
         database.execute("delete from identity.users")
         assert kari.get("/v1/me").status == 401

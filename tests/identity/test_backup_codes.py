@@ -1,4 +1,4 @@
-"""Backup codes: ten, each good once, void when there are new ones."""
+"""Backup codes: ten single-use codes, replaced by newer ones."""
 
 import re
 import threading
@@ -48,14 +48,14 @@ def use(nobody: Client, code: str, *, username: str = "kari") -> Response:
 
 
 class TestMaking:
-    def test_ten_that_nobody_guesses_or_misreads(self, codes: list[str]) -> None:
+    def test_ten_codes_are_generated_that_are_hard_to_guess_or_misread(self, codes: list[str]) -> None:
         assert len(set(codes)) == 10
         assert all(re.fullmatch(r"[0-9a-hjkmnp-tv-z]{5}-[0-9a-hjkmnp-tv-z]{5}", code) for code in codes)
         assert len(set(backup_codes.ALPHABET)) ** backup_codes.LENGTH >= 2**50
         assert not set("ilou") & set(backup_codes.ALPHABET)
 
-    def test_they_are_not_stored_but_hashed_with_a_key(self, codes: list[str], database: Database) -> None:
-        """Fifty bits are few: who steals the table must not be able to try them all."""
+    def test_codes_are_stored_as_keyed_hashes(self, codes: list[str], database: Database) -> None:
+        """Fifty bits are few: a thief of the table must not be able to try them all."""
         rows = database.execute("select code_hash from identity.backup_codes")
         assert len(rows) == 10
         assert all(len(code_hash) == 32 for (code_hash,) in rows)
@@ -74,11 +74,13 @@ class TestUsing:
             lambda code: code.replace("0", "O").replace("1", "I"),
         ],
     )
-    def test_however_it_is_typed(self, nobody: Client, codes: list[str], typed: Callable[[str], str]) -> None:
+    def test_a_code_is_accepted_in_any_spelling(
+        self, nobody: Client, codes: list[str], typed: Callable[[str], str]
+    ) -> None:
         code = next((code for code in codes if "0" in code or "1" in code), codes[0])
         assert use(nobody, typed(code)).status == 200
 
-    def test_each_once(self, nobody: Client, codes: list[str], database: Database, later: Later) -> None:
+    def test_each_code_works_once(self, nobody: Client, codes: list[str], database: Database, later: Later) -> None:
         for code in codes[:2]:
             later(timedelta(minutes=1))
             assert use(nobody, code).status == 200
@@ -87,12 +89,14 @@ class TestUsing:
         used = database.execute("select 1 from core.audit where action = 'backup_code_used'")
         assert len(used) == 2
 
-    def test_only_by_their_owner(self, nobody: Client, codes: list[str], person: SignUp, later: Later) -> None:
+    def test_a_code_works_for_its_owner_only(
+        self, nobody: Client, codes: list[str], person: SignUp, later: Later
+    ) -> None:
         turn_on(person("eve"), later)
         assert use(nobody, codes[0], username="eve").code == "second_factor_invalid"
         assert use(nobody, codes[0]).status == 200
 
-    def test_a_row_copied_to_somebody_else_is_worthless(
+    def test_a_row_copied_to_another_account_is_useless(
         self, nobody: Client, kari: Client, codes: list[str], person: SignUp, later: Later, database: Database
     ) -> None:
         eve = person("eve")
@@ -105,10 +109,10 @@ class TestUsing:
         )
         assert use(nobody, codes[0], username="eve").code == "second_factor_invalid"
 
-    def test_of_two_at_once_one_is_accepted(
+    def test_one_of_two_concurrent_uses_is_accepted(
         self, kari: Client, codes: list[str], database: Database, keyring: Keyring
     ) -> None:
-        """The second comes while the first is not committed: it has to wait, and then to find the code used."""
+        """The second one arrives before the first commits: it has to wait, and then finds the code used."""
         user_id, now = UUID(kari.user["id"]), clock.now()
         accepted: list[bool] = []
 
@@ -128,24 +132,24 @@ class TestUsing:
         assert accepted == [False]
 
     @pytest.mark.parametrize("code", ["", 7, None, "0" * 41])
-    def test_says_what_is_no_code(self, nobody: Client, phone: Phone, code: object) -> None:
-        answer = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "backup_code": code})
-        assert answer.status == 422
+    def test_a_malformed_code_is_refused_with_its_field(self, nobody: Client, phone: Phone, code: object) -> None:
+        response = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "backup_code": code})
+        assert response.status == 422
 
     @pytest.mark.parametrize(
         "code", ["-", "\0", "00000-00000", "\u0660\u0661\u0662\u0663\u0664-\u0665\u0666\u0667\u0668\u0669"]
     )
-    def test_what_is_none_of_ours(self, nobody: Client, phone: Phone, code: str) -> None:
+    def test_an_unknown_code_is_refused(self, nobody: Client, phone: Phone, code: str) -> None:
         assert use(nobody, code).code == "second_factor_invalid"
 
 
 class TestReplacing:
-    def test_the_old_ones_are_void(
+    def test_new_codes_replace_the_old_ones(
         self, nobody: Client, kari: Client, phone: Phone, codes: list[str], mails: Mails, database: Database
     ) -> None:
-        answer = kari.post("/v1/me/backup-codes", {"code": phone.code()})
-        assert answer.status == 200
-        new = answer.json["backup_codes"]
+        response = kari.post("/v1/me/backup-codes", {"code": phone.code()})
+        assert response.status == 200
+        new = response.json["backup_codes"]
         assert len(set(new)) == 10
         assert not set(new) & set(codes)
         assert use(nobody, codes[0]).code == "second_factor_invalid"
@@ -155,21 +159,21 @@ class TestReplacing:
         made = database.execute("select user_id::text from core.audit where action = 'backup_codes_made'")
         assert made == [(kari.user["id"],)] * 2
 
-    def test_with_a_wrong_or_used_code_they_stay(
+    def test_a_wrong_or_used_code_replaces_nothing(
         self, nobody: Client, kari: Client, phone: Phone, codes: list[str]
     ) -> None:
         for wrong in (phone.wrong_code(), phone.code(-1)):
             assert kari.post("/v1/me/backup-codes", {"code": wrong}).code == "second_factor_invalid"
         assert use(nobody, codes[0]).status == 200
 
-    def test_a_backup_code_makes_no_more_of_them(self, kari: Client, codes: list[str]) -> None:
-        """Whoever finds the paper must not get ten more."""
+    def test_a_backup_code_cannot_generate_new_ones(self, kari: Client, codes: list[str]) -> None:
+        """A finder of the paper must not get ten more."""
         assert kari.post("/v1/me/backup-codes", {"backup_code": codes[0]}).status == 422
 
-    def test_there_is_no_second_factor(self, person: SignUp) -> None:
+    def test_codes_require_a_second_factor(self, person: SignUp) -> None:
         assert person("eve").post("/v1/me/backup-codes", {"code": "123456"}).code == "totp_off"
 
-    def test_a_stranger_replaces_their_own(
+    def test_a_stranger_replaces_only_their_own_codes(
         self, nobody: Client, person: SignUp, phone: Phone, codes: list[str], later: Later
     ) -> None:
         eve = person("eve")
@@ -178,17 +182,17 @@ class TestReplacing:
         assert eve.post("/v1/me/backup-codes", {"code": eves.code()}).status == 200
         assert use(nobody, codes[0]).status == 200
 
-    def test_guessing_is_limited(self, kari: Client, phone: Phone, later: Later) -> None:
+    def test_guessing_is_rate_limited(self, kari: Client, phone: Phone, later: Later) -> None:
         later(timedelta(hours=2))
         for _ in range(10):
-            answer = kari.post("/v1/me/backup-codes", {"code": phone.wrong_code()})
-            assert answer.code == "second_factor_invalid"
+            response = kari.post("/v1/me/backup-codes", {"code": phone.wrong_code()})
+            assert response.code == "second_factor_invalid"
         assert kari.post("/v1/me/backup-codes", {"code": phone.code()}).code == "rate_limited"
 
 
-def test_when_all_are_used_they_are_no_method_any_more(nobody: Client, codes: list[str], later: Later) -> None:
+def test_backup_codes_are_no_method_once_all_are_used(nobody: Client, codes: list[str], later: Later) -> None:
     for code in codes:
-        later(timedelta(minutes=6))  # as often as the limit allows
+        later(timedelta(minutes=6))  # as often as the rate limit allows
         assert use(nobody, code).status == 200
-    answer = nobody.post("/v1/auth/login", {"login": "kari", "password": "long enough for us"})
-    assert answer.json["methods"] == ["code"]
+    response = nobody.post("/v1/auth/login", {"login": "kari", "password": "long enough for us"})
+    assert response.json["methods"] == ["code"]

@@ -1,4 +1,4 @@
-"""The keys, as the job turns them on a real database and a secret of moto: nobody is ever signed out by it."""
+"""Key rotation by the job, on a real database and a secret of moto: it never signs anyone out."""
 
 import json
 import time
@@ -83,14 +83,14 @@ def accepted(token: str) -> bool:
 
 
 class TestFirstDeploy:
-    def test_the_filler_gives_way_to_keys_that_sign_at_once(self, secret: Secret) -> None:
+    def test_a_placeholder_is_replaced_by_keys_that_sign_at_once(self, secret: Secret) -> None:
         secret.put(FILLER)
-        answer = run()
+        response = run()
         ring = secret.keyring()
-        assert answer["signing"] == answer["newest"] == ring.keys[0].kid
+        assert response["signing"] == response["newest"] == ring.keys[0].kid
         assert accepted(token(ring, clock.now()))
 
-    def test_again_changes_nothing(self, secret: Secret, ends: Callable[[], dict[str, datetime | None]]) -> None:
+    def test_a_second_run_changes_nothing(self, secret: Secret, ends: Callable[[], dict[str, datetime | None]]) -> None:
         secret.put(FILLER)
         run()
         before = secret.version(), ends()
@@ -115,7 +115,7 @@ class TestFirstDeploy:
 
 class TestTheSecretIsNeverLost:
     @pytest.mark.parametrize("change", [{"keys": []}, {"sealing_key": None}, {"keys": "x"}, {"refresh_key": "x"}])
-    def test_what_cannot_be_read_is_refused_loudly(
+    def test_an_unreadable_secret_raises_and_stays(
         self, secret: Secret, change: dict[str, Any], logs: Callable[[], str]
     ) -> None:
         damaged = json.dumps(json.loads(secret.text()) | change)
@@ -126,14 +126,14 @@ class TestTheSecretIsNeverLost:
         assert secret.text() == damaged
         assert "PRIVATE KEY" not in logs()
 
-    def test_nor_is_half_of_one_replaced(self, secret: Secret) -> None:
+    def test_half_a_secret_is_not_replaced(self, secret: Secret) -> None:
         damaged = secret.text()[:-10]
         secret.put(damaged)
         with pytest.raises(SecretUnreadable):
             run(rotate=True)
         assert secret.text() == damaged
 
-    def test_what_was_sealed_before_a_rotation_opens_after_it(self, secret: Secret, at: SetClock) -> None:
+    def test_data_encrypted_before_a_rotation_decrypts_after_it(self, secret: Secret, at: SetClock) -> None:
         owner = uuid4()
         before = secret.keyring()
         sealed = before.seal("JBSWY3DPEHPK3PXP", owner=owner)
@@ -149,7 +149,7 @@ class TestTheSecretIsNeverLost:
 
 
 class TestRotation:
-    def test_daily_it_waits_for_ninety_days(self, secret: Secret, at: SetClock) -> None:
+    def test_the_daily_run_rotates_after_ninety_days(self, secret: Secret, at: SetClock) -> None:
         begun = datetime.fromtimestamp(secret.keyring().keys[0].signs_from, UTC)
         at(begun + rotation.ROTATE_AFTER)
         run()
@@ -159,11 +159,11 @@ class TestRotation:
         assert len(secret.keyring().keys) == 2
 
     @pytest.mark.parametrize("event", [{"rotate": False}, {"rotate": "true"}, {"source": "aws.scheduler"}])
-    def test_only_a_clear_order_rotates_early(self, secret: Secret, event: dict[str, object]) -> None:
+    def test_only_an_exact_request_rotates_early(self, secret: Secret, event: dict[str, object]) -> None:
         run(**event)
         assert len(secret.keyring().keys) == 1
 
-    def test_ordered_twice_it_rotates_once(self, secret: Secret) -> None:
+    def test_two_requests_rotate_once(self, secret: Secret) -> None:
         assert run(rotate=True) == run(rotate=True) == run()
         assert len(secret.keyring().keys) == 2
 
@@ -172,10 +172,10 @@ class TestRotation:
         [timedelta(0), timedelta(minutes=5), PUBLISHED_AHEAD - SECOND, PUBLISHED_AHEAD + SECOND,
          PUBLISHED_AHEAD + timedelta(minutes=10), PUBLISHED_AHEAD + VERIFIES_ON - 5 * SECOND],
     )  # fmt: skip
-    def test_tokens_of_before_during_and_after_verify_while_they_live(
+    def test_tokens_from_before_during_and_after_a_rotation_verify(
         self, secret: Secret, at: SetClock, ago: timedelta
     ) -> None:
-        """Asked now, of a rotation so long ago: tokens are checked by the real clock, and keys by the database's."""
+        """Checks now, for a rotation in the past: tokens are checked by the real clock, and keys by the database's."""
         now = datetime.now(UTC)
         before = secret.keyring()
         at(now - ago)
@@ -192,7 +192,7 @@ class TestRotation:
         expected = {True: {before.keys[0].kid}, False: {after.keys[-1].kid}}
         assert signed_by >= expected[ago < PUBLISHED_AHEAD]
 
-    def test_a_key_that_is_over_verifies_nothing(self, secret: Secret, at: SetClock, nobody: Client) -> None:
+    def test_an_expired_key_verifies_nothing(self, secret: Secret, at: SetClock, nobody: Client) -> None:
         now = datetime.now(UTC)
         old = secret.keyring().keys[0]
         at(now - PUBLISHED_AHEAD - VERIFIES_ON - SECOND)
@@ -203,7 +203,7 @@ class TestRotation:
         published = nobody.get("/.well-known/jwks.json").json["keys"]
         assert [key["kid"] for key in published if key["alg"] == "RS256"] == [ring.keys[-1].kid]
 
-    def test_what_has_nothing_left_to_sign_leaves_the_secret_only(
+    def test_a_key_that_no_longer_signs_leaves_the_secret_only(
         self, secret: Secret, at: SetClock, ends: Callable[[], dict[str, datetime | None]]
     ) -> None:
         old = secret.keyring().keys[0]
@@ -217,10 +217,10 @@ class TestRotation:
         assert ends() == {old.kid: end, new.kid: None}
         assert old.private_key.split("\n")[1] not in secret.text()
 
-    def test_caches_know_the_new_key_when_it_begins_to_sign(
+    def test_caches_know_the_new_key_when_it_starts_to_sign(
         self, secret: Secret, at: SetClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A cache that was filled a moment after the rotation asks nobody; one from before it has aged."""
+        """A cache that was filled just after the rotation need not read again; one from before it has expired."""
         now = datetime.now(UTC)
         warm = token(secret.keyring(), now)
         assert accepted(warm)  # filled before
@@ -236,7 +236,7 @@ class TestRotation:
         monkeypatch.setattr(access_tokens, "public_keys", lambda: pytest.fail("asked the database"))
         assert accepted(new)
 
-    def test_functions_sign_with_the_new_key_when_its_time_has_come(
+    def test_functions_sign_with_the_new_key_when_it_starts(
         self, secret: Secret, at: SetClock, person: SignUp, nobody: Client
     ) -> None:
         person("kari")
@@ -252,7 +252,7 @@ class TestRotation:
 
 
 class TestCrash:
-    def test_before_the_secret_is_stored(
+    def test_a_crash_before_the_secret_is_stored_loses_nothing(
         self,
         secret: Secret,
         at: SetClock,
@@ -278,7 +278,7 @@ class TestCrash:
         assert ends()[stray] is not None
         assert ends()[new] is None
 
-    def test_after_the_secret_is_stored(
+    def test_a_crash_after_the_secret_is_stored_loses_nothing(
         self, secret: Secret, ends: Callable[[], dict[str, datetime | None]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         old = secret.keyring().keys[0].kid
@@ -294,7 +294,7 @@ class TestCrash:
         run()
         assert ends()[old] == rotation.verify_until(ring)[old]
 
-    def test_at_the_first_deploy(self, secret: Secret, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_crash_at_the_first_deploy_loses_nothing(self, secret: Secret, monkeypatch: pytest.MonkeyPatch) -> None:
         secret.put(FILLER)
         with monkeypatch.context() as patch:
             patch.setattr(aws.client("secretsmanager"), "put_secret_value", crash)
@@ -304,7 +304,7 @@ class TestCrash:
         run()
         assert accepted(token(secret.keyring(), clock.now()))
 
-    def test_an_older_secret_that_is_brought_back_signs_what_verifies(self, secret: Secret, at: SetClock) -> None:
+    def test_tokens_of_a_restored_older_secret_verify(self, secret: Secret, at: SetClock) -> None:
         before = secret.text()
         at(datetime.now(UTC) - PUBLISHED_AHEAD - VERIFIES_ON - SECOND)
         run(rotate=True)
@@ -315,15 +315,12 @@ class TestCrash:
 
 
 class TestTwoAtOnce:
-    @pytest.mark.parametrize("content", [None, FILLER, "former"])
-    def test_one_is_refused_and_takes_what_the_other_stored(
+    @pytest.mark.parametrize("content", [None, FILLER])
+    def test_the_loser_of_a_race_uses_the_stored_keys(
         self, secret: Secret, content: str | None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The second runs whole, at the worst moment of the first: when that has read, and not yet stored."""
+        """The second run happens at the worst moment: the first has read the secret, and not stored its own yet."""
         before = secret.keyring()
-        if content == "former":
-            key = before.keys[0]
-            content = json.dumps({"kid": key.kid, "private_key": key.private_key, "refresh_key": before.refresh_key})
         if content is not None:
             secret.put(content)
         client = aws.client("secretsmanager")
@@ -338,19 +335,19 @@ class TestTwoAtOnce:
             return put(**request)
 
         monkeypatch.setattr(client, "put_secret_value", interrupted)
-        answer = run(rotate=True)
+        response = run(rotate=True)
         stored = secret.keyring()
         other = others[1]
         assert (stored.refresh_key, stored.sealing_key) == (other.refresh_key, other.sealing_key)
         assert {key.kid for key in other.keys} <= {key.kid for key in stored.keys}
-        assert answer["newest"] == stored.keys[-1].kid
+        assert response["newest"] == stored.keys[-1].kid
         assert len([key for key in stored.keys if key.signs_from > clock.now().timestamp()]) <= 1
         for ring in (before if content != FILLER else stored, other, stored):
             assert accepted(token(ring, clock.now()))
             for key in ring.keys:
                 assert accepted(token(ring, clock.now(), key=key))
 
-    def test_one_that_is_always_refused_says_so(self, secret: Secret, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_losing_every_race_raises(self, secret: Secret, monkeypatch: pytest.MonkeyPatch) -> None:
         client = aws.client("secretsmanager")
         before = secret.text()
 
@@ -359,7 +356,7 @@ class TestTwoAtOnce:
             raise client.exceptions.ResourceExistsException(error, "PutSecretValue")
 
         monkeypatch.setattr(client, "put_secret_value", refuse)
-        with pytest.raises(RuntimeError, match="put its value anew"):
+        with pytest.raises(RuntimeError, match="put that version's value again"):
             run(rotate=True)
         assert secret.text() == before
 
@@ -375,13 +372,13 @@ class TestWatched:
         assert metric["SigningKeyAgeDays"] == [45.0]
         assert metric["service"]
 
-    def test_no_private_key_is_logged_or_answered(
+    def test_no_private_key_is_logged_or_returned(
         self, secret: Secret, logs: Callable[[], str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         secret.put(FILLER)
-        answers = [run(), run(rotate=True)]
+        responses = [run(), run(rotate=True)]
         ring = secret.keyring()
-        said = logs() + capsys.readouterr().out + str(answers)
+        said = logs() + capsys.readouterr().out + str(responses)
         for private in (ring.refresh_key, ring.sealing_key, *(key.private_key.split("\n")[1] for key in ring.keys)):
             assert private not in said
 

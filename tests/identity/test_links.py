@@ -1,4 +1,4 @@
-"""The links in mails: signing in, a new password, another address. Good once, and telling nobody who has an account."""
+"""Links in mails: sign-in, password reset, address change, unlock. They are single-use and reveal no accounts."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,14 +56,14 @@ def actions(database: Database) -> list[str]:
     return [action for (action,) in database.execute("select action from core.audit order by id")]
 
 
-def public(answer: Response) -> tuple[int, str, dict[str, str]]:
-    """What of an answer must be the same, whoever asks."""
-    return answer.status, answer.text, {name: v for name, v in answer.headers.items() if name != "x-request-id"}
+def public(response: Response) -> tuple[int, str, dict[str, str]]:
+    """The part of a response that must be the same for every caller."""
+    return response.status, response.text, {name: v for name, v in response.headers.items() if name != "x-request-id"}
 
 
 @contextmanager
 def statements() -> Iterator[list[bytes]]:
-    """Every statement that is sent meanwhile, without its values."""
+    """Every statement sent meanwhile, without its values."""
     sent: list[bytes] = []
     execute = psycopg.Cursor.execute
 
@@ -78,7 +78,7 @@ def statements() -> Iterator[list[bytes]]:
 
 class TestAsking:
     @ASKING
-    def test_leaves_the_same_traces_for_known_and_unknown_addresses(
+    def test_a_request_leaves_the_same_traces_for_known_and_unknown_addresses(
         self, person: SignUp, database: Database, purpose: str
     ) -> None:
         person("kari")
@@ -92,18 +92,18 @@ class TestAsking:
         def traces(email: str) -> tuple[object, ...]:
             (before,) = rows()
             with statements() as sent:
-                answer = ask(purpose, email)
+                response = ask(purpose, email)
             (after,) = rows()
-            assert answer.status == 202
-            return public(answer), sent, [new - old for new, old in zip(after, before, strict=True)]
+            assert response.status == 202
+            return public(response), sent, [new - old for new, old in zip(after, before, strict=True)]
 
         known, unknown = traces("kari@people.test"), traces("nobody@people.test")
         assert known == unknown
         assert known[2][:3] == [1, 1, 1]  # type: ignore[index]
-        assert traces("kari@people.test") == traces("nobody@people.test")  # and where a former one is replaced
+        assert traces("kari@people.test") == traces("nobody@people.test")  # also if an older link is replaced
 
     @ASKING
-    def test_mails_the_owner_and_nobody_else(self, person: SignUp, mails: Mails, purpose: str) -> None:
+    def test_a_request_mails_the_owner_and_nobody_else(self, person: SignUp, mails: Mails, purpose: str) -> None:
         kari = person("kari")
         ask(purpose, "Kari@People.test")
         assert newest(mails, purpose)["user_id"] == kari.user["id"]
@@ -112,7 +112,7 @@ class TestAsking:
         assert follow(purpose, token_of(mails, purpose)).code == "token_invalid"
 
     @ASKING
-    def test_three_an_hour_for_an_address_however_it_is_spelt(self, nobody: Client, at: At, purpose: str) -> None:
+    def test_an_address_gets_three_links_an_hour_in_any_spelling(self, nobody: Client, at: At, purpose: str) -> None:
         now = clock.now()
         at(now)
         for email in ("kari@people.test", "KARI@people.test", "kari@PEOPLE.test"):
@@ -124,7 +124,7 @@ class TestAsking:
         assert ask(purpose).status == 202
 
     @ASKING
-    def test_thirty_an_hour_from_one_place(
+    def test_a_network_requests_thirty_links_an_hour(
         self, nobody: Client, at: At, monkeypatch: pytest.MonkeyPatch, purpose: str
     ) -> None:
         monkeypatch.setenv("CHALLY_STAGE", "prod")
@@ -137,11 +137,13 @@ class TestAsking:
 
     @ASKING
     @pytest.mark.parametrize("body", [{}, {"email": "nobody"}, {"email": "a@b.test", "x": 1}, {"email": "a\0@b.c"}])
-    def test_says_what_is_malformed(self, nobody: Client, purpose: str, body: dict[str, Any]) -> None:
+    def test_a_malformed_address_is_refused_with_its_field(
+        self, nobody: Client, purpose: str, body: dict[str, Any]
+    ) -> None:
         assert nobody.post(ASKS[purpose], body).status == 422
 
     @ASKING
-    def test_stores_no_token(self, person: SignUp, mails: Mails, database: Database, purpose: str) -> None:
+    def test_tokens_are_not_stored(self, person: SignUp, mails: Mails, database: Database, purpose: str) -> None:
         person("kari")
         ask(purpose)
         token = token_of(mails, purpose)
@@ -150,7 +152,7 @@ class TestAsking:
         assert token.encode().hex() not in link
 
     @ASKING
-    def test_logs_no_token_and_no_address(
+    def test_neither_tokens_nor_addresses_are_logged(
         self, person: SignUp, mails: Mails, logs: Callable[[], str], purpose: str
     ) -> None:
         person("kari")
@@ -163,7 +165,7 @@ class TestAsking:
 
 
 class TestEveryLink:
-    """What holds for all four of them."""
+    """What holds for all four kinds."""
 
     @pytest.fixture(params=FOLLOWED)
     def purpose(self, request: pytest.FixtureRequest) -> str:
@@ -171,7 +173,7 @@ class TestEveryLink:
 
     @pytest.fixture
     def send(self, person: SignUp, purpose: str, mails: Mails) -> Callable[[], str]:
-        """Has a link mailed, and answers its token."""
+        """Requests a link and returns its token."""
         kari = person("kari")
         sent: list[str] = []
 
@@ -191,13 +193,13 @@ class TestEveryLink:
 
         return mail
 
-    def test_is_good_once(self, send: Callable[[], str], purpose: str) -> None:
+    def test_a_link_works_once(self, send: Callable[[], str], purpose: str) -> None:
         token = send()
         assert follow(purpose, token).status in (200, 204)
         again = follow(purpose, token)
         assert (again.status, again.code) == (400, "token_invalid")
 
-    def test_is_good_for_fifteen_minutes(self, send: Callable[[], str], purpose: str, at: At) -> None:
+    def test_a_link_is_valid_for_fifteen_minutes(self, send: Callable[[], str], purpose: str, at: At) -> None:
         token = send()
         sent = clock.now()
         at(sent + timedelta(minutes=15, seconds=1))
@@ -205,13 +207,13 @@ class TestEveryLink:
         at(sent + timedelta(minutes=14, seconds=50))
         assert follow(purpose, token).status in (200, 204)
 
-    def test_a_newer_one_makes_it_void(self, send: Callable[[], str], purpose: str) -> None:
+    def test_a_newer_link_replaces_the_older_one(self, send: Callable[[], str], purpose: str) -> None:
         older, newer = send(), send()
         assert older != newer
         assert follow(purpose, older).code == "token_invalid"
         assert follow(purpose, newer).status in (200, 204)
 
-    def test_opening_it_uses_nothing_up(self, send: Callable[[], str], purpose: str) -> None:
+    def test_opening_a_link_does_not_consume_it(self, send: Callable[[], str], purpose: str) -> None:
         token = send()
         for _ in range(2):
             page = Client().get(FOLLOWED[purpose], token=token)
@@ -219,7 +221,7 @@ class TestEveryLink:
             assert token not in page.text
         assert follow(purpose, token).status in (200, 204)
 
-    def test_is_good_for_nothing_else(self, send: Callable[[], str], purpose: str) -> None:
+    def test_a_link_serves_its_own_purpose_only(self, send: Callable[[], str], purpose: str) -> None:
         token = send()
         for other in FOLLOWED:
             if other != purpose:
@@ -227,13 +229,13 @@ class TestEveryLink:
         assert Client().post("/v1/auth/verify-email", {"token": token}).code == "token_invalid"
         assert follow(purpose, token).status in (200, 204)
 
-    def test_is_void_once_the_password_has_changed(self, send: Callable[[], str], purpose: str) -> None:
+    def test_a_change_of_password_invalidates_links(self, send: Callable[[], str], purpose: str) -> None:
         token = send()
         kari = Client(login(PASSWORD, "kari@people.test").json["access_token"])
         assert kari.post("/v1/me/password", {"current_password": PASSWORD, "new": BETTER}).status == 204
         assert follow(purpose, token).code == "token_invalid"
 
-    def test_is_void_once_the_address_has_changed(self, send: Callable[[], str], purpose: str, mails: Mails) -> None:
+    def test_a_change_of_address_invalidates_links(self, send: Callable[[], str], purpose: str, mails: Mails) -> None:
         token = send()
         kari = Client(login(PASSWORD, "kari@people.test").json["access_token"])
         kari.post("/v1/me/email", {"current_password": PASSWORD, "new": "new@people.test"})
@@ -241,17 +243,17 @@ class TestEveryLink:
         assert follow(purpose, token).code == "token_invalid"
 
     @pytest.mark.parametrize("token", ["x", "é", "x" * 200])
-    def test_one_that_is_none_of_ours(self, nobody: Client, purpose: str, token: str) -> None:
+    def test_an_unknown_token_is_refused(self, nobody: Client, purpose: str, token: str) -> None:
         assert follow(purpose, token).code == "token_invalid"
 
     @pytest.mark.parametrize("token", ["", "x" * 201, 7, None, "a\0b"])
-    def test_one_that_is_none_at_all(self, nobody: Client, purpose: str, token: Any) -> None:
+    def test_a_malformed_token_is_refused(self, nobody: Client, purpose: str, token: Any) -> None:
         assert follow(purpose, token).status in (400, 422)
         assert Client().post(FOLLOWED[purpose], {"token": "x", "password": BETTER, "next": "/"}).status == 422
 
 
 class TestMagicLink:
-    def test_signs_in(self, person: SignUp, mails: Mails, database: Database) -> None:
+    def test_a_magic_link_signs_in(self, person: SignUp, mails: Mails, database: Database) -> None:
         kari = person("kari")
         ask("magic_link")
         session = follow("magic_link", token_of(mails, "magic_link"))
@@ -264,7 +266,7 @@ class TestMagicLink:
             ("signed_in", "magic_link")
         ]
 
-    def test_by_cookie(self, person: SignUp, mails: Mails) -> None:
+    def test_a_magic_link_can_set_cookies(self, person: SignUp, mails: Mails) -> None:
         person("kari")
         ask("magic_link")
         browser = Client(headers={"x-session-transport": "cookie"})
@@ -273,20 +275,20 @@ class TestMagicLink:
         assert {"access_token", "refresh_token"}.isdisjoint(session.json)
         assert browser.get("/v1/me").json["username"] == "kari"
 
-    def test_waits_for_the_second_factor(self, person: SignUp, mails: Mails, database: Database) -> None:
+    def test_a_magic_link_waits_for_the_second_factor(self, person: SignUp, mails: Mails, database: Database) -> None:
         kari = person("kari")
         turn_on_totp(database, kari)
         ask("magic_link")
         token = token_of(mails, "magic_link")
-        answer = follow("magic_link", token)
-        assert (answer.status, answer.code) == (401, "mfa_required")
-        assert answer.json["mfa_token"]
-        assert answer.json["methods"] == ["code"]
-        assert "access_token" not in answer.text
-        assert follow("magic_link", token).code == "token_invalid"  # used up all the same
+        response = follow("magic_link", token)
+        assert (response.status, response.code) == (401, "mfa_required")
+        assert response.json["mfa_token"]
+        assert response.json["methods"] == ["code"]
+        assert "access_token" not in response.text
+        assert follow("magic_link", token).code == "token_invalid"  # used up nevertheless
 
-    def test_takes_a_wish_to_be_deleted_back(self, person: SignUp, mails: Mails, database: Database) -> None:
-        """The mailer finds nobody who has left; this mail must reach them all the same."""
+    def test_a_magic_link_restores_a_deleted_account(self, person: SignUp, mails: Mails, database: Database) -> None:
+        """The mailer finds no deleted accounts by id; this mail must reach their owners nevertheless."""
         person("kari")
         database.execute("update identity.users set deleted_at = now()")
         ask("magic_link")
@@ -296,8 +298,8 @@ class TestMagicLink:
         assert follow("magic_link", mail["values"]["token"]).status == 200
         assert database.execute("select deleted_at from identity.users") == [(None,)]
 
-    def test_is_not_for_who_gets_the_address_later(self, person: SignUp, mails: Mails) -> None:
-        """Asked for while the address was nobody's: the link never left, and opens no account that comes after."""
+    def test_a_magic_link_does_not_work_for_a_later_owner_of_the_address(self, person: SignUp, mails: Mails) -> None:
+        """Requested while no account had the address: the link was never sent, and opens no later account."""
         ola = person("ola")
         ask("magic_link", "later@people.test")
         token = token_of(mails, "magic_link")
@@ -307,12 +309,14 @@ class TestMagicLink:
 
 
 class TestReset:
-    def test_sets_the_password_and_ends_every_session(self, person: SignUp, mails: Mails, database: Database) -> None:
+    def test_a_reset_sets_the_password_and_ends_every_session(
+        self, person: SignUp, mails: Mails, database: Database
+    ) -> None:
         kari, ola = person("kari"), person("ola")
         refresh_token = login(PASSWORD).json["refresh_token"]
         ask("password_reset")
-        answer = follow("password_reset", token_of(mails, "password_reset"))
-        assert (answer.status, answer.text) == (204, "")
+        response = follow("password_reset", token_of(mails, "password_reset"))
+        assert (response.status, response.text) == (204, "")
         assert kari.get("/v1/me").code == "session_ended"
         refreshed = Client().post("/v1/auth/refresh", {"refresh_token": refresh_token})
         assert refreshed.code == "session_ended"
@@ -329,18 +333,18 @@ class TestReset:
         assert "password_changed" in actions(database)
 
     @pytest.mark.parametrize("weak", ["short", "password123", "kari kari kari", "kari@people.test!", "a" * 129])
-    def test_a_weak_password_leaves_everything_as_it_was(self, person: SignUp, mails: Mails, weak: str) -> None:
+    def test_a_weak_password_changes_nothing_and_keeps_the_link(self, person: SignUp, mails: Mails, weak: str) -> None:
         kari = person("kari")
         ask("password_reset")
         token = token_of(mails, "password_reset")
-        answer = follow("password_reset", token, password=weak)
-        assert answer.status == 422
-        assert [error["pointer"] for error in answer.json["errors"]] == ["/password"]
+        response = follow("password_reset", token, password=weak)
+        assert response.status == 422
+        assert [error["pointer"] for error in response.json["errors"]] == ["/password"]
         assert kari.get("/v1/me").status == 200
         assert login(PASSWORD).status == 200
         assert follow("password_reset", token).status == 204
 
-    def test_makes_all_other_links_void(self, person: SignUp, mails: Mails, database: Database) -> None:
+    def test_a_reset_invalidates_all_other_links(self, person: SignUp, mails: Mails, database: Database) -> None:
         kari = person("kari")
         person("ola")
         kari.post("/v1/me/email", {"current_password": PASSWORD, "new": "new@people.test"})
@@ -351,40 +355,42 @@ class TestReset:
         assert follow("email_change", token_of(mails, "email_change")).code == "token_invalid"
         assert database.execute("select email from identity.mail_links") == [("ola@people.test",)]
 
-    def test_ends_a_sign_in_that_waits_for_its_second_factor(
+    def test_a_reset_ends_a_sign_in_that_waits_for_its_second_factor(
         self, person: SignUp, mails: Mails, database: Database
     ) -> None:
-        """Somebody had the old password, and tries codes: the new one stops that, too."""
+        """Somebody has the old password and tries codes: the new password stops that as well."""
         turn_on_totp(database, person("kari"))
         mfa_token = login(PASSWORD).json["mfa_token"]
         ask("password_reset")
         assert follow("password_reset", token_of(mails, "password_reset")).status == 204
         assert database.execute("select count(*) from identity.pending_sign_ins") == [(0,)]
-        answer = Client().post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": "000000"})
-        assert answer.status == 401
+        response = Client().post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": "000000"})
+        assert response.status == 401
 
-    def test_is_no_way_round_the_second_factor(self, person: SignUp, mails: Mails, database: Database) -> None:
+    def test_a_reset_does_not_bypass_the_second_factor(self, person: SignUp, mails: Mails, database: Database) -> None:
         turn_on_totp(database, person("kari"))
         ask("password_reset")
-        answer = follow("password_reset", token_of(mails, "password_reset"))
-        assert (answer.status, answer.cookies) == (204, ())
+        response = follow("password_reset", token_of(mails, "password_reset"))
+        assert (response.status, response.cookies) == (204, ())
         assert login(BETTER).code == "mfa_required"
 
 
 class TestChangePassword:
-    def test_is_for_who_is_signed_in(self, nobody: Client, person: SignUp) -> None:
+    def test_changing_the_password_requires_signing_in(self, nobody: Client, person: SignUp) -> None:
         kari = person("kari")
         body = {"current_password": PASSWORD, "new": BETTER}
         assert nobody.post("/v1/me/password", body).code == "unauthenticated"
         assert person("ola").post("/v1/me/password", body | {"current_password": BETTER}).code == "invalid_credentials"
         assert kari.post("/v1/me/password", body).status == 204
-        assert login(PASSWORD, "ola").status == 200  # a stranger's stays as it was
+        assert login(PASSWORD, "ola").status == 200  # the stranger's is unchanged
 
-    def test_ends_every_session_but_the_one_in_use(self, person: SignUp, mails: Mails, database: Database) -> None:
+    def test_changing_the_password_ends_every_other_session(
+        self, person: SignUp, mails: Mails, database: Database
+    ) -> None:
         kari = person("kari")
         other = login(PASSWORD).json
-        answer = kari.post("/v1/me/password", {"current_password": PASSWORD, "new": BETTER})
-        assert (answer.status, answer.text) == (204, "")
+        response = kari.post("/v1/me/password", {"current_password": PASSWORD, "new": BETTER})
+        assert (response.status, response.text) == (204, "")
         assert kari.get("/v1/me").status == 200
         assert Client(other["access_token"]).get("/v1/me").code == "session_ended"
         assert database.execute("select ended_reason from identity.sessions order by id") == [
@@ -396,26 +402,26 @@ class TestChangePassword:
         assert newest(mails, "password_changed")["user_id"] == kari.user["id"]
         assert "password_changed" in actions(database)
 
-    def test_a_wrong_password_changes_nothing_and_is_written_down(
+    def test_a_wrong_current_password_changes_nothing_and_is_audited(
         self, person: SignUp, mails: Mails, database: Database
     ) -> None:
         kari = person("kari")
         sent = len(mails())
-        answer = kari.post("/v1/me/password", {"current_password": "something else", "new": BETTER})
-        assert (answer.status, answer.code) == (401, "invalid_credentials")
+        response = kari.post("/v1/me/password", {"current_password": "something else", "new": BETTER})
+        assert (response.status, response.code) == (401, "invalid_credentials")
         assert actions(database)[-1] == "password_check_failed"
         assert len(mails()) == sent
         assert login(PASSWORD).status == 200
 
-    def test_a_weak_one_changes_nothing(self, person: SignUp) -> None:
+    def test_a_weak_new_password_changes_nothing(self, person: SignUp) -> None:
         kari = person("kari")
-        answer = kari.post("/v1/me/password", {"current_password": PASSWORD, "new": "kari@people.test"})
-        assert answer.status == 422
-        assert [error["pointer"] for error in answer.json["errors"]] == ["/new"]
+        response = kari.post("/v1/me/password", {"current_password": PASSWORD, "new": "kari@people.test"})
+        assert response.status == 422
+        assert [error["pointer"] for error in response.json["errors"]] == ["/new"]
         assert login(PASSWORD).status == 200
 
-    def test_five_tries_a_minute(self, person: SignUp, at: At) -> None:
-        """Who has somebody's device has not got their password, and must not find it here."""
+    def test_the_current_password_can_be_tried_five_times_a_minute(self, person: SignUp, at: At) -> None:
+        """A thief of a device does not have the password, and must not find it out here."""
         kari, ola = person("kari"), person("ola")
         now = clock.now()
         at(now)
@@ -430,7 +436,7 @@ class TestChangePassword:
         at(now + timedelta(seconds=12))
         assert kari.post("/v1/me/password", right).status == 204
 
-    def test_not_with_a_session_that_has_ended(self, person: SignUp, database: Database) -> None:
+    def test_an_ended_session_cannot_change_the_password(self, person: SignUp, database: Database) -> None:
         kari = person("kari")
         database.execute("update identity.sessions set ended_at = now(), ended_reason = 'signed_out'")
         body = {"current_password": PASSWORD, "new": BETTER}
@@ -439,10 +445,10 @@ class TestChangePassword:
         assert login(PASSWORD).status == 200
 
     @pytest.mark.parametrize("body", [{}, {"new": BETTER}, {"current_password": PASSWORD, "password": BETTER}])
-    def test_says_what_is_missing(self, person: SignUp, body: dict[str, str]) -> None:
+    def test_missing_fields_are_named(self, person: SignUp, body: dict[str, str]) -> None:
         assert person("kari").post("/v1/me/password", body).status == 422
 
-    def test_upgrades_a_hash_of_the_former_chally(self, person: SignUp, database: Database) -> None:
+    def test_changing_the_password_upgrades_an_imported_hash(self, person: SignUp, database: Database) -> None:
         import bcrypt
 
         kari = person("kari")
@@ -456,14 +462,16 @@ class TestChangeEmail:
     def change(self, client: Client, new: str, password: str = PASSWORD) -> Response:
         return client.post("/v1/me/email", {"current_password": password, "new": new})
 
-    def test_takes_the_link_in_the_new_mailbox(self, person: SignUp, mails: Mails, database: Database) -> None:
+    def test_a_new_address_takes_effect_with_the_link_in_its_mailbox(
+        self, person: SignUp, mails: Mails, database: Database
+    ) -> None:
         kari = person("kari")
-        answer = self.change(kari, "Kari@New.test")
-        assert (answer.status, answer.text) == (204, "")
+        response = self.change(kari, "Kari@New.test")
+        assert (response.status, response.text) == (204, "")
         mail = newest(mails, "email_change")
-        assert mail["to"] == "Kari@new.test"  # as registering would have it
+        assert mail["to"] == "Kari@new.test"  # normalised as registering does
         assert mail["values"]["username"] == "kari"
-        assert kari.get("/v1/me").json["email"] == "kari@people.test"  # nothing has changed yet
+        assert kari.get("/v1/me").json["email"] == "kari@people.test"  # unchanged so far
 
         confirmed = follow("email_change", mail["values"]["token"])
         assert (confirmed.status, confirmed.text) == (204, "")
@@ -477,7 +485,9 @@ class TestChangeEmail:
             "email_changed",
         ]
 
-    def test_tells_nobody_whose_an_address_is(self, person: SignUp, mails: Mails, database: Database) -> None:
+    def test_changing_the_address_does_not_reveal_other_accounts(
+        self, person: SignUp, mails: Mails, database: Database
+    ) -> None:
         kari = person("kari")
         person("ola")
 
@@ -485,18 +495,20 @@ class TestChangeEmail:
             count = "select (select count(*) from identity.mail_links), (select count(*) from core.outbox)"
             ((links, sent),) = database.execute(count)
             with statements() as executed:
-                answer = self.change(kari, new)
+                response = self.change(kari, new)
             ((links_after, sent_after),) = database.execute(count)
-            return public(answer), executed, links_after - links, sent_after - sent
+            return public(response), executed, links_after - links, sent_after - sent
 
-        self.change(kari, "first@people.test")  # from now on links are replaced
+        self.change(kari, "first@people.test")  # from here on, links are replaced
         free, taken = traces("free@people.test"), traces("OLA@people.test")
         assert free == taken
         mail = mails()[-1]
         assert mail == {"template": "account_exists", "to": "ola@people.test", "values": {"username": "ola"}}
 
-    def test_no_link_takes_the_address_of_another(self, person: SignUp, mails: Mails, database: Database) -> None:
-        """The link was sent while the address was free; before it was followed somebody registered with it."""
+    def test_a_link_cannot_take_another_accounts_address(
+        self, person: SignUp, mails: Mails, database: Database
+    ) -> None:
+        """The link was sent while the address was free; somebody registered the address before it was followed."""
         kari = person("kari")
         self.change(kari, "ola@people.test")
         token = token_of(mails, "email_change")
@@ -505,7 +517,7 @@ class TestChangeEmail:
         assert kari.get("/v1/me").json["email"] == "kari@people.test"
         assert not any(mail["template"] == "email_changed" for mail in mails())
 
-    def test_a_request_for_another_address_makes_the_first_void(self, person: SignUp, mails: Mails) -> None:
+    def test_a_request_for_another_address_invalidates_the_first_link(self, person: SignUp, mails: Mails) -> None:
         kari = person("kari")
         self.change(kari, "first@people.test")
         first = token_of(mails, "email_change")
@@ -514,14 +526,14 @@ class TestChangeEmail:
         assert follow("email_change", token_of(mails, "email_change")).status == 204
         assert kari.get("/v1/me").json["email"] == "second@people.test"
 
-    def test_a_request_for_a_taken_address_does_so_too(self, person: SignUp, mails: Mails) -> None:
+    def test_a_request_for_a_taken_address_invalidates_the_first_link_too(self, person: SignUp, mails: Mails) -> None:
         kari = person("kari")
         person("ola")
         self.change(kari, "first@people.test")
         self.change(kari, "ola@people.test")
         assert follow("email_change", token_of(mails, "email_change")).code == "token_invalid"
 
-    def test_two_may_ask_for_one_address_and_the_first_to_confirm_has_it(self, person: SignUp, mails: Mails) -> None:
+    def test_of_two_requests_for_one_address_the_first_confirmed_wins(self, person: SignUp, mails: Mails) -> None:
         kari, ola = person("kari"), person("ola")
         self.change(kari, "both@people.test")
         karis = token_of(mails, "email_change")
@@ -533,21 +545,21 @@ class TestChangeEmail:
             "kari@people.test",
         )
 
-    def test_ones_own_address_may_be_spelt_anew(self, person: SignUp, mails: Mails) -> None:
+    def test_the_spelling_of_ones_own_address_can_change(self, person: SignUp, mails: Mails) -> None:
         kari = person("kari")
         self.change(kari, "Kari@people.test")
         assert follow("email_change", token_of(mails, "email_change")).status == 204
         assert kari.get("/v1/me").json["email"] == "Kari@people.test"
 
-    def test_a_wrong_password(self, nobody: Client, person: SignUp, mails: Mails) -> None:
+    def test_a_wrong_password_changes_no_address(self, nobody: Client, person: SignUp, mails: Mails) -> None:
         kari = person("kari")
         sent = len(mails())
         assert self.change(nobody, "new@people.test").code == "unauthenticated"
         assert self.change(kari, "new@people.test", "something else").code == "invalid_credentials"
         assert len(mails()) == sent
 
-    def test_five_mails_an_hour(self, person: SignUp, at: At) -> None:
-        """Nobody fills strangers' mailboxes through us."""
+    def test_an_account_requests_five_address_changes_an_hour(self, person: SignUp, at: At) -> None:
+        """Nobody can fill strangers' mailboxes with our mails."""
         kari = person("kari")
         now = clock.now()
         for number in range(5):
@@ -556,19 +568,21 @@ class TestChangeEmail:
         refused = self.change(kari, "p5@people.test")
         assert (refused.status, refused.headers["retry-after"]) == (429, str(12 * 60 - 4 * 60))
 
-    def test_is_over_once_the_account_is_to_be_deleted(self, person: SignUp, mails: Mails, database: Database) -> None:
+    def test_a_deleted_account_cannot_change_its_address(
+        self, person: SignUp, mails: Mails, database: Database
+    ) -> None:
         self.change(person("kari"), "new@people.test")
         database.execute("update identity.users set deleted_at = now()")
         assert follow("email_change", token_of(mails, "email_change")).code == "token_invalid"
 
     @pytest.mark.parametrize("new", ["nobody", "", "a@b", "x" * 250 + "@b.test"])
-    def test_says_what_is_malformed(self, person: SignUp, new: str) -> None:
-        answer = self.change(person("kari"), new)
-        assert [error["pointer"] for error in answer.json["errors"]] == ["/new"]
+    def test_a_malformed_new_address_is_refused_with_its_field(self, person: SignUp, new: str) -> None:
+        response = self.change(person("kari"), new)
+        assert [error["pointer"] for error in response.json["errors"]] == ["/new"]
 
 
 def turn_on_totp(database: Database, client: Client) -> None:
-    """An authenticator app whose codes nobody here needs."""
+    """Turns on an authenticator app whose codes are never needed."""
     database.execute(
         "insert into identity.totp (user_id, sealed_secret, created_at, confirmed_at)"
         " values (%(user_id)s, %(secret)s, now(), now())",

@@ -1,4 +1,4 @@
-"""Wrong passwords in a row: longer waits, the same for logins that do not exist, and always a way in for the owner."""
+"""Lockout after wrong passwords: growing waits, the same for unknown logins, and always a way in for the owner."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from tests.support.database import Database
 from tests.support.people import SignUp
 
 PASSWORD = "long enough for us"
-ELSEWHERE = "198.51.100.23"  # where nobody has signed in from
+ELSEWHERE = "198.51.100.23"  # nobody has signed in from here
 Mails = Callable[[], list[dict[str, Any]]]
 At = Callable[[datetime], None]
 
@@ -32,13 +32,13 @@ def _cheapen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every password is wrong but the right one, at no cost: these tests try hundreds."""
+    """Makes every password wrong except the right one, without hashing: these tests try hundreds."""
     _cheapen(monkeypatch)
 
 
 @pytest.fixture
 def unlimited(monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
-    """The same, and without the limits per minute, which come before."""
+    """The same, without the limits per minute, which apply first."""
     _cheapen(monkeypatch)
     database.execute("update core.limits set quantity = 100000 where name like 'login%%'")
 
@@ -53,7 +53,7 @@ def prod(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 class Clock:
-    """The functions' clock, which the test moves."""
+    """The functions' clock, moved by the test."""
 
     def __init__(self, at: At) -> None:
         self.now = datetime.now(UTC)
@@ -71,33 +71,33 @@ def time(at: At) -> Clock:
 
 
 def fail(time: Clock, count: int, name: str = "kari") -> None:
-    """So many wrong passwords, each as soon as one is allowed."""
+    """Tries this many wrong passwords, each as soon as one is allowed."""
     for _ in range(count):
-        answer = login(name)
-        if answer.status == 429:
-            time.pass_by(timedelta(seconds=int(answer.headers["retry-after"])))
-            answer = login(name)
-        assert answer.code == "invalid_credentials"
+        response = login(name)
+        if response.status == 429:
+            time.pass_by(timedelta(seconds=int(response.headers["retry-after"])))
+            response = login(name)
+        assert response.code == "invalid_credentials"
 
 
 def wait(name: str = "kari", password: str = PASSWORD, ip: str = ELSEWHERE) -> timedelta:
-    """How long the lockout says to wait; none where the answer is another."""
-    answer = login(name, password, ip)
-    if answer.status != 429:
+    """The wait that the lockout demands; None if the response is another one."""
+    response = login(name, password, ip)
+    if response.status != 429:
         return timedelta(0)
-    assert answer.code == "login_locked"
-    return timedelta(seconds=int(answer.headers["retry-after"]))
+    assert response.code == "login_locked"
+    return timedelta(seconds=int(response.headers["retry-after"]))
 
 
 class TestWait:
-    def test_doubles_up_to_a_quarter_of_an_hour(self) -> None:
+    def test_the_wait_doubles_up_to_a_quarter_of_an_hour(self) -> None:
         waits = [rules.wait_after(failures).total_seconds() for failures in range(18)]
         assert waits == [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]
         assert rules.wait_after(10**9) == rules.LOCKOUT
 
     @pytest.mark.usefixtures("unlimited")
     @pytest.mark.parametrize("name", ["kari", "nobody", "kari@people.test", "nobody@people.test"])
-    def test_is_as_the_rule_says_whether_or_not_there_is_an_account(
+    def test_the_wait_follows_the_rule_with_and_without_an_account(
         self, person: SignUp, time: Clock, name: str
     ) -> None:
         person("kari")
@@ -108,7 +108,7 @@ class TestWait:
                 assert wait(name, "something else") == expected
 
     @pytest.mark.usefixtures("unlimited")
-    def test_retry_after_is_when_it_works_again(self, person: SignUp, time: Clock) -> None:
+    def test_retry_after_tells_when_a_login_works_again(self, person: SignUp, time: Clock) -> None:
         person("kari")
         fail(time, 12)
         time.pass_by(timedelta(seconds=40))  # of 128
@@ -119,10 +119,10 @@ class TestWait:
         assert login(password=PASSWORD).status == 200
 
     @pytest.mark.usefixtures("unlimited")
-    def test_the_right_password_is_refused_meanwhile_and_not_counted(
+    def test_the_right_password_is_refused_during_the_wait_and_not_counted(
         self, person: SignUp, time: Clock, database: Database
     ) -> None:
-        """Else waiting would stop nobody from guessing."""
+        """Otherwise a wait would stop nobody from guessing."""
         person("kari")
         fail(time, 12)
         assert wait(password=PASSWORD) == timedelta(seconds=128)
@@ -130,19 +130,19 @@ class TestWait:
         assert database.execute("select failures from identity.login_failures") == [(12,)]
 
     @pytest.mark.usefixtures("unlimited")
-    def test_an_answer_while_waiting_tells_nobody_who_has_an_account(self, person: SignUp, time: Clock) -> None:
+    def test_the_response_during_a_wait_does_not_reveal_accounts(self, person: SignUp, time: Clock) -> None:
         person("kari")
         for name in ("kari", "nobody"):
             fail(time, 10, name)
-        answers = [login(name) for name in ("kari", "nobody")]
-        assert [(a.status, a.code, a.json["detail"]) for a in answers] == [
-            (429, "login_locked", answers[0].json["detail"])
+        responses = [login(name) for name in ("kari", "nobody")]
+        assert [(a.status, a.code, a.json["detail"]) for a in responses] == [
+            (429, "login_locked", responses[0].json["detail"])
         ] * 2
-        assert set(answers[0].headers) == set(answers[1].headers)
+        assert set(responses[0].headers) == set(responses[1].headers)
 
     @pytest.mark.usefixtures("unlimited")
-    def test_counts_a_login_as_it_was_typed(self, person: SignUp, time: Clock) -> None:
-        """In any case of letters; but an address does not wait for its username: that would tell whose it is."""
+    def test_failures_count_per_login_as_typed(self, person: SignUp, time: Clock) -> None:
+        """In any case of letters. But an address does not wait for its username: that would reveal whose it is."""
         person("kari")
         fail(time, 6)
         fail(time, 6, "KARI")
@@ -150,7 +150,7 @@ class TestWait:
         assert wait("kari@people.test") == timedelta(0)
 
     @pytest.mark.usefixtures("unlimited")
-    def test_the_right_password_forgets_the_wrong_ones(self, person: SignUp, time: Clock, database: Database) -> None:
+    def test_the_right_password_resets_the_failures(self, person: SignUp, time: Clock, database: Database) -> None:
         person("kari")
         fail(time, 4)
         fail(time, 4, "kari@people.test")
@@ -158,7 +158,7 @@ class TestWait:
         assert database.execute("select count(*) from identity.login_failures") == [(0,)]
 
     @pytest.mark.usefixtures("unlimited")
-    def test_a_day_forgets_them_too(self, person: SignUp, time: Clock) -> None:
+    def test_failures_expire_after_a_day(self, person: SignUp, time: Clock) -> None:
         person("kari")
         fail(time, 14)
         time.pass_by(timedelta(days=1))
@@ -166,7 +166,7 @@ class TestWait:
         assert wait() == timedelta(0)
 
     @pytest.mark.usefixtures("unlimited")
-    def test_stores_no_login(self, person: SignUp, time: Clock, database: Database) -> None:
+    def test_logins_are_not_stored(self, person: SignUp, time: Clock, database: Database) -> None:
         """People type their password into the wrong field."""
         login("oh-my-password")
         ((stored, audited),) = database.execute(
@@ -194,9 +194,9 @@ class TestWait:
 
 @pytest.mark.usefixtures("unlimited")
 class TestOwner:
-    """Nobody can lock a stranger out for good."""
+    """Nobody can lock an owner out for good."""
 
-    def test_is_told_once_by_mail(self, person: SignUp, time: Clock, mails: Mails) -> None:
+    def test_the_owner_gets_one_mail(self, person: SignUp, time: Clock, mails: Mails) -> None:
         kari = person("kari")
         fail(time, 14)
         assert [mail["template"] for mail in mails()].count("unlock") == 0
@@ -206,25 +206,25 @@ class TestOwner:
         fail(time, 14)
         assert [mail["template"] for mail in mails()].count("unlock") == 1
 
-    def test_the_mails_link_ends_the_wait(
+    def test_the_mailed_link_ends_the_wait(
         self, nobody: Client, person: SignUp, time: Clock, mails: Mails, database: Database
     ) -> None:
         person("kari")
         fail(time, 15)
         assert wait() == timedelta(minutes=15)
-        answer = nobody.post("/v1/auth/unlock", {"token": token_of(mails, "unlock")})
-        assert (answer.status, answer.text) == (204, "")
+        response = nobody.post("/v1/auth/unlock", {"token": token_of(mails, "unlock")})
+        assert (response.status, response.text) == (204, "")
         assert database.execute("select action from core.audit order by id desc limit 1") == [("lockout_lifted",)]
         assert login(password=PASSWORD).status == 200
 
-    def test_the_link_signs_nobody_in(self, nobody: Client, person: SignUp, time: Clock, mails: Mails) -> None:
+    def test_the_unlock_link_does_not_sign_in(self, nobody: Client, person: SignUp, time: Clock, mails: Mails) -> None:
         person("kari")
         fail(time, 15)
-        answer = nobody.post("/v1/auth/unlock", {"token": token_of(mails, "unlock")})
-        assert answer.cookies == ()
+        response = nobody.post("/v1/auth/unlock", {"token": token_of(mails, "unlock")})
+        assert response.cookies == ()
         assert login().code == "invalid_credentials"
 
-    def test_a_magic_link_ends_it(self, nobody: Client, person: SignUp, time: Clock, mails: Mails) -> None:
+    def test_a_magic_link_ends_the_wait(self, nobody: Client, person: SignUp, time: Clock, mails: Mails) -> None:
         person("kari")
         fail(time, 15)
         fail(time, 6, "kari@people.test")
@@ -233,7 +233,7 @@ class TestOwner:
         assert login(password=PASSWORD).status == 200
         assert login("kari@people.test", password=PASSWORD).status == 200
 
-    def test_a_new_password_ends_it(self, nobody: Client, person: SignUp, time: Clock, mails: Mails) -> None:
+    def test_a_password_reset_ends_the_wait(self, nobody: Client, person: SignUp, time: Clock, mails: Mails) -> None:
         person("kari")
         fail(time, 15)
         nobody.post("/v1/auth/password/forgot", {"email": "kari@people.test"})
@@ -241,14 +241,14 @@ class TestOwner:
         assert nobody.post("/v1/auth/password/reset", reset).status == 204
         assert wait() == timedelta(0)
 
-    def test_asking_for_a_link_ends_nothing(self, nobody: Client, person: SignUp, time: Clock) -> None:
+    def test_requesting_a_link_does_not_end_the_wait(self, nobody: Client, person: SignUp, time: Clock) -> None:
         person("kari")
         fail(time, 15)
         nobody.post("/v1/auth/magic-link", {"email": "kari@people.test"})
         assert nobody.post("/v1/auth/magic-link/verify", {"token": "x"}).code == "token_invalid"
         assert wait() == timedelta(minutes=15)
 
-    def test_does_not_wait_where_they_signed_in_lately(
+    def test_the_owner_does_not_wait_on_a_recently_used_network(
         self, person: SignUp, time: Clock, prod: Callable[[], None], database: Database
     ) -> None:
         person("kari")
@@ -262,15 +262,17 @@ class TestOwner:
         database.execute("update identity.sessions set created_at = created_at - interval '31 days'")
         assert wait(ip=home) == timedelta(minutes=15)
 
-    def test_a_strangers_home_is_none_of_theirs(self, person: SignUp, time: Clock, prod: Callable[[], None]) -> None:
+    def test_a_strangers_network_exempts_only_the_stranger(
+        self, person: SignUp, time: Clock, prod: Callable[[], None]
+    ) -> None:
         person("ola")
         home = Client().ip
         prod()
         fail(time, 15, "nobody")
         assert wait("nobody", ip=home) == timedelta(minutes=15)
 
-    def test_in_local_everybody_waits(self, person: SignUp, time: Clock) -> None:
-        """There every client is 127.0.0.1: the exemption would leave nothing to try."""
+    def test_the_local_stage_exempts_no_network(self, person: SignUp, time: Clock) -> None:
+        """There every client is 127.0.0.1: nobody would ever wait."""
         person("kari")
         fail(time, 15)
         assert wait(ip=Client().ip) == timedelta(minutes=15)
@@ -278,49 +280,49 @@ class TestOwner:
 
 @pytest.mark.usefixtures("cheap")
 class TestLimits:
-    """At one instant, before any backoff: right passwords count, too."""
+    """At one instant, before any wait: right passwords count, too."""
 
-    def answers(self, count: int, name: Callable[[int], str], ip: Callable[[int], str]) -> list[int]:
+    def responses(self, count: int, name: Callable[[int], str], ip: Callable[[int], str]) -> list[int]:
         return [login(name(number), PASSWORD, ip(number)).status for number in range(count)]
 
-    def test_five_a_minute_for_an_account_from_one_place(self, person: SignUp, time: Clock) -> None:
+    def test_an_account_takes_five_logins_a_minute_from_one_network(self, person: SignUp, time: Clock) -> None:
         person("kari")
-        assert self.answers(6, lambda _: "kari", lambda _: ELSEWHERE) == [200] * 5 + [429]
+        assert self.responses(6, lambda _: "kari", lambda _: ELSEWHERE) == [200] * 5 + [429]
         refused = login("KARI", PASSWORD)
         assert (refused.code, refused.headers["retry-after"]) == ("rate_limited", "12")
         assert login("kari", PASSWORD, "198.51.100.24").status == 200
         time.pass_by(timedelta(seconds=12))
         assert login("kari", PASSWORD).status == 200
 
-    def test_twenty_a_minute_for_an_account(self, person: SignUp, time: Clock) -> None:
+    def test_an_account_takes_twenty_logins_a_minute(self, person: SignUp, time: Clock) -> None:
         person("kari")
-        got = self.answers(21, lambda _: "kari", lambda number: f"198.51.100.{number}")
+        got = self.responses(21, lambda _: "kari", lambda number: f"198.51.100.{number}")
         assert got == [200] * 20 + [429]
         assert login("kari", PASSWORD, "203.0.113.1").headers["retry-after"] == "3"
 
-    def test_an_attacker_in_one_place_does_not_use_those_up(self, person: SignUp, time: Clock) -> None:
+    def test_an_attacker_on_one_network_does_not_exhaust_the_accounts_limit(self, person: SignUp, time: Clock) -> None:
         person("kari")
-        assert self.answers(40, lambda _: "kari", lambda _: ELSEWHERE).count(200) == 5
+        assert self.responses(40, lambda _: "kari", lambda _: ELSEWHERE).count(200) == 5
         assert login("kari", PASSWORD, "203.0.113.1").status == 200
 
-    def test_sixty_a_minute_from_one_place(self, person: SignUp, time: Clock, prod: Callable[[], None]) -> None:
+    def test_a_network_makes_sixty_logins_a_minute(self, person: SignUp, time: Clock, prod: Callable[[], None]) -> None:
         person("kari")
         prod()
-        got = self.answers(61, lambda number: f"name{number}", lambda _: ELSEWHERE)
+        got = self.responses(61, lambda number: f"name{number}", lambda _: ELSEWHERE)
         assert got == [401] * 60 + [429]
         assert login("kari", PASSWORD).code == "rate_limited"
         assert login("kari", PASSWORD, "203.0.113.1").status == 200
 
-    def test_a_household_is_one_place(self, person: SignUp, time: Clock) -> None:
+    def test_an_ipv6_household_is_one_network(self, person: SignUp, time: Clock) -> None:
         person("kari")
-        got = self.answers(6, lambda _: "kari", lambda number: f"2001:db8:1:2::{number:x}")
+        got = self.responses(6, lambda _: "kari", lambda number: f"2001:db8:1:2::{number:x}")
         assert got == [200] * 5 + [429]
 
 
-def test_a_sign_in_under_way_while_the_password_changes_comes_too_late(
+def test_a_sign_in_that_races_with_a_change_of_password_fails(
     person: SignUp, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody has the old password; its owner sets another, and ends every session there is at that moment."""
+    """Somebody has the old password; its owner sets another one, and ends every session at that moment."""
     person("kari")
     matches = passwords.matches
 

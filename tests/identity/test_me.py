@@ -1,4 +1,4 @@
-"""One's own account: changing it, and the sessions one is signed in with."""
+"""The user's own account: changing it, and listing and ending its sessions."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -45,14 +45,14 @@ class TestChange:
             ({}, {}),
         ],
     )
-    def test_what_is_sent_and_nothing_else(
+    def test_a_change_affects_only_the_fields_sent(
         self, person: SignUp, body: dict[str, object], changed: dict[str, object]
     ) -> None:
         kari = person("kari")
         before = kari.get("/v1/me").json
-        answer = kari.patch("/v1/me", body)
-        assert answer.status == 200
-        assert answer.json == before | changed == kari.get("/v1/me").json
+        response = kari.patch("/v1/me", body)
+        assert response.status == 200
+        assert response.json == before | changed == kari.get("/v1/me").json
 
     @pytest.mark.parametrize(
         ("body", "pointer"),
@@ -70,20 +70,22 @@ class TestChange:
             ({"email": "other@people.test"}, "/email"),
         ],
     )
-    def test_says_which_field_is_wrong(self, person: SignUp, body: dict[str, object], pointer: str) -> None:
+    def test_an_invalid_change_names_the_wrong_field(
+        self, person: SignUp, body: dict[str, object], pointer: str
+    ) -> None:
         kari = person("kari")
         before = kari.get("/v1/me").json
-        answer = kari.patch("/v1/me", body)
-        assert answer.status == 422
-        assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
+        response = kari.patch("/v1/me", body)
+        assert response.status == 422
+        assert [error["pointer"] for error in response.json["errors"]] == [pointer]
         assert kari.get("/v1/me").json == before
 
-    def test_is_for_who_is_signed_in(self, nobody: Client, person: SignUp) -> None:
+    def test_a_change_requires_signing_in(self, nobody: Client, person: SignUp) -> None:
         kari = person("kari")
         assert nobody.patch("/v1/me", {"username": "somebody"}).code == "unauthenticated"
         assert kari.get("/v1/me").json["username"] == "kari"
 
-    def test_touches_nobody_else(self, person: SignUp) -> None:
+    def test_a_change_does_not_affect_other_accounts(self, person: SignUp) -> None:
         kari, liv = person("kari"), person("liv")
         before = liv.get("/v1/me").json
         hours = {"from": "22:00", "to": "07:00"}
@@ -95,19 +97,21 @@ class TestChange:
         kari.patch("/v1/me", everything)
         assert liv.get("/v1/me").json == before
 
-    def test_a_name_is_one_persons_in_any_case(self, person: SignUp) -> None:
+    def test_a_username_is_unique_in_any_case(self, person: SignUp) -> None:
         kari, _ = person("kari"), person("liv")
         assert kari.patch("/v1/me", {"username": "LIV", "timezone": "UTC"}).code == "username_taken"
         assert kari.get("/v1/me").json["timezone"] == "Europe/Berlin"  # all or nothing
         assert kari.patch("/v1/me", {"username": "KARI"}).json["username"] == "KARI"
 
-    def test_one_signs_in_with_the_new_name_and_the_old_one_is_free(self, nobody: Client, person: SignUp) -> None:
+    def test_a_renamed_user_signs_in_with_the_new_name_and_frees_the_old_one(
+        self, nobody: Client, person: SignUp
+    ) -> None:
         person("kari").patch("/v1/me", {"username": "karina"})
         assert sign_in(nobody, "karina").user["username"] == "karina"
         assert nobody.post("/v1/auth/login", {"login": "kari", "password": PASSWORD}).code == "invalid_credentials"
         person("kari2").patch("/v1/me", {"username": "kari"})
 
-    def test_only_new_names_count_against_the_limit(self, person: SignUp, at: At) -> None:
+    def test_only_new_usernames_count_towards_the_limit(self, person: SignUp, at: At) -> None:
         kari = person("kari")
         now = clock.now()
         at(now)
@@ -119,13 +123,13 @@ class TestChange:
         same = kari.patch("/v1/me", {"username": "kari4", "timezone": "Asia/Tokyo"})
         assert (same.status, same.json["timezone"]) == (200, "Asia/Tokyo")
 
-    def test_a_new_name_is_written_down_without_it(self, person: SignUp, database: Database) -> None:
+    def test_a_new_username_is_audited_without_its_text(self, person: SignUp, database: Database) -> None:
         kari = person("kari")
         kari.patch("/v1/me", {"username": "karina", "timezone": "UTC"})
         kari.patch("/v1/me", {"username": "karina"})
         assert audited(database, "username_changed") == [(kari.user["id"], {})]
 
-    def test_the_zone_is_that_of_challenges_joined_from_then_on(self, person: SignUp) -> None:
+    def test_the_time_zone_is_the_default_of_challenges_joined_later(self, person: SignUp) -> None:
         owner, kari = person("owner"), person("kari", "Europe/Oslo")
         first, second = (owner.post("/v1/challenges", challenge_body(clock.now())).json for _ in range(2))
         assert kari.post(f"/v1/challenges/{first['invite_code']}/join").status == 201
@@ -136,12 +140,12 @@ class TestChange:
 
 
 class TestSessions:
-    def test_are_ones_own_with_the_current_one_marked(self, nobody: Client, person: SignUp) -> None:
+    def test_a_user_sees_their_own_sessions_with_the_current_one_marked(self, nobody: Client, person: SignUp) -> None:
         kari, _ = person("kari"), person("liv")
         phone = sign_in(nobody, "kari", "a phone")
-        answer = phone.get("/v1/me/sessions")
-        assert answer.status == 200
-        items = answer.json["items"]
+        response = phone.get("/v1/me/sessions")
+        assert response.status == 200
+        items = response.json["items"]
         assert [(each["device"], each["current"]) for each in items] == [("a phone", True), ("tests", False)]
         assert {each["ip"] for each in items} == {"192.0.2.7"}
         for each in items:
@@ -150,10 +154,10 @@ class TestSessions:
             assert (each["ended_at"], each["ended_reason"], each["ended_because"]) == (None, None, None)
         assert [each["current"] for each in kari.get("/v1/me/sessions").json["items"]] == [False, True]
 
-    def test_are_for_who_is_signed_in(self, nobody: Client) -> None:
+    def test_listing_sessions_requires_signing_in(self, nobody: Client) -> None:
         assert nobody.get("/v1/me/sessions").code == "unauthenticated"
 
-    def test_come_by_the_page(self, nobody: Client, person: SignUp) -> None:
+    def test_sessions_are_paged(self, nobody: Client, person: SignUp) -> None:
         kari = person("kari")
         for number in range(3):
             sign_in(nobody, "kari", f"device {number}")
@@ -167,7 +171,7 @@ class TestSessions:
         assert kari.get("/v1/me/sessions", offset=3).json["items"] == rest["items"]
         assert kari.get("/v1/me/sessions", cursor="bm9uZQ").json["errors"][0]["pointer"] == "/query/cursor"
 
-    def test_ended_ones_say_why_in_words(self, nobody: Client, person: SignUp, database: Database, at: At) -> None:
+    def test_ended_sessions_explain_why(self, nobody: Client, person: SignUp, database: Database, at: At) -> None:
         kari = person("kari")
         ended = {"signed_out": "signed out", "reuse": "copied", "password_changed": "password"}
         for reason in ended:
@@ -189,7 +193,9 @@ class TestSessions:
 
 
 class TestEndSession:
-    def test_its_tokens_are_refused_at_once(self, nobody: Client, person: SignUp, database: Database) -> None:
+    def test_the_tokens_of_an_ended_session_are_refused_at_once(
+        self, nobody: Client, person: SignUp, database: Database
+    ) -> None:
         kari = person("kari")
         phone = sign_in(nobody, "kari")
         session = next(each for each in kari.get("/v1/me/sessions").json["items"] if not each["current"])
@@ -203,7 +209,7 @@ class TestEndSession:
         assert kari.delete(f"/v1/me/sessions/{session['id']}").status == 204  # again
         assert audited(database, "session_ended") == [(kari.user["id"], {"ended": session["id"]})]
 
-    def test_the_one_it_comes_through_takes_its_cookies_along(self, nobody: Client, person: SignUp) -> None:
+    def test_ending_the_current_session_deletes_its_cookies(self, nobody: Client, person: SignUp) -> None:
         person("kari")
         browser = Client(headers={"x-session-transport": "cookie"})
         assert browser.post("/v1/auth/login", {"login": "kari", "password": PASSWORD}).status == 200
@@ -214,7 +220,7 @@ class TestEndSession:
         assert browser.cookies == {}
         assert Client(cookies=stolen).get("/v1/me").code == "session_ended"
 
-    def test_other_peoples_are_not_there(self, nobody: Client, person: SignUp) -> None:
+    def test_other_users_sessions_are_not_found(self, nobody: Client, person: SignUp) -> None:
         kari, liv = person("kari"), person("liv")
         session = kari.get("/v1/me/sessions").json["items"][0]["id"]
         assert nobody.delete(f"/v1/me/sessions/{session}").code == "unauthenticated"

@@ -1,4 +1,4 @@
-"""The pages behind the links: what they are made of, and, in a real browser, what they do."""
+"""The pages behind the links in mails: their HTML, and what they do in a real browser."""
 
 import asyncio
 import re
@@ -54,11 +54,11 @@ class Elements(HTMLParser):
 
 class TestEveryPage:
     @EACH
-    def test_lets_nothing_run_or_load_but_its_own(self, nobody: Client, path: str) -> None:
+    def test_a_page_runs_and_loads_nothing_but_its_own_code(self, nobody: Client, path: str) -> None:
         page = nobody.get(path, token="abc")
         assert page.status == 200
         assert page.headers["content-type"] == "text/html; charset=utf-8"
-        assert page.headers["referrer-policy"] == "no-referrer"  # the address holds a token
+        assert page.headers["referrer-policy"] == "no-referrer"  # the URL contains a token
         assert page.headers["cache-control"] == "no-store"
         policy = page.headers["content-security-policy"]
         nonce = re.search(r"script-src 'nonce-([\w-]{22})';", policy)
@@ -76,16 +76,16 @@ class TestEveryPage:
 
     @EACH
     @pytest.mark.parametrize("token", ["a-secret-token", '"><script>alert(1)</script>', "{0.__class__}", "$nonce"])
-    def test_never_repeats_the_token(self, nobody: Client, path: str, token: str) -> None:
-        def without_nonce(answer: Response) -> str:
-            return re.sub(r'nonce="[\w-]+"', "", answer.text)
+    def test_a_page_never_contains_the_token(self, nobody: Client, path: str, token: str) -> None:
+        def without_nonce(response: Response) -> str:
+            return re.sub(r'nonce="[\w-]+"', "", response.text)
 
         with_token = nobody.get(path, token=token)
         assert with_token.status == 200
         assert without_nonce(with_token) == without_nonce(nobody.get(path))
 
     @EACH
-    def test_is_read_out_well_and_fits_a_phone(self, nobody: Client, path: str) -> None:
+    def test_a_page_is_accessible_and_fits_a_phone(self, nobody: Client, path: str) -> None:
         elements = Elements(nobody.get(path).text)
         assert elements.all("html") == [{"lang": "en"}]
         assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in elements.all("meta")
@@ -98,7 +98,7 @@ class TestEveryPage:
         assert all(field["autocomplete"] for field in fields)
         assert elements.all("noscript")
 
-    def test_each_asks_for_what_its_call_takes(self, nobody: Client) -> None:
+    def test_each_page_asks_for_the_fields_of_its_call(self, nobody: Client) -> None:
         fields = {path: [field["name"] for field in Elements(nobody.get(path).text).all("input")] for path in PATHS}
         assert fields == {
             "/v1/auth/verify-email": ["code"],
@@ -112,7 +112,7 @@ class TestEveryPage:
 
 @contextmanager
 def served() -> Iterator[str]:
-    """The handlers behind a server on localhost, which browsers trust as they trust TLS. Answers its base URL."""
+    """Serves the handlers on localhost, which browsers trust like TLS. Returns the base URL."""
 
     one_at_a_time, loop = threading.Lock(), asyncio.new_event_loop()
 
@@ -126,16 +126,16 @@ def served() -> Iterator[str]:
             client = Client(cookies={name: value for name, _, value in jar})
             headers = {name.lower(): value for name, value in self.headers.items() if name.lower() != "cookie"}
             asked = dict(part.split("=", 1) for part in query.split("&") if part)
-            with one_at_a_time:  # as a Lambda environment does
+            with one_at_a_time:  # like a Lambda environment
                 asyncio.set_event_loop(loop)  # Mangum's, in this thread
-                answer = client.call(self.command, path, raw=body or None, query=dict(asked), headers=headers)
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
+                response = client.call(self.command, path, raw=body or None, query=dict(asked), headers=headers)
+            self.send_response(response.status)
+            for name, value in response.headers.items():
                 self.send_header(name, value)
-            for line in answer.cookies:
+            for line in response.cookies:
                 self.send_header("set-cookie", line)
             self.end_headers()
-            self.wfile.write(answer.text.encode())
+            self.wfile.write(response.text.encode())
 
         do_POST = do_GET  # noqa: N815
 
@@ -163,7 +163,7 @@ new Promise((done) => {
 
 
 class Page:
-    """A page in a browser, as its person sees and uses it."""
+    """A page in a browser, as its user sees and uses it."""
 
     def __init__(self, chromium: Browser, base: str) -> None:
         self.chromium = chromium
@@ -173,7 +173,7 @@ class Page:
         self.chromium.open(self._base + path + "".join(f"?{name}={value}" for name, value in query.items()))
 
     def press(self, **values: str) -> str:
-        """Fill in the fields and press the button; answers what the page says then."""
+        """Fills in the fields, presses the button and returns the text that the page shows then."""
         fill = ";".join(
             f'document.querySelector("input[name={name}]").value = {value!r}' for name, value in values.items()
         )
@@ -209,7 +209,7 @@ def page(chromium: Browser, nobody: Client) -> Iterator[Page]:
 
 
 class TestInABrowser:
-    def test_signing_in(self, page: Page, nobody: Client, person: SignUp, mails: Mails) -> None:
+    def test_a_magic_link_signs_in(self, page: Page, nobody: Client, person: SignUp, mails: Mails) -> None:
         person("kari")
         nobody.post("/v1/auth/magic-link", {"email": "kari@people.test"})
         token = token_of(mails, "magic_link")
@@ -232,7 +232,7 @@ class TestInABrowser:
         assert not page.has_button
 
     @pytest.mark.parametrize("by", ["code", "backup code"])
-    def test_signing_in_with_a_second_factor(
+    def test_a_magic_link_asks_for_the_second_factor(
         self, page: Page, nobody: Client, person: SignUp, mails: Mails, by: str
     ) -> None:
         kari = person("kari")
@@ -251,7 +251,7 @@ class TestInABrowser:
         assert not page.has_button
         assert len(page.chromium.cookies()) == 3
 
-    def test_a_new_password(self, page: Page, nobody: Client, person: SignUp, mails: Mails) -> None:
+    def test_a_password_is_forgotten_and_reset(self, page: Page, nobody: Client, person: SignUp, mails: Mails) -> None:
         person("kari")
         page.open("/v1/auth/password/forgot")
         assert page.press(email="kari@people.test").startswith("If an account has this address")
@@ -266,7 +266,7 @@ class TestInABrowser:
         login = {"login": "kari", "password": "four words in a row"}
         assert nobody.post("/v1/auth/login", login).status == 200
 
-    def test_confirming_addresses(self, page: Page, nobody: Client, mails: Mails, database: Database) -> None:
+    def test_addresses_are_confirmed(self, page: Page, nobody: Client, mails: Mails, database: Database) -> None:
         body = {"email": "kari@people.test", "username": "kari", "password": PASSWORD, "timezone": "UTC"}
         nobody.post("/v1/auth/register", body)
         page.open("/v1/auth/verify-email", token=token_of(mails, "verify_email"))
@@ -277,17 +277,17 @@ class TestInABrowser:
         assert page.press() == "Your account now uses this address."
         assert database.execute("select email from identity.users") == [("new@people.test",)]
 
-    def test_unlocking_with_a_link_that_is_none(self, page: Page) -> None:
+    def test_an_invalid_unlock_link_is_refused(self, page: Page) -> None:
         page.open("/v1/auth/unlock", token="x")
         assert page.press().startswith("This link is invalid")
         assert not page.has_button
 
-    def test_a_link_that_was_cut_off(self, page: Page) -> None:
+    def test_an_incomplete_link_is_reported(self, page: Page) -> None:
         page.open("/v1/auth/unlock")
         assert page.text == "This link is incomplete. Open it from the mail again."
         assert not page.has_button
 
-    def test_on_a_phone_nothing_is_cut_off(self, page: Page) -> None:
+    def test_nothing_is_cut_off_on_a_phone(self, page: Page) -> None:
         page.chromium.call(
             "Emulation.setDeviceMetricsOverride", width=320, height=568, deviceScaleFactor=2, mobile=True
         )

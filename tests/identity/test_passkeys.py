@@ -44,7 +44,7 @@ LIES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def add(who: Client, authenticator: Authenticator, name: str = "Phone", **lies: Any) -> Response:
-    """Registers a passkey; `lies` are the authenticator's."""
+    """Registers a passkey; `lies` are passed to the authenticator."""
     options = who.post("/v1/me/passkeys/options")
     assert options.status == 200, options.text
     return who.post("/v1/me/passkeys", {"name": name, "attestation": authenticator.create(options.json, **lies)})
@@ -62,7 +62,7 @@ def acts(database: Database, *, of: Client) -> list[str]:
 
 
 class TestRegistering:
-    def test_options_ask_for_what_we_then_check(self, person: SignUp) -> None:
+    def test_registration_options_request_what_we_verify(self, person: SignUp) -> None:
         kari, known = person("kari"), Authenticator()
         add(kari, known)
         options = kari.post("/v1/me/passkeys/options").json
@@ -76,7 +76,7 @@ class TestRegistering:
         assert options["attestation"] == "none"
         assert options["timeout"] == 300_000
 
-    def test_a_new_passkey_is_listed_written_down_and_told(
+    def test_a_new_passkey_is_listed_audited_and_announced_by_mail(
         self, person: SignUp, database: Database, mails: Mails
     ) -> None:
         kari = person("kari")
@@ -90,7 +90,7 @@ class TestRegistering:
         assert (mail["template"], mail["user_id"]) == ("second_factor_changed", kari.user["id"])
         assert "My phone" in mail["values"]["change"]
 
-    def test_several_are_listed_in_pages_the_newest_first(self, person: SignUp) -> None:
+    def test_passkeys_are_paged_newest_first(self, person: SignUp) -> None:
         kari = person("kari")
         for name in ("one", "two", "three"):
             assert add(kari, Authenticator(), name).status == 201
@@ -99,8 +99,8 @@ class TestRegistering:
         assert [[p["name"] for p in page["items"]] for page in (first, second)] == [["three", "two"], ["one"]]
         assert (first["has_more"], second["has_more"]) == (True, False)
 
-    def test_sent_again_it_is_answered_as_it_is(self, person: SignUp, mails: Mails) -> None:
-        """The answer got lost, and the client sends the same again."""
+    def test_registering_again_returns_the_same_passkey(self, person: SignUp, mails: Mails) -> None:
+        """The response was lost, and the client sends the request again."""
         kari = person("kari")
         body = {"name": "Phone", "attestation": Authenticator().create(kari.post("/v1/me/passkeys/options").json)}
         first = kari.post("/v1/me/passkeys", body)
@@ -110,20 +110,20 @@ class TestRegistering:
         assert len(mails()) == told
         assert len(kari.get("/v1/me/passkeys").json["items"]) == 1
 
-    def test_an_id_that_is_known_does_not_bring_another_key(self, person: SignUp) -> None:
+    def test_a_registered_id_is_refused_with_another_key(self, person: SignUp) -> None:
         kari, mine = person("kari"), Authenticator()
         add(kari, mine)
         other = Authenticator(credential_id=mine.credential_id)
         assert add(kari, other).code == "passkey_taken"
         assert sign_in(kari, other, user_handle=mine.user_handle).code == "passkey_invalid"
 
-    def test_one_of_somebody_else_is_refused(self, person: SignUp) -> None:
+    def test_another_users_passkey_is_refused(self, person: SignUp) -> None:
         mine = Authenticator()
         assert add(person("kari"), mine).status == 201
         refused = add(person("thief"), mine)
         assert (refused.status, refused.code) == (409, "passkey_taken")
 
-    def test_twenty_are_enough(self, person: SignUp, database: Database) -> None:
+    def test_a_user_has_at_most_twenty_passkeys(self, person: SignUp, database: Database) -> None:
         kari = person("kari")
         options = kari.post("/v1/me/passkeys/options").json
         database.execute(
@@ -137,13 +137,13 @@ class TestRegistering:
         assert (late.status, late.code) == (409, "too_many_passkeys")
 
     @pytest.mark.parametrize("name", ["", "   ", "x" * 61, "\ud800", None])
-    def test_it_needs_a_name(self, person: SignUp, name: object) -> None:
+    def test_a_passkey_needs_a_name(self, person: SignUp, name: object) -> None:
         kari = person("kari")
         attestation = Authenticator().create(kari.post("/v1/me/passkeys/options").json)
         assert kari.post("/v1/me/passkeys", {"name": name, "attestation": attestation}).status == 422
 
     @pytest.mark.parametrize("what", LIES)
-    def test_lies_are_named(self, person: SignUp, what: str) -> None:
+    def test_each_false_statement_is_named_when_registering(self, person: SignUp, what: str) -> None:
         lies, word = LIES[what]
         refused = add(person("kari"), Authenticator(), **lies)
         assert (refused.status, refused.code) == (422, "passkey_invalid"), refused.text
@@ -153,7 +153,7 @@ class TestRegistering:
         ("lies", "word"),
         [
             ({"public_key": {1: 2, 3: -7, -1: 1, -2: b"\1" * 32, -3: b"\1" * 32}}, "algorithm"),  # not on the curve
-            ({"public_key": {1: 3, 3: -257, -1: b"\xff" * 2000, -2: b"\1\0\1"}}, "algorithm"),  # to keep us busy
+            ({"public_key": {1: 3, 3: -257, -1: b"\xff" * 2000, -2: b"\1\0\1"}}, "algorithm"),  # expensive to verify
             ({"public_key": {1: 2, 3: -65535}}, "algorithm"),
             ({"public_key": {}}, "algorithm"),
             ({"public_key": []}, "algorithm"),
@@ -165,22 +165,20 @@ class TestRegistering:
             ({"statement": ("none", 7)}, ""),
         ],
     )
-    def test_keys_and_statements_that_nothing_of_ours_made(
-        self, person: SignUp, lies: dict[str, Any], word: str
-    ) -> None:
+    def test_unsupported_keys_and_statements_are_refused(self, person: SignUp, lies: dict[str, Any], word: str) -> None:
         refused = add(person("kari"), Authenticator(), **lies)
         assert (refused.status, refused.code) == (422, "passkey_invalid"), refused.text
         assert word in refused.json["detail"]
 
-    def test_an_algorithm_that_was_not_offered(self, person: SignUp) -> None:
+    def test_an_algorithm_that_was_not_offered_is_refused(self, person: SignUp) -> None:
         refused = add(person("kari"), Authenticator(algorithm=ES384))
         assert (refused.status, refused.code) == (422, "passkey_invalid")
         assert "algorithm" in refused.json["detail"]
 
-    def test_an_authenticator_may_attest_itself(self, person: SignUp) -> None:
+    def test_self_attestation_is_accepted(self, person: SignUp) -> None:
         assert add(person("kari"), Authenticator(), statement=("packed", {})).status == 201
 
-    def test_another_id_than_the_attested_one(self, person: SignUp) -> None:
+    def test_an_id_that_differs_from_the_attested_one_is_refused(self, person: SignUp) -> None:
         kari = person("kari")
         attestation = Authenticator().create(kari.post("/v1/me/passkeys/options").json)
         attestation |= {"id": text(b"another"), "rawId": text(b"another")}
@@ -188,7 +186,7 @@ class TestRegistering:
         assert (refused.status, refused.code) == (422, "passkey_invalid")
         assert "credential" in refused.json["detail"]
 
-    def test_a_challenge_is_good_once_even_where_it_is_refused(self, person: SignUp) -> None:
+    def test_a_registration_challenge_is_single_use_even_if_refused(self, person: SignUp) -> None:
         kari = person("kari")
         options = kari.post("/v1/me/passkeys/options").json
         lie = {"name": "x", "attestation": Authenticator().create(options, origin="https://evil.test")}
@@ -198,21 +196,21 @@ class TestRegistering:
         assert "challenge" in late.json["detail"]
         assert kari.get("/v1/me/passkeys").json["items"] == []
 
-    def test_a_challenge_is_for_who_asked(self, person: SignUp) -> None:
+    def test_a_registration_challenge_is_valid_for_its_user_only(self, person: SignUp) -> None:
         kari, thief, mine = person("kari"), person("thief"), Authenticator()
         options = kari.post("/v1/me/passkeys/options").json
         body = {"name": "x", "attestation": mine.create(options)}
         assert "challenge" in thief.post("/v1/me/passkeys", body).json["detail"]
-        assert kari.post("/v1/me/passkeys", body).status == 201  # nobody else uses it up
+        assert kari.post("/v1/me/passkeys", body).status == 201  # nobody else has consumed it
 
-    def test_a_challenge_for_signing_in_registers_nothing(self, person: SignUp) -> None:
+    def test_a_sign_in_challenge_registers_nothing(self, person: SignUp) -> None:
         kari = person("kari")
         options = kari.post("/v1/me/passkeys/options").json
         options["challenge"] = kari.post("/v1/auth/passkey/options").json["challenge"]
         refused = kari.post("/v1/me/passkeys", {"name": "x", "attestation": Authenticator().create(options)})
         assert "challenge" in refused.json["detail"]
 
-    def test_a_challenge_lives_five_minutes(self, person: SignUp, at: Clock) -> None:
+    def test_a_registration_challenge_is_valid_for_five_minutes(self, person: SignUp, at: Clock) -> None:
         kari, now = person("kari"), clock.now()
         at(now)
         soon, late = (kari.post("/v1/me/passkeys/options").json for _ in range(2))
@@ -224,29 +222,29 @@ class TestRegistering:
         assert (refused.status, refused.code) == (422, "passkey_invalid")
         assert "Expired challenge" in refused.json["detail"]
 
-    def test_it_takes_a_fresh_sign_in(self, person: SignUp, at: Clock) -> None:
+    def test_registering_requires_a_fresh_sign_in(self, person: SignUp, at: Clock) -> None:
         kari = person("kari")
         added = add(kari, Authenticator()).json
         attestation = Authenticator().create(kari.post("/v1/me/passkeys/options").json)
         at(clock.now() + timedelta(minutes=10, seconds=5))
-        for answer in (
+        for response in (
             kari.post("/v1/me/passkeys/options"),
             kari.post("/v1/me/passkeys", {"name": "x", "attestation": attestation}),
             kari.delete(f"/v1/me/passkeys/{added['id']}"),
         ):
-            assert (answer.status, answer.code) == (403, "step_up_required")
+            assert (response.status, response.code) == (403, "step_up_required")
         assert kari.get("/v1/me/passkeys").json["items"] == [added]
 
-    def test_options_are_not_asked_for_without_end(self, person: SignUp, at: Clock) -> None:
+    def test_registration_options_are_rate_limited(self, person: SignUp, at: Clock) -> None:
         kari = person("kari")
         at(clock.now())
-        answers = [kari.post("/v1/me/passkeys/options") for _ in range(21)]
-        assert [answer.status for answer in answers] == [200] * 20 + [429]
-        assert int(answers[-1].headers["retry-after"]) <= 180
+        responses = [kari.post("/v1/me/passkeys/options") for _ in range(21)]
+        assert [response.status for response in responses] == [200] * 20 + [429]
+        assert int(responses[-1].headers["retry-after"]) <= 180
 
 
 class TestWhoMay:
-    def test_nobody_in_particular_has_none(self, nobody: Client, person: SignUp) -> None:
+    def test_anonymous_callers_have_no_passkeys(self, nobody: Client, person: SignUp) -> None:
         passkey_id = add(person("kari"), Authenticator()).json["id"]
         for method, path in (
             ("POST", "/v1/me/passkeys/options"),
@@ -254,17 +252,17 @@ class TestWhoMay:
             ("GET", "/v1/me/passkeys"),
             ("DELETE", f"/v1/me/passkeys/{passkey_id}"),
         ):
-            answer = nobody.call(method, path, body={"name": "x", "attestation": {}} if method == "POST" else None)
-            assert (answer.status, answer.code) == (401, "unauthenticated"), path
+            response = nobody.call(method, path, body={"name": "x", "attestation": {}} if method == "POST" else None)
+            assert (response.status, response.code) == (401, "unauthenticated"), path
 
-    def test_strangers_neither_see_nor_remove_mine(self, person: SignUp) -> None:
+    def test_other_users_neither_see_nor_remove_a_passkey(self, person: SignUp) -> None:
         kari, stranger = person("kari"), person("stranger")
         passkey = add(kari, Authenticator()).json
         assert stranger.get("/v1/me/passkeys").json["items"] == []
         assert stranger.delete(f"/v1/me/passkeys/{passkey['id']}").status == 404
         assert kari.get("/v1/me/passkeys").json["items"] == [passkey]
 
-    def test_what_is_removed_signs_nobody_in(self, person: SignUp, database: Database, mails: Mails) -> None:
+    def test_a_removed_passkey_does_not_sign_in(self, person: SignUp, database: Database, mails: Mails) -> None:
         kari, mine = person("kari"), Authenticator()
         path = f"/v1/me/passkeys/{add(kari, mine, 'Old phone').json['id']}"
         assert kari.delete(path).status == 204
@@ -275,10 +273,10 @@ class TestWhoMay:
         assert acts(database, of=kari)[-1] == "passkey_removed"
         assert "Old phone" in mails()[-1]["values"]["change"]
 
-    def test_a_session_counts_as_two_factors_only_while_there_is_one(
+    def test_a_session_has_two_factors_only_while_the_user_has_one(
         self, nobody: Client, person: SignUp, database: Database
     ) -> None:
-        """An admin who removes the only passkey must not go on with what takes a second factor."""
+        """An admin who removes their only passkey must lose the rights that require a second factor."""
         kari, mine = person("kari"), Authenticator()
         path = f"/v1/me/passkeys/{add(kari, mine).json['id']}"
         sign_in(nobody, mine)
@@ -288,14 +286,14 @@ class TestWhoMay:
 
 
 class TestSigningIn:
-    def test_options_name_nobody(self, nobody: Client) -> None:
+    def test_sign_in_options_name_no_credential(self, nobody: Client) -> None:
         options = nobody.post("/v1/auth/passkey/options").json
         assert options.keys() == {"rpId", "challenge", "timeout", "allowCredentials", "userVerification"}
         assert (options["rpId"], options["allowCredentials"]) == ("api.test", [])
         assert options["userVerification"] == "required"
         assert options["challenge"] != nobody.post("/v1/auth/passkey/options").json["challenge"]
 
-    def test_it_is_both_factors(self, nobody: Client, person: SignUp, database: Database) -> None:
+    def test_a_passkey_counts_as_both_factors(self, nobody: Client, person: SignUp, database: Database) -> None:
         kari, mine = person("kari"), Authenticator()
         add(kari, mine)
         database.execute(
@@ -313,11 +311,11 @@ class TestSigningIn:
         assert latest == (True,)
         assert acts(database, of=kari)[-1] == "signed_in"
 
-    def test_having_one_makes_no_second_factor_necessary(self, nobody: Client, person: SignUp) -> None:
+    def test_a_passkey_does_not_make_a_second_factor_mandatory(self, nobody: Client, person: SignUp) -> None:
         add(person("kari"), Authenticator())
         assert nobody.post("/v1/auth/login", {"login": "kari", "password": "long enough for us"}).status == 200
 
-    def test_by_cookie(self, nobody: Client, person: SignUp) -> None:
+    def test_a_passkey_can_set_cookies(self, nobody: Client, person: SignUp) -> None:
         mine = Authenticator()
         add(person("kari"), mine)
         nobody.headers["x-session-transport"] = "cookie"
@@ -327,19 +325,19 @@ class TestSigningIn:
         assert nobody.cookies.keys() == {"__Host-access", "__Host-refresh", "__Host-csrf"}
         assert nobody.get("/v1/me").json["username"] == "kari"
 
-    def test_whose_flags_change_is_still_known(self, nobody: Client, person: SignUp) -> None:
+    def test_a_passkey_whose_flags_change_still_signs_in(self, nobody: Client, person: SignUp) -> None:
         kari, mine = person("kari"), Authenticator(flags=PRESENT | VERIFIED | BACKUP_ELIGIBLE)
         assert add(kari, mine).json["backed_up"] is False
         assert sign_in(nobody, mine, flags=mine.flags | BACKED_UP).status == 200
         assert kari.get("/v1/me/passkeys").json["items"][0]["backed_up"] is True
 
-    def test_one_that_does_not_count_signs_in_again_and_again(self, nobody: Client, person: SignUp) -> None:
+    def test_an_authenticator_without_a_counter_signs_in_repeatedly(self, nobody: Client, person: SignUp) -> None:
         mine = Authenticator(counts=False)
         add(person("kari"), mine)
         assert [sign_in(nobody, mine).status for _ in range(3)] == [200, 200, 200]
 
     @pytest.mark.parametrize("what", LIES)
-    def test_lies_are_named(self, nobody: Client, person: SignUp, what: str) -> None:
+    def test_each_false_statement_is_named_when_signing_in(self, nobody: Client, person: SignUp, what: str) -> None:
         lies, word = LIES[what]
         mine = Authenticator()
         add(person("kari"), mine)
@@ -348,14 +346,14 @@ class TestSigningIn:
         assert word in refused.json["detail"]
         assert sign_in(nobody, mine).status == 200
 
-    def test_an_answer_for_registering_is_none(self, nobody: Client, person: SignUp) -> None:
+    def test_a_registration_response_does_not_sign_in(self, nobody: Client, person: SignUp) -> None:
         mine = Authenticator()
         add(person("kari"), mine)
         refused = sign_in(nobody, mine, kind="webauthn.create")
         assert (refused.status, refused.code) == (401, "passkey_invalid")
         assert "ceremony" in refused.json["detail"]
 
-    def test_somebody_elses_user_handle(self, nobody: Client, person: SignUp) -> None:
+    def test_another_users_handle_is_refused(self, nobody: Client, person: SignUp) -> None:
         mine, other = Authenticator(), Authenticator()
         add(person("kari"), mine)
         add(person("other"), other)
@@ -364,8 +362,8 @@ class TestSigningIn:
             assert (refused.status, refused.code) == (401, "passkey_invalid")
             assert "user handle" in refused.json["detail"]
 
-    def test_somebody_elses_key(self, nobody: Client, person: SignUp) -> None:
-        """The thief's authenticator signs, and names my credential."""
+    def test_another_key_for_a_known_credential_is_refused(self, nobody: Client, person: SignUp) -> None:
+        """The thief's authenticator signs, and names another user's credential."""
         mine, thief = Authenticator(), Authenticator()
         add(person("kari"), mine)
         add(person("thief"), thief)
@@ -374,7 +372,7 @@ class TestSigningIn:
         assert (refused.status, refused.code) == (401, "passkey_invalid")
         assert "signature" in refused.json["detail"]
 
-    def test_a_clone_is_refused_and_written_down(self, nobody: Client, person: SignUp, database: Database) -> None:
+    def test_a_clone_is_refused_and_audited(self, nobody: Client, person: SignUp, database: Database) -> None:
         kari, mine = person("kari"), Authenticator(count=7)
         add(kari, mine)
         assert sign_in(nobody, mine).status == 200
@@ -384,17 +382,19 @@ class TestSigningIn:
             assert "Cloned" in refused.json["detail"]
         assert acts(database, of=kari).count("passkey_cloned") == 3
         mine.count = 8
-        assert sign_in(nobody, mine).status == 200  # the count that was refused was not kept
+        assert sign_in(nobody, mine).status == 200  # the refused counter was not stored
 
-    def test_nobody_makes_a_clone_up(self, nobody: Client, person: SignUp, database: Database) -> None:
-        """Who cannot sign must not write into somebody's audit trail."""
+    def test_an_unsigned_response_reports_no_clone(self, nobody: Client, person: SignUp, database: Database) -> None:
+        """A caller who cannot sign must not add to another user's audit log."""
         kari, mine = person("kari"), Authenticator(count=7)
         add(kari, mine)
         assert sign_in(nobody, mine, count=1, signature=b"made up").status == 401
         assert "passkey_cloned" not in acts(database, of=kari)
 
-    def test_nobody_tries_without_end(self, nobody: Client, at: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("CHALLY_STAGE", "prod")  # the local stage lifts limits per address
+    def test_sign_in_attempts_are_rate_limited(
+        self, nobody: Client, at: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CHALLY_STAGE", "prod")  # the local stage lifts limits per network
         settings.load.cache_clear()
         at(clock.now())
         for _ in range(30):
@@ -406,7 +406,7 @@ class TestSigningIn:
         nobody.ip = "198.51.100.1"
         assert nobody.post("/v1/auth/passkey/options").status == 200
 
-    def test_a_challenge_is_good_once(self, nobody: Client, person: SignUp) -> None:
+    def test_a_sign_in_challenge_is_single_use(self, nobody: Client, person: SignUp) -> None:
         mine = Authenticator()
         add(person("kari"), mine)
         options = nobody.post("/v1/auth/passkey/options").json
@@ -417,7 +417,7 @@ class TestSigningIn:
             assert (refused.status, refused.code) == (401, "passkey_invalid")
             assert "Unknown challenge" in refused.json["detail"]
 
-    def test_a_challenge_is_used_up_by_a_refusal(self, nobody: Client, person: SignUp) -> None:
+    def test_a_refused_response_consumes_the_challenge(self, nobody: Client, person: SignUp) -> None:
         mine = Authenticator()
         add(person("kari"), mine)
         options = nobody.post("/v1/auth/passkey/options").json
@@ -425,7 +425,7 @@ class TestSigningIn:
         late = nobody.post("/v1/auth/passkey", {"assertion": mine.get(options)})
         assert "Unknown challenge" in late.json["detail"]
 
-    def test_a_challenge_for_registering_signs_nobody_in(self, nobody: Client, person: SignUp) -> None:
+    def test_a_registration_challenge_does_not_sign_in(self, nobody: Client, person: SignUp) -> None:
         kari, mine = person("kari"), Authenticator()
         add(kari, mine)
         challenge = kari.post("/v1/me/passkeys/options").json["challenge"]
@@ -433,7 +433,7 @@ class TestSigningIn:
         assert (refused.status, refused.code) == (401, "passkey_invalid")
         assert "Unknown challenge" in refused.json["detail"]
 
-    def test_a_challenge_lives_five_minutes(self, nobody: Client, person: SignUp, at: Clock) -> None:
+    def test_a_sign_in_challenge_is_valid_for_five_minutes(self, nobody: Client, person: SignUp, at: Clock) -> None:
         mine = Authenticator()
         add(person("kari"), mine)
         at(now := clock.now())
@@ -443,7 +443,7 @@ class TestSigningIn:
         assert (refused.status, refused.code) == (401, "passkey_invalid")
         assert "Expired challenge" in refused.json["detail"]
 
-    def test_it_leaves_nothing_in_the_logs(self, nobody: Client, person: SignUp, logs: Callable[[], str]) -> None:
+    def test_nothing_secret_is_logged(self, nobody: Client, person: SignUp, logs: Callable[[], str]) -> None:
         mine = Authenticator()
         add(person("kari"), mine)
         assertion = mine.get(nobody.post("/v1/auth/passkey/options").json)
@@ -477,7 +477,7 @@ def attest(attestation: dict[str, Any]) -> ceremonies.VerifiedCredential:
 
 
 class TestMalformed:
-    """Whatever anybody sends is refused, and never a failure of ours."""
+    """Any input is refused, and never causes an internal error."""
 
     @pytest.mark.parametrize(
         "sent",
@@ -495,32 +495,34 @@ class TestMalformed:
             ASSERTION | {"response": {k: v for k, v in ASSERTION["response"].items() if k != "userHandle"}},
         ],
     )
-    def test_over_http(self, nobody: Client, person: SignUp, sent: dict[str, Any]) -> None:
+    def test_malformed_responses_are_refused_over_http(
+        self, nobody: Client, person: SignUp, sent: dict[str, Any]
+    ) -> None:
         refused = nobody.post("/v1/auth/passkey", {"assertion": sent})
         assert (refused.status, refused.code) == (401, "passkey_invalid"), refused.text
         refused = person("kari").post("/v1/me/passkeys", {"name": "x", "attestation": sent})
         assert (refused.status, refused.code) == (422, "passkey_invalid"), refused.text
 
     @pytest.mark.parametrize("sent", [None, [], "text", 7])
-    def test_what_is_no_object_at_all(self, nobody: Client, sent: object) -> None:
+    def test_values_that_are_no_objects_are_refused(self, nobody: Client, sent: object) -> None:
         assert nobody.post("/v1/auth/passkey", {"assertion": sent}).code == "invalid"
 
     @given(st.dictionaries(st.sampled_from(["id", "rawId", "type", "response", "x"]), JSON))
-    def test_any_json(self, sent: dict[str, Any]) -> None:
+    def test_any_json_is_refused(self, sent: dict[str, Any]) -> None:
         with pytest.raises(PasskeyInvalid):
             AssertionResponse.read(sent)
         with pytest.raises(PasskeyRefused):
             AttestationResponse.read(sent)
 
     @given(st.sampled_from(["clientDataJSON", "authenticatorData", "signature", "userHandle"]), JSON | st.binary())
-    def test_any_member_of_an_assertion(self, name: str, value: Any) -> None:
+    def test_any_member_of_an_assertion_may_be_malformed(self, name: str, value: Any) -> None:
         value = text(value) if isinstance(value, bytes) else value
         with pytest.raises(PasskeyInvalid):
             check(ASSERTION | {"response": ASSERTION["response"] | {name: value}})
 
     @given(st.sampled_from(["type", "challenge", "origin", "crossOrigin", "tokenBinding"]), JSON)
-    def test_any_member_of_the_client_data(self, name: str, value: Any) -> None:
-        """As if signed, so far as an attestation of no format signs anything: what is accepted is what counts."""
+    def test_any_member_of_the_client_data_may_be_malformed(self, name: str, value: Any) -> None:
+        """As if signed: an attestation without a statement signs nothing, so only our checks decide."""
         client_data = json.loads(data(ATTESTATION["response"]["clientDataJSON"])) | {name: value}
         sent = ATTESTATION["response"] | {"clientDataJSON": text(json.dumps(client_data).encode())}
         try:
@@ -531,12 +533,12 @@ class TestMalformed:
         assert client_data["crossOrigin"] is False
 
     @given(st.binary(max_size=400))
-    def test_any_attestation_object(self, value: bytes) -> None:
+    def test_any_attestation_object_is_refused(self, value: bytes) -> None:
         with pytest.raises(PasskeyRefused):
             attest(ATTESTATION | {"response": ATTESTATION["response"] | {"attestationObject": text(value)}})
 
     @given(st.data())
-    def test_any_bytes_inside_an_attestation_object(self, chance: st.DataObject) -> None:
+    def test_any_bytes_inside_an_attestation_object_are_refused(self, chance: st.DataObject) -> None:
         value = bytearray(data(ATTESTATION["response"]["attestationObject"]))
         start = chance.draw(st.integers(0, len(value) - 1))
         value[start : start + chance.draw(st.integers(0, 8))] = chance.draw(st.binary(max_size=8))
@@ -551,10 +553,10 @@ class TestMalformed:
         with pytest.raises(PasskeyInvalid):
             check(ASSERTION | {"response": ASSERTION["response"] | {name: text(bytes(value))}})
 
-    def test_deep_cbor(self) -> None:
+    def test_deeply_nested_cbor_is_refused(self) -> None:
         for deep in (b"\x81" * 16_000, b"\xa1\x00" * 8_000, b"\xc1" * 16_000, b"\x9f" * 16_000, b"\xbb" + b"\xff" * 8):
             with pytest.raises(PasskeyRefused):
                 attest(ATTESTATION | {"response": ATTESTATION["response"] | {"attestationObject": text(deep)}})
 
-    def test_the_unchanged_ones_are_good(self) -> None:
+    def test_the_unchanged_responses_are_accepted(self) -> None:
         assert check(ASSERTION).sign_count == 1

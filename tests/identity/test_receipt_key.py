@@ -1,4 +1,4 @@
-"""The key of receipts, as the job makes it: one when there is none, another by order, and what it signed stays good."""
+"""The key of receipts, as the job creates and rotates it: old receipts stay verifiable."""
 
 import json
 from collections.abc import Callable
@@ -49,30 +49,32 @@ def published() -> dict[str, dict[str, Any]]:
 @pytest.mark.usefixtures("cloud")
 class TestJob:
     @pytest.mark.parametrize("filler", [FILLER, "{" + "b" * 31])
-    def test_the_filler_of_a_deploy_gives_way_to_a_published_key(self, filler: str) -> None:
+    def test_a_placeholder_is_replaced_by_a_published_key(self, filler: str) -> None:
         put(filler)
-        answer = run()
+        response = run()
         key = ReceiptKey.loads(text())
-        assert answer["receipts"] == key.kid
+        assert response["receipts"] == key.kid
         jwk = published()[key.kid]
-        assert jwk.keys() == {"kty", "crv", "x", "y", "kid", "use", "alg"}  # and nothing private
+        assert jwk.keys() == {"kty", "crv", "x", "y", "kid", "use", "alg"}  # nothing private
         assert (jwk["kty"], jwk["crv"], jwk["use"]) == ("EC", "P-256", "sig")
         signed = key.sign(b"{}", typ="t")
         assert jwt.decode(signed, jwt.PyJWK(jwk), algorithms=["ES256"]) == {}
 
-    def test_again_changes_nothing(self) -> None:
+    def test_a_second_run_changes_nothing(self) -> None:
         before = text(), published()
         assert run() == run()
         assert run(rotate=True)["receipts"] in published()
         assert (text(), published()) == before
 
-    def test_it_is_never_due(self, at: SetClock) -> None:
+    def test_the_key_never_rotates_by_itself(self, at: SetClock) -> None:
         before = text()
         at(clock.now() + timedelta(days=4000))
         run()
         assert text() == before
 
-    def test_ordered_twice_it_changes_once_and_the_former_one_stays(self, database: Database, at: SetClock) -> None:
+    def test_two_requests_rotate_once_and_the_former_key_stays_published(
+        self, database: Database, at: SetClock
+    ) -> None:
         (former,) = published()
         new = run(rotate_receipts=True)["receipts"]
         assert run(rotate_receipts=True)["receipts"] == new
@@ -82,12 +84,12 @@ class TestJob:
         assert published().keys() == {former, new}
 
     @pytest.mark.parametrize("event", [{"rotate": True}, {"rotate_receipts": "true"}, {"rotate_receipts": 1}])
-    def test_only_a_clear_order_changes_it(self, event: dict[str, object]) -> None:
+    def test_only_an_exact_request_rotates_the_key(self, event: dict[str, object]) -> None:
         before = text()
         run(**event)
         assert text() == before
 
-    def test_it_is_published_before_it_is_stored(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_key_is_published_before_it_is_stored(self, monkeypatch: pytest.MonkeyPatch) -> None:
         client = aws.client("secretsmanager")
         store = client.put_secret_value
 
@@ -99,7 +101,7 @@ class TestJob:
         run(rotate_receipts=True)
         assert len(published()) == 2
 
-    def test_of_two_at_once_one_takes_what_the_other_stored(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_loser_of_a_race_uses_the_winners_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
         client = aws.client("secretsmanager")
         store, others = client.put_secret_value, []
 
@@ -113,7 +115,9 @@ class TestJob:
         assert ReceiptKey.loads(text()).kid == others[0]
 
     @pytest.mark.parametrize("damage", [lambda text: text[:-10], lambda text: "{}", lambda text: text[:40]])
-    def test_what_cannot_be_read_is_left_as_it_is(self, damage: Callable[[str], str], logs: Callable[[], str]) -> None:
+    def test_an_unreadable_secret_is_left_unchanged(
+        self, damage: Callable[[str], str], logs: Callable[[], str]
+    ) -> None:
         damaged = damage(text())
         put(damaged)
         for event in ({}, {"rotate_receipts": True}):
@@ -122,33 +126,33 @@ class TestJob:
         assert text() == damaged
         assert "PRIVATE KEY" not in logs()
 
-    def test_nothing_private_is_logged_or_answered(
+    def test_nothing_private_is_logged_or_returned(
         self, logs: Callable[[], str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         put(FILLER)
-        answer = run()
-        said = logs() + capsys.readouterr().out + str(answer)
+        response = run()
+        said = logs() + capsys.readouterr().out + str(response)
         assert ReceiptKey.loads(text()).private_key.split("\n")[1] not in said
 
-    def test_it_verifies_no_access_token(self) -> None:
+    def test_the_receipt_key_verifies_no_access_token(self) -> None:
         run(rotate_receipts=True)
         access_tokens.key_cache.clear()
         assert [access_tokens.key_cache.find(kid) for kid in published()] == [None, None]
 
 
 class TestPlan:
-    def test_by_hand(self, receipt_key: ReceiptKey) -> None:
+    def test_a_request_replaces_the_key(self, receipt_key: ReceiptKey) -> None:
         made = replace(receipt_key, made_at=NOW.timestamp())
         assert rotation.plan_receipt_key(made, NOW + timedelta(days=4000)) == made
         assert rotation.plan_receipt_key(made, NOW + ORDERED_ONCE - SECOND, by_hand=True) == made
         assert rotation.plan_receipt_key(made, NOW + ORDERED_ONCE, by_hand=True).kid != made.kid
 
-    def test_a_first_one(self) -> None:
+    def test_an_empty_secret_gets_a_key(self) -> None:
         made = rotation.plan_receipt_key(None, NOW)
         assert made.kid.startswith("receipt-")
         assert rotation.read_receipt_key(made.dumps()) == made
 
-    def test_the_wrong_secret_is_refused(self, keyring: Keyring, receipt_key: ReceiptKey) -> None:
+    def test_the_secret_of_the_other_kind_is_refused(self, keyring: Keyring, receipt_key: ReceiptKey) -> None:
         rsa = replace(receipt_key, private_key=keyring.keys[0].private_key)
         private = load_pem_private_key(receipt_key.private_key.encode(), None)
         pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

@@ -1,8 +1,8 @@
-"""Refresh tokens against everything that happens to them: 2,000 random lives of a session, on a real Postgres.
+"""Refresh tokens: 2,000 random histories of a session, on a real Postgres.
 
-An honest client is one that goes on with the token it was answered last, asks again within the grace when an answer
-is lost, and lets the requests it has under way come back before it uses their answer. Whatever else it does, in how
-many tabs, it is never signed out; and no theft survives the next two refreshes.
+An honest client uses its newest token, repeats a request within the grace period if the response is lost, and waits for
+the requests under way before it uses their response. Whatever else it does, in any number of tabs, it is never signed
+out; and no theft survives the next two refreshes.
 """
 
 import os
@@ -21,14 +21,14 @@ from tests.support import api
 from tests.support.people import SignUp
 from tests.support.refreshing import START, THREADS, Direct, Http, Parallel, Request, System, World
 
-# Other lives: CHALLY_SEED=7 make test …; what fails names its life, which comes again by its name.
+# For other histories: CHALLY_SEED=7 make test. A failure names its history, which can be repeated by that name.
 SEED = os.environ.get("CHALLY_SEED", "chally")
 CODES = ("refresh_reused", "refresh_invalid", "session_ended")
 
 
 @dataclass
 class Life:
-    """One session from sign-in to its end, as chance will have it."""
+    """One session from sign-in to its end, with random events."""
 
     chance: random.Random
     world: World
@@ -36,10 +36,10 @@ class Life:
     person: UUID
     now: datetime = START
     told: list[str] = field(default_factory=list)
-    """What happened, for who has to find out."""
+    """The history, for error messages."""
 
     def live(self) -> str:
-        """Answers how it ended."""
+        """Returns how the session ended."""
         self.session, self.held = self.world.sign_in(self.person)  # `held`: by the honest client
         self.ever = [self.held]
         self.copies: list[str] = []
@@ -64,7 +64,7 @@ class Life:
     # --- the honest client
 
     def act(self) -> str | None:
-        """Something that a client does. Answers how it ended; None while it goes on."""
+        """One random action of the client. Returns how the session ended; None while it goes on."""
         what = self.chance.choice(["refresh", "lose", "lose at the last", "tabs", "cold start", "expire", "leave"])
         self.told.append(f"{self.now - START}: {what}")
         if what == "leave" and self.chance.random() < 0.3:
@@ -79,15 +79,15 @@ class Life:
             self.now = self.world.expiry(self.held) - GRACE * self.chance.uniform(0.01, 1)
         if what in ("lose", "lose at the last"):  # one to three times over
             until = self.now + GRACE
-            answers = [self.ask(self.held)]
+            responses = [self.ask(self.held)]
             for _ in range(self.chance.randint(0, 2)):
                 self.now += (until - self.now) * self.chance.random()
-                answers.append(self.ask(self.held))
+                responses.append(self.ask(self.held))
             self.now = self.chance.choice([until, self.now])
-            self.answered([*answers, self.ask(self.held)])
+            self.answered([*responses, self.ask(self.held)])
         elif what == "tabs":
             self.answered(self.ask_together(self.held, self.chance.randint(2, THREADS), late=timedelta(0)))
-        elif what == "cold start":  # the gateway had them together; the functions answer when they are there
+        elif what == "cold start":  # the gateway has the requests together; the functions serve them later
             late = timedelta(seconds=self.chance.uniform(0, 60))
             self.answered(self.ask_together(self.held, self.chance.randint(1, THREADS), late=late))
         else:
@@ -109,30 +109,30 @@ class Life:
         return self.system.refresh([Request(token, self.now, self.now)])[0]
 
     def ask_together(self, token: str, count: int, *, late: timedelta) -> list[str]:
-        """Requests of which each arrives within the grace of the first answer, and is answered up to `late` later."""
+        """Parallel requests: each arrives within the grace of the first response, and is served up to `late` later."""
         requests = [Request(token, self.now, self.now)]
         for _ in range(count - 1):
             arrived = self.now + GRACE * self.chance.random()
             requests.append(Request(token, arrived, arrived + late * self.chance.random()))
         self.chance.shuffle(requests)
         first = min(request.now for request in requests)
-        # whoever comes first to the session rotates it, so the grace of the others begins then
+        # the first request to lock the session rotates it, so the grace period of the others begins then
         requests = [Request(r.token, min(r.arrived, first + GRACE), r.now) for r in requests]
-        answers = self.system.refresh(requests)
+        responses = self.system.refresh(requests)
         self.now = max(request.now for request in requests)
-        return answers
+        return responses
 
-    def answered(self, answers: list[str]) -> None:
-        """An honest client alone is never signed out, and all of its requests are told the same."""
-        assert len(set(answers)) == 1, answers
-        assert answers[0] not in CODES, answers
-        self.held = answers[0]
+    def answered(self, responses: list[str]) -> None:
+        """An honest client alone is never signed out, and all of its requests get the same response."""
+        assert len(set(responses)) == 1, responses
+        assert responses[0] not in CODES, responses
+        self.held = responses[0]
         self.ever.append(self.held)
 
     # --- the thief
 
     def steal(self) -> str | None:
-        """The thief uses a copy; both go on. Answers how it ended; None where it came to nothing."""
+        """The thief uses a copy; both go on. Returns how the session ended; None if the copy was useless."""
         copy = self.chance.choice(self.copies)
         self.told.append(f"{self.now - START}: the thief uses token {self.ever.index(copy)}")
         got = self.ask(copy)
@@ -141,11 +141,11 @@ class Life:
             return None
         holds = {"owner": self.held, "thief": got}
         if got not in CODES:
-            # A while of anything: within the grace nobody can tell them apart.
+            # Some refreshes in any order: within the grace period the two cannot be told apart.
             for _ in range(self.chance.randint(0, 3)):
                 self.now += timedelta(seconds=self.chance.uniform(0, 12))
                 self.go_on(holds, *self.chance.choice([["owner"], ["thief"], ["owner", "thief"]]))
-            # And then each of them once, not at the same moment, in either order: that is the end.
+            # Then each of them once, not at the same time, in either order: this ends the session.
             for who in self.chance.sample(["owner", "thief"], 2):
                 self.now += GRACE + timedelta(seconds=self.chance.uniform(0.001, 1_200))
                 self.go_on(holds, who)
@@ -154,19 +154,19 @@ class Life:
         return "stolen"
 
     def go_on(self, holds: dict[str, str], *who: str) -> None:
-        """One of them refreshes, or both, and perhaps twice, at once."""
+        """One of them refreshes, or both, possibly twice at once."""
         who *= self.chance.choice([1, 1, 1, 2])
         self.told.append(f"{self.now - START}: {', '.join(who)} refresh")
-        answers = self.system.refresh([Request(holds[one], self.now, self.now) for one in who])
-        assert answers.count("refresh_reused") <= 1
-        for one, answer in zip(who, answers, strict=True):
-            if answer in CODES:
-                assert answer in ("refresh_reused", "session_ended"), answer
+        responses = self.system.refresh([Request(holds[one], self.now, self.now) for one in who])
+        assert responses.count("refresh_reused") <= 1
+        for one, response in zip(who, responses, strict=True):
+            if response in CODES:
+                assert response in ("refresh_reused", "session_ended"), response
             else:
-                holds[one] = answer
+                holds[one] = response
 
     def is_over(self, reason: str, *, mails: int) -> None:
-        """No token of the family is worth anything, of either kind, whoever holds it."""
+        """No token of the session works, of either kind, whoever holds it."""
         assert self.world.end_of(self.session) == reason
         assert not self.world.is_signed_in(self.person, self.session)
         for token in {token for token in self.ever if token not in CODES}:
@@ -174,7 +174,9 @@ class Life:
         assert self.world.mails(self.person) == mails
 
 
-def test_two_thousand_lives(world: World, parallel: Parallel, at: Callable[[datetime], None]) -> None:
+def test_two_thousand_random_histories_end_correctly(
+    world: World, parallel: Parallel, at: Callable[[datetime], None]
+) -> None:
     direct, http = Direct(world.client), Http(at)
     ends = Counter[str]()
     for number, person in enumerate(world.people(2_000)):
@@ -187,7 +189,7 @@ def test_two_thousand_lives(world: World, parallel: Parallel, at: Callable[[date
             error.add_note(f"life {number} of CHALLY_SEED={SEED}, {type(system).__name__}:\n  {told}")
             raise
     assert world.branches() == 0
-    # of each kind enough to mean something
+    # enough of each kind to be meaningful
     assert min(ends["stolen"], ends["alive"]) > 500, ends
     assert min(ends["signed out"], ends["expired"]) > 50, ends
 
@@ -197,7 +199,7 @@ def soon(token: str, after: timedelta) -> Request:
 
 
 class TestCopies:
-    """Malicious reuse, as the tests of Supabase Auth and Ory Hydra describe it."""
+    """Malicious reuse, as described by the tests of Supabase Auth and Ory Hydra."""
 
     @pytest.fixture
     def stolen(self, world: World) -> tuple[UUID, UUID, str]:
@@ -205,10 +207,10 @@ class TestCopies:
         return person, *world.sign_in(person)
 
     @pytest.mark.parametrize("rotations", [1, 2, 7])
-    def test_a_used_token_ends_the_family(
+    def test_a_used_token_ends_the_session(
         self, world: World, parallel: Parallel, stolen: tuple[UUID, UUID, str], rotations: int
     ) -> None:
-        """Whether it was the owner who came first or the thief: what either holds is worth nothing."""
+        """Whether the owner or the thief came first: the tokens of both stop working."""
         person, session, first = stolen
         _, elsewhere = world.sign_in(person)
         family = [first]
@@ -220,21 +222,21 @@ class TestCopies:
         assert world.end_of(session) == "reuse"
         assert not world.is_signed_in(person, session)
         assert world.mails(person) == 1
-        # the owner's other devices have nothing to do with it
+        # the owner's other devices stay signed in
         assert parallel.refresh([soon(elsewhere, late)])[0] not in CODES
 
-    def test_a_copy_used_by_many_at_once_is_told_once(
+    def test_a_copy_used_many_times_at_once_is_reported_once(
         self, world: World, parallel: Parallel, stolen: tuple[UUID, UUID, str]
     ) -> None:
         person, session, first = stolen
         parallel.refresh([soon(first, timedelta(0))])
-        answers = parallel.refresh([soon(first, timedelta(minutes=1))] * THREADS)
-        assert Counter(answers) == {"refresh_reused": 1, "session_ended": THREADS - 1}
+        responses = parallel.refresh([soon(first, timedelta(minutes=1))] * THREADS)
+        assert Counter(responses) == {"refresh_reused": 1, "session_ended": THREADS - 1}
         assert world.mails(person) == 1
         audited = world.database.execute("select session_id from core.audit where action = 'refresh_token_reused'")
         assert audited == [(session,)]
 
-    def test_a_thief_within_the_grace_is_found_at_the_next_rotation(
+    def test_a_thief_within_the_grace_period_is_found_at_the_next_rotation(
         self, world: World, parallel: Parallel, stolen: tuple[UUID, UUID, str]
     ) -> None:
         person, session, first = stolen
@@ -244,7 +246,7 @@ class TestCopies:
         assert parallel.refresh([soon(both[1], timedelta(minutes=15))]) == ["refresh_reused"]
         assert not world.is_signed_in(person, session)
 
-    def test_an_access_token_of_it_is_refused_at_once(
+    def test_an_access_token_of_an_ended_session_is_refused_at_once(
         self, person: SignUp, nobody: api.Client, at: Callable[[datetime], None]
     ) -> None:
         person("kari")
@@ -258,19 +260,19 @@ class TestCopies:
 
 
 class TestHonest:
-    """Concurrent reuse and lost answers, as the tests of Supabase Auth and Ory Hydra describe them."""
+    """Concurrent reuse and lost responses, as described by the tests of Supabase Auth and Ory Hydra."""
 
-    def test_many_at_once_are_told_the_same(self, world: World, parallel: Parallel) -> None:
+    def test_parallel_refreshes_get_the_same_response(self, world: World, parallel: Parallel) -> None:
         (person,) = world.people(1)
         _, token = world.sign_in(person)
         for turn in range(20):
-            answers = parallel.refresh([soon(token, turn * timedelta(minutes=14))] * THREADS)
-            assert len(set(answers)) == 1
-            token = answers[0]
+            responses = parallel.refresh([soon(token, turn * timedelta(minutes=14))] * THREADS)
+            assert len(set(responses)) == 1
+            token = responses[0]
             assert token not in CODES
         assert world.branches() == 0
 
-    def test_an_answer_lost_is_given_again(self, world: World) -> None:
+    def test_a_lost_response_is_repeated(self, world: World) -> None:
         (person,) = world.people(1)
         session, first = world.sign_in(person)
         direct = Direct(world.client)
@@ -279,8 +281,8 @@ class TestHonest:
         assert direct.refresh([soon(lost, timedelta(minutes=14))])[0] not in CODES
         assert world.is_signed_in(person, session)
 
-    def test_who_signs_out_while_it_refreshes_is_signed_out(self, world: World, parallel: Parallel) -> None:
-        """In whichever order the two come: no child of the refresh outlives the sign-out."""
+    def test_signing_out_during_a_refresh_ends_the_session(self, world: World, parallel: Parallel) -> None:
+        """In either order of the two: no child of the refresh outlives the sign-out."""
         for person in world.people(20):
             session, token = world.sign_in(person)
             refreshing = parallel.threads.submit(parallel.refresh, [soon(token, timedelta(0))] * 2)

@@ -31,17 +31,17 @@ def count(database: Database) -> dict[str, int]:
 
 
 class TestTidy:
-    def test_what_is_old_goes_and_what_is_not_stays(self, person: SignUp, database: Database, at: At) -> None:
+    def test_old_rows_are_deleted_and_newer_ones_stay(self, person: SignUp, database: Database, at: At) -> None:
         leave_traces(person, database)
         swept = tuple(retention.SWEEPS)
         now = clock.now()
-        database.execute(  # a token that was rotated away
+        database.execute(  # a token that was rotated
             "insert into identity.refresh_tokens select 'old', id, generation - 1, now() + interval '29 days'"
             " from identity.sessions limit 1"
         )
         kept = count(database)
         nightly()
-        assert count(database) | {"rate_limits": 0} == kept | {"rate_limits": 0}  # those of a minute are over
+        assert count(database) | {"rate_limits": 0} == kept | {"rate_limits": 0}  # rate limits of a minute have expired
         at(now + timedelta(hours=25))
         nightly()
         gone = {"rate_limits", "mail_links", "registrations", "pending_sign_ins", "passkey_challenges"}
@@ -64,7 +64,7 @@ class TestTidy:
         assert count(database) == dict.fromkeys(swept, 0)
         assert database.execute("select count(*) from identity.users") == [(1,)]
 
-    def test_a_sweep_that_fails_does_not_hold_up_the_others(
+    def test_a_failed_sweep_does_not_stop_the_others(
         self, person: SignUp, database: Database, at: At, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         leave_traces(person, database)
@@ -78,7 +78,7 @@ class TestTidy:
             nightly()
         assert count(database)["audit"] == 0
 
-    def test_many_rows_go_in_batches(self, kari: Client, database: Database, at: At) -> None:
+    def test_many_rows_are_deleted_in_batches(self, kari: Client, database: Database, at: At) -> None:
         database.execute(
             "insert into core.audit (at, action, user_id)"
             " select now(), 'signed_in', %(id)s from generate_series(1, %(n)s)",

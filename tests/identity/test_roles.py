@@ -1,4 +1,4 @@
-"""Roles: given by whoever may invoke the function, counting at once, and not without a second factor."""
+"""Roles: assigned through the function, effective at once, and useless without a second factor."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ def run(**event: object) -> Any:
 
 @pytest.fixture
 def prod(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """In stage prod there is something for admins: the documentation."""
+    """The stage prod, where the documentation is for admins only."""
 
     def begin() -> None:
         monkeypatch.setenv("CHALLY_STAGE", "prod")
@@ -40,30 +40,32 @@ def pass_second_factor(database: Database, client: Client) -> None:
 
 
 class TestOrders:
-    def test_the_first_admin(self, person: SignUp, roles: Callable[[], Any], database: Database) -> None:
+    def test_the_first_admin_is_made(self, person: SignUp, roles: Callable[[], Any], database: Database) -> None:
         kari = person("kari")
         person("ana")
-        answer = run(email="kari@people.test", role="admin")
+        response = run(email="kari@people.test", role="admin")
         assert roles() == [("ana", "user"), ("kari", "admin")]
-        assert answer == {
+        assert response == {
             "detail": "kari now has the role admin. Admin calls require a second factor, which kari must turn on first."
         }
         rows = database.execute("select user_id::text, actor_id, detail from core.audit where action = 'role_changed'")
         assert rows == [(kari.user["id"], None, {"before": "user", "after": "admin"})]
 
     @pytest.mark.parametrize("email", ["KARI@people.TEST", " kari@people.test\n"])
-    def test_an_address_as_people_type_it(self, person: SignUp, roles: Callable[[], Any], email: str) -> None:
+    def test_an_address_is_accepted_as_people_type_it(
+        self, person: SignUp, roles: Callable[[], Any], email: str
+    ) -> None:
         person("kari")
         run(email=email, role="moderator")
         assert roles() == [("kari", "moderator")]
 
-    def test_what_is_so_already_is_not_written_down_again(self, person: SignUp, database: Database) -> None:
+    def test_an_unchanged_role_is_not_audited_again(self, person: SignUp, database: Database) -> None:
         person("kari")
         run(email="kari@people.test", role="admin")
         assert run(email="kari@people.test", role="admin")["detail"].startswith("kari already has the role admin.")
         assert database.execute("select count(*) from core.audit where action = 'role_changed'") == [(1,)]
 
-    def test_who_has_a_second_factor_is_told_to_use_it(self, person: SignUp, database: Database) -> None:
+    def test_the_response_tells_whether_a_second_factor_is_missing(self, person: SignUp, database: Database) -> None:
         kari = person("kari")
         database.execute(
             "insert into identity.totp (user_id, sealed_secret, created_at) values (%(id)s::uuid, 'x', now())",
@@ -83,7 +85,7 @@ class TestOrders:
         assert roles() == [("kari", "user")]
         assert "nobody@people.test" not in logs()
 
-    def test_so_is_who_has_left(self, person: SignUp, roles: Callable[[], Any], database: Database) -> None:
+    def test_a_deleted_account_gets_no_role(self, person: SignUp, roles: Callable[[], Any], database: Database) -> None:
         person("kari")
         database.execute("update identity.users set deleted_at = now()")
         assert "No account has this address" in run(email="kari@people.test", role="admin")["error"]
@@ -94,14 +96,16 @@ class TestOrders:
         [{}, {"email": "kari@people.test"}, {"email": "kari@people.test", "role": "root"}, {"role": "admin"},
          {"email": 1, "role": "admin"}, {"email": "kari@people.test", "role": ["admin"]}],
     )  # fmt: skip
-    def test_half_an_order_is_refused(self, person: SignUp, roles: Callable[[], Any], event: dict[str, object]) -> None:
+    def test_an_incomplete_request_is_refused(
+        self, person: SignUp, roles: Callable[[], Any], event: dict[str, object]
+    ) -> None:
         person("kari")
         assert "roles are" in run(**event)["error"]
         assert roles() == [("kari", "user")]
 
 
 class TestAdmins:
-    def test_without_a_second_factor_nothing_opens(
+    def test_a_role_has_no_effect_without_a_second_factor(
         self, person: SignUp, database: Database, prod: Callable[[], None]
     ) -> None:
         admin, member = person("root"), person("kari")
@@ -114,10 +118,10 @@ class TestAdmins:
         pass_second_factor(database, admin)
         assert admin.get("/docs").status == 200
 
-    def test_a_role_counts_from_the_next_request_on_both_ways(
+    def test_a_role_takes_effect_and_ends_with_the_next_request(
         self, person: SignUp, database: Database, prod: Callable[[], None]
     ) -> None:
-        """The token says nothing of it."""
+        """The token does not contain it."""
         kari = person("kari")
         pass_second_factor(database, kari)
         prod()
@@ -126,9 +130,7 @@ class TestAdmins:
             assert kari.get("/docs").status == status
             assert kari.get("/v1/me").json["role"] == role
 
-    def test_a_session_that_ended_has_no_role(
-        self, person: SignUp, database: Database, prod: Callable[[], None]
-    ) -> None:
+    def test_an_ended_session_has_no_role(self, person: SignUp, database: Database, prod: Callable[[], None]) -> None:
         kari = person("kari")
         run(email="kari@people.test", role="admin")
         pass_second_factor(database, kari)
@@ -137,7 +139,7 @@ class TestAdmins:
         database.execute("update identity.sessions set ended_at = now(), ended_reason = 'signed_out'")
         assert kari.get("/docs").code == "session_ended"
 
-    def test_no_route_gives_a_role(self, person: SignUp) -> None:
+    def test_no_route_assigns_a_role(self, person: SignUp) -> None:
         kari = person("kari")
         assert kari.patch("/v1/me", {"role": "admin"}).status == 422
         assert kari.post("/v1/me/role", {"role": "admin"}).status in (404, 405)

@@ -1,4 +1,4 @@
-"""Signing in with a second factor, and confirming anew who one is."""
+"""Signing in with a second factor, and stepping up a session."""
 
 import json
 from collections.abc import Callable
@@ -37,8 +37,8 @@ def phone(owned: tuple[Phone, list[str]]) -> Phone:
 def add_passkey(who: Client) -> Authenticator:
     authenticator = Authenticator()
     attestation = authenticator.create(who.post("/v1/me/passkeys/options").json)
-    answer = who.post("/v1/me/passkeys", {"name": "Laptop", "attestation": attestation})
-    assert answer.status == 201, answer.text
+    response = who.post("/v1/me/passkeys", {"name": "Laptop", "attestation": attestation})
+    assert response.status == 201, response.text
     return authenticator
 
 
@@ -52,7 +52,7 @@ def acts(database: Database, action: str) -> list[dict[str, Any]]:
 
 
 class TestMfa:
-    def test_with_a_code(self, nobody: Client, kari: Client, phone: Phone, database: Database) -> None:
+    def test_a_code_completes_a_sign_in(self, nobody: Client, kari: Client, phone: Phone, database: Database) -> None:
         session = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "code": phone.code()})
         assert session.status == 200
         assert session.json["user"]["id"] == kari.user["id"]
@@ -63,7 +63,7 @@ class TestMfa:
         assert newest == [(True,)]
         assert acts(database, "signed_in")[-1] == {"by": "code"}
 
-    def test_by_cookies(self, nobody: Client, phone: Phone) -> None:
+    def test_a_second_factor_can_set_cookies(self, nobody: Client, phone: Phone) -> None:
         body = {"mfa_token": sign_in(nobody, "kari"), "code": phone.code()}
         session = nobody.post("/v1/auth/mfa", body, x_session_transport="cookie")
         assert session.status == 200
@@ -71,16 +71,16 @@ class TestMfa:
         assert nobody.get("/v1/me").json["username"] == "kari"
 
     @pytest.mark.parametrize(("drift", "good"), [(-2, False), (0, True), (1, True), (2, False)])
-    def test_a_clock_may_be_one_step_wrong(self, nobody: Client, phone: Phone, drift: int, good: bool) -> None:
+    def test_a_code_may_be_one_step_off(self, nobody: Client, phone: Phone, drift: int, good: bool) -> None:
         body = {"mfa_token": sign_in(nobody, "kari"), "code": phone.code(drift)}
-        answer = nobody.post("/v1/auth/mfa", body)
-        assert answer.status == (200 if good else 401)
+        response = nobody.post("/v1/auth/mfa", body)
+        assert response.status == (200 if good else 401)
         if not good:
-            assert answer.code == "second_factor_invalid"
-            assert "clock" in answer.json["detail"]
+            assert response.code == "second_factor_invalid"
+            assert "clock" in response.json["detail"]
 
-    def test_a_code_is_good_once(self, nobody: Client, phone: Phone, later: Later) -> None:
-        """Somebody who looked over the shoulder, and has the password, comes within the same half minute."""
+    def test_a_code_works_once(self, nobody: Client, phone: Phone, later: Later) -> None:
+        """Somebody who has the password and saw the code comes within the same half minute."""
         code = phone.code()
         assert nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "code": code}).status == 200
         thief = {"mfa_token": sign_in(nobody, "kari"), "code": code}
@@ -90,7 +90,7 @@ class TestMfa:
         assert nobody.post("/v1/auth/mfa", thief | {"code": phone.code()}).status == 200
 
     def test_a_wrong_code_may_be_corrected(self, nobody: Client, phone: Phone, database: Database) -> None:
-        """The mfa_token is used up by success alone, but the failure is written down."""
+        """Only success consumes the mfa_token, but the failure is audited."""
         mfa_token = sign_in(nobody, "kari")
         for _ in range(2):
             wrong = nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.wrong_code()})
@@ -98,7 +98,7 @@ class TestMfa:
         assert acts(database, "second_factor_failed") == [{"by": "code"}] * 2
         assert nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.code()}).status == 200
 
-    def test_an_mfa_token_is_good_once(self, nobody: Client, phone: Phone, later: Later) -> None:
+    def test_an_mfa_token_works_once(self, nobody: Client, phone: Phone, later: Later) -> None:
         mfa_token = sign_in(nobody, "kari")
         assert nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.code()}).status == 200
         later(STEP)
@@ -108,30 +108,30 @@ class TestMfa:
     def test_an_mfa_token_expires(self, nobody: Client, phone: Phone, later: Later) -> None:
         mfa_token = sign_in(nobody, "kari")
         later(timedelta(minutes=10))
-        answer = nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.code()})
-        assert answer.code == "mfa_token_invalid"
+        response = nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.code()})
+        assert response.code == "mfa_token_invalid"
 
     @pytest.mark.parametrize("mfa_token", ["unknown", "\0", "' or true --"])
-    def test_an_unknown_mfa_token(self, nobody: Client, phone: Phone, mfa_token: str) -> None:
-        answer = nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.code()})
-        assert (answer.status, answer.code) == (401, "mfa_token_invalid")
+    def test_an_unknown_mfa_token_is_refused(self, nobody: Client, phone: Phone, mfa_token: str) -> None:
+        response = nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.code()})
+        assert (response.status, response.code) == (401, "mfa_token_invalid")
 
-    def test_an_mfa_token_opens_nothing_else(self, nobody: Client, phone: Phone) -> None:
+    def test_an_mfa_token_gives_no_other_access(self, nobody: Client, phone: Phone) -> None:
         mfa_token = sign_in(nobody, "kari")
         assert Client(mfa_token).get("/v1/me").code == "unauthenticated"
         assert Client(mfa_token).post("/v1/me/step-up", {"code": phone.code()}).code == "unauthenticated"
         assert nobody.post("/v1/auth/refresh", {"refresh_token": mfa_token}).code == "refresh_invalid"
         assert nobody.post("/v1/auth/verify-email", {"token": mfa_token}).code == "token_invalid"
 
-    def test_one_persons_token_takes_no_others_factor(
+    def test_an_mfa_token_accepts_its_own_users_factors_only(
         self, nobody: Client, phone: Phone, person: SignUp, later: Later
     ) -> None:
         eves, eves_backup_codes = turn_on(person("eve"), later)
         karis = sign_in(nobody, "kari")
         for factor in ({"code": eves.code()}, {"backup_code": eves_backup_codes[0]}):
             assert nobody.post("/v1/auth/mfa", {"mfa_token": karis} | factor).code == "second_factor_invalid"
-        answer = nobody.post("/v1/auth/mfa", {"mfa_token": karis, "code": phone.code()})
-        assert answer.json["user"]["username"] == "kari"
+        response = nobody.post("/v1/auth/mfa", {"mfa_token": karis, "code": phone.code()})
+        assert response.json["user"]["username"] == "kari"
 
     @pytest.mark.parametrize(
         "factors",
@@ -143,19 +143,19 @@ class TestMfa:
             {"backup_code": "00000-00000", "assertion": {}},
         ],
     )
-    def test_takes_exactly_one_factor(self, nobody: Client, factors: dict[str, Any]) -> None:
-        answer = nobody.post("/v1/auth/mfa", {"mfa_token": "x"} | factors)
-        assert answer.status == 422
-        assert answer.json["errors"] == [
+    def test_exactly_one_factor_is_required(self, nobody: Client, factors: dict[str, Any]) -> None:
+        response = nobody.post("/v1/auth/mfa", {"mfa_token": "x"} | factors)
+        assert response.status == 422
+        assert response.json["errors"] == [
             {"pointer": "", "message": "Send exactly one of code, backup_code and assertion."}
         ]
 
-    def test_takes_no_password(self, nobody: Client, phone: Phone) -> None:
-        answer = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "password": PASSWORD})
-        assert answer.status == 422
+    def test_a_password_is_no_second_factor(self, nobody: Client, phone: Phone) -> None:
+        response = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "password": PASSWORD})
+        assert response.status == 422
 
-    def test_guessing_is_limited(self, nobody: Client, phone: Phone, later: Later) -> None:
-        """Ten guesses an hour, from wherever and with however many tokens: three in a million codes are right."""
+    def test_guessing_is_rate_limited(self, nobody: Client, phone: Phone, later: Later) -> None:
+        """Ten guesses an hour, from any network and with any number of tokens: three in a million codes are right."""
         later(timedelta(hours=1))
         for attempt in range(10):
             guess = {"mfa_token": sign_in(nobody, "kari"), "code": phone.wrong_code()}
@@ -171,7 +171,9 @@ class TestMfa:
         in_time = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "code": phone.code()})
         assert in_time.status == 200
 
-    def test_guessing_leaves_others_alone(self, nobody: Client, phone: Phone, person: SignUp, later: Later) -> None:
+    def test_guessing_does_not_limit_other_users(
+        self, nobody: Client, phone: Phone, person: SignUp, later: Later
+    ) -> None:
         eves, _ = turn_on(person("eve"), later)
         mfa_token = sign_in(nobody, "kari")
         for _ in range(10):
@@ -180,7 +182,9 @@ class TestMfa:
         eve = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "eve"), "code": eves.code()})
         assert eve.status == 200
 
-    def test_cancels_a_wish_to_be_deleted(self, nobody: Client, phone: Phone, database: Database) -> None:
+    def test_completing_a_sign_in_restores_a_deleted_account(
+        self, nobody: Client, phone: Phone, database: Database
+    ) -> None:
         database.execute("update identity.users set deleted_at = now()")
         mfa_token = sign_in(nobody, "kari")
         assert database.execute("select deleted_at is null from identity.users") == [(False,)]
@@ -189,39 +193,47 @@ class TestMfa:
 
 
 class TestAssertion:
-    def test_signs_in(self, nobody: Client, kari: Client, phone: Phone, database: Database) -> None:
+    def test_a_passkey_completes_a_sign_in(
+        self, nobody: Client, kari: Client, phone: Phone, database: Database
+    ) -> None:
         passkey = add_passkey(kari)
-        answer = login(nobody, "kari")
-        assert answer.json["methods"] == ["code", "backup_code", "assertion"]
-        body = {"mfa_token": answer.json["mfa_token"], "assertion": assertion(nobody, passkey)}
+        response = login(nobody, "kari")
+        assert response.json["methods"] == ["code", "backup_code", "assertion"]
+        body = {"mfa_token": response.json["mfa_token"], "assertion": assertion(nobody, passkey)}
         assert nobody.post("/v1/auth/mfa", body).json["user"]["username"] == "kari"
         assert acts(database, "signed_in")[-1] == {"by": "passkey"}
 
-    def test_of_somebody_else(self, nobody: Client, phone: Phone, person: SignUp, database: Database) -> None:
-        """It is a good one, and it would sign its owner in: but not here."""
+    def test_another_users_passkey_is_refused(
+        self, nobody: Client, phone: Phone, person: SignUp, database: Database
+    ) -> None:
+        """It is valid and would sign its owner in, but not here."""
         eves = add_passkey(person("eve"))
         body = {"mfa_token": sign_in(nobody, "kari"), "assertion": assertion(nobody, eves)}
-        answer = nobody.post("/v1/auth/mfa", body)
-        assert (answer.status, answer.code) == (401, "passkey_invalid")
+        response = nobody.post("/v1/auth/mfa", body)
+        assert (response.status, response.code) == (401, "passkey_invalid")
         assert acts(database, "second_factor_failed") == [{"by": "passkey"}]
 
     @pytest.mark.parametrize(
         ("lies", "why"), [({"origin": "https://evil.test"}, "origin"), ({"rp_id": "evil.test"}, "relying party")]
     )
-    def test_made_elsewhere(self, nobody: Client, kari: Client, phone: Phone, lies: dict[str, Any], why: str) -> None:
+    def test_a_passkey_of_another_origin_is_refused(
+        self, nobody: Client, kari: Client, phone: Phone, lies: dict[str, Any], why: str
+    ) -> None:
         passkey = add_passkey(kari)
         body = {"mfa_token": sign_in(nobody, "kari"), "assertion": assertion(nobody, passkey, **lies)}
-        answer = nobody.post("/v1/auth/mfa", body)
-        assert (answer.status, answer.code) == (401, "passkey_invalid")
-        assert why in answer.json["detail"]
+        response = nobody.post("/v1/auth/mfa", body)
+        assert (response.status, response.code) == (401, "passkey_invalid")
+        assert why in response.json["detail"]
 
-    def test_is_good_once(self, nobody: Client, kari: Client, phone: Phone) -> None:
+    def test_an_assertion_works_once(self, nobody: Client, kari: Client, phone: Phone) -> None:
         sent = assertion(nobody, add_passkey(kari))
         assert nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "assertion": sent}).status == 200
         again = nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "assertion": sent})
         assert again.code == "passkey_invalid"
 
-    def test_a_refused_one_is_used_up_as_well(self, nobody: Client, kari: Client, phone: Phone, person: SignUp) -> None:
+    def test_a_refused_assertion_is_consumed_as_well(
+        self, nobody: Client, kari: Client, phone: Phone, person: SignUp
+    ) -> None:
         passkey = add_passkey(kari)
         turned_down = assertion(nobody, passkey)
         eve = person("eve")
@@ -230,7 +242,7 @@ class TestAssertion:
         assert nobody.post("/v1/auth/mfa", body).code == "passkey_invalid"
 
     @pytest.mark.parametrize("sent", [{}, {"id": []}, {"response": {"clientDataJSON": {}}}])
-    def test_of_nonsense(self, nobody: Client, phone: Phone, sent: dict[str, Any]) -> None:
+    def test_a_malformed_assertion_is_refused(self, nobody: Client, phone: Phone, sent: dict[str, Any]) -> None:
         body = {"mfa_token": sign_in(nobody, "kari"), "assertion": sent}
         assert nobody.post("/v1/auth/mfa", body).code == "passkey_invalid"
 
@@ -238,15 +250,15 @@ class TestAssertion:
 class TestStepUp:
     @pytest.fixture
     def stale(self, kari: Client, later: Later) -> Client:
-        """Kari, who has signed in too long ago."""
+        """Kari, whose sign-in is too old."""
         later(timedelta(minutes=10, seconds=1))
         assert kari.post("/v1/me/totp").code == "step_up_required"
         return kari
 
-    def test_nobody(self, nobody: Client) -> None:
+    def test_stepping_up_requires_signing_in(self, nobody: Client) -> None:
         assert nobody.post("/v1/me/step-up", {"password": PASSWORD}).code == "unauthenticated"
 
-    def test_by_password(self, stale: Client, later: Later, database: Database) -> None:
+    def test_a_password_steps_up_a_session(self, stale: Client, later: Later, database: Database) -> None:
         assert stale.post("/v1/me/step-up", {"password": PASSWORD}).status == 204
         later(timedelta(minutes=10))
         assert stale.post("/v1/me/totp").status == 200
@@ -255,35 +267,33 @@ class TestStepUp:
         assert acts(database, "stepped_up") == [{"by": "password"}]
         assert database.execute("select second_factor from identity.sessions") == [(False,)]
 
-    def test_by_a_wrong_password(self, stale: Client, database: Database) -> None:
-        answer = stale.post("/v1/me/step-up", {"password": "somebody else's"})
-        assert (answer.status, answer.code) == (401, "invalid_credentials")
+    def test_a_wrong_password_does_not_step_up(self, stale: Client, database: Database) -> None:
+        response = stale.post("/v1/me/step-up", {"password": "somebody else's"})
+        assert (response.status, response.code) == (401, "invalid_credentials")
         assert stale.post("/v1/me/totp").code == "step_up_required"
         assert len(acts(database, "password_check_failed")) == 1
 
-    def test_by_another_persons_password(self, stale: Client, person: SignUp, database: Database) -> None:
+    def test_another_users_password_does_not_step_up(self, stale: Client, person: SignUp, database: Database) -> None:
         eve = person("eve")
         database.execute("update identity.users set password_hash = 'nobody''s' where id = %(eve)s", eve=eve.user["id"])
         assert eve.post("/v1/me/step-up", {"password": PASSWORD}).code == "invalid_credentials"
 
-    def test_only_this_session(self, nobody: Client, kari: Client, later: Later) -> None:
+    def test_only_the_current_session_steps_up(self, nobody: Client, kari: Client, later: Later) -> None:
         other = Client(login(nobody, "kari").json["access_token"])
         later(timedelta(minutes=11))
         assert other.post("/v1/me/step-up", {"password": PASSWORD}).status == 204
         assert kari.post("/v1/me/totp").code == "step_up_required"
 
-    def test_a_password_is_not_enough_where_there_is_a_second_factor(
-        self, kari: Client, phone: Phone, later: Later
-    ) -> None:
+    def test_a_password_is_not_enough_with_a_second_factor(self, kari: Client, phone: Phone, later: Later) -> None:
         later(timedelta(minutes=10))
         for password in (PASSWORD, "a wrong one"):
-            answer = kari.post("/v1/me/step-up", {"password": password})
-            assert (answer.status, answer.code) == (403, "second_factor_required")
-            assert answer.json["methods"] == ["code", "backup_code"]
+            response = kari.post("/v1/me/step-up", {"password": password})
+            assert (response.status, response.code) == (403, "second_factor_required")
+            assert response.json["methods"] == ["code", "backup_code"]
         assert kari.delete("/v1/me/totp").code == "step_up_required"
 
     @pytest.mark.parametrize("method", ["code", "backup_code"])
-    def test_by_a_second_factor(
+    def test_a_second_factor_steps_up_a_session(
         self, nobody: Client, kari: Client, owned: tuple[Phone, list[str]], later: Later, method: str
     ) -> None:
         phone, backup_codes = owned
@@ -294,15 +304,15 @@ class TestStepUp:
         assert kari.delete("/v1/me/totp").status == 204
         assert login(nobody, "kari").status == 200
 
-    def test_by_a_passkey(self, nobody: Client, kari: Client, later: Later, database: Database) -> None:
-        """It verifies its user: both factors in one, also where no authenticator app is on."""
+    def test_a_passkey_steps_up_a_session(self, nobody: Client, kari: Client, later: Later, database: Database) -> None:
+        """It verifies its user and counts as both factors, even without an authenticator app."""
         passkey = add_passkey(kari)
         later(timedelta(minutes=11))
         assert kari.post("/v1/me/step-up", {"assertion": assertion(nobody, passkey)}).status == 204
         assert database.execute("select second_factor from identity.sessions") == [(True,)]
         assert kari.post("/v1/me/totp").status == 200
 
-    def test_makes_a_session_that_raced_with_the_app_one_with_a_second_factor(
+    def test_stepping_up_gives_a_session_that_raced_with_the_app_its_second_factor(
         self, kari: Client, phone: Phone, database: Database
     ) -> None:
         database.execute("update identity.sessions set second_factor = false")
@@ -310,30 +320,32 @@ class TestStepUp:
         assert kari.post("/v1/me/step-up", {"code": phone.code()}).status == 204
         assert kari.delete("/v1/me/totp").status == 204
 
-    def test_not_by_an_app_that_is_not_confirmed(self, kari: Client) -> None:
+    def test_an_unconfirmed_app_does_not_step_up(self, kari: Client) -> None:
         phone = set_up(kari)
         assert kari.post("/v1/me/step-up", {"code": phone.code()}).code == "second_factor_invalid"
         assert kari.post("/v1/me/backup-codes", {"code": phone.code()}).code == "totp_off"
 
-    def test_by_a_strangers_code(self, person: SignUp, kari: Client, phone: Phone, database: Database) -> None:
+    def test_a_strangers_code_does_not_step_up(
+        self, person: SignUp, kari: Client, phone: Phone, database: Database
+    ) -> None:
         assert person("eve").post("/v1/me/step-up", {"code": phone.code()}).code == "second_factor_invalid"
         assert acts(database, "second_factor_failed") == [{"by": "code"}]
 
     @pytest.mark.parametrize("body", [{}, {"password": PASSWORD, "code": "123456"}, {"password": None}])
-    def test_takes_exactly_one(self, kari: Client, body: dict[str, Any]) -> None:
-        answer = kari.post("/v1/me/step-up", body)
-        assert answer.status == 422
-        assert answer.json["errors"] == [
+    def test_stepping_up_requires_exactly_one_field(self, kari: Client, body: dict[str, Any]) -> None:
+        response = kari.post("/v1/me/step-up", body)
+        assert response.status == 422
+        assert response.json["errors"] == [
             {"pointer": "", "message": "Send exactly one of password, code, backup_code and assertion."}
         ]
 
-    def test_guessing_passwords_is_limited(self, kari: Client, later: Later) -> None:
+    def test_guessing_passwords_is_rate_limited(self, kari: Client, later: Later) -> None:
         for _ in range(5):
             assert kari.post("/v1/me/step-up", {"password": "a wrong one"}).code == "invalid_credentials"
         refused = kari.post("/v1/me/step-up", {"password": PASSWORD})
         assert (refused.status, refused.headers["retry-after"]) == (429, "12")
 
-    def test_guessing_codes_is_limited_over_all_doors(self, kari: Client, phone: Phone, later: Later) -> None:
+    def test_guessing_codes_is_rate_limited_across_all_routes(self, kari: Client, phone: Phone, later: Later) -> None:
         later(timedelta(hours=1))
         for _ in range(5):
             assert kari.post("/v1/me/step-up", {"code": phone.wrong_code()}).status == 401
@@ -341,7 +353,7 @@ class TestStepUp:
         assert kari.post("/v1/me/step-up", {"code": phone.code()}).status == 429
         assert kari.delete("/v1/me/totp", {"code": phone.code()}).status == 429
 
-    def test_who_guesses_at_sign_in_does_not_shut_the_owner_out_of_their_session(
+    def test_guessing_at_sign_in_does_not_lock_the_owner_out_of_their_session(
         self, nobody: Client, kari: Client, phone: Phone, later: Later
     ) -> None:
         later(timedelta(hours=1))
@@ -351,7 +363,7 @@ class TestStepUp:
         assert guess.status == 429
         assert kari.post("/v1/me/step-up", {"code": phone.code()}).status == 204
 
-    def test_a_session_that_ended_uses_no_limit_up(self, nobody: Client, kari: Client, phone: Phone) -> None:
+    def test_an_ended_session_consumes_no_rate_limit(self, nobody: Client, kari: Client, phone: Phone) -> None:
         thief = Client(
             nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "code": phone.code()}).json[
                 "access_token"
@@ -366,7 +378,7 @@ class TestStepUp:
 
 
 def test_turning_the_app_on_ends_every_other_session(nobody: Client, kari: Client, later: Later) -> None:
-    """Whoever began them had no second factor, and may not be the owner."""
+    """They were started without a second factor, possibly not by the owner."""
     other = Client(login(nobody, "kari").json["access_token"])
     turn_on(kari, later)
     assert other.get("/v1/me").code == "session_ended"
@@ -374,20 +386,22 @@ def test_turning_the_app_on_ends_every_other_session(nobody: Client, kari: Clien
     assert [item["ended_reason"] for item in ended] == ["second_factor_on"]
 
 
-def test_without_the_second_factor_a_session_takes_nothing_over(kari: Client, phone: Phone, database: Database) -> None:
+def test_a_session_without_the_second_factor_cannot_take_the_account_over(
+    kari: Client, phone: Phone, database: Database
+) -> None:
     database.execute("update identity.sessions set second_factor = false")
-    for answer in (
+    for response in (
         kari.post("/v1/me/password", {"current_password": PASSWORD, "new": "another good one"}),
         kari.post("/v1/me/email", {"current_password": PASSWORD, "new": "thief@people.test"}),
         kari.post("/v1/me/passkeys/options"),
     ):
-        assert answer.code == "step_up_required"
+        assert response.code == "step_up_required"
     assert kari.post("/v1/me/step-up", {"code": phone.code()}).status == 204
     change = {"current_password": PASSWORD, "new": "another good one"}
     assert kari.post("/v1/me/password", change).status == 204
 
 
-def test_one_sees_whether_an_app_is_on(nobody: Client, kari: Client, person: SignUp, later: Later) -> None:
+def test_users_see_whether_their_app_is_on(nobody: Client, kari: Client, person: SignUp, later: Later) -> None:
     assert nobody.get("/v1/me/totp").status == 401
     phone, codes = turn_on(kari, later)
     assert nobody.post("/v1/auth/mfa", {"mfa_token": sign_in(nobody, "kari"), "backup_code": codes[0]}).status == 200
@@ -397,10 +411,10 @@ def test_one_sees_whether_an_app_is_on(nobody: Client, kari: Client, person: Sig
     assert person("ola").get("/v1/me/totp").json == {"on": False, "since": None, "backup_codes_left": 0}
 
 
-def test_nothing_secret_is_kept_or_logged(
+def test_nothing_secret_is_stored_or_logged(
     nobody: Client, kari: Client, later: Later, database: Database, logs: Callable[[], str]
 ) -> None:
-    """All of it once, with an idempotency key, and with failures; then every row of every table, and every log line."""
+    """Uses everything once, with an idempotency key and with failures; then reads every row and every log line."""
     begun = kari.post("/v1/me/totp", idempotency_key="begin")
     phone = Phone(begun.json["secret"])
     secrets = [phone.secret, phone.code()]
@@ -428,7 +442,7 @@ def test_nothing_secret_is_kept_or_logged(
         for table in tables:
             rows = connection.execute(sql.SQL("select to_jsonb(t) from {} t").format(sql.Identifier(*table)))
             written += json.dumps(rows.fetchall(), default=str)
-    # hex, as Postgres shows bytes
+    # hex, as Postgres prints bytes
     found = [secret for secret in secrets if secret in written or secret.encode().hex() in written]
-    # six digits may be part of any number; they are looked for as words
+    # six digits may be part of any number, so they are searched as words
     assert [secret for secret in found if not secret.isdigit() or f'"{secret}"' in written] == []

@@ -1,4 +1,4 @@
-"""Authenticator apps: the vectors of the RFCs, clocks that are wrong, codes that come twice, turning one on and off."""
+"""Authenticator apps: the test vectors of the RFCs, clock drift, reused codes, turning one on and off."""
 
 import threading
 import xml.etree.ElementTree as ET
@@ -39,16 +39,16 @@ RFC_4226 = ["755224", "287082", "359152", "969429", "338314", "254676", "287922"
 
 class TestStep:
     @pytest.mark.parametrize(("second", "code"), list(RFC_6238.items()))
-    def test_rfc_6238(self, second: int, code: str) -> None:
+    def test_codes_match_the_vectors_of_rfc_6238(self, second: int, code: str) -> None:
         assert totp.step_of(SECRET, code[-6:], datetime.fromtimestamp(second, UTC)) == second // 30
 
     @pytest.mark.parametrize(("counter", "code"), list(enumerate(RFC_4226)))
-    def test_rfc_4226(self, counter: int, code: str) -> None:
+    def test_codes_match_the_vectors_of_rfc_4226(self, counter: int, code: str) -> None:
         for second in (counter * 30, counter * 30 + 29):
             assert totp.step_of(SECRET, code, datetime.fromtimestamp(second, UTC)) == counter
 
     @pytest.mark.parametrize(("drift", "good"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])
-    def test_a_clock_may_be_one_step_wrong(self, drift: int, good: bool) -> None:
+    def test_a_clock_may_be_one_step_off(self, drift: int, good: bool) -> None:
         second = 1_800_000_000
         code = pyotp.TOTP(SECRET).at(second + drift * 30)
         expected = second // 30 + drift if good else None
@@ -57,7 +57,7 @@ class TestStep:
     @pytest.mark.parametrize(
         "code", ["", "28708", "2870820", "287 082", "94287082", "\uff12\uff18\uff17\uff10\uff18\uff12"]
     )
-    def test_nothing_but_six_digits_will_do(self, code: str) -> None:
+    def test_only_six_digits_are_a_code(self, code: str) -> None:
         assert totp.step_of(SECRET, code, datetime.fromtimestamp(59, UTC)) is None
 
 
@@ -66,10 +66,10 @@ class TestOnce:
     def kari(self, later: Later, person: SignUp) -> Client:
         return person("kari")
 
-    def test_of_two_at_once_one_is_accepted(
+    def test_one_of_two_concurrent_uses_is_accepted(
         self, kari: Client, later: Later, database: Database, keyring: Keyring
     ) -> None:
-        """The second comes while the first is not committed: it has to wait, and then to find the step taken."""
+        """The second one arrives before the first commits: it has to wait, and then finds the step consumed."""
         phone, _ = turn_on(kari, later)
         code, user_id, now = phone.code(), UUID(kari.user["id"]), clock.now()
         accepted: list[bool] = []
@@ -89,7 +89,7 @@ class TestOnce:
             thread.join()
         assert accepted == [False]
 
-    def test_a_later_code_makes_the_earlier_ones_void(self, kari: Client, later: Later, keyring: Keyring) -> None:
+    def test_a_later_code_invalidates_the_earlier_ones(self, kari: Client, later: Later, keyring: Keyring) -> None:
         phone, _ = turn_on(kari, later)
         user_id, now = UUID(kari.user["id"]), clock.now()
         with db.as_system("test") as tx:
@@ -97,10 +97,10 @@ class TestOnce:
             assert not totp.verify(tx, user_id, phone.code(), keyring, now)
             assert not totp.verify(tx, user_id, phone.code(+1), keyring, now)
 
-    def test_a_secret_that_is_copied_to_somebody_else_does_not_open(
+    def test_a_secret_copied_to_another_account_does_not_decrypt(
         self, kari: Client, person: SignUp, later: Later, database: Database, keyring: Keyring
     ) -> None:
-        """Who can write to the table, but has no keys, cannot put their own phone into another's place."""
+        """An attacker who can write to the table, but has no keys, cannot replace somebody's phone with their own."""
         phone, _ = turn_on(kari, later)
         eve = person("eve")
         turn_on(eve, later)
@@ -115,43 +115,43 @@ class TestOnce:
 
 
 class TestTurningOn:
-    def test_answers_what_an_app_takes(self, person: SignUp) -> None:
-        answer = person("kari").post("/v1/me/totp").json
-        assert len(answer["secret"]) == 32  # base 32: 160 bits, as RFC 4226 recommends
-        scanned = pyotp.parse_uri(answer["otpauth_uri"])
+    def test_setting_up_returns_what_an_app_needs(self, person: SignUp) -> None:
+        response = person("kari").post("/v1/me/totp").json
+        assert len(response["secret"]) == 32  # base 32: 160 bits, as RFC 4226 recommends
+        scanned = pyotp.parse_uri(response["otpauth_uri"])
         assert isinstance(scanned, pyotp.TOTP)
-        assert (scanned.secret, scanned.issuer, scanned.name) == (answer["secret"], "Chally", "kari")
+        assert (scanned.secret, scanned.issuer, scanned.name) == (response["secret"], "Chally", "kari")
         assert (scanned.digits, scanned.interval) == (6, 30)
         assert scanned.digest().name == "sha1"
-        picture = ET.fromstring(answer["qr"])
+        picture = ET.fromstring(response["qr"])
         assert picture.tag == "{http://www.w3.org/2000/svg}svg"
         assert {element.tag.rpartition("}")[2] for element in picture.iter()} == {"svg", "g", "path"}
 
-    def test_nobody(self, nobody: Client) -> None:
+    def test_setting_up_requires_signing_in(self, nobody: Client) -> None:
         for method, path in (
             ("POST", "/v1/me/totp"),
             ("POST", "/v1/me/totp/confirm"),
             ("DELETE", "/v1/me/totp"),
             ("POST", "/v1/me/backup-codes"),
         ):
-            answer = nobody.call(method, path, body={"code": "123456"} if path != "/v1/me/totp" else None)
-            assert answer.code == "unauthenticated", path
+            response = nobody.call(method, path, body={"code": "123456"} if path != "/v1/me/totp" else None)
+            assert response.code == "unauthenticated", path
 
-    def test_takes_a_fresh_sign_in(self, person: SignUp, later: Later) -> None:
+    def test_setting_up_requires_a_fresh_sign_in(self, person: SignUp, later: Later) -> None:
         kari = person("kari")
         later(timedelta(minutes=10, seconds=1))
         assert kari.post("/v1/me/totp").code == "step_up_required"
 
-    def test_is_off_until_a_code_confirms_it(self, nobody: Client, person: SignUp, later: Later) -> None:
+    def test_the_app_is_off_until_a_code_confirms_it(self, nobody: Client, person: SignUp, later: Later) -> None:
         kari = person("kari")
         phone = set_up(kari)
         assert login(nobody, "kari").status == 200
-        answer = kari.post("/v1/me/totp/confirm", {"code": phone.code()})
-        assert answer.status == 200
-        assert len(answer.json["backup_codes"]) == 10
+        response = kari.post("/v1/me/totp/confirm", {"code": phone.code()})
+        assert response.status == 200
+        assert len(response.json["backup_codes"]) == 10
         assert login(nobody, "kari").json["methods"] == ["code", "backup_code"]
 
-    def test_the_session_counts_as_one_with_a_second_factor(
+    def test_confirming_gives_the_session_its_second_factor(
         self, person: SignUp, later: Later, database: Database
     ) -> None:
         kari = person("kari")
@@ -160,15 +160,15 @@ class TestTurningOn:
         rows = database.execute("select second_factor, authenticated_at from identity.sessions")
         assert rows == [(True, clock.now() - STEP)]
 
-    def test_beginning_again_replaces_what_is_not_confirmed(self, person: SignUp) -> None:
+    def test_setting_up_again_replaces_the_unconfirmed_secret(self, person: SignUp) -> None:
         kari = person("kari")
         lost, phone = set_up(kari), set_up(kari)
         assert lost.secret != phone.secret
         assert kari.post("/v1/me/totp/confirm", {"code": lost.code()}).code == "code_invalid"
         assert kari.post("/v1/me/totp/confirm", {"code": phone.code()}).status == 200
 
-    def test_one_that_is_on_is_not_replaced(self, nobody: Client, person: SignUp, later: Later) -> None:
-        """Whoever finds a browser signed in may not put their own phone in the place of the owner's."""
+    def test_an_app_that_is_on_is_not_replaced(self, nobody: Client, person: SignUp, later: Later) -> None:
+        """A finder of a signed-in browser must not replace the owner's phone with their own."""
         kari = person("kari")
         phone, _ = turn_on(kari, later)
         assert kari.post("/v1/me/totp").code == "totp_already_on"
@@ -177,42 +177,42 @@ class TestTurningOn:
         assert nobody.post("/v1/auth/mfa", mfa).status == 200
 
     @pytest.mark.parametrize("drift", [-2, +2])
-    def test_a_wrong_clock_is_told(self, person: SignUp, later: Later, drift: int) -> None:
+    def test_a_wrong_clock_is_mentioned(self, person: SignUp, later: Later, drift: int) -> None:
         kari = person("kari")
         phone = set_up(kari)
-        answer = kari.post("/v1/me/totp/confirm", {"code": phone.code(drift)})
-        assert (answer.status, answer.code) == (422, "code_invalid")
-        (error,) = answer.json["errors"]
+        response = kari.post("/v1/me/totp/confirm", {"code": phone.code(drift)})
+        assert (response.status, response.code) == (422, "code_invalid")
+        (error,) = response.json["errors"]
         assert error["pointer"] == "/code"
         assert "clock" in error["message"]
 
     @pytest.mark.parametrize("code", ["12345", "1234567", "12345a", "", 123456, None, "\ud800", "1" * 5000])
-    def test_says_what_a_code_looks_like(self, person: SignUp, code: object) -> None:
-        answer = person("kari").post("/v1/me/totp/confirm", {"code": code})
-        assert (answer.status, answer.code) == (422, "invalid")
-        assert [error["pointer"] for error in answer.json["errors"]] == ["/code"]
+    def test_a_malformed_code_is_refused_with_its_field(self, person: SignUp, code: object) -> None:
+        response = person("kari").post("/v1/me/totp/confirm", {"code": code})
+        assert (response.status, response.code) == (422, "invalid")
+        assert [error["pointer"] for error in response.json["errors"]] == ["/code"]
 
     def test_a_code_may_be_copied_as_the_app_shows_it(self, person: SignUp) -> None:
         kari = person("kari")
         code = set_up(kari).code()
         assert kari.post("/v1/me/totp/confirm", {"code": f" {code[:3]} {code[3:]}"}).status == 200
 
-    def test_the_code_that_turned_it_on_signs_nobody_in(self, nobody: Client, person: SignUp) -> None:
+    def test_the_code_that_confirmed_the_app_does_not_sign_in(self, nobody: Client, person: SignUp) -> None:
         kari = person("kari")
         phone = set_up(kari)
         kari.post("/v1/me/totp/confirm", {"code": phone.code()})
         mfa = {"mfa_token": sign_in(nobody, "kari"), "code": phone.code()}
         assert nobody.post("/v1/auth/mfa", mfa).code == "second_factor_invalid"
 
-    def test_nothing_to_confirm(self, person: SignUp) -> None:
+    def test_nothing_can_be_confirmed_before_setting_up(self, person: SignUp) -> None:
         assert person("kari").post("/v1/me/totp/confirm", {"code": "123456"}).code == "totp_off"
 
-    def test_a_stranger_cannot_confirm_it(self, nobody: Client, person: SignUp) -> None:
+    def test_a_stranger_cannot_confirm_the_app(self, nobody: Client, person: SignUp) -> None:
         phone = set_up(person("kari"))
         assert person("eve").post("/v1/me/totp/confirm", {"code": phone.code()}).code == "totp_off"
         assert login(nobody, "kari").status == login(nobody, "eve").status == 200
 
-    def test_the_owner_is_told(self, person: SignUp, later: Later, mails: Mails, database: Database) -> None:
+    def test_the_owner_gets_a_mail(self, person: SignUp, later: Later, mails: Mails, database: Database) -> None:
         kari = person("kari")
         turn_on(kari, later)
         mail = mails()[-1]
@@ -221,7 +221,7 @@ class TestTurningOn:
         actions = [action for (action,) in database.execute("select action from core.audit order by id")]
         assert actions[-2:] == ["totp_on", "backup_codes_made"]
 
-    def test_guessing_is_limited(self, person: SignUp) -> None:
+    def test_guessing_is_rate_limited(self, person: SignUp) -> None:
         kari = person("kari")
         phone = set_up(kari)
         for _ in range(10):
@@ -238,31 +238,37 @@ class TestTurningOff:
     def phone(self, kari: Client, later: Later) -> Phone:
         return turn_on(kari, later)[0]
 
-    def test_with_a_code(self, nobody: Client, kari: Client, phone: Phone, mails: Mails, database: Database) -> None:
+    def test_a_code_turns_the_app_off(
+        self, nobody: Client, kari: Client, phone: Phone, mails: Mails, database: Database
+    ) -> None:
         assert kari.delete("/v1/me/totp", {"code": phone.code()}).status == 204
         assert login(nobody, "kari").status == 200
         assert database.execute("select from identity.totp union all select from identity.backup_codes") == []
         assert "turned off" in mails()[-1]["values"]["change"]
         assert database.execute("select 1 from core.audit where action = 'totp_off'") == [(1,)]
 
-    def test_with_a_backup_code(self, nobody: Client, kari: Client, later: Later) -> None:
+    def test_a_backup_code_turns_the_app_off(self, nobody: Client, kari: Client, later: Later) -> None:
         _, backup_codes = turn_on(kari, later)
-        later(timedelta(hours=1))  # nothing is fresh
+        later(timedelta(hours=1))  # no sign-in is fresh any more
         assert kari.delete("/v1/me/totp", {"backup_code": backup_codes[3]}).status == 204
         assert login(nobody, "kari").status == 200
 
     @pytest.mark.parametrize("body", [None, {}])
-    def test_with_a_fresh_second_factor(self, nobody: Client, kari: Client, phone: Phone, body: object) -> None:
+    def test_a_fresh_second_factor_turns_the_app_off(
+        self, nobody: Client, kari: Client, phone: Phone, body: object
+    ) -> None:
         assert kari.delete("/v1/me/totp", body).status == 204
         assert login(nobody, "kari").status == 200
 
-    def test_not_with_one_that_is_old(self, nobody: Client, kari: Client, phone: Phone, later: Later) -> None:
+    def test_an_old_second_factor_does_not_turn_the_app_off(
+        self, nobody: Client, kari: Client, phone: Phone, later: Later
+    ) -> None:
         later(timedelta(minutes=10))
         assert kari.delete("/v1/me/totp").code == "step_up_required"
         assert login(nobody, "kari").code == "mfa_required"
 
     @pytest.mark.parametrize("drift", [-2, -1, +2])
-    def test_not_with_a_wrong_or_used_code(
+    def test_a_wrong_or_used_code_does_not_turn_the_app_off(
         self, nobody: Client, kari: Client, phone: Phone, drift: int, database: Database
     ) -> None:
         assert kari.delete("/v1/me/totp", {"code": phone.code(drift)}).code == "second_factor_invalid"
@@ -270,31 +276,35 @@ class TestTurningOff:
         failed = database.execute("select detail from core.audit where action = 'second_factor_failed'")
         assert failed == [({"by": "code"},)]
 
-    def test_not_with_another_persons_code(self, person: SignUp, kari: Client, phone: Phone, later: Later) -> None:
+    def test_another_users_code_does_not_turn_the_app_off(
+        self, person: SignUp, kari: Client, phone: Phone, later: Later
+    ) -> None:
         eves, _ = turn_on(person("eve"), later)
         assert kari.delete("/v1/me/totp", {"code": eves.code()}).code == "second_factor_invalid"
 
-    def test_takes_one_at_most(self, kari: Client, phone: Phone) -> None:
+    def test_at_most_one_factor_is_accepted(self, kari: Client, phone: Phone) -> None:
         both = {"code": phone.code(), "backup_code": "00000-00000"}
         assert kari.delete("/v1/me/totp", both).status == 422
 
-    def test_there_is_none(self, person: SignUp) -> None:
+    def test_an_app_that_is_off_cannot_be_turned_off(self, person: SignUp) -> None:
         assert person("kari").delete("/v1/me/totp", {"code": "123456"}).code == "totp_off"
 
-    def test_a_stranger_turns_off_their_own_at_most(
+    def test_a_stranger_can_turn_off_only_their_own_app(
         self, nobody: Client, person: SignUp, kari: Client, phone: Phone
     ) -> None:
         assert person("eve").delete("/v1/me/totp", {"code": phone.code()}).code == "totp_off"
         assert login(nobody, "kari").code == "mfa_required"
 
-    def test_sessions_have_passed_no_second_factor_any_more(
+    def test_turning_the_app_off_takes_the_second_factor_from_sessions(
         self, kari: Client, phone: Phone, database: Database
     ) -> None:
-        """What takes one, such as an admin's acts, must not go on without."""
+        """Rights that require one, such as an admin's, must end."""
         kari.delete("/v1/me/totp", {"code": phone.code()})
         assert database.execute("select second_factor from identity.sessions") == [(False,)]
 
-    def test_another_can_be_set_up_then(self, nobody: Client, kari: Client, phone: Phone, later: Later) -> None:
+    def test_another_app_can_be_set_up_afterwards(
+        self, nobody: Client, kari: Client, phone: Phone, later: Later
+    ) -> None:
         kari.delete("/v1/me/totp", {"code": phone.code()})
         new, _ = turn_on(kari, later)
         assert new.secret != phone.secret

@@ -1,4 +1,4 @@
-"""Leaving: signed out and hidden at once, back by signing in, forgotten after 30 days with nothing left behind."""
+"""Deleting an account: signed out and hidden at once, restored by signing in, purged without a trace after 30 days."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -34,14 +34,14 @@ def kari(person: SignUp) -> Client:
 
 @pytest.fixture
 def versioned(cloud: None) -> None:
-    """As the bucket is: what is deleted or written over stays, as a version."""
+    """Makes the bucket versioned, as it is in AWS: deleted and overwritten objects remain as versions."""
     boto3.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
 
 
 def sign_in(nobody: Client) -> Client:
-    answer = nobody.post("/v1/auth/login", {"login": "kari", **PASSWORD})
-    assert answer.status == 200, answer.text
-    return Client(answer.json["access_token"], answer.json["user"])
+    response = nobody.post("/v1/auth/login", {"login": "kari", **PASSWORD})
+    assert response.status == 200, response.text
+    return Client(response.json["access_token"], response.json["user"])
 
 
 def roster(who: Client, challenge: dict[str, Any]) -> list[str]:
@@ -67,19 +67,19 @@ def versions() -> list[str]:
 
 
 class TestAsking:
-    def test_signs_out_everywhere_at_once(self, kari: Client, nobody: Client, database: Database) -> None:
+    def test_deleting_signs_out_everywhere_at_once(self, kari: Client, nobody: Client, database: Database) -> None:
         login = nobody.post("/v1/auth/login", {"login": "kari", **PASSWORD}).json
         phone = Client(login["access_token"])
-        answer = kari.delete("/v1/me", PASSWORD)
-        assert answer.status == 202
-        assert answer.json == {"purged_on": f"{clock.now() + timedelta(days=30):%Y-%m-%d}"}
+        response = kari.delete("/v1/me", PASSWORD)
+        assert response.status == 202
+        assert response.json == {"purged_on": f"{clock.now() + timedelta(days=30):%Y-%m-%d}"}
         for client in (kari, phone):
             assert client.get("/v1/me").code == "session_ended"
         assert nobody.post("/v1/auth/refresh", {"refresh_token": login["refresh_token"]}).code == "session_ended"
         assert database.execute("select distinct ended_reason from identity.sessions") == [("account_deleted",)]
         assert kari.delete("/v1/me", PASSWORD).code == "session_ended"
 
-    def test_hides_the_person_and_keeps_the_standing(self, person: SignUp, database: Database) -> None:
+    def test_deleting_hides_the_user_and_keeps_the_standing(self, person: SignUp, database: Database) -> None:
         traces, liv = leave_traces(person, database), person("liv")
         liv.post(f"/v1/challenges/{traces.challenge['invite_code']}/join")
         assert roster(liv, traces.challenge) == ["kari", "liv"]
@@ -92,7 +92,7 @@ class TestAsking:
         challenge = liv.get(f"/v1/challenges/{traces.challenge['id']}").json
         assert (challenge["owner"]["username"], challenge["participant_count"]) == (hidden(traces.client), 2)
 
-    def test_is_told_by_mail_and_nothing_else_comes(self, kari: Client, mails: Mails, database: Database) -> None:
+    def test_deleting_sends_one_mail_and_no_other_follows(self, kari: Client, mails: Mails, database: Database) -> None:
         kari.delete("/v1/me", PASSWORD)
         assert mails()[-1] == {
             "template": "deletion_requested",
@@ -101,7 +101,7 @@ class TestAsking:
         }
         assert database.execute("select * from identity.contacts") == []
 
-    def test_takes_its_cookies_along(self, kari: Client) -> None:
+    def test_deleting_removes_the_cookies(self, kari: Client) -> None:
         browser = Client(headers={"x-session-transport": "cookie"})
         browser.post("/v1/auth/login", {"login": "kari", **PASSWORD})
         assert browser.delete("/v1/me", PASSWORD).code == "csrf_failed"
@@ -109,7 +109,9 @@ class TestAsking:
         assert browser.delete("/v1/me", PASSWORD).status == 202
         assert browser.cookies == {}
 
-    def test_what_was_mailed_or_begun_before_is_void(self, kari: Client, nobody: Client, database: Database) -> None:
+    def test_deleting_invalidates_links_and_pending_sign_ins(
+        self, kari: Client, nobody: Client, database: Database
+    ) -> None:
         nobody.post("/v1/auth/magic-link", {"email": "kari@people.test"})
         database.execute(
             "insert into identity.pending_sign_ins values ('token', %(id)s, now() + interval '1 hour')",
@@ -121,25 +123,27 @@ class TestAsking:
 
 
 class TestProof:
-    """That it is the person who asks."""
+    """Who may delete an account, and what they must prove."""
 
-    def test_nobody_and_other_people_cannot(self, kari: Client, nobody: Client, person: SignUp) -> None:
+    def test_anonymous_callers_and_other_users_cannot_delete_an_account(
+        self, kari: Client, nobody: Client, person: SignUp
+    ) -> None:
         assert nobody.delete("/v1/me", PASSWORD).code == "unauthenticated"
         assert person("liv").delete("/v1/me", PASSWORD).status == 202
         assert kari.get("/v1/me").status == 200
 
-    def test_a_wrong_password_is_refused_and_written_down(self, kari: Client, database: Database) -> None:
+    def test_a_wrong_password_is_refused_and_audited(self, kari: Client, database: Database) -> None:
         assert kari.delete("/v1/me", {"password": "not the password"}).code == "invalid_credentials"
         assert kari.get("/v1/me").status == 200
         assert actions(database)[-1] == "password_check_failed"
 
-    def test_passwords_cannot_be_tried_out(self, kari: Client, at: At) -> None:
+    def test_guessing_the_password_is_rate_limited(self, kari: Client, at: At) -> None:
         at(clock.now())
         codes = [kari.delete("/v1/me", {"password": f"guess {n}"}).code for n in range(6)]
         assert codes == ["invalid_credentials"] * 5 + ["rate_limited"]
         assert kari.delete("/v1/me", PASSWORD).code == "rate_limited"
 
-    def test_without_one_the_sign_in_must_be_fresh(self, kari: Client, at: At) -> None:
+    def test_without_a_password_the_sign_in_must_be_fresh(self, kari: Client, at: At) -> None:
         now = clock.now()
         at(now + timedelta(minutes=10, seconds=1))
         for body in (None, {}, {"password": None}):
@@ -151,7 +155,7 @@ class TestProof:
         ("second_factor", "minutes", "code"),
         [(False, 0, "step_up_required"), (True, 11, "step_up_required"), (True, 9, None)],
     )
-    def test_with_an_app_it_takes_a_fresh_second_factor(
+    def test_with_an_app_a_fresh_second_factor_is_required(
         self, kari: Client, database: Database, at: At, second_factor: bool, minutes: int, code: str | None
     ) -> None:
         database.execute(
@@ -161,8 +165,8 @@ class TestProof:
         )
         database.execute("update identity.sessions set second_factor = %(is)s", **{"is": second_factor})
         at(clock.now() + timedelta(minutes=minutes))
-        answer = kari.delete("/v1/me", PASSWORD)
-        assert answer.status == 202 if code is None else answer.code == code
+        response = kari.delete("/v1/me", PASSWORD)
+        assert response.status == 202 if code is None else response.code == code
 
     def test_unknown_fields_are_refused(self, kari: Client) -> None:
         assert kari.delete("/v1/me", {"passwort": "x"}).status == 422
@@ -170,7 +174,7 @@ class TestProof:
 
 
 class TestComingBack:
-    def test_signing_in_takes_it_back(
+    def test_signing_in_restores_the_account(
         self, person: SignUp, nobody: Client, database: Database, mails: Mails, at: At
     ) -> None:
         traces, liv = leave_traces(person, database), person("liv")
@@ -182,18 +186,18 @@ class TestComingBack:
         assert back.user["username"] == "kari"
         assert roster(liv, traces.challenge) == ["kari", "liv"]
         assert mails()[-1] == {"template": "deletion_cancelled", "user_id": back.user["id"], "values": {}}
-        assert traces.client.get("/v1/me").code == "session_ended"  # what was signed out stays so
+        assert traces.client.get("/v1/me").code == "session_ended"  # ended sessions stay ended
         assert actions(database)[-2:] == ["deletion_cancelled", "signed_in"]
         at(now + timedelta(days=61))
         assert purge()["purged"] == 0
         assert roster(liv, traces.challenge) == ["kari", "liv"]
 
-    def test_the_name_and_the_address_are_kept_for_them(self, kari: Client, nobody: Client) -> None:
+    def test_the_username_and_the_address_stay_reserved(self, kari: Client, nobody: Client) -> None:
         kari.delete("/v1/me", PASSWORD)
         body = {"email": "new@people.test", "username": "kari", "timezone": "UTC", **PASSWORD}
         assert nobody.post("/v1/auth/register", body).code == "username_taken"
 
-    def test_who_comes_back_in_the_last_moment_is_not_forgotten(
+    def test_an_account_restored_at_the_last_moment_is_not_purged(
         self, kari: Client, nobody: Client, at: At, database: Database
     ) -> None:
         kari.delete("/v1/me", PASSWORD)
@@ -203,7 +207,7 @@ class TestComingBack:
             assert deletion.purge(tx, kari.user["id"], clock.now()) is False
         assert database.execute("select username from identity.profiles") == [("kari",)]
 
-    def test_who_is_forgotten_in_the_same_moment_gets_no_session(
+    def test_an_account_that_is_being_purged_gets_no_session(
         self, kari: Client, nobody: Client, database: Database
     ) -> None:
         kari.delete("/v1/me", PASSWORD)
@@ -214,14 +218,14 @@ class TestComingBack:
 
 class TestPurge:
     @pytest.mark.usefixtures("versioned")
-    def test_nothing_is_left_that_says_who_it_was(
+    def test_a_purge_leaves_nothing_that_identifies_the_user(
         self, person: SignUp, nobody: Client, database: Database, at: At
     ) -> None:
         traces, liv = leave_traces(person, database), person("liv")
         liv.post(f"/v1/challenges/{traces.challenge['invite_code']}/join")
         before = liv.get(f"/v1/challenges/{traces.challenge['id']}/standings").json
         traces.client.delete("/v1/me", PASSWORD)
-        # deleting it the usual way leaves a version behind, and a mark; and an export of theirs may still lie there
+        # a plain delete leaves a version and a delete marker behind; a ZIP of an export may remain as well
         boto3.client("s3").delete_object(Bucket=BUCKET, Key=traces.object_key)
         ((export_id,),) = database.execute("select id::text from privacy.exports")
         boto3.client("s3").put_object(Bucket=BUCKET, Key=f"exports/{export_id}/1.zip", Body=b"zip")
@@ -242,7 +246,7 @@ class TestPurge:
         assert database.execute("select count(*) from proofs.proofs") == [(1,)]
         assert purge()["purged"] == 0
 
-    def test_the_tombstone_is_nobodys_account_and_the_name_is_free(
+    def test_a_purged_account_cannot_sign_in_and_its_name_is_free(
         self, kari: Client, nobody: Client, person: SignUp, at: At, mails: Mails
     ) -> None:
         kari.delete("/v1/me", PASSWORD)
@@ -256,7 +260,7 @@ class TestPurge:
         again = person("kari")
         assert again.user["id"] != kari.user["id"]
 
-    def test_not_a_moment_before_30_days(self, kari: Client, nobody: Client, at: At) -> None:
+    def test_an_account_is_not_purged_before_30_days_have_passed(self, kari: Client, nobody: Client, at: At) -> None:
         now = clock.now()
         at(now)
         kari.delete("/v1/me", PASSWORD)
@@ -265,7 +269,7 @@ class TestPurge:
         at(now + timedelta(days=30))
         assert purge()["purged"] == 1
 
-    def test_one_who_cannot_be_forgotten_holds_up_nobody_and_comes_again(
+    def test_an_account_that_cannot_be_purged_is_retried_and_does_not_block_others(
         self, person: SignUp, database: Database, at: At, monkeypatch: pytest.MonkeyPatch, logs: Callable[[], str]
     ) -> None:
         traces, liv = leave_traces(person, database), person("liv")
@@ -286,7 +290,7 @@ class TestPurge:
         assert purge()["purged"] == 1
 
     @pytest.mark.usefixtures("versioned")
-    def test_what_was_cut_off_between_storage_and_table_is_done_again(
+    def test_a_purge_that_was_cut_off_after_storage_is_completed(
         self, person: SignUp, database: Database, at: At, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         traces = leave_traces(person, database)
@@ -307,7 +311,7 @@ class TestPurge:
 
 class TestErase:
     @pytest.mark.usefixtures("versioned")
-    def test_all_versions_of_one_object_or_of_all_under_a_slash(self) -> None:
+    def test_erasing_removes_all_versions_of_an_object_or_a_prefix(self) -> None:
         s3 = boto3.client("s3")
         for key in ("exports/1/a", "exports/1/a", "exports/1/b", "exports/11/a", "uploads/1", "uploads/12"):
             s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode())
@@ -318,15 +322,15 @@ class TestErase:
         assert sorted(versions()) == ["exports/11/a", "uploads/12"]
 
     @pytest.mark.parametrize("key", ["", "/"])
-    def test_never_the_whole_bucket(self, cloud: None, key: str) -> None:
+    def test_the_whole_bucket_is_never_erased(self, cloud: None, key: str) -> None:
         with pytest.raises(ValueError, match="whole bucket"):
             storage.erase(BUCKET, key)
 
 
-def test_a_sign_in_under_way_while_the_account_is_left_takes_it_back(
+def test_a_sign_in_that_races_with_a_deletion_restores_the_account(
     person: SignUp, database: Database, keyring: Keyring
 ) -> None:
-    """It read the account before: a session that is dead from the start, of an account that goes, helps nobody."""
+    """It had read the account before. A session that is dead from the start would help nobody."""
     kari = person("kari")
     client = sessions.ClientInfo(None, None, False, keyring, "https://api.test")
     with db.as_system("test", read_only=True) as tx:

@@ -1,4 +1,4 @@
-"""Exports: asked for, built by the job, fetched by a link."""
+"""Exports: requested over HTTP, built by the job, downloaded through a link."""
 
 import io
 import json
@@ -39,7 +39,7 @@ def build() -> int:
 
 
 def fetch(url: str) -> bytes:
-    """What the link leads to. Whether storage takes its signature, tests/e2e/test_account.py says."""
+    """Downloads what the link names. tests/e2e/test_account.py checks that storage accepts its signature."""
     key = unquote(urlsplit(url).path).removeprefix("/")
     return boto3.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
 
@@ -51,7 +51,7 @@ def unzip(url: str) -> dict[str, bytes]:
 
 
 class TestAsking:
-    def test_from_nothing_to_ready(self, person: SignUp, mails: Mails, at: At) -> None:
+    def test_an_export_goes_from_none_to_ready(self, person: SignUp, mails: Mails, at: At) -> None:
         kari = person("kari")
         assert kari.get("/v1/me/export").json == {"status": "none"} | NOTHING
         asked = kari.post("/v1/me/export")
@@ -67,11 +67,11 @@ class TestAsking:
         assert timedelta(days=6, hours=23) < expires - clock.now() <= timedelta(days=7)
         mail = mails()[-1]
         assert (mail["template"], mail["user_id"]) == ("export_ready", kari.user["id"])
-        assert mail["values"] == {"link": f"{PUBLIC_URL}/v1/me/export"}  # no key to everything in a mailbox
+        assert mail["values"] == {"link": f"{PUBLIC_URL}/v1/me/export"}  # a mailbox must not hold a key to everything
         at(expires)
         assert kari.get("/v1/me/export").json["status"] == "none"
 
-    def test_the_link_is_good_for_ten_minutes_and_saves_a_file(self, person: SignUp) -> None:
+    def test_the_link_is_valid_for_ten_minutes_and_saves_a_file(self, person: SignUp) -> None:
         kari = person("kari")
         kari.post("/v1/me/export")
         build()
@@ -82,7 +82,7 @@ class TestAsking:
         assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
         assert query["response-content-disposition"] == [f'attachment; filename="chally-{clock.now():%Y-%m-%d}.zip"']
 
-    def test_is_for_who_is_signed_in_and_ones_own(self, nobody: Client, person: SignUp) -> None:
+    def test_an_export_is_visible_to_its_user_only(self, nobody: Client, person: SignUp) -> None:
         kari, liv = person("kari"), person("liv")
         assert nobody.post("/v1/me/export").code == nobody.get("/v1/me/export").code == "unauthenticated"
         kari.post("/v1/me/export")
@@ -90,17 +90,17 @@ class TestAsking:
         build()
         assert liv.get("/v1/me/export").json["status"] == "none"
 
-    def test_again_while_it_is_built_is_the_same_one_and_costs_nothing(
+    def test_a_request_during_the_build_returns_the_same_export_and_is_free(
         self, person: SignUp, database: Database
     ) -> None:
         kari = person("kari")
-        answers = [kari.post("/v1/me/export").json for _ in range(5)]
-        assert answers == [answers[0]] * 5
+        responses = [kari.post("/v1/me/export").json for _ in range(5)]
+        assert responses == [responses[0]] * 5
         assert database.execute("select count(*) from privacy.exports") == [(1,)]
         assert build() == 1
         assert build() == 0
 
-    def test_three_a_day(self, person: SignUp, at: At) -> None:
+    def test_a_user_requests_three_exports_a_day(self, person: SignUp, at: At) -> None:
         kari = person("kari")
         at(clock.now())
         for _ in range(3):
@@ -110,7 +110,7 @@ class TestAsking:
         assert (refused.code, refused.headers["retry-after"]) == ("rate_limited", str(8 * 3600))
         assert kari.get("/v1/me/export").json["status"] == "ready"
 
-    def test_is_written_down(self, person: SignUp, database: Database) -> None:
+    def test_requests_and_builds_are_audited(self, person: SignUp, database: Database) -> None:
         kari = person("kari")
         kari.post("/v1/me/export")
         kari.post("/v1/me/export")
@@ -120,7 +120,7 @@ class TestAsking:
 
 
 class TestContents:
-    def test_everything_by_context_and_table_with_the_photos(
+    def test_an_export_contains_every_table_and_the_photos(
         self, traces: Traces, person: SignUp, database: Database
     ) -> None:
         person("liv").post(f"/v1/challenges/{traces.challenge['invite_code']}/join")
@@ -145,10 +145,12 @@ class TestContents:
         assert "kari" in files["README.txt"].decode()
         assert "deletion_requested" in files["core.json"].decode()
 
-    def test_no_secrets_and_nobody_elses(self, traces: Traces, person: SignUp, database: Database) -> None:
+    def test_an_export_contains_no_secrets_and_no_data_of_others(
+        self, traces: Traces, person: SignUp, database: Database
+    ) -> None:
         liv = person("liv")
         liv.post(f"/v1/challenges/{traces.challenge['invite_code']}/join")
-        database.execute(  # somebody of ours looked at the account: from where is theirs
+        database.execute(  # a moderator viewed the account: their ip and user agent are theirs
             "insert into core.audit (at, action, actor_id, user_id, ip, user_agent)"
             " values (now(), 'account_banned', %(liv)s, %(kari)s, '203.0.113.99', 'LivBrowser/1')",
             liv=liv.user["id"],
@@ -163,7 +165,7 @@ class TestContents:
         for other in (liv.user["id"], "liv@people.test", "LivBrowser", "203.0.113.99"):
             assert other not in text
 
-    def test_photos_that_are_gone_are_said_to_be(self, traces: Traces) -> None:
+    def test_missing_photos_are_mentioned(self, traces: Traces) -> None:
         boto3.client("s3").delete_object(Bucket=BUCKET, Key=traces.object_key)
         traces.client.post("/v1/me/export")
         build()
@@ -171,7 +173,7 @@ class TestContents:
         assert [name for name in files if name.startswith("photos/")] == []
         assert "1 older photos are deleted" in files["README.txt"].decode()
 
-    def test_photos_that_do_not_fit_are_named(self, cloud: None) -> None:
+    def test_photos_that_do_not_fit_are_listed(self, cloud: None) -> None:
         s3 = boto3.client("s3")
         photos = []
         for number, size in enumerate((600, 600, 300)):
@@ -189,7 +191,7 @@ def export_url(traces: Traces) -> str:
 
 
 class TestJob:
-    def test_a_failed_one_comes_again_when_its_lease_ends(
+    def test_a_failed_export_is_built_again_when_its_lease_ends(
         self, person: SignUp, monkeypatch: pytest.MonkeyPatch, at: At, mails: Mails
     ) -> None:
         kari, liv = person("kari"), person("liv")
@@ -217,7 +219,7 @@ class TestJob:
         assert kari.get("/v1/me/export").json["status"] == "ready"
         assert [mail["template"] for mail in mails()][-2:] == ["export_ready", "export_ready"]
 
-    def test_one_that_always_fails_is_given_up_and_may_be_asked_for_again(
+    def test_an_export_that_always_fails_is_given_up_and_can_be_requested_again(
         self, person: SignUp, database: Database, at: At
     ) -> None:
         kari = person("kari")
@@ -231,13 +233,13 @@ class TestJob:
         assert kari.post("/v1/me/export").status == 202
         assert build() == 1
 
-    def test_two_runs_never_build_the_same(self, person: SignUp, mails: Mails) -> None:
+    def test_two_runs_never_build_the_same_export(self, person: SignUp, mails: Mails) -> None:
         person("kari").post("/v1/me/export")
         with db.as_system("one run") as tx:
             claimed = exports.claim(tx, clock.now())
         assert claimed is not None
         assert build() == 0
-        for finished in (True, False):  # a run that was cut off and came back
+        for finished in (True, False):  # a run that was interrupted and continued
             with db.as_system("its end") as tx:
                 key = exports.new_key(claimed.id)
                 assert finished is exports.finish(
@@ -245,14 +247,14 @@ class TestJob:
                 )
         assert [mail["template"] for mail in mails()].count("export_ready") == 1
 
-    def test_nothing_is_built_for_who_left(self, person: SignUp) -> None:
+    def test_nothing_is_built_for_a_deleted_account(self, person: SignUp) -> None:
         kari = person("kari")
         kari.post("/v1/me/export")
         assert kari.delete("/v1/me", {"password": "long enough for us"}).status == 202
         assert build() == 0
         assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket=BUCKET)
 
-    def test_what_goes_wrong_is_logged_without_what_was_held(
+    def test_errors_are_logged_without_personal_data(
         self, traces: Traces, monkeypatch: pytest.MonkeyPatch, logs: Callable[[], str]
     ) -> None:
         def refuse(*args: Any, **kwargs: Any) -> None:
