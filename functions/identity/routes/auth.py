@@ -47,7 +47,7 @@ class RefreshIn(Body):
     refresh_token: Token | None = Field(None, description="Omit it if the cookie carries the token.")
 
 
-@router.post("/v1/auth/register", status_code=202)
+@router.post("/v1/auth/register", summary="Register", status_code=202)
 async def register(body: RegisterIn, client: CurrentClient) -> RegisterOut:
     """Register an account. The response is the same for every address; the mail tells how to continue."""
     now = clock.now()
@@ -61,13 +61,13 @@ async def register(body: RegisterIn, client: CurrentClient) -> RegisterOut:
     return RegisterOut()
 
 
-@router.get("/v1/auth/verify-email", response_class=HTMLResponse)
+@router.get("/v1/auth/verify-email", summary="Page: confirm the address", response_class=HTMLResponse)
 async def verify_email_page() -> HTMLResponse:
     """The page behind the link in the mail. Opening it changes nothing; its button confirms the address."""
     return pages.confirm_address()
 
 
-@router.post("/v1/auth/verify-email", response_model_exclude_unset=True)
+@router.post("/v1/auth/verify-email", summary="Confirm the address", response_model_exclude_unset=True)
 async def verify_email(body: VerifyIn, client: CurrentClient, response: Response) -> SessionOut:
     """Confirm the address with the token from the mail, and sign in. The token is single-use."""
     now = clock.now()
@@ -78,7 +78,7 @@ async def verify_email(body: VerifyIn, client: CurrentClient, response: Response
     return sign_in_response(outcome, client, response)
 
 
-@router.post("/v1/auth/login", response_model_exclude_unset=True)
+@router.post("/v1/auth/login", summary="Sign in with a password", response_model_exclude_unset=True)
 async def login(body: LoginIn, client: CurrentClient, response: Response) -> SessionOut:
     """Sign in with an email address or username, and a password."""
     now = clock.now()
@@ -117,7 +117,7 @@ async def login(body: LoginIn, client: CurrentClient, response: Response) -> Ses
     return sign_in_response(outcome, client, response)
 
 
-@router.post("/v1/auth/refresh", response_model_exclude_unset=True)
+@router.post("/v1/auth/refresh", summary="Refresh a session", response_model_exclude_unset=True)
 async def refresh(
     request: Request, arrived: ArrivedAt, client: CurrentClient, response: Response, body: RefreshIn | None = None
 ) -> SessionOut:
@@ -132,13 +132,13 @@ async def refresh(
     return session_response(session, client, response)
 
 
-@router.post("/v1/auth/logout", status_code=204)
+@router.post("/v1/auth/logout", summary="Sign out", status_code=204)
 async def logout(request: Request, client: CurrentClient, response: Response, body: RefreshIn | None = None) -> None:
     """End the session of the refresh token."""
     _sign_out(request, client, response, body, everywhere=False)
 
 
-@router.post("/v1/auth/logout-all", status_code=204)
+@router.post("/v1/auth/logout-all", summary="Sign out everywhere", status_code=204)
 async def logout_all(
     request: Request, client: CurrentClient, response: Response, body: RefreshIn | None = None
 ) -> None:

@@ -53,7 +53,7 @@ class LinkSentOut(BaseModel):
     detail: str = "If an account has this address, we have sent it a mail with a link that is valid for 15 minutes."
 
 
-@router.post("/v1/auth/magic-link", status_code=202)
+@router.post("/v1/auth/magic-link", summary="Request a sign-in link", status_code=202)
 async def magic_link(body: AddressIn, ip: Ip) -> LinkSentOut:
     """Request a mail with a sign-in link. The response is the same for every address."""
     now = clock.now()
@@ -63,13 +63,13 @@ async def magic_link(body: AddressIn, ip: Ip) -> LinkSentOut:
     return LinkSentOut()
 
 
-@router.get("/v1/auth/magic-link/verify", response_class=HTMLResponse)
+@router.get("/v1/auth/magic-link/verify", summary="Page: sign in by link", response_class=HTMLResponse)
 async def follow_magic_link_page() -> HTMLResponse:
     """The page behind the link in the mail. Opening it changes nothing; its button signs in."""
     return pages.sign_in()
 
 
-@router.post("/v1/auth/magic-link/verify", response_model_exclude_unset=True)
+@router.post("/v1/auth/magic-link/verify", summary="Sign in by link", response_model_exclude_unset=True)
 async def follow_magic_link(body: TokenIn, client: CurrentClient, response: Response) -> SessionOut:
     """Sign in with the token from the mail. It is single-use, and also ends a wait after wrong passwords."""
     now = clock.now()
@@ -81,13 +81,13 @@ async def follow_magic_link(body: TokenIn, client: CurrentClient, response: Resp
     return sign_in_response(outcome, client, response)
 
 
-@router.get("/v1/auth/password/forgot", response_class=HTMLResponse)
+@router.get("/v1/auth/password/forgot", summary="Page: forgotten password", response_class=HTMLResponse)
 async def forgot_password_page() -> HTMLResponse:
     """A page to request the mail from. Security notices link here, so that no app is needed."""
     return pages.forgotten_password()
 
 
-@router.post("/v1/auth/password/forgot", status_code=202)
+@router.post("/v1/auth/password/forgot", summary="Request a password reset", status_code=202)
 async def forgot_password(body: AddressIn, ip: Ip) -> LinkSentOut:
     """Request a mail with a link for setting a new password. The response is the same for every address."""
     now = clock.now()
@@ -97,13 +97,13 @@ async def forgot_password(body: AddressIn, ip: Ip) -> LinkSentOut:
     return LinkSentOut()
 
 
-@router.get("/v1/auth/password/reset", response_class=HTMLResponse)
+@router.get("/v1/auth/password/reset", summary="Page: reset the password", response_class=HTMLResponse)
 async def reset_password_page() -> HTMLResponse:
     """The page behind the link in the mail. Opening it changes nothing; its button sets the password."""
     return pages.new_password()
 
 
-@router.post("/v1/auth/password/reset", status_code=204)
+@router.post("/v1/auth/password/reset", summary="Reset the password", status_code=204)
 async def reset_password(body: ResetIn, ip: Ip) -> None:
     """Set a new password with the token from the mail, and end every session. If the password is too weak, the token
     stays valid.
@@ -115,13 +115,13 @@ async def reset_password(body: ResetIn, ip: Ip) -> None:
         credentials.set_password(tx, account, body.password, now, pointer="/password", keep=None)
 
 
-@router.get("/v1/auth/email/confirm", response_class=HTMLResponse)
+@router.get("/v1/auth/email/confirm", summary="Page: confirm a new address", response_class=HTMLResponse)
 async def confirm_email_page() -> HTMLResponse:
     """The page behind the link in the mail. Opening it changes nothing; its button confirms the new address."""
     return pages.confirm_change()
 
 
-@router.post("/v1/auth/email/confirm", status_code=204)
+@router.post("/v1/auth/email/confirm", summary="Confirm a new address", status_code=204)
 async def confirm_email(body: TokenIn, ip: Ip) -> None:
     """Change the account's address to the one that the token was mailed to. The token is single-use."""
     now = clock.now()
@@ -130,13 +130,13 @@ async def confirm_email(body: TokenIn, ip: Ip) -> None:
         credentials.confirm_email_change(tx, body.token, now)
 
 
-@router.get("/v1/auth/unlock", response_class=HTMLResponse)
+@router.get("/v1/auth/unlock", summary="Page: unlock sign-in", response_class=HTMLResponse)
 async def unlock_page() -> HTMLResponse:
     """The page behind the link in the mail. Opening it changes nothing; its button ends the wait."""
     return pages.unlock()
 
 
-@router.post("/v1/auth/unlock", status_code=204)
+@router.post("/v1/auth/unlock", summary="Unlock sign-in", status_code=204)
 async def unlock(body: TokenIn, ip: Ip) -> None:
     """End a wait after wrong passwords with the token from the mail. The token is single-use."""
     now = clock.now()
@@ -147,7 +147,7 @@ async def unlock(body: TokenIn, ip: Ip) -> None:
         audit.record(tx, "lockout_lifted", now, user_id=account.id)
 
 
-@router.post("/v1/me/password", status_code=204)
+@router.post("/v1/me/password", summary="Change the password", status_code=204)
 async def change_password(body: PasswordIn, actor: CurrentActor) -> None:
     """Change the password. Every other session ends."""
     now = clock.now()
@@ -161,7 +161,7 @@ async def change_password(body: PasswordIn, actor: CurrentActor) -> None:
         raise rules.InvalidCredentials("The current password is wrong.")
 
 
-@router.post("/v1/me/email", status_code=204)
+@router.post("/v1/me/email", summary="Change the address", status_code=204)
 async def change_email(body: EmailIn, actor: CurrentActor) -> None:
     """Request a change of address. It takes effect when the link in the mail to the new address is followed.
 

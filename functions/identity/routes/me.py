@@ -19,7 +19,7 @@ from identity.queries.sessions import SessionRow
 router = http.router("identity")
 
 
-class SessionListedOut(BaseModel):
+class SessionItemOut(BaseModel):
     """A session. `device` is the user agent of the browser or app; `ended_because` explains `ended_reason`."""
 
     id: UUID
@@ -46,8 +46,8 @@ class SessionListedOut(BaseModel):
         )
 
 
-@router.get("/v1/auth/me", operation_id="auth_me")
-@router.get("/v1/me")
+@router.get("/v1/auth/me", summary="Get my account", operation_id="auth_me")
+@router.get("/v1/me", summary="Get my account")
 async def me(actor: CurrentActor, tx: UserTx) -> UserOut:
     """Get my account."""
     user = users.user(tx, actor.user_id)
@@ -56,16 +56,16 @@ async def me(actor: CurrentActor, tx: UserTx) -> UserOut:
     return UserOut.of(user)
 
 
-@router.get("/v1/me/sessions")
-async def list_sessions(actor: CurrentActor, tx: AccountTx, asked: PageParams) -> Page[SessionListedOut]:
+@router.get("/v1/me/sessions", summary="List my sessions")
+async def list_sessions(actor: CurrentActor, tx: AccountTx, asked: PageParams) -> Page[SessionItemOut]:
     """List my sessions: live ones first, then newest first. Ended sessions are kept for 90 days."""
     offset = asked.offset if asked.position is None else _offset(asked.position)
     rows = sessions.list_page(tx, actor.user_id, limit=asked.fetch_limit, offset=offset, now=clock.now())
-    items = [SessionListedOut.of(row, current=actor.session_id) for row in rows]
+    items = [SessionItemOut.of(row, current=actor.session_id) for row in rows]
     return asked.page(rows, items, [str(offset + place) for place in range(1, len(rows) + 1)])
 
 
-@router.delete("/v1/me/sessions/{session_id}", status_code=204)
+@router.delete("/v1/me/sessions/{session_id}", summary="End a session", status_code=204)
 async def end_session(session_id: UUID, actor: CurrentActor, tx: AccountTx, response: Response) -> None:
     """End a session and its access token at once. Returns 204 also if it had ended before."""
     if not sessions.belongs_to(tx, session_id, actor.user_id):

@@ -74,7 +74,7 @@ class AssertionIn(Body):
     assertion: AssertionJson
 
 
-@router.post("/v1/me/passkeys/options")
+@router.post("/v1/me/passkeys/options", summary="Get options for a new passkey")
 async def passkey_options(request: Request, actor: CurrentActor, relying_party: CurrentRelyingParty) -> dict[str, Any]:
     """Get the options for registering a passkey, for PublicKeyCredential.parseCreationOptionsFromJSON(). They are
     single-use and valid for five minutes. Requires a sign-in within the last ten minutes.
@@ -90,7 +90,7 @@ async def passkey_options(request: Request, actor: CurrentActor, relying_party: 
         return passkeys.registration_options(tx, user, relying_party=relying_party, now=now)
 
 
-@router.post("/v1/me/passkeys", status_code=201)
+@router.post("/v1/me/passkeys", summary="Register a passkey", status_code=201)
 async def add_passkey(
     request: Request, body: PasskeyIn, actor: CurrentActor, relying_party: CurrentRelyingParty
 ) -> PasskeyOut:
@@ -117,14 +117,14 @@ async def add_passkey(
     return PasskeyOut.of(passkey)
 
 
-@router.get("/v1/me/passkeys")
+@router.get("/v1/me/passkeys", summary="List my passkeys")
 async def my_passkeys(actor: CurrentActor, tx: AccountTx, paging: PageParams) -> Page[PasskeyOut]:
     """List my passkeys, newest first."""
     found = queries.list_page(tx, actor.user_id, after=paging.after, limit=paging.fetch_limit, offset=paging.offset)
     return paging.page(found, [PasskeyOut.of(passkey) for passkey in found], [str(passkey.id) for passkey in found])
 
 
-@router.delete("/v1/me/passkeys/{passkey_id}", status_code=204)
+@router.delete("/v1/me/passkeys/{passkey_id}", summary="Remove a passkey", status_code=204)
 async def remove_passkey(passkey_id: UUID, actor: CurrentActor, tx: AccountTx) -> None:
     """Remove a passkey. Requires a sign-in within the last ten minutes."""
     now = clock.now()
@@ -134,7 +134,7 @@ async def remove_passkey(passkey_id: UUID, actor: CurrentActor, tx: AccountTx) -
         raise NotFound
 
 
-@router.post("/v1/auth/passkey/options")
+@router.post("/v1/auth/passkey/options", summary="Get options for signing in by passkey")
 async def passkey_sign_in_options(request: Request, relying_party: CurrentRelyingParty) -> dict[str, Any]:
     """Get the options for signing in by passkey, for PublicKeyCredential.parseRequestOptionsFromJSON(). They are
     single-use and valid for five minutes, and also serve for a second factor and for POST /v1/me/step-up.
@@ -145,7 +145,7 @@ async def passkey_sign_in_options(request: Request, relying_party: CurrentRelyin
         return passkeys.sign_in_options(tx, relying_party=relying_party, now=now)
 
 
-@router.post("/v1/auth/passkey", response_model_exclude_unset=True)
+@router.post("/v1/auth/passkey", summary="Sign in by passkey", response_model_exclude_unset=True)
 async def passkey_sign_in(
     body: AssertionIn, client: CurrentClient, relying_party: CurrentRelyingParty, response: Response
 ) -> SessionOut:

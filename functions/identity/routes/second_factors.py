@@ -103,7 +103,7 @@ def _exactly_one[T: Body](body: T, *names: str) -> T:
     return body
 
 
-@router.post("/v1/auth/mfa", response_model_exclude_unset=True)
+@router.post("/v1/auth/mfa", summary="Complete a sign-in with a second factor", response_model_exclude_unset=True)
 async def mfa(body: MfaIn, client: CurrentClient, relying_party: CurrentRelyingParty, response: Response) -> SessionOut:
     """Complete a sign-in with a second factor. The mfa_token stays valid until one succeeds."""
     now = clock.now()
@@ -128,7 +128,7 @@ async def mfa(body: MfaIn, client: CurrentClient, relying_party: CurrentRelyingP
     return session_response(session, client, response)
 
 
-@router.post("/v1/me/step-up", status_code=204)
+@router.post("/v1/me/step-up", summary="Confirm my identity", status_code=204)
 async def step_up(
     body: StepUpIn, actor: CurrentActor, client: CurrentClient, relying_party: CurrentRelyingParty
 ) -> None:
@@ -168,7 +168,7 @@ def _check_password(tx: Tx, user_id: UUID, password: str, now: datetime) -> AppE
     return None
 
 
-@router.get("/v1/me/totp")
+@router.get("/v1/me/totp", summary="Get the authenticator app")
 async def read_totp(actor: CurrentActor, tx: AccountTx) -> TotpStateOut:
     """Get the state of the authenticator app."""
     state = queries.find_totp_state(tx, actor.user_id)
@@ -177,7 +177,7 @@ async def read_totp(actor: CurrentActor, tx: AccountTx) -> TotpStateOut:
     )
 
 
-@router.post("/v1/me/totp")
+@router.post("/v1/me/totp", summary="Set up an authenticator app")
 async def begin_totp(actor: CurrentActor, client: CurrentClient) -> TotpOut:
     """Set up an authenticator app. POST /v1/me/totp/confirm turns it on; until then, another call returns a new secret.
     Requires a sign-in within the last ten minutes.
@@ -193,7 +193,7 @@ async def begin_totp(actor: CurrentActor, client: CurrentClient) -> TotpOut:
     return TotpOut(secret=secret, otpauth_uri=uri, qr=qr.svg(uri))
 
 
-@router.post("/v1/me/totp/confirm")
+@router.post("/v1/me/totp/confirm", summary="Turn on the authenticator app")
 async def confirm_totp(body: CodeIn, actor: CurrentActor, client: CurrentClient) -> BackupCodesOut:
     """Turn the authenticator app on with a code that it shows. From then on, signing in by password requires a code."""
     now = clock.now()
@@ -204,7 +204,7 @@ async def confirm_totp(body: CodeIn, actor: CurrentActor, client: CurrentClient)
     return BackupCodesOut(backup_codes=codes)
 
 
-@router.delete("/v1/me/totp", status_code=204)
+@router.delete("/v1/me/totp", summary="Turn off the authenticator app", status_code=204)
 async def turn_totp_off(
     actor: CurrentActor, client: CurrentClient, relying_party: CurrentRelyingParty, body: TotpOffIn | None = None
 ) -> None:
@@ -234,7 +234,7 @@ async def turn_totp_off(
         raise error
 
 
-@router.post("/v1/me/backup-codes")
+@router.post("/v1/me/backup-codes", summary="Get new backup codes")
 async def replace_backup_codes(
     body: CodeIn, actor: CurrentActor, client: CurrentClient, relying_party: CurrentRelyingParty
 ) -> BackupCodesOut:

@@ -16,16 +16,16 @@ from privacy import deletion
 router = http.router("privacy")
 
 
-class LeaveIn(Body):
+class DeletionIn(Body):
     password: Password | None = None
 
 
-class LeftOut(BaseModel):
+class DeletionOut(BaseModel):
     purged_on: Annotated[date, Field(description="The account is purged on this day, unless you sign in before.")]
 
 
-@router.delete("/v1/me", status_code=202)
-async def leave(actor: CurrentActor, response: Response, body: LeaveIn | None = None) -> LeftOut:
+@router.delete("/v1/me", summary="Delete my account", status_code=202)
+async def delete_me(actor: CurrentActor, response: Response, body: DeletionIn | None = None) -> DeletionOut:
     """Delete my account. You are signed out and hidden at once; the account is purged after 30 days. Signing in before
     then restores it.
 
@@ -41,4 +41,4 @@ async def leave(actor: CurrentActor, response: Response, body: LeaveIn | None = 
     if purged_on is None:
         raise rules.InvalidCredentials("The password is wrong.")
     cookies.clear(response)
-    return LeftOut(purged_on=purged_on)
+    return DeletionOut(purged_on=purged_on)

@@ -25,7 +25,7 @@ class ExportOut(BaseModel):
     expires_at: datetime | None = None
 
 
-@router.post("/v1/me/export", status_code=202)
+@router.post("/v1/me/export", summary="Request an export of my data", status_code=202)
 async def request_export(actor: CurrentActor) -> ExportOut:
     """Request a ZIP of all my data. A mail tells when it is ready. While one is being built, no other is started."""
     now = clock.now()
@@ -39,7 +39,7 @@ async def request_export(actor: CurrentActor) -> ExportOut:
     return ExportOut(status="building", requested_at=found.requested_at if found else now)
 
 
-@router.get("/v1/me/export")
+@router.get("/v1/me/export", summary="Get my export")
 async def read_export(actor: CurrentActor) -> ExportOut:
     """Get the state of my export, and a link to download it."""
     now = clock.now()

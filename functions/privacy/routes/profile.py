@@ -37,7 +37,7 @@ class MeIn(Body):
     notifications: NotificationsIn | None = None
 
 
-@router.patch("/v1/me")
+@router.patch("/v1/me", summary="Change my account")
 async def change_me(body: MeIn, actor: CurrentActor) -> UserOut:
     """Change my username, time zone or notification preferences.
 
@@ -46,8 +46,8 @@ async def change_me(body: MeIn, actor: CurrentActor) -> UserOut:
     joined with a `timezone` keep it. POST /v1/me/timezone/preview shows what would move. Quiet hours use this time zone
     and take effect at once, including for reminders already planned.
     """
-    wanted = body.notifications or NotificationsIn()
-    sets_quiet_hours = "quiet_hours" in wanted.model_fields_set
+    preferences = body.notifications or NotificationsIn()
+    sets_quiet_hours = "quiet_hours" in preferences.model_fields_set
     now = clock.now()
     with db.as_user(actor, read_only=True) as tx:
         former = profile.find(tx, actor.user_id)
@@ -65,8 +65,8 @@ async def change_me(body: MeIn, actor: CurrentActor) -> UserOut:
             actor.user_id,
             username=body.username,
             timezone=body.timezone,
-            wants_reminders=wanted.reminders,
-            quiet_hours=wanted.quiet_hours,
+            wants_reminders=preferences.reminders,
+            quiet_hours=preferences.quiet_hours,
             sets_quiet_hours=sets_quiet_hours,
             renamed=renamed,
             now=now,
