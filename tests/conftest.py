@@ -29,6 +29,12 @@ TEMPLATE = "chally_template"
 os.environ |= VARIABLES
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest tests first: one that started last would keep a single core busy at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def place() -> Iterator[Path]:
     """A directory for servers. pytest's own are closed to the system user that Postgres runs as when we are root."""

@@ -53,6 +53,7 @@ def club(database: Database) -> Iterator[Club]:
         yield Club(connection, enrolment.anna(database))
 
 
+@pytest.mark.long
 def test_windows_match_the_oracle_around_every_clock_change_of_every_zone(club: Club) -> None:
     """Three dates before and after each change from 2020 to 2035."""
     people = [
@@ -98,6 +99,7 @@ def test_windows_match_the_oracle_for_random_rules(club: Club, data: st.DataObje
     assert not differences(all_of(id_, participant, now), window_oracle.windows(participant)), participant
 
 
+@pytest.mark.long
 @fast
 @example(travel=DAY_EAST)
 @example(travel=LONG_NIGHT)

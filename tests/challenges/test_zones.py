@@ -43,6 +43,7 @@ def differing(*names: str, now: datetime | None = None) -> list[str]:
         return [zone.zone for zone in comparison.mismatches(tx, names, now or clock.now())]
 
 
+@pytest.mark.long
 def test_postgres_and_python_agree_on_every_zone(database: Database) -> None:
     assert differing(*sorted(zones.names())) == []
 

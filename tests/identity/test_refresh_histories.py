@@ -174,6 +174,7 @@ class Life:
         assert self.world.mails(self.person) == mails
 
 
+@pytest.mark.long
 def test_two_thousand_random_histories_end_correctly(
     world: World, parallel: Parallel, at: Callable[[datetime], None]
 ) -> None:

@@ -33,6 +33,7 @@ def test_a_second_run_touches_nothing(empty: str) -> None:
         assert connection.execute(query).fetchall() == before
 
 
+@pytest.mark.long
 def test_concurrent_deploys_take_turns(empty: str) -> None:
     results: list[object] = []
     threads = [threading.Thread(target=lambda: results.append(handler({}, LambdaContext()))) for _ in range(3)]

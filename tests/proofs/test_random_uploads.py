@@ -259,6 +259,7 @@ def make_club(person: SignUp, database: Database, at: Callable[[datetime], None]
     return make
 
 
+@pytest.mark.long
 def test_each_upload_gets_one_verdict(
     make_club: Callable[[int], Club],
     database: Database,
