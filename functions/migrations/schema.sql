@@ -13,7 +13,7 @@ CREATE SCHEMA privacy;
 
 CREATE SCHEMA proofs;
 
-CREATE TYPE notifications."window" AS (
+CREATE TYPE notifications.reminder_window AS (
 	participant_id uuid,
 	local_date date,
 	user_id uuid,
@@ -319,7 +319,7 @@ begin
     where p.id = participant
     returning old.left_at is null into was_present;
     if was_present then
-        perform notifications.silence(participant, at);
+        perform notifications.clear_reminders(participant, at);
     end if;
 end
 $$;
@@ -397,7 +397,7 @@ begin
     else
         update challenges.participants p set left_at = null, barred_code = null, returned_at = at
         where p.id = participation.id;
-        perform notifications.resume(participation.id, participation.left_at, at, array(
+        perform notifications.resume_reminders(participation.id, participation.left_at, at, array(
             select w.local_date from challenges.windows w
             where w.participant_id = participation.id and w.outcome is not null
         ));
@@ -493,10 +493,10 @@ CREATE FUNCTION challenges.plan_reminders(people uuid[], at timestamp with time 
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO ''
     AS $$
-    select notifications.remind(
+    select notifications.plan_reminders(
         array_agg(row(
             w.participant_id, w.local_date, p.user_id, c.title, w.timezone, w.opens_at, w.closes_at, schedule.remind
-        )::notifications.window order by w.participant_id, w.local_date),
+        )::notifications.reminder_window order by w.participant_id, w.local_date),
         plan_reminders.at
     )
     from challenges.participants p
@@ -541,10 +541,10 @@ CREATE FUNCTION challenges.precompute_windows(people uuid[], at timestamp with t
         on conflict do nothing
         returning participant_id, local_date, opens_at, closes_at, timezone
     )
-    select notifications.remind(
+    select notifications.plan_reminders(
         array_agg(row(
             w.participant_id, w.local_date, p.user_id, c.title, w.timezone, w.opens_at, w.closes_at, c.remind
-        )::notifications.window),
+        )::notifications.reminder_window),
         precompute_windows.at
     )
     from reminding c
@@ -888,25 +888,6 @@ CREATE FUNCTION identity.live_session(session_id uuid, user_id uuid) RETURNS TAB
       and s.ended_at is null and u.deleted_at is null
 $$;
 
-CREATE FUNCTION notifications.quiet(zone text, quiet_from time without time zone, quiet_to time without time zone, around timestamp with time zone) RETURNS TABLE(begins_at timestamp with time zone, ends_at timestamp with time zone)
-    LANGUAGE sql STABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT i.opening,
-     i.closing
-    FROM ((generate_series('-2'::integer, 2) n(n)
-      CROSS JOIN LATERAL ( SELECT (((quiet.around AT TIME ZONE quiet.zone))::date + n.n) AS day) d)
-      CROSS JOIN LATERAL core.instants(quiet.zone, (d.day + quiet.quiet_from), ((d.day + quiet.quiet_to) +
-         CASE
-             WHEN (quiet.quiet_to <= quiet.quiet_from) THEN '1 day'::interval
-             ELSE '00:00:00'::interval
-         END)) i(opening, closing))
-   WHERE (i.opening < i.closing);
-END;
-
-CREATE FUNCTION notifications.due(nominal_at timestamp with time zone, opens_at timestamp with time zone, closes_at timestamp with time zone, zone text, quiet_from time without time zone, quiet_to time without time zone, at timestamp with time zone) RETURNS timestamp with time zone
-    LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN CASE WHEN (closes_at <= at) THEN NULL::timestamp with time zone WHEN (quiet_from IS NULL) THEN GREATEST(nominal_at, at) ELSE (WITH span AS MATERIALIZED (SELECT q.begins_at, q.ends_at FROM notifications.quiet(due.zone, due.quiet_from, due.quiet_to, GREATEST(due.nominal_at, due.at)) q(begins_at, ends_at)), around AS (SELECT (SELECT min(s.ends_at) AS min FROM span s WHERE ((s.ends_at > GREATEST(due.nominal_at, due.at)) AND (NOT (EXISTS (SELECT FROM span o WHERE ((o.begins_at <= s.ends_at) AND (s.ends_at < o.ends_at))))))) AS ends_at, (SELECT max(s.begins_at) AS max FROM span s WHERE ((s.begins_at <= GREATEST(due.nominal_at, due.at)) AND (NOT (EXISTS (SELECT FROM span o WHERE ((o.begins_at < s.begins_at) AND (s.begins_at <= o.ends_at))))))) AS begins_at) SELECT CASE WHEN (NOT (EXISTS (SELECT FROM span s WHERE ((s.begins_at <= GREATEST(due.nominal_at, due.at)) AND (GREATEST(due.nominal_at, due.at) < s.ends_at))))) THEN GREATEST(due.nominal_at, due.at) WHEN (around.ends_at <= (due.closes_at - '00:05:00'::interval)) THEN around.ends_at WHEN ((around.begins_at >= due.opens_at) AND (around.begins_at >= due.at)) THEN around.begins_at ELSE NULL::timestamp with time zone END AS "case" FROM around) END;
-
 CREATE TABLE notifications.reminders (
     participant_id uuid NOT NULL,
     local_date date NOT NULL,
@@ -928,7 +909,34 @@ CREATE TABLE notifications.reminders (
 
 ALTER TABLE ONLY notifications.reminders FORCE ROW LEVEL SECURITY;
 
-CREATE FUNCTION notifications.reschedule(person uuid, at timestamp with time zone) RETURNS void
+CREATE FUNCTION notifications.clear_reminders(participant uuid, at timestamp with time zone) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ UPDATE notifications.reminders SET cleared_at = clear_reminders.at
+   WHERE ((reminders.participant_id = clear_reminders.participant) AND (reminders.sent_at IS NULL) AND (reminders.cleared_at IS NULL));
+END;
+
+CREATE FUNCTION notifications.quiet_spans(zone text, quiet_from time without time zone, quiet_to time without time zone, around timestamp with time zone) RETURNS TABLE(begins_at timestamp with time zone, ends_at timestamp with time zone)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT i.opening,
+     i.closing
+    FROM ((generate_series('-2'::integer, 2) n(n)
+      CROSS JOIN LATERAL ( SELECT (((quiet_spans.around AT TIME ZONE quiet_spans.zone))::date + n.n) AS day) d)
+      CROSS JOIN LATERAL core.instants(quiet_spans.zone, (d.day + quiet_spans.quiet_from), ((d.day + quiet_spans.quiet_to) +
+         CASE
+             WHEN (quiet_spans.quiet_to <= quiet_spans.quiet_from) THEN '1 day'::interval
+             ELSE '00:00:00'::interval
+         END)) i(opening, closing))
+   WHERE (i.opening < i.closing);
+END;
+
+CREATE FUNCTION notifications.due_instant(nominal_at timestamp with time zone, opens_at timestamp with time zone, closes_at timestamp with time zone, zone text, quiet_from time without time zone, quiet_to time without time zone, at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN CASE WHEN (closes_at <= at) THEN NULL::timestamp with time zone WHEN (quiet_from IS NULL) THEN GREATEST(nominal_at, at) ELSE (WITH span AS MATERIALIZED (SELECT q.begins_at, q.ends_at FROM notifications.quiet_spans(due_instant.zone, due_instant.quiet_from, due_instant.quiet_to, GREATEST(due_instant.nominal_at, due_instant.at)) q(begins_at, ends_at)), around AS (SELECT (SELECT min(s.ends_at) AS min FROM span s WHERE ((s.ends_at > GREATEST(due_instant.nominal_at, due_instant.at)) AND (NOT (EXISTS (SELECT FROM span o WHERE ((o.begins_at <= s.ends_at) AND (s.ends_at < o.ends_at))))))) AS ends_at, (SELECT max(s.begins_at) AS max FROM span s WHERE ((s.begins_at <= GREATEST(due_instant.nominal_at, due_instant.at)) AND (NOT (EXISTS (SELECT FROM span o WHERE ((o.begins_at < s.begins_at) AND (s.begins_at <= o.ends_at))))))) AS begins_at) SELECT CASE WHEN (NOT (EXISTS (SELECT FROM span s WHERE ((s.begins_at <= GREATEST(due_instant.nominal_at, due_instant.at)) AND (GREATEST(due_instant.nominal_at, due_instant.at) < s.ends_at))))) THEN GREATEST(due_instant.nominal_at, due_instant.at) WHEN (around.ends_at <= (due_instant.closes_at - '00:05:00'::interval)) THEN around.ends_at WHEN ((around.begins_at >= due_instant.opens_at) AND (around.begins_at >= due_instant.at)) THEN around.begins_at ELSE NULL::timestamp with time zone END AS "case" FROM around) END;
+
+CREATE FUNCTION notifications.replan_reminders(person uuid, at timestamp with time zone) RETURNS void
     LANGUAGE sql
     SET search_path TO ''
     BEGIN ATOMIC
@@ -937,14 +945,14 @@ CREATE FUNCTION notifications.reschedule(person uuid, at timestamp with time zon
                      WHEN (due.due IS NULL) THEN 'quiet'::text
                      ELSE NULL::text
                  END AS "case",
-             reschedule.at AS at,
+             replan_reminders.at AS at,
              u.quiet_since
-            FROM notifications.due(COALESCE(r.nominal_at, r.due_at), r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, reschedule.at) due(due))
+            FROM notifications.due_instant(COALESCE(r.nominal_at, r.due_at), r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, replan_reminders.at) due(due))
     FROM identity.users u
-   WHERE ((u.id = reschedule.person) AND (u.quiet_since = reschedule.at) AND (r.user_id = reschedule.person) AND (r.closes_at > reschedule.at) AND (r.sent_at IS NULL) AND (r.cleared_at IS NULL) AND ((r.due_at IS NULL) OR ((r.skipped IS NULL) AND (r.due_at > reschedule.at))));
+   WHERE ((u.id = replan_reminders.person) AND (u.quiet_since = replan_reminders.at) AND (r.user_id = replan_reminders.person) AND (r.closes_at > replan_reminders.at) AND (r.sent_at IS NULL) AND (r.cleared_at IS NULL) AND ((r.due_at IS NULL) OR ((r.skipped IS NULL) AND (r.due_at > replan_reminders.at))));
 END;
 
-CREATE FUNCTION notifications.restore(participant uuid, date date, at timestamp with time zone) RETURNS void
+CREATE FUNCTION notifications.restore_reminder(participant uuid, date date, at timestamp with time zone) RETURNS void
     LANGUAGE sql
     SET search_path TO ''
     BEGIN ATOMIC
@@ -953,14 +961,14 @@ CREATE FUNCTION notifications.restore(participant uuid, date date, at timestamp 
                      WHEN (due.due IS NULL) THEN 'quiet'::text
                      ELSE NULL::text
                  END AS "case",
-             restore.at AS at,
+             restore_reminder.at AS at,
              u.quiet_since
-            FROM notifications.due(r.nominal_at, r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, restore.at) due(due))
+            FROM notifications.due_instant(r.nominal_at, r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, restore_reminder.at) due(due))
     FROM identity.users u
-   WHERE ((u.id = r.user_id) AND (r.participant_id = restore.participant) AND (r.local_date = restore.date) AND (r.cleared_at IS NOT NULL) AND (r.sent_at IS NULL) AND (r.closes_at > restore.at));
+   WHERE ((u.id = r.user_id) AND (r.participant_id = restore_reminder.participant) AND (r.local_date = restore_reminder.date) AND (r.cleared_at IS NOT NULL) AND (r.sent_at IS NULL) AND (r.closes_at > restore_reminder.at));
 END;
 
-CREATE FUNCTION notifications.resume(participant uuid, silenced_at timestamp with time zone, at timestamp with time zone, decided date[]) RETURNS void
+CREATE FUNCTION notifications.resume_reminders(participant uuid, cleared_at timestamp with time zone, at timestamp with time zone, decided date[]) RETURNS void
     LANGUAGE sql
     SET search_path TO ''
     BEGIN ATOMIC
@@ -969,19 +977,11 @@ CREATE FUNCTION notifications.resume(participant uuid, silenced_at timestamp wit
                      WHEN (due.due IS NULL) THEN 'quiet'::text
                      ELSE NULL::text
                  END AS "case",
-             resume.at AS at,
+             resume_reminders.at AS at,
              u.quiet_since
-            FROM notifications.due(r.nominal_at, r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, resume.at) due(due))
+            FROM notifications.due_instant(r.nominal_at, r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, resume_reminders.at) due(due))
     FROM identity.users u
-   WHERE ((u.id = r.user_id) AND (r.participant_id = resume.participant) AND (r.cleared_at = resume.silenced_at) AND (r.sent_at IS NULL) AND (r.closes_at > resume.at) AND ((r.due_at IS NULL) OR (r.skipped IS NULL)) AND (r.local_date <> ALL (resume.decided)));
-END;
-
-CREATE FUNCTION notifications.silence(participant uuid, at timestamp with time zone) RETURNS void
-    LANGUAGE sql
-    SET search_path TO ''
-    BEGIN ATOMIC
- UPDATE notifications.reminders SET cleared_at = silence.at
-   WHERE ((reminders.participant_id = silence.participant) AND (reminders.sent_at IS NULL) AND (reminders.cleared_at IS NULL));
+   WHERE ((u.id = r.user_id) AND (r.participant_id = resume_reminders.participant) AND (r.cleared_at = resume_reminders.cleared_at) AND (r.sent_at IS NULL) AND (r.closes_at > resume_reminders.at) AND ((r.due_at IS NULL) OR (r.skipped IS NULL)) AND (r.local_date <> ALL (resume_reminders.decided)));
 END;
 
 CREATE FUNCTION proofs.find_similar(scope uuid, variants text[], distance integer) RETURNS TABLE(proof_id uuid, bits integer)
@@ -1113,7 +1113,7 @@ CREATE FUNCTION proofs.is_visible(sender uuid, challenge uuid) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN ((sender = core.actor()) OR core.moderates() OR (challenges.takes_part(challenge) AND challenges.shows_roster(challenge)));
 
-CREATE FUNCTION proofs.pictures_of(object_key text) RETURNS text
+CREATE FUNCTION proofs.picture_prefix(object_key text) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN (('pictures/'::text || SUBSTRING(object_key FROM (length('uploads/'::text) + 1))) || '/'::text);
 
@@ -1474,7 +1474,7 @@ ALTER TABLE ONLY proofs.scans FORCE ROW LEVEL SECURITY;
 ALTER TABLE ONLY notifications.reminders
     ADD CONSTRAINT reminders_pkey PRIMARY KEY (participant_id, local_date);
 
-CREATE FUNCTION notifications.remind(windows notifications."window"[], at timestamp with time zone) RETURNS void
+CREATE FUNCTION notifications.plan_reminders(windows notifications.reminder_window[], at timestamp with time zone) RETURNS void
     LANGUAGE sql
     SET search_path TO ''
     SET enable_nestloop TO 'on'
@@ -1489,16 +1489,16 @@ CREATE FUNCTION notifications.remind(windows notifications."window"[], at timest
              nominal.at,
              due.at,
                  CASE
-                     WHEN (w.closes_at <= remind.at) THEN 'closed'::text
+                     WHEN (w.closes_at <= plan_reminders.at) THEN 'closed'::text
                      WHEN (due.at IS NULL) THEN 'quiet'::text
                      ELSE NULL::text
                  END AS "case",
-             remind.at AS at,
+             plan_reminders.at AS at,
              u.quiet_since
-            FROM (((unnest(remind.windows) w(participant_id, local_date, user_id, title, timezone, opens_at, closes_at, before_close_minutes)
+            FROM (((unnest(plan_reminders.windows) w(participant_id, local_date, user_id, title, timezone, opens_at, closes_at, before_close_minutes)
               JOIN identity.users u ON (((u.id = w.user_id) AND (u.purged_at IS NULL))))
               CROSS JOIN LATERAL ( SELECT GREATEST(w.opens_at, (w.closes_at - make_interval(mins => w.before_close_minutes))) AS at) nominal)
-              CROSS JOIN LATERAL ( SELECT notifications.due(nominal.at, w.opens_at, w.closes_at, u.timezone, u.quiet_from, u.quiet_to, remind.at) AS at) due) ON CONFLICT ON CONSTRAINT reminders_pkey DO UPDATE SET title = excluded.title, timezone = excluded.timezone, opens_at = excluded.opens_at, closes_at = excluded.closes_at, nominal_at = excluded.nominal_at, due_at = excluded.due_at, skipped = excluded.skipped, planned_at = excluded.planned_at, planned_by = excluded.planned_by
+              CROSS JOIN LATERAL ( SELECT notifications.due_instant(nominal.at, w.opens_at, w.closes_at, u.timezone, u.quiet_from, u.quiet_to, plan_reminders.at) AS at) due) ON CONFLICT ON CONSTRAINT reminders_pkey DO UPDATE SET title = excluded.title, timezone = excluded.timezone, opens_at = excluded.opens_at, closes_at = excluded.closes_at, nominal_at = excluded.nominal_at, due_at = excluded.due_at, skipped = excluded.skipped, planned_at = excluded.planned_at, planned_by = excluded.planned_by
    WHERE ((r.sent_at IS NULL) AND ((r.cleared_at IS NOT NULL) OR (r.due_at IS NULL) OR ((r.skipped IS NULL) AND (r.due_at > excluded.planned_at))));
 END;
 
@@ -2196,24 +2196,24 @@ REVOKE ALL ON FUNCTION identity.live_session(session_id uuid, user_id uuid) FROM
 GRANT ALL ON FUNCTION identity.live_session(session_id uuid, user_id uuid) TO chally_app;
 GRANT ALL ON FUNCTION identity.live_session(session_id uuid, user_id uuid) TO chally_system;
 
-REVOKE ALL ON FUNCTION notifications.quiet(zone text, quiet_from time without time zone, quiet_to time without time zone, around timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION notifications.quiet(zone text, quiet_from time without time zone, quiet_to time without time zone, around timestamp with time zone) TO chally_system;
-
-REVOKE ALL ON FUNCTION notifications.due(nominal_at timestamp with time zone, opens_at timestamp with time zone, closes_at timestamp with time zone, zone text, quiet_from time without time zone, quiet_to time without time zone, at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION notifications.due(nominal_at timestamp with time zone, opens_at timestamp with time zone, closes_at timestamp with time zone, zone text, quiet_from time without time zone, quiet_to time without time zone, at timestamp with time zone) TO chally_system;
-
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE notifications.reminders TO chally_system;
 GRANT SELECT ON TABLE notifications.reminders TO chally_app;
 
-REVOKE ALL ON FUNCTION notifications.reschedule(person uuid, at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION notifications.reschedule(person uuid, at timestamp with time zone) TO chally_system;
+REVOKE ALL ON FUNCTION notifications.clear_reminders(participant uuid, at timestamp with time zone) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION notifications.restore(participant uuid, date date, at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION notifications.restore(participant uuid, date date, at timestamp with time zone) TO chally_system;
+REVOKE ALL ON FUNCTION notifications.quiet_spans(zone text, quiet_from time without time zone, quiet_to time without time zone, around timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION notifications.quiet_spans(zone text, quiet_from time without time zone, quiet_to time without time zone, around timestamp with time zone) TO chally_system;
 
-REVOKE ALL ON FUNCTION notifications.resume(participant uuid, silenced_at timestamp with time zone, at timestamp with time zone, decided date[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION notifications.due_instant(nominal_at timestamp with time zone, opens_at timestamp with time zone, closes_at timestamp with time zone, zone text, quiet_from time without time zone, quiet_to time without time zone, at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION notifications.due_instant(nominal_at timestamp with time zone, opens_at timestamp with time zone, closes_at timestamp with time zone, zone text, quiet_from time without time zone, quiet_to time without time zone, at timestamp with time zone) TO chally_system;
 
-REVOKE ALL ON FUNCTION notifications.silence(participant uuid, at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION notifications.replan_reminders(person uuid, at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION notifications.replan_reminders(person uuid, at timestamp with time zone) TO chally_system;
+
+REVOKE ALL ON FUNCTION notifications.restore_reminder(participant uuid, date date, at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION notifications.restore_reminder(participant uuid, date date, at timestamp with time zone) TO chally_system;
+
+REVOKE ALL ON FUNCTION notifications.resume_reminders(participant uuid, cleared_at timestamp with time zone, at timestamp with time zone, decided date[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION proofs.find_similar(scope uuid, variants text[], distance integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION proofs.find_similar(scope uuid, variants text[], distance integer) TO chally_system;
@@ -2222,8 +2222,8 @@ REVOKE ALL ON FUNCTION proofs.is_visible(sender uuid, challenge uuid) FROM PUBLI
 GRANT ALL ON FUNCTION proofs.is_visible(sender uuid, challenge uuid) TO chally_app;
 GRANT ALL ON FUNCTION proofs.is_visible(sender uuid, challenge uuid) TO chally_system;
 
-REVOKE ALL ON FUNCTION proofs.pictures_of(object_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION proofs.pictures_of(object_key text) TO chally_system;
+REVOKE ALL ON FUNCTION proofs.picture_prefix(object_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION proofs.picture_prefix(object_key text) TO chally_system;
 
 REVOKE ALL ON FUNCTION proofs.shows_details(sender uuid, challenge uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION proofs.shows_details(sender uuid, challenge uuid) TO chally_app;
@@ -2323,4 +2323,4 @@ GRANT SELECT,INSERT,DELETE ON TABLE proofs.removals TO chally_system;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE proofs.scans TO chally_system;
 
-REVOKE ALL ON FUNCTION notifications.remind(windows notifications."window"[], at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION notifications.plan_reminders(windows notifications.reminder_window[], at timestamp with time zone) FROM PUBLIC;

@@ -79,13 +79,13 @@ def clear_reminder(tx: Tx, participant_id: UUID, local_date: date, now: datetime
 
 def restore_reminder(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> None:
     tx.run(
-        "select notifications.restore(%(participant_id)s, %(local_date)s, %(now)s)",
+        "select notifications.restore_reminder(%(participant_id)s, %(local_date)s, %(now)s)",
         {"participant_id": participant_id, "local_date": local_date, "now": now},
     )
 
 
 def reschedule_reminders(tx: Tx, user_id: UUID, now: datetime) -> None:
-    tx.run("select notifications.reschedule(%(user_id)s, %(now)s)", {"user_id": user_id, "now": now})
+    tx.run("select notifications.replan_reminders(%(user_id)s, %(now)s)", {"user_id": user_id, "now": now})
 
 
 def claim_due(tx: Tx, now: datetime, late: timedelta, limit: int) -> list[DueReminder]:
@@ -100,7 +100,7 @@ def claim_due(tx: Tx, now: datetime, late: timedelta, limit: int) -> list[DueRem
             select r.participant_id, r.local_date, case
                     when r.due_at >= %(now)s - %(late)s and r.planned_by is not distinct from person.quiet_since
                     then r.due_at
-                    else notifications.due(
+                    else notifications.due_instant(
                         r.nominal_at, r.opens_at, r.closes_at,
                         person.timezone, person.quiet_from, person.quiet_to, %(now)s
                     ) end as due_at,

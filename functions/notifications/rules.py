@@ -10,7 +10,8 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 LATE = timedelta(seconds=90)
-# A reminder waits for the end of quiet hours if at least this much of its window is left then.
+# A reminder waits for the end of quiet hours if at least this much of its window is left then. The SQL function
+# `notifications.due_instant` has the same constant: the two calculations are independent on purpose.
 ENOUGH = timedelta(minutes=5)
 DAY = timedelta(days=1)
 

@@ -46,7 +46,7 @@ def objects(tx: Tx, user_id: UUID) -> list[StoredObject]:
         select picture_key, 'pictures/' || local_date || '_' || id || '.jpg'
         from proofs.proofs where user_id = %(user_id)s and picture_key is not null
         union all
-        select proofs.pictures_of(object_key), null
+        select proofs.picture_prefix(object_key), null
         from proofs.proofs where user_id = %(user_id)s and kind = 'photo' and object_key not like 'forgotten/%%'
         """,
         {"user_id": user_id},

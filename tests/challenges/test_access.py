@@ -63,7 +63,7 @@ class TestRowLevelSecurity:
             "update challenges.challenges set participant_count = 0",
             "update challenges.challenges set owner_id = %(user)s",
             "select challenges.end_participation(%(challenge)s, %(user)s, true, now())",
-            "select notifications.silence(%(user)s, now())",
+            "select notifications.clear_reminders(%(user)s, now())",
         ],
     )
     def test_nobody_can_write_participants_or_counts_directly(

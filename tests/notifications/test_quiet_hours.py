@@ -54,7 +54,7 @@ def ask(database: Database, tmp_path: Path) -> Iterator[Ask]:
 
         def said(cases: Sequence[Case]) -> list[datetime | None]:
             rows = connection.execute(
-                "select notifications.due(nominal, opens, closes, zone, quiet_from, quiet_to, at) from unnest("
+                "select notifications.due_instant(nominal, opens, closes, zone, quiet_from, quiet_to, at) from unnest("
                 " %(nominal)s::timestamptz[], %(opens)s::timestamptz[], %(closes)s::timestamptz[], %(zone)s::text[],"
                 " %(quiet_from)s::time[], %(quiet_to)s::time[], %(at)s::timestamptz[])"
                 " with ordinality as x (nominal, opens, closes, zone, quiet_from, quiet_to, at, n) order by n",
@@ -130,7 +130,8 @@ def test_the_due_instant_follows_the_contract(
     opens_at, closes_at = (utc(instant) for instant in window.split())
     begins, ends = hours.split("-") if hours != "none" else (None, None)
     [(said,)] = database.execute(
-        "select notifications.due(greatest(%(opens)s, %(closes)s - make_interval(mins => %(before)s)), %(opens)s,"
+        "select notifications.due_instant("
+        " greatest(%(opens)s, %(closes)s - make_interval(mins => %(before)s)), %(opens)s,"
         " %(closes)s, 'UTC', %(begins)s::time, %(ends)s::time, %(at)s)",
         opens=opens_at,
         closes=closes_at,

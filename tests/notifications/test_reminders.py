@@ -177,7 +177,7 @@ class TestSentOnce:
                     "select challenges.change_participant_zone(%(p)s, %(zone)s, %(now)s, %(tzdata)s)",
                     {"p": participant, "zone": zone, "now": due, "tzdata": zones.tzdata_version()},
                 )
-                tx.run("select notifications.reschedule(%(u)s, %(now)s)", {"u": owner.user["id"], "now": due})
+                tx.run("select notifications.replan_reminders(%(u)s, %(now)s)", {"u": owner.user["id"], "now": due})
         assert remind()["sent"] == 0
         assert len(mails()) == sent
 

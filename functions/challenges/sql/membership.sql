@@ -144,7 +144,7 @@ begin
     else
         update challenges.participants p set left_at = null, barred_code = null, returned_at = at
         where p.id = participation.id;
-        perform notifications.resume(participation.id, participation.left_at, at, array(
+        perform notifications.resume_reminders(participation.id, participation.left_at, at, array(
             select w.local_date from challenges.windows w
             where w.participant_id = participation.id and w.outcome is not null
         ));
@@ -172,7 +172,7 @@ begin
     where p.id = participant
     returning old.left_at is null into was_present;
     if was_present then
-        perform notifications.silence(participant, at);
+        perform notifications.clear_reminders(participant, at);
     end if;
 end
 $$;

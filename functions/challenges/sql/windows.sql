@@ -134,10 +134,10 @@ language sql security definer set search_path = '' set enable_nestloop = off as 
         on conflict do nothing
         returning participant_id, local_date, opens_at, closes_at, timezone
     )
-    select notifications.remind(
+    select notifications.plan_reminders(
         array_agg(row(
             w.participant_id, w.local_date, p.user_id, c.title, w.timezone, w.opens_at, w.closes_at, c.remind
-        )::notifications.window),
+        )::notifications.reminder_window),
         precompute_windows.at
     )
     from reminding c
@@ -150,10 +150,10 @@ $$;
 -- `precompute_windows` plans those of the windows that it stores. It can be called for anyone, any number of times.
 create or replace function challenges.plan_reminders(people uuid[], at timestamptz) returns void
 language sql security definer set search_path = '' as $$
-    select notifications.remind(
+    select notifications.plan_reminders(
         array_agg(row(
             w.participant_id, w.local_date, p.user_id, c.title, w.timezone, w.opens_at, w.closes_at, schedule.remind
-        )::notifications.window order by w.participant_id, w.local_date),
+        )::notifications.reminder_window order by w.participant_id, w.local_date),
         plan_reminders.at
     )
     from challenges.participants p

@@ -10,7 +10,7 @@ depends_on = None
 TABLES = (
     # What challenges asks for: a reminder before a window closes.
     """
-    create type notifications.window as (
+    create type notifications.reminder_window as (
         participant_id uuid, local_date date, user_id uuid, title text, timezone text, opens_at timestamptz,
         closes_at timestamptz, before_close_minutes integer
     )

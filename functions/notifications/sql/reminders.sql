@@ -1,8 +1,8 @@
 -- requires: core/actor, core/instants
 
--- A person's quiet hours on the dates around an instant: from the first occurrence of their begin to the second of their
--- end, as for windows. Where a change of clocks makes two of them meet, there is no gap between them.
-create or replace function notifications.quiet(zone text, quiet_from time, quiet_to time, around timestamptz)
+-- The spans of a person's quiet hours on the dates around an instant. Of a wall time that occurs twice, a span begins at
+-- the first occurrence and ends at the second, like a window. Two spans can then touch or overlap.
+create or replace function notifications.quiet_spans(zone text, quiet_from time, quiet_to time, around timestamptz)
 returns table (begins_at timestamptz, ends_at timestamptz)
 language sql stable parallel safe
 begin atomic
@@ -16,10 +16,11 @@ begin atomic
     where i.opening < i.closing;
 end;
 
--- When to send a reminder, as of `at`: at the nominal instant, or now if that is past. Within quiet hours: when they end,
--- if that leaves five minutes of the window; otherwise when they begin, if that is still ahead and the window is open by
--- then. Null: no reminder.
-create or replace function notifications.due(
+-- When a reminder that is planned at `at` is due: at its nominal instant, or at `at` if that has passed. In quiet
+-- hours, it is due when they end, if that leaves five minutes of the window; otherwise when they begin, if that is
+-- still ahead and the window is open by then. Null: never. The nightly check compares it with the Python calculation
+-- `notifications.rules.due_instant`, which states the five minutes again on purpose.
+create or replace function notifications.due_instant(
     nominal_at timestamptz, opens_at timestamptz, closes_at timestamptz, zone text, quiet_from time, quiet_to time,
     at timestamptz
 )
@@ -31,7 +32,7 @@ return case
     else (
         with span as materialized (
             select q.begins_at, q.ends_at
-            from notifications.quiet(zone, quiet_from, quiet_to, greatest(nominal_at, at)) as q
+            from notifications.quiet_spans(zone, quiet_from, quiet_to, greatest(nominal_at, at)) as q
         ),
         around as (
             select
@@ -60,9 +61,10 @@ return case
     )
 end;
 
--- Plan the reminders of these windows. A reminder that was sent, or that came due and was skipped, stays as it is.
--- Nested loops, although the caller turns them off: a few people are looked up among all.
-create or replace function notifications.remind(windows notifications.window[], at timestamptz) returns void
+-- Plan the reminders of these windows. A reminder that was sent, or that was due and skipped, does not change. Nested
+-- loops are on, although the caller turns them off, because a few people are looked up among all.
+create or replace function notifications.plan_reminders(windows notifications.reminder_window[], at timestamptz)
+returns void
 language sql set search_path = '' set enable_nestloop = on
 begin atomic
     insert into notifications.reminders as r (
@@ -71,16 +73,16 @@ begin atomic
     )
     select w.participant_id, w.local_date, w.user_id, w.title, w.timezone, w.opens_at, w.closes_at,
            nominal.at, due.at,
-           case when w.closes_at <= remind.at then 'closed' when due.at is null then 'quiet' end, remind.at,
-           u.quiet_since
-    from unnest(remind.windows) as w
+           case when w.closes_at <= plan_reminders.at then 'closed' when due.at is null then 'quiet' end,
+           plan_reminders.at, u.quiet_since
+    from unnest(plan_reminders.windows) as w
     join identity.users u on u.id = w.user_id and u.purged_at is null
     cross join lateral (
         select greatest(w.opens_at, w.closes_at - make_interval(mins => w.before_close_minutes)) as at
     ) as nominal
     cross join lateral (
-        select notifications.due(
-            nominal.at, w.opens_at, w.closes_at, u.timezone, u.quiet_from, u.quiet_to, remind.at
+        select notifications.due_instant(
+            nominal.at, w.opens_at, w.closes_at, u.timezone, u.quiet_from, u.quiet_to, plan_reminders.at
         ) as at
     ) as due
     on conflict on constraint reminders_pkey do update set
@@ -91,77 +93,79 @@ begin atomic
       and (r.cleared_at is not null or r.due_at is null or r.skipped is null and r.due_at > excluded.planned_at);
 end;
 
--- Plan a person's pending reminders again, after their quiet hours or their account's zone changed at this instant. Does
--- nothing unless they did.
-create or replace function notifications.reschedule(person uuid, at timestamptz) returns void
+-- Plan a person's pending reminders again after their quiet hours or their zone changed at `at`. Does nothing if
+-- neither changed then.
+create or replace function notifications.replan_reminders(person uuid, at timestamptz) returns void
 language sql set search_path = ''
 begin atomic
     update notifications.reminders r
     set (due_at, skipped, planned_at, planned_by) = (
-        select due, case when due is null then 'quiet' end, reschedule.at, u.quiet_since
-        from notifications.due(
+        select due, case when due is null then 'quiet' end, replan_reminders.at, u.quiet_since
+        from notifications.due_instant(
             coalesce(r.nominal_at, r.due_at),
-            r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, reschedule.at
+            r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, replan_reminders.at
         ) as due
     )
     from identity.users u
-    where u.id = reschedule.person and u.quiet_since = reschedule.at
-      and r.user_id = reschedule.person and r.closes_at > reschedule.at
+    where u.id = replan_reminders.person and u.quiet_since = replan_reminders.at
+      and r.user_id = replan_reminders.person and r.closes_at > replan_reminders.at
       and r.sent_at is null and r.cleared_at is null
-      and (r.due_at is null or r.skipped is null and r.due_at > reschedule.at);
+      and (r.due_at is null or r.skipped is null and r.due_at > replan_reminders.at);
 end;
 
 -- Clear a participant's pending reminders.
-create or replace function notifications.silence(participant uuid, at timestamptz) returns void
+create or replace function notifications.clear_reminders(participant uuid, at timestamptz) returns void
 language sql set search_path = ''
 begin atomic
     update notifications.reminders set cleared_at = at
     where participant_id = participant and sent_at is null and cleared_at is null;
 end;
 
--- Plan again what `silence` cleared at that instant and is still ahead, as of the participant's return. The windows of
--- these dates were decided while they were away, and need no reminder.
-create or replace function notifications.resume(
-    participant uuid, silenced_at timestamptz, at timestamptz, decided date[]
+-- Plan the reminders that `clear_reminders` cleared at `cleared_at` again, as of the participant's return at `at`,
+-- unless their window has closed, or was decided during the absence (the dates `decided`).
+create or replace function notifications.resume_reminders(
+    participant uuid, cleared_at timestamptz, at timestamptz, decided date[]
 )
 returns void
 language sql set search_path = ''
 begin atomic
     update notifications.reminders r
     set cleared_at = null, (due_at, skipped, planned_at, planned_by) = (
-        select due, case when due is null then 'quiet' end, resume.at, u.quiet_since
-        from notifications.due(
-            r.nominal_at, r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, resume.at
+        select due, case when due is null then 'quiet' end, resume_reminders.at, u.quiet_since
+        from notifications.due_instant(
+            r.nominal_at, r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, resume_reminders.at
         ) as due
     )
     from identity.users u
-    where u.id = r.user_id and r.participant_id = resume.participant and r.cleared_at = resume.silenced_at
-      and r.sent_at is null and r.closes_at > resume.at and (r.due_at is null or r.skipped is null)
-      and r.local_date <> all (resume.decided);
+    where u.id = r.user_id and r.participant_id = resume_reminders.participant
+      and r.cleared_at = resume_reminders.cleared_at and r.sent_at is null and r.closes_at > resume_reminders.at
+      and (r.due_at is null or r.skipped is null) and r.local_date <> all (resume_reminders.decided);
 end;
 
--- Plan the cleared reminder of a window that is to be proved again.
-create or replace function notifications.restore(participant uuid, date date, at timestamptz) returns void
+-- Plan the cleared reminder of a window again that needs another proof.
+create or replace function notifications.restore_reminder(participant uuid, date date, at timestamptz) returns void
 language sql set search_path = ''
 begin atomic
     update notifications.reminders r
     set cleared_at = null, (due_at, skipped, planned_at, planned_by) = (
-        select due, case when due is null then 'quiet' end, restore.at, u.quiet_since
-        from notifications.due(
-            r.nominal_at, r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, restore.at
+        select due, case when due is null then 'quiet' end, restore_reminder.at, u.quiet_since
+        from notifications.due_instant(
+            r.nominal_at, r.opens_at, r.closes_at, u.timezone, u.quiet_from, u.quiet_to, restore_reminder.at
         ) as due
     )
     from identity.users u
-    where u.id = r.user_id and r.participant_id = restore.participant and r.local_date = restore.date
-      and r.cleared_at is not null and r.sent_at is null and r.closes_at > restore.at;
+    where u.id = r.user_id and r.participant_id = restore_reminder.participant
+      and r.local_date = restore_reminder.date
+      and r.cleared_at is not null and r.sent_at is null and r.closes_at > restore_reminder.at;
 end;
 
 revoke execute on function
-    notifications.quiet, notifications.due, notifications.remind, notifications.reschedule, notifications.silence,
-    notifications.resume, notifications.restore
+    notifications.quiet_spans, notifications.due_instant, notifications.plan_reminders,
+    notifications.replan_reminders, notifications.clear_reminders, notifications.resume_reminders,
+    notifications.restore_reminder
 from public;
 grant execute on function
-    notifications.quiet, notifications.due, notifications.reschedule, notifications.restore
+    notifications.quiet_spans, notifications.due_instant, notifications.replan_reminders, notifications.restore_reminder
 to chally_system;
 
 create policy reminders_owner on notifications.reminders to chally_owner using (true);

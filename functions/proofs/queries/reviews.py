@@ -136,7 +136,7 @@ def delete_proof(tx: Tx, proof: ReviewRow, now: datetime) -> None:
         insert into proofs.removals (key, added_at)
         -- each version of the upload can have a picture
         select key, %(now)s
-        from gone cross join lateral (values (object_key), (proofs.pictures_of(object_key))) as objects (key)
+        from gone cross join lateral (values (object_key), (proofs.picture_prefix(object_key))) as objects (key)
         where key is not null
         on conflict do nothing
         """,

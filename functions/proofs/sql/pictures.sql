@@ -1,7 +1,7 @@
--- Where the cleaned pictures of all versions of an upload lie: see proofs.storage.keep_picture.
-create or replace function proofs.pictures_of(object_key text) returns text
+-- The key prefix of the cleaned pictures of all versions of an upload (see proofs.storage.save_picture).
+create or replace function proofs.picture_prefix(object_key text) returns text
 language sql immutable strict parallel safe
 return 'pictures/' || substring(object_key from length('uploads/') + 1) || '/';
 
-revoke execute on function proofs.pictures_of from public;
-grant execute on function proofs.pictures_of to chally_system;
+revoke execute on function proofs.picture_prefix from public;
+grant execute on function proofs.picture_prefix to chally_system;
