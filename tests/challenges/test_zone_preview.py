@@ -39,10 +39,15 @@ def test_the_preview_shows_only_your_own_challenges(
     assert preview_zone_change(owner, "Asia/Tokyo") == before
 
 
-def test_the_preview_shows_each_window_before_and_after(member: Client, challenge: dict[str, Any]) -> None:
-    item = member.post(ZONE_PREVIEW, {"timezone": "Asia/Seoul"}).json["items"][0]
+def test_the_preview_shows_each_window_before_and_after(owner: Client, person: SignUp, at: At) -> None:
+    traveller = person("traveller", "Asia/Tokyo")
+    now = clock.now().replace(hour=11, minute=0, second=0, microsecond=0)  # so the last date fits in both zones
+    at(now)
+    challenge = owner.post("/v1/challenges", challenge_body(now)).json
+    assert traveller.post(f"/v1/challenges/{challenge['invite_code']}/join").status == 201
+    item = traveller.post(ZONE_PREVIEW, {"timezone": "Asia/Seoul"}).json["items"][0]
     assert item == {"challenge": {"id": challenge["id"], "title": challenge["title"]}, "windows": []}
-    moving = member.post(ZONE_PREVIEW, {"timezone": "Asia/Kolkata"}).json["items"][0]["windows"]
+    moving = traveller.post(ZONE_PREVIEW, {"timezone": "Asia/Kolkata"}).json["items"][0]["windows"]
     assert moving
     for window in moving:
         assert (window["from"]["timezone"], window["to"]["timezone"]) == ("Asia/Tokyo", "Asia/Kolkata")
