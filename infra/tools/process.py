@@ -6,9 +6,11 @@ Standard library and Python 3.8 only: bootstrap.py and doctor.py use it before a
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 _TAIL_LINES = 25
 
@@ -40,11 +42,13 @@ def run(
     cwd: Path | None = None,
     keep: Sequence[int] = (),
     watch: Callable[[], None] | None = None,
+    user: int | None = None,
 ) -> str:
     """Run a child to its end, append its output to a log file, and return that output.
 
     The child inherits the file descriptors in `keep`. `watch` is called every second and may raise to give up. The
-    child is terminated if `watch` raises or the user interrupts. Raises ChildFailed if its status is not 0.
+    child is terminated if `watch` raises or the user interrupts. `user` is the id of the user to run it as, for root.
+    Raises ChildFailed if the child's status is not 0.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     # colours off, as the output goes to a file
@@ -55,8 +59,11 @@ def run(
         out.flush()
         start = out.tell()
         # no standard input: a child must not wait for an answer, because its question is not shown
+        identity: dict[str, Any] = {}
+        if user is not None:
+            identity = {"user": user, "group": pwd.getpwuid(user).pw_gid, "extra_groups": []}
         child = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=plain, cwd=cwd, pass_fds=tuple(keep)
+            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=plain, cwd=cwd, pass_fds=tuple(keep), **identity
         )
         try:
             while True:

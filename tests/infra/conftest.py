@@ -1,4 +1,4 @@
-"""Each stage, synthesised once: starting jsii is slow. No account, credentials, network or system Node is needed."""
+"""Each stage is synthesised once, because jsii starts slowly. That needs no account, network or system Node."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ STAGES = ("local", "staging", "prod")
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process synthesises them, and runs all that look at them."""
+    """Run all of these tests in one process, which synthesises the stages once."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("infra"))

@@ -1,4 +1,4 @@
-"""A synthesised stage, in words that tests can assert on."""
+"""A synthesised stage, and the questions that tests ask about it."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ LAYERS = ("core", "vendor", "imaging", "migrations")
 
 @dataclass(frozen=True)
 class Template:
-    """A stage's CloudFormation template, what cdk-nag reported of it, and the directory of its cloud assembly."""
+    """A stage's CloudFormation template, its cdk-nag report, and the directory of its cloud assembly."""
 
     settings: StageSettings
     body: Mapping[str, Any]
@@ -111,7 +111,7 @@ class Template:
 
 
 def synthesise(settings: StageSettings, directory: Path, *, source: str = "") -> Template:
-    """Synthesise a stage with placeholder code and layers; `source` is what a migration says."""
+    """Synthesise a stage with placeholder code and layers; `source` is the code of the migrations handler."""
     functions = _directory(directory / "functions", {"migrations/handler.py": source, "__pycache__/x.pyc": "x"})
     layers = {name: _directory(directory / name, {"python/module.py": name}) for name in LAYERS}
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
@@ -134,7 +134,7 @@ def synthesise(settings: StageSettings, directory: Path, *, source: str = "") ->
 
 
 def many(value: Any) -> list[Any]:
-    """CloudFormation lets one stand for a list of one."""
+    """Return a list: CloudFormation allows one value in place of a list of one."""
     return value if isinstance(value, list) else [value]
 
 
