@@ -1,4 +1,4 @@
-"""Sessions and refreshes for the tests of refresh tokens."""
+"""Fixtures of several test files: sessions that refresh, and a user's second factors."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,9 +8,11 @@ import pytest
 from chally import outbox
 from identity import sessions
 from identity.keyring import Keyring
+from tests.support.api import Client
 from tests.support.database import Database
 from tests.support.environment import PUBLIC_URL
 from tests.support.refreshing import THREADS, Parallel, World
+from tests.support.totp_phone import Later, Phone, turn_on
 
 
 @pytest.fixture
@@ -25,3 +27,14 @@ def parallel(world: World) -> Iterator[Parallel]:
         system = Parallel(world.client, world.database.system, threads)
         yield system
         system.close()
+
+
+@pytest.fixture
+def owned(kari: Client, later: Later) -> tuple[Phone, list[str]]:
+    """Kari's phone and backup codes."""
+    return turn_on(kari, later)
+
+
+@pytest.fixture
+def phone(owned: tuple[Phone, list[str]]) -> Phone:
+    return owned[0]

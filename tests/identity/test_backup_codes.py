@@ -28,17 +28,6 @@ def kari(later: Later, person: SignUp) -> Client:
 
 
 @pytest.fixture
-def owned(kari: Client, later: Later) -> tuple[Phone, list[str]]:
-    """Kari's phone and backup codes."""
-    return turn_on(kari, later)
-
-
-@pytest.fixture
-def phone(owned: tuple[Phone, list[str]]) -> Phone:
-    return owned[0]
-
-
-@pytest.fixture
 def codes(owned: tuple[Phone, list[str]]) -> list[str]:
     return owned[1]
 
