@@ -50,7 +50,7 @@ class TestCheck:
 
     def test_passwords_have_10_to_128_characters(self) -> None:
         text = "".join(chr(ord("a") + n % 26) for n in range(200))
-        assert weakness(text[:9]) == weakness(text[:129]) == "Use 10 to 128 characters; a few words in a row are good."
+        assert weakness(text[:9]) == weakness(text[:129]) == "Use 10 to 128 characters, for example a few words in a row."
         assert weakness(text[:10]) is None
         assert weakness(text[:128]) is None
 
@@ -82,7 +82,7 @@ class TestCheck:
         ],
     )  # fmt: skip
     def test_passwords_containing_the_username_or_address_are_refused(self, password: str) -> None:
-        assert weakness(password) == "It may not contain your username or your address."
+        assert weakness(password) == "The password may not contain your username or your address."
 
     def test_a_weak_password_is_explained_over_http(self, nobody: Client) -> None:
         body = {"email": "kari@people.test", "username": "kari", "timezone": "UTC"}
