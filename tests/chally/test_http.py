@@ -227,9 +227,9 @@ class TestIdempotency:
         assert call("POST", "/counted", token, idempotency_key="k1").status == 201
 
     def test_a_repeated_key_has_one_effect(self, token: str, database: Database) -> None:
-        answers = [call("POST", "/counted", token, idempotency_key="k1") for _ in range(2)]
-        assert [each.json for each in answers] == [{"n": 1}, {"n": 1}]
-        assert answers[1].headers["location"] == "/counted/1"
+        responses = [call("POST", "/counted", token, idempotency_key="k1") for _ in range(2)]
+        assert [each.json for each in responses] == [{"n": 1}, {"n": 1}]
+        assert responses[1].headers["location"] == "/counted/1"
         assert database.execute("select count(*) from public.counted") == [(1,)]
 
     def test_a_keyed_request_that_runs_again_has_one_effect(self, token: str, database: Database) -> None:

@@ -205,7 +205,7 @@ def begin(
 def _sync(connection: psycopg.Connection[Any]) -> None:
     """Wait for the results of everything sent; raises the first error.
 
-    `Pipeline.sync()` cannot be used: it blocks for ever if a statement has not been sent completely.
+    `Pipeline.sync()` cannot be used: it never returns if a statement has not been sent completely.
     """
     connection.execute("select").fetchall()
 
