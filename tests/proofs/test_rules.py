@@ -1,17 +1,34 @@
+"""The rules of proofs: which can be sent, reviewed and appealed, and the verdict on one."""
+
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from challenges.language import PhotoProof
 from chally.errors import InvalidRequest
-from proofs import capture
-from proofs.capture import CaptureTime
 from proofs.rules import submission
 from proofs.rules.review import AlreadyAppealed, NotAppealable, NotReviewable, check_appeal, check_review
-from proofs.rules.status import EXPIRES_AFTER, UPLOAD_LIFE, ProofStatus, shown_status
-from proofs.rules.verdict import Doubt, MatchKind, Reason, ReasonCode, check_duplicate, decide_photo, is_comparable
+from proofs.rules.status import (
+    EXPIRES_AFTER,
+    UPLOAD_LIFE,
+    NotDecided,
+    ProofStatus,
+    check_decided,
+    shown_status,
+    shows_picture,
+)
+from proofs.rules.verdict import (
+    Doubt,
+    MatchKind,
+    Reason,
+    ReasonCode,
+    check_duplicate,
+    decide_photo,
+    infected_verdict,
+    is_comparable,
+    too_large,
+)
 
 OPENS = datetime(2026, 11, 20, 5, 0, tzinfo=UTC)
 CLOSES = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
@@ -97,6 +114,26 @@ class TestShownStatus:
     def test_the_upload_url_expires_before_the_proof(self) -> None:
         assert UPLOAD_LIFE < EXPIRES_AFTER
 
+    @pytest.mark.parametrize(
+        ("status", "shown"), [("awaiting_upload", "awaiting upload"), ("processing", "processing")]
+    )
+    def test_an_undecided_proof_has_no_verdict(self, status: ProofStatus, shown: str) -> None:
+        with pytest.raises(NotDecided, match=f"it is {shown}"):
+            check_decided(status, OPENS, OPENS)
+
+    def test_an_expired_proof_has_no_verdict(self) -> None:
+        with pytest.raises(NotDecided, match="it is expired"):
+            check_decided("awaiting_upload", OPENS, OPENS + EXPIRES_AFTER)
+
+    @pytest.mark.parametrize("status", ["accepted", "rejected", "needs_review", "replaced"])
+    def test_a_decided_proof_has_a_verdict(self, status: ProofStatus) -> None:
+        check_decided(status, OPENS, OPENS)
+
+    def test_only_pictures_of_accepted_proofs_are_shown_without_details(self) -> None:
+        assert shows_picture("replaced", shows_details=False)
+        assert shows_picture("rejected", shows_details=True)
+        assert not shows_picture("rejected", shows_details=False)
+
 
 class TestIsComparable:
     def test_fingerprints_above_metas_quality_limit_are_comparable(self) -> None:
@@ -138,6 +175,12 @@ class TestDecidePhoto:
     def test_a_reason_outweighs_a_doubt(self) -> None:
         assert self.verdict(self.DOUBT, self.MISSING) == ("rejected", ["exif_missing"])
 
+    def test_a_file_that_is_too_large_or_infected_has_its_reason(self) -> None:
+        assert too_large(10)["code"] == "too_large"
+        infected = infected_verdict("Win.Test.EICAR_HDB-1")
+        assert (infected.status, infected.reasons[0]["code"]) == ("rejected", "malware")
+        assert "Win.Test.EICAR_HDB-1" in infected.reasons[0]["detail"]
+
 
 class TestCheckDuplicate:
     def test_without_a_match_there_is_no_reason(self) -> None:
@@ -154,6 +197,11 @@ class TestCheckDuplicate:
         found = check_duplicate("picture", distance)
         assert isinstance(found, Doubt)
         assert found.reason["code"] == "duplicate_image"
+
+    def test_a_copy_of_a_photo_rejected_by_a_reviewer_is_a_reason(self) -> None:
+        found = check_duplicate("picture", 23, rejected=True)
+        assert isinstance(found, dict)
+        assert "already rejected" in found["detail"]
 
 
 class TestReview:
@@ -184,129 +232,14 @@ class TestReview:
         with pytest.raises(NotAppealable):
             appeal(CLOSES, status="accepted")
 
+    def test_a_file_without_a_picture_cannot_be_appealed(self) -> None:
+        for reasons, can_be_seen in (([], False), ([Reason(code="malware", detail="")], True)):
+            with pytest.raises(NotAppealable, match="no picture"):
+                check_appeal(
+                    "rejected", reasons, can_be_seen=can_be_seen, appealed=False, decided_at=CLOSES, now=CLOSES
+                )
+
     def test_storage_is_limited_to_the_quota(self) -> None:
         submission.check_storage(2**30 - 5, 5)
         with pytest.raises(submission.StorageFull):
             submission.check_storage(2**30 - 5, 6)
-
-
-OSLO, APIA, KATHMANDU = ZoneInfo("Europe/Oslo"), ZoneInfo("Pacific/Apia"), ZoneInfo("Asia/Kathmandu")
-
-
-def taken(wall: str, offset: float | None = None) -> CaptureTime:
-    return CaptureTime(datetime.fromisoformat(wall), None if offset is None else timedelta(hours=offset))
-
-
-class TestCheckCapture:
-    """The window is from 5:00 to 8:00 UTC on 20 November 2026, from 6:00 to 9:00 in Oslo."""
-
-    @staticmethod
-    def check(captured: CaptureTime | None, zone: ZoneInfo = OSLO) -> str | None:
-        found = capture.check_capture_time(captured, OPENS, CLOSES, CLOSES, zone)
-        if isinstance(found, Doubt):
-            assert found.reason["code"] == "exif_time_mismatch"
-            return "unsure"
-        return found and found["code"]
-
-    def test_a_photo_without_a_time_is_rejected(self) -> None:
-        assert self.check(None) == "exif_missing"
-
-    @pytest.mark.parametrize(
-        ("wall", "offset"),
-        [
-            ("2026-11-20T06:00:00", 1),
-            ("2026-11-20T08:59:59", 1),
-            ("2026-11-20T14:30:00", 9),  # in Tokyo, which need not be the participant's zone
-            ("2026-11-19T20:30:00", -9.5),
-            ("2026-11-20T10:45:00", 5.75),
-            ("2026-11-20T05:55:00", 1),  # a camera's clock can be five minutes off
-            ("2026-11-20T09:04:59", 1),
-        ],
-    )
-    def test_a_time_with_an_offset_inside_the_window_passes(self, wall: str, offset: float) -> None:
-        assert self.check(taken(wall, offset)) is None
-
-    @pytest.mark.parametrize(
-        ("wall", "offset"),
-        [
-            ("2026-11-20T05:54:59", 1),
-            ("2026-11-20T09:05:00", 1),
-            ("2026-11-20T07:30:00", 9),  # in the window only if read in the participant's zone
-            ("2026-11-19T07:30:00", 1),
-            ("2025-11-20T07:30:00", 1),
-        ],
-    )
-    def test_a_time_with_an_offset_outside_the_window_is_rejected(self, wall: str, offset: float) -> None:
-        assert self.check(taken(wall, offset)) == "exif_time_mismatch"
-
-    @pytest.mark.parametrize(
-        ("wall", "zone"),
-        [
-            ("2026-11-20T06:00:00", OSLO),
-            ("2026-11-20T08:59:59", OSLO),
-            ("2026-11-20T18:00:00", APIA),
-            ("2026-11-20T10:45:00", KATHMANDU),
-        ],
-    )
-    def test_a_time_without_an_offset_is_read_in_the_participants_zone(self, wall: str, zone: ZoneInfo) -> None:
-        assert self.check(taken(wall), zone) is None
-
-    @pytest.mark.parametrize(
-        "wall",
-        ["2026-11-20T05:59:59", "2026-11-20T03:00:00", "2026-11-20T09:00:00", "2026-11-20T11:59:59"],
-    )
-    def test_a_time_without_an_offset_near_the_window_is_a_doubt(self, wall: str) -> None:
-        assert self.check(taken(wall)) == "unsure"
-
-    @pytest.mark.parametrize(
-        "wall", ["2026-11-20T02:59:59", "2026-11-20T12:00:00", "2026-11-19T07:00:00", "2099-11-20T07:00:00"]
-    )
-    def test_a_time_without_an_offset_far_from_the_window_is_rejected(self, wall: str) -> None:
-        assert self.check(taken(wall)) == "exif_time_mismatch"
-
-    @pytest.mark.parametrize(
-        "opens", [datetime(2026, 10, 25, 0, 30, tzinfo=UTC), datetime(2026, 10, 25, 1, 30, tzinfo=UTC)]
-    )
-    def test_a_repeated_wall_time_is_read_both_ways(self, opens: datetime) -> None:
-        """2:40 in Oslo was at 0:40 and at 1:40 UTC."""
-        closes = opens + timedelta(minutes=20)
-        assert capture.check_capture_time(taken("2026-10-25T02:40:00"), opens, closes, closes, OSLO) is None
-
-    @pytest.mark.parametrize(
-        "opens", [datetime(2026, 3, 29, 0, 30, tzinfo=UTC), datetime(2026, 3, 29, 1, 30, tzinfo=UTC)]
-    )
-    def test_a_skipped_wall_time_is_read_both_ways(self, opens: datetime) -> None:
-        """Clocks in Oslo went from 2:00 to 3:00: 2:40 is 1:40 UTC in winter time, 0:40 in summer time."""
-        closes = opens + timedelta(minutes=20)
-        assert capture.check_capture_time(taken("2026-03-29T02:40:00"), opens, closes, closes, OSLO) is None
-
-    def test_the_reason_gives_both_times_in_the_participants_zone(self) -> None:
-        reason = capture.check_capture_time(taken("2026-11-19T23:30:00", -9), OPENS, CLOSES, CLOSES, OSLO)
-        assert isinstance(reason, dict)
-        assert reason["detail"] == (
-            "This photo says that it was taken at 09:30 on 2026-11-20, but your window was from 06:00 on 2026-11-20"
-            " to 09:00 on 2026-11-20 (Europe/Oslo). Set your camera's clock and time zone, and send a photo taken"
-            " in the window."
-        )
-
-    @pytest.mark.parametrize(
-        ("wall", "offset", "expected"),
-        [
-            ("2026-11-20T07:00:00", 1, None),
-            ("2026-11-20T07:05:00", 1, None),  # a fast clock
-            ("2026-11-20T07:04:59", None, None),
-            ("2026-11-20T07:11:00", 1, "exif_time_mismatch"),
-            ("2026-11-20T08:59:00", 1, "exif_time_mismatch"),
-            ("2026-11-20T08:59:00", None, "unsure"),  # or the clock of a zone in the east
-        ],
-    )
-    def test_a_photo_cannot_be_taken_after_it_was_stored(
-        self, wall: str, offset: float | None, expected: str | None
-    ) -> None:
-        """Stored at 7:00 in Oslo."""
-        stored_at = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
-        found = capture.check_capture_time(taken(wall, offset), OPENS, CLOSES, stored_at, OSLO)
-        reason = found.reason if isinstance(found, Doubt) else found
-        assert ("unsure" if isinstance(found, Doubt) else reason and reason["code"]) == expected
-        if reason is not None:
-            assert "sent before that, at 07:00 on 2026-11-20" in reason["detail"]

@@ -109,15 +109,13 @@ def check_announced(content_type: str, content_length: int, terms: PhotoProof) -
 
 def check_value(value: str | float, terms: TextProof | NumberProof) -> None:
     """Raise `InvalidRequest` for a value of the wrong kind, or a text that is too short."""
-    match terms:
-        case TextProof():
-            if not isinstance(value, str):
-                raise _invalid("/value", "This challenge accepts a text.")
-            if len(value) < terms.min_length:
-                raise _invalid("/value", f"This challenge accepts texts of at least {terms.min_length} characters.")
-        case NumberProof():
-            if isinstance(value, str):
-                raise _invalid("/value", f"This challenge accepts a number{f' ({terms.unit})' if terms.unit else ''}.")
+    if isinstance(terms, TextProof):
+        if not isinstance(value, str):
+            raise _invalid("/value", "This challenge accepts a text.")
+        if len(value) < terms.min_length:
+            raise _invalid("/value", f"This challenge accepts texts of at least {terms.min_length} characters.")
+    elif isinstance(value, str):
+        raise _invalid("/value", f"This challenge accepts a number{f' ({terms.unit})' if terms.unit else ''}.")
 
 
 def check_storage(stored: int, content_length: int) -> None:
