@@ -1,6 +1,6 @@
-"""Who may call what: every route of a context, tried as everybody. A route without a row fails.
+"""Who may call which route: every route of a context is called by every kind of caller.
 
-A test of a context has a table of rows, and people in two challenges: one by code, and a public one.
+The expected statuses are in access_tables.py. Callers try twice: in a challenge by code, and in a public one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ from tests.support.database import Database
 from tests.support.environment import PUBLIC_URL
 from tests.support.people import insert_users
 
-# In the order in which they try, so that who may change something does so last.
+# Callers try in this order: those who may change something come last.
 KINDS = ("nobody", "stranger", "moderator", "removed", "participant", "owner")
 
 
 @dataclass(frozen=True)
 class Row:
-    """The statuses of one route for each of KINDS, in a challenge by code and in a public one; what they send."""
+    """Expected statuses of one route, one per kind of caller, and the body and query that they send."""
 
     by_code: str
     public: str
@@ -36,13 +36,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Club:
-    """A challenge with its people; `values` fills in the routes' paths."""
+    """A challenge and its people. `values` fills the placeholders in the paths of routes."""
 
     people: dict[str, Client]
     values: dict[str, str]
 
     def statuses(self, route: str, row: Row) -> str:
-        """What everybody is answered, in the order of KINDS."""
+        """The status that each kind of caller gets, in the order of KINDS."""
         return " ".join(str(self.call(kind, route, row).status) for kind in KINDS)
 
     def call(self, kind: str, route: str, row: Row) -> Response:
@@ -51,7 +51,7 @@ class Club:
 
 
 def open_club(database: Database, keyring: Keyring, visibility: str) -> Club:
-    """Everybody in their place, and a bystander, whom the owner may remove."""
+    """Create a challenge with every kind of caller in place, and a bystander for the owner to remove."""
     people = signed_in(database, keyring, [*KINDS[1:], "bystander"])
     owner, moderator = people["owner"], people["moderator"].user["id"]
     made = owner.post("/v1/challenges", challenge_body(clock.now(), visibility=visibility)).json
@@ -60,7 +60,7 @@ def open_club(database: Database, keyring: Keyring, visibility: str) -> Club:
     path = f"/v1/challenges/{made['id']}/participants"
     places = {item["user_id"]: item["participant_id"] for item in owner.get(path).json["items"]}
     assert owner.delete(f"{path}/{places[people['removed'].user['id']]}").status == 204
-    # all that a moderator needs for the calls of moderators
+    # A moderator's calls need the role and a second factor.
     database.execute("update identity.users set role = 'moderator' where id = %(id)s", id=moderator)
     database.execute("update identity.sessions set second_factor = true where user_id = %(id)s", id=moderator)
     values = {
@@ -72,7 +72,7 @@ def open_club(database: Database, keyring: Keyring, visibility: str) -> Club:
 
 
 def signed_in(database: Database, keyring: Keyring, kinds: Sequence[str]) -> dict[str, Client]:
-    """So many people, without the work of a sign-up."""
+    """Insert and sign in one person per kind, without the cost of signing up."""
     device = sessions.ClientInfo(user_agent=None, ip=None, cookies=False, keyring=keyring, issuer=PUBLIC_URL)
     found = {}
     with db.as_system("tests") as tx:
@@ -85,5 +85,5 @@ def signed_in(database: Database, keyring: Keyring, kinds: Sequence[str]) -> dic
 
 
 def routes(router: APIRouter) -> set[str]:
-    """Every method and path of a context, as `GET /v1/challenges`, also of what the documentation leaves out."""
+    """Every method and path of a context, such as `GET /v1/challenges`, including undocumented ones."""
     return {f"{method} {each.path}" for each in iter_route_contexts(router.routes) for method in each.methods or ()}

@@ -1,4 +1,4 @@
-"""A client of the real Lambda handlers: builds API Gateway events, reads their answers."""
+"""A client of the real Lambda handlers: it builds API Gateway events and reads the responses."""
 
 import base64
 import importlib
@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
-# Which function answers which path, as infra/gateway.py maps them; the most specific first.
+# Which function serves which path, as infra/gateway.py maps them; the most specific prefix first.
 ROUTES = {
     "/v1/auth": "identity",
     "/v1/me/export": "privacy",
@@ -22,7 +22,7 @@ ROUTES = {
 
 @dataclass(frozen=True)
 class LambdaContext:
-    """What a handler asks of its Lambda context."""
+    """The parts of a Lambda context that handlers read."""
 
     function_name: str = "test"
     memory_limit_in_mb: int = 1769
@@ -41,7 +41,7 @@ class Response:
     headers: dict[str, str]
     text: str
     cookies: tuple[str, ...] = ()
-    """What the answer sets, as Set-Cookie lines."""
+    """The Set-Cookie lines."""
 
     @property
     def json(self) -> Any:
@@ -49,14 +49,14 @@ class Response:
 
     @property
     def code(self) -> str:
-        """The code of a problem."""
+        """The code of an RFC 9457 problem."""
         assert self.headers["content-type"] == "application/problem+json", self.text
         return str(self.json["code"])
 
 
 @dataclass
 class Client:
-    """Somebody who speaks to the API: nobody in particular, or whoever `token` stands for. It keeps cookies."""
+    """A caller of the API: anonymous, or signed in by `token`. It keeps cookies as a browser does."""
 
     token: str | None = None
     user: dict[str, Any] = field(default_factory=dict)
@@ -98,15 +98,17 @@ class Client:
             event["headers"].setdefault("content-type", "application/json")
             event["body"] = base64.b64encode(raw).decode()
             event["isBase64Encoded"] = True
-        got = read_response(importlib.import_module(f"{_context(method, path)}.routes").handler(event, LambdaContext()))
-        for line in got.cookies:
+        response = read_response(
+            importlib.import_module(f"{_context(method, path)}.routes").handler(event, LambdaContext())
+        )
+        for line in response.cookies:
             jar = SimpleCookie(line)
             for name, morsel in jar.items():
                 if morsel["max-age"] == "0":
                     self.cookies.pop(name, None)
                 else:
                     self.cookies[name] = morsel.value
-        return got
+        return response
 
 
 def request_event(method: str, path: str, query: dict[str, object]) -> dict[str, Any]:
@@ -127,6 +129,7 @@ def request_event(method: str, path: str, query: dict[str, object]) -> dict[str,
 
 
 def read_response(response: dict[str, Any]) -> Response:
+    """Parse what a handler returned to API Gateway."""
     body = response.get("body") or ""
     if response.get("isBase64Encoded"):
         body = base64.b64decode(body).decode()

@@ -1,4 +1,4 @@
-"""A passkey in software, and the browser before it: it answers like a real one, or lies about anything."""
+"""A passkey in software and the browser in front of it. It can lie about every value."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ def data(value: str) -> bytes:
 
 @dataclass
 class Authenticator:
-    """One credential. `count` is how often it has signed; one that does not count says 0 for ever."""
+    """One credential. `count` is how often it has signed; it stays 0 if `counts` is false."""
 
     counts: bool = True
     count: int = 0
@@ -39,7 +39,7 @@ class Authenticator:
         self.key = ec.generate_private_key(ec.SECP256R1() if self.algorithm == ES256 else ec.SECP384R1())
 
     def create(self, options: dict[str, Any], **lies: Any) -> dict[str, Any]:
-        """What navigator.credentials.create() answers, as JSON. `lies`: see `_client_data` and `_signed`; and
+        """The JSON of navigator.credentials.create(). `lies`: see `_client_data` and `_signed`; and
         `statement`, the attestation's format and statement.
         """
         self.user_handle = data(options["user"]["id"])
@@ -59,7 +59,7 @@ class Authenticator:
         return self._answer(client_data, response, lies)
 
     def get(self, options: dict[str, Any], **lies: Any) -> dict[str, Any]:
-        """What navigator.credentials.get() answers, as JSON. Lies: as before, and `user_handle` and `signature`."""
+        """The JSON of navigator.credentials.get(). Lies: those of `create`, and `user_handle` and `signature`."""
         if self.counts:
             self.count += 1
         client_data = _client_data("webauthn.get", options, lies)
@@ -72,7 +72,7 @@ class Authenticator:
         return self._answer(client_data, response, lies)
 
     def _answer(self, client_data: bytes, response: dict[str, Any], lies: dict[str, Any]) -> dict[str, Any]:
-        assert not lies, f"nobody can lie about {lies}"
+        assert not lies, f"unknown lies: {lies}"
         return {
             "id": text(self.credential_id),
             "rawId": text(self.credential_id),
@@ -95,7 +95,7 @@ class Authenticator:
 
 
 def _client_data(kind: str, options: dict[str, Any], lies: dict[str, Any]) -> bytes:
-    """What the browser adds, as it is signed. Lies: `kind`, `challenge`, `origin`, `cross_origin`, `client_data`."""
+    """The signed data that the browser adds. Lies: `kind`, `challenge`, `origin`, `cross_origin`, `client_data`."""
     return json.dumps(
         {
             "type": lies.pop("kind", kind),

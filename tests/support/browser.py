@@ -1,4 +1,4 @@
-"""A real Chromium over the DevTools protocol: what only a browser decides, passkeys and cookies, is tested in one."""
+"""A real Chromium over the DevTools protocol, for what only a browser decides: passkeys and cookies."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from typing import IO, Any, Self
 
 import websocket
 
-PATIENCE = 30  # seconds that one answer of the browser's may take on a busy machine; what is usual is far less
+PATIENCE = 30  # seconds for one response on a busy machine; it usually takes far less
 LISTENING = "DevTools listening on "
 FLAGS = (
     "--headless",
@@ -44,14 +44,14 @@ def find() -> Path | None:
 
 
 class Browser:
-    """One page of a browser that knows nothing yet: its profile is new, and is gone with it at the end."""
+    """One page in a browser with a new profile, which is deleted at the end."""
 
     def __init__(self, program: Path) -> None:
         self._program = program
         self._log: SimpleQueue[str | None] = SimpleQueue()
         self._calls = 0
         self._events: list[dict[str, Any]] = []
-        self._session: str | None = None  # of the page; commands go to the browser itself until there is one
+        self._session: str | None = None  # the page's; until it exists, commands go to the browser
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -73,7 +73,7 @@ class Browser:
         self._end.close()
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """A DevTools command, and its answer."""
+        """Send a DevTools command and return its result."""
         self._calls += 1
         number = self._calls
         command: dict[str, Any] = {"id": number, "method": method, "params": params}
@@ -87,7 +87,7 @@ class Browser:
         return result
 
     def open(self, url: str) -> None:
-        """Navigates, and waits until the page has loaded."""
+        """Navigate and wait until the page has loaded."""
         self._events.clear()
         answer = self.call("Page.navigate", url=url)
         assert not answer.get("errorText"), f"{url}: {answer['errorText']}"
@@ -103,11 +103,11 @@ class Browser:
                 and params["loaderId"] == loader
             )
 
-        if not any(map(loaded, self._events)):  # it can come before the answer
+        if not any(map(loaded, self._events)):  # the event can precede the response
             self._receive(loaded, f"{url} to load")
 
     def evaluate(self, javascript: str) -> Any:
-        """The value of an expression in the page, or of the promise that it gives."""
+        """Evaluate an expression in the page; if it is a promise, wait for its value."""
         answer = self.call("Runtime.evaluate", expression=javascript, awaitPromise=True, returnByValue=True)
         if details := answer.get("exceptionDetails"):
             thrown = details.get("exception", {})
@@ -115,18 +115,18 @@ class Browser:
         return answer["result"].get("value")
 
     def cookies(self) -> list[dict[str, Any]]:
-        """All of them, of every site, as DevTools describes them."""
+        """The cookies of every site, as DevTools describes them."""
         found: list[dict[str, Any]] = self.call("Storage.getCookies")["cookies"]
         return found
 
     def virtual_authenticator(self, **options: Any) -> str:
-        """Gives the page a passkey device that agrees to everything, and answers its id. It stays as pages change."""
+        """Add a passkey device that consents to everything and survives navigation; return its id."""
         self.call("WebAuthn.enable")
         answer = self.call("WebAuthn.addVirtualAuthenticator", options=AUTHENTICATOR | options)
         return str(answer["authenticatorId"])
 
     def _start(self, profile: str, stack: ExitStack) -> str:
-        """Answers the address that DevTools listens on."""
+        """Start Chromium; return the address that DevTools listens on."""
         # Chromium's sandbox does not work as root
         flags = [*FLAGS, f"--user-data-dir={profile}", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
         process = subprocess.Popen(
@@ -135,17 +135,17 @@ class Browser:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            start_new_session=True,  # a group of its own, which is killed as a whole
+            start_new_session=True,  # a process group, to kill it as a whole
         )
         assert process.stderr
-        # somebody must read it to the end: a full pipe would stop the browser
+        # keep reading: a full pipe would block the browser
         reader = threading.Thread(target=_read, args=(process.stderr, self._log), daemon=True)
         reader.start()
 
         def stop() -> None:
-            os.killpg(process.pid, signal.SIGKILL)  # still its number: nobody has waited for it yet
+            os.killpg(process.pid, signal.SIGKILL)  # the pid is still its own: wait() comes below
             process.wait()
-            reader.join(PATIENCE)  # the log ends with the last process: after that nobody writes to the profile
+            reader.join(PATIENCE)  # the log ends with the last process, which may write to the profile
 
         stack.callback(stop)
         said: list[str] = []
@@ -162,7 +162,7 @@ class Browser:
             said.append(line)
 
     def _receive(self, wanted: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
-        """The first such message; events that come before it are kept."""
+        """Return the first matching message; keep the events before it."""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:

@@ -1,4 +1,4 @@
-"""How tests look at a challenge: who is on its roster, who is ranked how, what it counts."""
+"""What a reader sees of a challenge: its roster, its ranking and its participant count."""
 
 from datetime import date, datetime
 from typing import Any
@@ -23,7 +23,7 @@ def place_of(reader: Client, path: str, username: str) -> str:
 
 
 def count(database: Database, challenge: dict[str, Any]) -> tuple[int, int]:
-    """What the challenge says, and the truth."""
+    """The stored participant count, and the number of participants."""
     row: tuple[int, int] = database.execute(
         "select participant_count, (select count(*) from challenges.participants p"
         " where p.challenge_id = c.id and left_at is null) from challenges.challenges c where id = %(id)s",

@@ -1,4 +1,4 @@
-"""A real clamd of a test's own, which knows two signatures; and servers that only claim to be one."""
+"""A real clamd with two signatures, and servers that only pretend to be one."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ from infra.local.workspace import free_port
 
 CLAMD = Path("/usr/sbin/clamd")
 
-# The test string of EICAR (https://www.eicar.org/download-anti-malware-testfile/), in two halves: scanners of whoever
-# clones us shall find nothing here.
+# The test string of EICAR (https://www.eicar.org/download-anti-malware-testfile/), in two halves, so that malware
+# scanners do not flag this repository.
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-" + b"ANTIVIRUS-TEST-FILE!$H+H*"
 COMMENT = b"what chally's tests take for malware"
 STREAM_MAX = 2_000_000
@@ -23,7 +23,7 @@ _SIGNATURES = f"Chally.Eicar:0:0:{EICAR.hex()}\nChally.Comment:0:*:{COMMENT.hex(
 
 
 class Clamd:
-    """It listens at a TCP port and at a socket; it can be halted, go on, and be killed."""
+    """It listens on a TCP port and a socket. Tests can halt, resume and kill it."""
 
     def __init__(self, directory: Path) -> None:
         signatures = directory / "signatures"
@@ -43,12 +43,12 @@ class Clamd:
         said = []
         for line in self._process.stdout:
             said.append(line)
-            if line.startswith("Self checking"):  # the last it says before it takes connections from its sockets
+            if line.startswith("Self checking"):  # the last line before it accepts connections
                 return
         raise RuntimeError(f"clamd did not start: {''.join(said)}")
 
     def halt(self) -> None:
-        """From now on it takes connections and says nothing."""
+        """Make it accept connections without responding."""
         os.kill(self._process.pid, signal.SIGSTOP)
 
     def go_on(self) -> None:
@@ -61,7 +61,7 @@ class Clamd:
 
 @contextmanager
 def answering(words: bytes | None) -> Iterator[str]:
-    """The URL of a server that takes a whole stream, answers it with `words` and hangs up; or with None, never does."""
+    """The URL of a server that reads a whole stream, replies `words` and closes; for None it never replies."""
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -69,7 +69,7 @@ def answering(words: bytes | None) -> Iterator[str]:
             while size := int.from_bytes(self.rfile.read(4)):
                 self.rfile.read(size)
             if words is None:
-                self.rfile.read()  # until the other side has had enough
+                self.rfile.read()  # until the client closes
             else:
                 self.wfile.write(words)
 

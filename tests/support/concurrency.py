@@ -1,4 +1,4 @@
-"""Many people at once, each with a connection of their own, as so many environments of the function would have."""
+"""People who act at the same time, each on a separate connection, as separate Lambda environments do."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ AT_ONCE = 50  # connections
 
 @contextmanager
 def acting(connection: psycopg.Connection[Any], user: UUID) -> Iterator[Tx]:
-    """One transaction of a person's, as the app's role."""
+    """A transaction of one person, as the role chally_app."""
     tx = Tx(connection, Actor(user, uuid4()))
     with connection.transaction():
         connection.execute("select set_config('chally.actor', %s, true)", [str(user)])
@@ -37,7 +37,7 @@ def connect(database: Database) -> psycopg.Connection[Any]:
 
 
 def code_of(error: Exception) -> str:
-    """What a client would be told."""
+    """The error code that a client would get."""
     if isinstance(error, AppError):
         return error.code
     if isinstance(error, psycopg.Error):
@@ -49,7 +49,7 @@ def code_of(error: Exception) -> str:
 def all_at_once(
     database: Database, people: Sequence[UUID], act: Callable[[Tx], str], *, threads: int = AT_ONCE
 ) -> list[str]:
-    """Everybody acts, each in a transaction of their own, as many at a time as there are threads; what came of it."""
+    """Let everybody act, each in a transaction, `threads` at a time; return the outcomes in order."""
     threads = min(threads, len(people))
     own = threading.local()
     start = threading.Barrier(threads)
@@ -76,7 +76,7 @@ def all_at_once(
 
 
 def waits(database: Database, pid: int) -> bool:
-    """Whether a backend waits for another."""
+    """Whether this backend waits for another one."""
     return bool(database.execute("select cardinality(pg_blocking_pids(%(pid)s)) > 0", pid=pid)[0][0])
 
 
@@ -131,7 +131,7 @@ def leaving(made: ChallengeJson) -> Callable[[Tx], str]:
 
 
 def check_counts(database: Database) -> None:
-    """By SQL of the test's own, and by the nightly job."""
+    """Check participant counts with the test's SQL and with the nightly job."""
     wrong = database.execute(
         "select id, participant_count from challenges.challenges c where participant_count <>"
         " (select count(*) from challenges.participants p where p.challenge_id = c.id and p.left_at is null)"

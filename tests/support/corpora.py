@@ -1,4 +1,4 @@
-"""Real files for tests, where they are at hand: the suite stands without them."""
+"""Real files for tests, if they are available. Tests that need them are skipped otherwise."""
 
 import os
 from pathlib import Path
@@ -13,5 +13,5 @@ needed = pytest.mark.skipif(
 
 
 def files(pattern: str) -> list[Path]:
-    """The corpus files that match, in order; none where there is no corpus."""
+    """The matching corpus files in order; none if there is no corpus."""
     return sorted(ROOT.glob(pattern))

@@ -27,7 +27,7 @@ class DeployedSystem:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """As they are now: a deploy from nothing gives new names."""
+        """The current outputs: a new deployment has new names."""
         return local.read_outputs(self.workspace)
 
     def mails(self, address: str) -> list[dict[str, Any]]:
@@ -61,7 +61,7 @@ class DeployedPerson:
         return self.system.api.request(method, path, json=body, headers=headers)
 
     def prove(self, challenge: dict[str, Any], data: bytes, content_type: str = "image/jpeg") -> str:
-        """Asks for an upload and makes it; answers the proof's id."""
+        """Request an upload and make it; return the proof's id."""
         asked = self.call(
             "POST",
             f"/v1/challenges/{challenge['id']}/proofs",
@@ -75,7 +75,7 @@ class DeployedPerson:
 
 
 def verdict(person: DeployedPerson, proof_id: str, eventually: Eventually) -> dict[str, Any]:
-    """The proof as it is once it is decided on."""
+    """Wait for the verdict; return the proof."""
 
     def decided() -> dict[str, Any] | None:
         proof: dict[str, Any] = person.call("GET", f"/v1/proofs/{proof_id}").json()

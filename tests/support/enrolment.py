@@ -1,4 +1,4 @@
-"""People in challenges, straight in the database: over HTTP nobody can join in the past, nor a thousand at once."""
+"""People in challenges, inserted by SQL: over HTTP nobody can join in the past, nor a thousand at once."""
 
 import json
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def rules(participant: Participant) -> dict[str, object]:
 
 
 def anna(database: Database) -> UUID:
-    """A user, who owns what is arranged."""
+    """Insert the user who owns the challenges."""
     with psycopg.connect(database.url, autocommit=True, row_factory=scalar_row) as connection:
         user = connection.execute(
             "insert into identity.users (email, username, password_hash, timezone)"
@@ -40,7 +40,7 @@ def anna(database: Database) -> UUID:
 
 
 def take_part(connection: psycopg.Connection[object], user: UUID, participants: Sequence[Participant]) -> list[UUID]:
-    """Each in an active challenge of their own, as on the day they joined: their ids."""
+    """Insert each participant into a separate active challenge, as on the day of joining; return their ids."""
     challenges = [uuid4() for _ in participants]
     ids = [uuid4() for _ in participants]
     connection.execute(

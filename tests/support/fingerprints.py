@@ -1,4 +1,4 @@
-"""Fingerprints by the thousand, of people and challenges that are nothing but ids."""
+"""Thousands of fingerprints, of people and challenges that exist only as ids."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -44,7 +44,7 @@ def skewed_hashes(chance: np.random.Generator, number: int) -> Hashes:
 
 
 def neighbour(chance: np.random.Generator, pdq: Hash, distance: int) -> Hash:
-    """Another hash, exactly so many bits away."""
+    """A hash exactly `distance` bits away."""
     other = pdq.copy()
     other[chance.choice(BITS, distance, replace=False)] ^= 1
     return other
@@ -55,13 +55,13 @@ def text(pdq: Hash) -> str:
 
 
 def distances(hashes: Hashes, variants: Hashes) -> NDArray[np.intp]:
-    """Of every hash to the nearest of the variants, by looking at all of them."""
+    """The distance of every hash to the nearest variant, by comparing all of them."""
     return np.min([np.count_nonzero(hashes != variant, axis=1) for variant in variants], axis=0)
 
 
 @dataclass(frozen=True)
 class Sent:
-    """Who sent a proof, where, for which window."""
+    """Who sent a proof to which challenge, for which window."""
 
     challenge_id: UUID
     user_id: UUID
@@ -69,7 +69,7 @@ class Sent:
     local_date: date = TODAY
 
     def arrival(self) -> Arrival:
-        """Another photo of theirs, for the same window."""
+        """Another photo by the same person for the same window."""
         return Arrival(
             id=uuid4(), challenge_id=self.challenge_id, participant_id=self.participant_id, user_id=self.user_id,
             title="t", owner_id=uuid4(), timezone="UTC",
@@ -84,7 +84,7 @@ def somebody(challenge_id: UUID | None = None, user_id: UUID | None = None, loca
 def keep(
     database: Database, sent: Sequence[Sent], hashes: Hashes, *, quality: int = 100, files: Sequence[bytes] = ()
 ) -> list[UUID]:
-    """Accepted proofs with these fingerprints, past foreign keys; their ids, which rise."""
+    """Insert accepted proofs with these fingerprints, bypassing foreign keys; return their ids in ascending order."""
     ids = [UUID(int=(index << 64) | 1 << 63 | uuid4().int >> 66) for index in range(1, len(sent) + 1)]
     with psycopg.connect(database.url) as connection:
         connection.execute("set session_replication_role = replica")
@@ -106,7 +106,7 @@ def keep(
 
 @contextmanager
 def as_system(database: Database) -> Iterator[Tx]:
-    """A transaction of the verdict job's role, on a connection of its own."""
+    """A transaction as the verdict job's role, on a separate connection."""
     with (
         psycopg.connect(database.system, autocommit=True, prepare_threshold=None) as connection,
         connection.transaction(),
@@ -115,7 +115,7 @@ def as_system(database: Database) -> Iterator[Tx]:
 
 
 def near(tx: Tx, scope: UUID, variants: Hashes, distance: int) -> dict[UUID, int]:
-    """What the database finds in a scope, by proof."""
+    """The distances that the database finds in a scope, by proof."""
     rows: list[Any] = tx.value(
         "select coalesce(json_agg(json_build_array(proof_id, bits)), '[]')"
         " from proofs.find_similar(%(scope)s, %(variants)s, %(distance)s)",

@@ -1,11 +1,11 @@
-"""Broken and hostile variants of real picture files, the same for the same seed."""
+"""Broken and hostile variants of real image files. The same seed gives the same file."""
 
 import random
 import zlib
 from collections.abc import Callable
 
 type Parts = list[tuple[bytes, bytes]]
-"""The parts of a file that have a name: segments of JPEG, chunks of PNG and WebP. What has none is under b""."""
+"""Named parts of a file: JPEG segments, PNG and WebP chunks. Anything without a name is under b""."""
 
 _LENGTHS = (
     b"\0\0\0\0",
@@ -27,7 +27,7 @@ _TEXTS = (
 
 
 def mutant(seed: int, data: bytes, other: bytes) -> bytes:
-    """`data`, with its parts swapped, doubled, dropped, edited or replaced by some of `other`, or plainly damaged."""
+    """`data` with parts swapped, repeated, dropped, edited or taken from `other`, or with damaged bytes."""
     chance = random.Random(seed)
     if chance.random() < 0.5:
         split, join = _format(data)
@@ -60,7 +60,7 @@ def _rearrange(chance: random.Random, parts: Parts, foreign: Parts) -> None:
 
 
 def _damaged(chance: random.Random, data: bytes) -> bytes:
-    """Bits turned, octets overwritten, cut out or put in; mostly near the beginning, where headers are."""
+    """Flip, overwrite, remove or insert bytes, mostly near the beginning, where the headers are."""
     mutable = bytearray(data)
     for _ in range(chance.choice((1, 1, 2, 3, 8))):
         reach = len(mutable) if chance.random() < 0.5 else min(len(mutable), 600)
@@ -114,7 +114,7 @@ def _chunks_of_png(data: bytes) -> Parts:
 
 
 def _png(parts: Parts) -> bytes:
-    """With checksums that are right, so that readers do not stop at them."""
+    """With correct checksums, so that readers do not stop there."""
     chunks = (len(body).to_bytes(4) + name + body + zlib.crc32(name + body).to_bytes(4) for name, body in parts)
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 

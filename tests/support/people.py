@@ -19,7 +19,7 @@ def hashed_password(number: int) -> str:
 
 
 def insert_users(database: Database, number: int) -> list[UUID]:
-    """So many accounts, without the work of a sign-up."""
+    """Insert accounts without the cost of signing up."""
     rows = database.execute(
         "insert into identity.users (email, username, password_hash, timezone)"
         " select 'p' || n || '@people.test', 'p_' || n, '', 'UTC' from generate_series(1, %(number)s) n returning id",

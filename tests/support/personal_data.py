@@ -1,4 +1,4 @@
-"""A person who left traces in every table: for what is exported, and for what is forgotten."""
+"""A person with data in every table, for tests of the export and of deletion."""
 
 import hashlib
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ NOTE = "Ran along the fjord"
 
 @dataclass(frozen=True)
 class Traces:
-    """Whose they are, the challenge they made, and what must be in no export, or nowhere at all once they left."""
+    """The person, their challenge, the secrets that no export may contain, and all data that deletion must remove."""
 
     client: Client
     challenge: dict[str, Any]
@@ -31,7 +31,7 @@ class Traces:
 
 
 def leave_traces(person: SignUp, database: Database, username: str = "kari") -> Traces:
-    """Signs somebody up who does a bit of everything; the rest is put there."""
+    """Sign up a person who uses every feature once; insert by SQL what takes longer."""
     client = person(username)
     user_id = client.user["id"]
     signed_in = Client(headers={"user-agent": DEVICE}, ip=IP).post(
@@ -117,7 +117,7 @@ def leave_traces(person: SignUp, database: Database, username: str = "kari") -> 
 
 
 def tables(database: Database) -> list[str]:
-    """Every table of ours, with its schema."""
+    """Our tables, each with its schema."""
     return [
         f"{schema}.{table}"
         for schema, table in database.execute(
@@ -128,7 +128,7 @@ def tables(database: Database) -> list[str]:
 
 
 def everything(database: Database) -> dict[str, list[str]]:
-    """Every row there is, as text, by table."""
+    """All rows as text, by table."""
     return {
         table: [str(row) for (row,) in database.execute(f"select to_jsonb(t)::text from {table} t")]
         for table in tables(database)

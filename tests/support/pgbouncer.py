@@ -1,4 +1,4 @@
-"""A real PgBouncer of a test's own. It hands one connection a role to whoever has a transaction, as RDS Proxy may."""
+"""A real PgBouncer. Transactions of one role share one connection, as they may behind RDS Proxy."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ PGBOUNCER = Path("/usr/sbin/pgbouncer")
 
 
 class PgBouncer:
-    """In transaction mode, with a single connection to Postgres for each role and database."""
+    """Transaction mode, with one connection to Postgres per role and database."""
 
     def __init__(self, directory: Path, postgres_port: int) -> None:
         self.port = free_port()
@@ -24,7 +24,7 @@ class PgBouncer:
             "log_connections = 0\nlog_disconnections = 0\nlog_stats = 0\n"
         )
         demoted = []
-        if os.geteuid() == 0:  # which it refuses to be
+        if os.geteuid() == 0:  # it refuses to run as root
             directory.chmod(0o755)
             demoted = ["--user", "nobody"]
         self._process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What tests need to exist, made on the spot and the same every time."""
+"""Photos that tests generate: the same seed gives the same picture."""
 
 import io
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 
 def picture(seed: int, size: tuple[int, int] = (1024, 768)) -> Image.Image:
-    """A landscape of its own for every seed: clouds, a sun, wooded hills one behind the other, and some grain."""
+    """A landscape, different for every seed: clouds, a sun, wooded hills behind each other, and film grain."""
     width, height = size
     chance = np.random.default_rng(seed)
     sky, haze = chance.integers(40, 256, 3), chance.integers(40, 256, 3)
@@ -28,12 +28,12 @@ def picture(seed: int, size: tuple[int, int] = (1024, 768)) -> Image.Image:
 
 
 def photo(seed: int, size: tuple[int, int] = (1024, 768), *, file_format: str = "JPEG", **options: object) -> bytes:
-    """The bytes of that picture; `options` go to Pillow (quality, exif, progressive, lossless)."""
+    """The bytes of `picture(seed)`. `options` go to Pillow (quality, exif, progressive, lossless)."""
     return encoded(picture(seed, size), file_format=file_format, **options)
 
 
 def encoded(image: Image.Image, *, file_format: str = "JPEG", **options: object) -> bytes:
-    """An image file's bytes."""
+    """The bytes of an image file."""
     file = io.BytesIO()
     image.save(file, file_format, **options)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""A challenge whose people send photos: S3 as moto plays it, EventBridge's events as SQS carries them, the handler."""
+"""A challenge whose people send photos: moto's S3, EventBridge events as SQS delivers them, and the real handler."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ FLAT = Image.new("RGB", SIZE, "navy")
 
 @dataclass
 class Club:
-    """A challenge with three people in it, and what happens in storage."""
+    """A challenge with three people, and its uploads."""
 
     id: str
     owner: Client
@@ -40,7 +40,7 @@ class Club:
     def ask(
         self, who: Client, data: bytes, content_type: str = "image/jpeg", challenge: str | None = None, **more: Any
     ) -> str:
-        """Ask to send `data`; the proof's id."""
+        """Request an upload of `data`; return the proof's id."""
         body = {
             "content_type": content_type,
             "content_length": len(data),
@@ -54,14 +54,14 @@ class Club:
         return proof_id
 
     def put(self, proof_id: str, data: bytes, **event: Any) -> dict[str, Any]:
-        """The upload arrives; the event that S3 sends."""
+        """Upload the data; return the event that S3 sends."""
         stored = aws.client("s3").put_object(Bucket=BUCKET, Key=self.keys[proof_id], Body=data)
         self.sequence += 1
         values = {"version_id": stored["VersionId"], "sequencer": f"{self.sequence:018X}"} | event
         return created(self.keys[proof_id], **values)
 
     def send(self, who: Client, data: bytes, content_type: str = "image/jpeg", **more: Any) -> dict[str, Any]:
-        """Ask, upload and have it decided; the proof as it is then."""
+        """Request, upload and decide; return the proof afterwards."""
         proof_id = self.ask(who, data, content_type, more.pop("challenge", None))
         assert decide(self.put(proof_id, data, **more)) == []
         return self.proof(proof_id)
@@ -73,7 +73,7 @@ class Club:
         return proof
 
     def accepted(self, who: Client) -> int:
-        """How many accepted windows the standings give someone."""
+        """The accepted windows of a person in the standings."""
         items = self.owner.get(f"/v1/challenges/{self.id}/standings").json["items"]
         (accepted,) = (item["accepted"] for item in items if item["username"] == who.user["username"])
         return int(accepted)
@@ -103,7 +103,7 @@ def created(key: str, *, sequencer: str, version_id: str | None = None, time: da
 
 
 def batch(*events: dict[str, Any] | str) -> dict[str, Any]:
-    """The events in a batch of SQS messages, whose ids are their places."""
+    """A batch of SQS messages with these events. A message's id is its index."""
     return {
         "Records": [
             {
@@ -123,7 +123,7 @@ def batch(*events: dict[str, Any] | str) -> dict[str, Any]:
 
 
 def decide(*events: dict[str, Any] | str) -> list[int]:
-    """Hand the events to the function; the places of those that failed."""
+    """Run the function on the events; return the indexes of those that failed."""
     answer = jobs.verdicts_handler(batch(*events), LambdaContext())
     return [int(str(failure["itemIdentifier"])) for failure in answer["batchItemFailures"]]
 

@@ -1,4 +1,4 @@
-"""Photos with a QR code in them, as somebody takes one of a screen: small, askew, blurred, dark."""
+"""Photos with a QR code in them, as people take them of a screen: small, tilted, blurred or dark."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ def code(text: str, *, error: str = "L", border: int = 4) -> Image.Image:
 
 
 def taken(*codes: tuple[str, Shot], size: tuple[int, int] = SIZE, seed: int = 7, error: str = "L") -> Image.Image:
-    """A landscape with the codes held into it. Blur and light are the photo's: those of the last shot."""
+    """A landscape with the codes in it. Blur and light of the last shot apply to the whole photo."""
     scene = landscape(seed, size).copy()
     shot = Shot()
     for text, shot in codes:
@@ -53,7 +53,7 @@ def taken(*codes: tuple[str, Shot], size: tuple[int, int] = SIZE, seed: int = 7,
 
 
 def photo(*codes: tuple[str, Shot], size: tuple[int, int] = SIZE, quality: int = 85, **how: object) -> bytes:
-    """The same as a JPEG file."""
+    """The photo as a JPEG file."""
     return encoded(taken(*codes, size=size, **how), quality=quality)  # type: ignore[arg-type]
 
 
@@ -68,7 +68,7 @@ def _hold(scene: Image.Image, sign: Image.Image, shot: Shot) -> None:
     if shot.mirrored:
         sign = sign.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     half = shot.width * scene.width / 2
-    # The corners as a camera sees them: the upper side is farther away.
+    # The corners as the camera sees them: the upper edge is farther away.
     square = np.array([(-half, -half), (half, -half), (half, half), (-half, half)])
     square[:2] *= (1 - shot.tilt, 1 - shot.tilt / 2)
     angle = np.radians(shot.turned)
@@ -76,7 +76,7 @@ def _hold(scene: Image.Image, sign: Image.Image, shot: Shot) -> None:
     seen = square @ turn.T + np.array(shot.at) * scene.size
     side = sign.width
     corners = np.array([(0, 0), (side, 0), (side, side), (0, side)], float)
-    # Average first what the scene shows smaller: a lens does so too.
+    # Average before shrinking, as a lens does.
     seen_sign = sign.convert("RGB").filter(ImageFilter.BoxBlur(max(0, side / (2 * half) / 2 - 0.5)))
     how = _perspective(seen, corners)
     held = seen_sign.transform(scene.size, Image.Transform.PERSPECTIVE, how, Image.Resampling.BILINEAR)
@@ -87,7 +87,7 @@ def _hold(scene: Image.Image, sign: Image.Image, shot: Shot) -> None:
 
 
 def _perspective(seen: NDArray[np.float64], corners: NDArray[np.float64]) -> Sequence[float]:
-    """What Pillow takes: the eight coefficients that bring the four points seen to the corners of the sign."""
+    """The eight coefficients with which Pillow maps the four visible points to the corners of the code."""
     rows, wanted = [], []
     for (x, y), (u, v) in zip(seen, corners, strict=True):
         rows += [(x, y, 1, 0, 0, 0, -u * x, -u * y), (0, 0, 0, x, y, 1, -v * x, -v * y)]

@@ -14,7 +14,7 @@ def set_quiet_hours(client: Client, hours: dict[str, str] | None) -> None:
 
 
 def pending(database: Database) -> datetime:
-    """When the reminder of a window that is still to open is due."""
+    """The due time of the reminder for a window that has not opened yet."""
     [(due_at,)] = database.execute(
         "select min(due_at) from notifications.reminders where nominal_at > planned_at + interval '2 minutes'"
         " and sent_at is null"

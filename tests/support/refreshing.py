@@ -1,4 +1,4 @@
-"""Ways to refresh a session: the real functions on a real Postgres, one after the other, at once, or over HTTP."""
+"""Ways to refresh a session on a real Postgres: one after the other, concurrently, or over HTTP."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ START = datetime(2027, 3, 27, 12, tzinfo=UTC)  # a clock change lies within what
 
 @dataclass(frozen=True)
 class Request:
-    """One refresh: with which token, when it reached the gateway, when the function answers it."""
+    """One refresh: its token, when it reached the gateway, and when the function handles it."""
 
     token: str
     arrived: datetime
@@ -34,7 +34,7 @@ class Request:
 
 
 class System(Protocol):
-    """How requests reach the real functions. An answer is the next refresh token, or the code of an error."""
+    """How requests reach the real functions. A result is the next refresh token or an error code."""
 
     def refresh(self, requests: list[Request]) -> list[str]: ...
 
@@ -42,7 +42,7 @@ class System(Protocol):
 
 
 class Direct:
-    """In transactions of their own, one after the other."""
+    """One transaction per request, one after the other."""
 
     def __init__(self, client: sessions.ClientInfo) -> None:
         self.client = client
@@ -69,7 +69,7 @@ class Direct:
 
 
 class Parallel(Direct):
-    """Requests that come together run at once, each on a connection of its own, as in functions of their own."""
+    """Requests that arrive together run concurrently on separate connections, as in separate environments."""
 
     def __init__(self, client: sessions.ClientInfo, url: str, threads: ThreadPoolExecutor) -> None:
         super().__init__(client)
@@ -97,7 +97,7 @@ class Parallel(Direct):
 
 
 class Http:
-    """Through the handler."""
+    """Through the HTTP handler."""
 
     def __init__(self, set_clock: Callable[[datetime], None]) -> None:
         self.set_clock = set_clock
@@ -121,13 +121,13 @@ class Http:
 
 @dataclass
 class World:
-    """A Postgres, and who holds which session in it."""
+    """A Postgres with people and their sessions."""
 
     database: Database
     client: sessions.ClientInfo
 
     def people(self, count: int) -> list[UUID]:
-        """New people."""
+        """Insert people."""
         rows = self.database.execute(
             """
             insert into identity.users (email, username, password_hash, timezone, email_verified_at)
@@ -151,7 +151,7 @@ class World:
         return session_id, token
 
     def is_signed_in(self, person: UUID, session_id: UUID) -> bool:
-        """Whether an access token of the session is still good: every transaction of its asks."""
+        """Whether the session's access tokens are valid: every transaction checks."""
         try:
             with db.as_user(Actor(person, session_id), read_only=True):
                 return True
@@ -159,7 +159,7 @@ class World:
             return False
 
     def expiry(self, token: str) -> datetime:
-        """Until when a refresh token is good."""
+        """When a refresh token expires."""
         with db.as_system("tests") as tx:
             expires_at: datetime = tx.value(
                 "select expires_at from identity.refresh_tokens where hash = %(hash)s", {"hash": tokens.digest(token)}
@@ -174,7 +174,7 @@ class World:
         return reason
 
     def mails(self, person: UUID) -> int:
-        """How many mails told a person that a token was copied."""
+        """The number of mails that told a person about a copied token."""
         with db.as_system("tests") as tx:
             count: int = tx.value(
                 "select count(*) from core.outbox where topic = 'mail'"
@@ -184,7 +184,7 @@ class World:
         return count
 
     def branches(self) -> int:
-        """How many families have more than one line of descent, or end elsewhere than where their session says."""
+        """The number of sessions whose tokens fork, or whose newest token is not the one the session names."""
         return int(
             self.database.execute("""
                 select count(*) from (

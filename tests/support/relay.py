@@ -1,4 +1,4 @@
-"""A relay between the functions and Postgres, which counts their round trips on the wire."""
+"""A TCP relay between the functions and Postgres that counts round trips on the wire."""
 
 import contextlib
 import socket
@@ -11,15 +11,15 @@ import pytest
 from chally import db, settings
 from tests.support.database import Database
 
-# What psycopg sends behind the Sync that ends a pipeline. It asks for nothing.
+# psycopg sends this Flush after the Sync that ends a pipeline. It requests nothing.
 FLUSH = b"H\0\0\0\4"
 
 
 class Relay:
-    """Passes bytes on between the functions and Postgres; `trips` are the turns that the functions took."""
+    """Forwards bytes between functions and Postgres; `trips` counts how often the functions spoke after the server."""
 
     def __init__(self, port: int) -> None:
-        self.port, self.trips, self._heard = port, 0, False
+        self.port, self.trips, self._server_spoke = port, 0, False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.own_port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -28,22 +28,22 @@ class Relay:
         while True:
             client, _ = self._listener.accept()
             server = socket.create_connection(("127.0.0.1", self.port))
-            for source, sink, asks in ((client, server, True), (server, client, False)):
+            for source, sink, is_client in ((client, server, True), (server, client, False)):
                 source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=self._pass_on, args=(source, sink, asks), daemon=True).start()
+                threading.Thread(target=self._pass_on, args=(source, sink, is_client), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket, asks: bool) -> None:
-        with contextlib.suppress(OSError), sink:  # who hangs up first closes both
+    def _pass_on(self, source: socket.socket, sink: socket.socket, is_client: bool) -> None:
+        with contextlib.suppress(OSError), sink:  # whichever side closes first closes both
             while data := source.recv(65536):
                 if data != FLUSH:
-                    self.trips += asks and self._heard
-                    self._heard = not asks
+                    self.trips += is_client and self._server_spoke
+                    self._server_spoke = not is_client
                 sink.sendall(data)
 
 
 @contextlib.contextmanager
 def relayed(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
-    """The functions connect by a relay."""
+    """Connect the functions through a relay."""
     relay = Relay(urlsplit(database.app).port or 0)
     with connecting_by(relay.own_port, database, monkeypatch):
         yield relay
@@ -51,10 +51,10 @@ def relayed(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rel
 
 @contextlib.contextmanager
 def connecting_by(port: int, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    """The functions connect to another port of this machine; the database as it is there."""
-    former = urlsplit(database.app).port
+    """Connect the functions to another port of this machine; yields the database as reached there."""
+    direct = urlsplit(database.app).port
     there = Database(
-        database.url, *(url.replace(f":{former}/", f":{port}/") for url in (database.app, database.system))
+        database.url, *(url.replace(f":{direct}/", f":{port}/") for url in (database.app, database.system))
     )
     monkeypatch.setenv("CHALLY_DATABASE_APP_URL", f"{there.app}?sslmode=disable")
     monkeypatch.setenv("CHALLY_DATABASE_SYSTEM_URL", f"{there.system}?sslmode=disable")

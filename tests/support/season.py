@@ -1,4 +1,4 @@
-"""A challenge some days long with people in it, straight in the database: nobody can join over HTTP in the past."""
+"""A challenge of some days with people in it, inserted by SQL because nobody can join in the past over HTTP."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Season:
-    """A challenge whose owner is the first of `users`; each of them is the participant at the same place."""
+    """A challenge owned by the first of `users`. `participants` are in the order of `users`."""
 
     database: Database
     challenge: UUID
@@ -36,7 +36,7 @@ class Season:
         return dict(rows)
 
     def standing(self, participant: UUID) -> Standing:
-        """As it is kept."""
+        """The stored standing."""
         *score, last_decided = self.database.execute(
             "select points, current_streak, best_streak, accepted, missed, grace_spent, last_decided"
             " from challenges.standings where participant_id = %(id)s",
@@ -45,7 +45,7 @@ class Season:
         return Standing(participant, Score(*score), last_decided)
 
     def counted(self, participant: UUID, scoring: Scoring) -> Score:
-        """By the outcomes."""
+        """The score recomputed from the outcomes."""
         return add_outcomes(Score(), self.outcomes(participant).values(), scoring)
 
     def run(self, statement: str, **parameters: object) -> None:
@@ -61,7 +61,7 @@ def season(
     scoring: Scoring | None = None,
     roster_visibility: str = "participants",
 ) -> Season:
-    """Everybody's windows are stored: whole days of UTC, the first of which opens at `first`, midnight."""
+    """Store everybody's windows: whole days in UTC. The first opens at `first`, a midnight."""
     challenge, places = uuid4(), sorted(uuid4() for _ in users)
     values = {
         "challenge": challenge,

@@ -1,4 +1,4 @@
-"""Makes tokens that are almost ours."""
+"""Makes tokens that differ from genuine ones in one thing."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ def status(token: str) -> int:
 
 
 class Forger:
-    """Holds our private key and a real person's claims: what it makes differs from the genuine in one thing only."""
+    """Has our private key and a real person's claims: a forgery differs from a genuine token in one thing only."""
 
     def __init__(self, claims: dict[str, Any], key: SigningKey) -> None:
         self.claims = claims
@@ -36,19 +36,19 @@ class Forger:
         self.jwk = key.public_jwk()
 
     def sign(self, header: bytes, payload: bytes, key: rsa.RSAPrivateKey | None = None) -> str:
-        """Signed by RS256, whatever the header says."""
+        """Sign with RS256, regardless of the header."""
         algorithm = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256)
         body = f"{text(header)}.{text(payload)}"
         return f"{body}.{text(algorithm.sign(body.encode(), key or self.key))}"
 
     def token(self, header: dict[str, Any] | None = None, key: Any = None, **claims: Any) -> str:
-        """With another header or claims; `...` takes a member out."""
+        """A token with changed header members or claims; `...` removes one."""
         members = {name: value for name, value in (self.header | (header or {})).items() if value is not ...}
         body = {name: value for name, value in (self.claims | claims).items() if value is not ...}
         return self.sign(json.dumps(members).encode(), json.dumps(body).encode(), key)
 
     def refuses(self, forgeries: dict[str, str]) -> None:
-        """All of them, each told by its name; and nothing but the forgery was wrong."""
+        """Assert that every forgery gets a 401 while the genuine token gets a 200."""
         assert forgeries
         assert status(self.token()) == 200
         assert {name: status(token) for name, token in forgeries.items()} == dict.fromkeys(forgeries, 401)

@@ -1,14 +1,14 @@
-"""Uploads by the hundred, and by a model of its own what must become of each, whatever order its events come in.
+"""A model of hundreds of uploads: which verdict each must get, in whatever order its events arrive.
 
-A version of an upload is what one PUT brought. An event of it has a say as long as
+Each PUT creates a version of an upload. An event of a version counts only while
 
-- its proof is not final: accepted, to be reviewed, or replaced by a newer one of its window,
-- no verdict stands on this version or a newer one, by sequencer,
-- the object is still there.
+- its proof is not final (accepted, to be reviewed, or replaced by a newer one of its window),
+- no verdict exists on this version or, by sequencer, a newer one,
+- the object still exists.
 
-Then its bytes are judged, and what was found before gives way. So what stands in the end is the verdict on the newest
-version that was still there when an event of it came, unless one that came before was final. The model keeps all in
-memory, knows pictures by name rather than by fingerprint, and shares no code with what it judges.
+Then its bytes are judged, and the new verdict replaces the one before. The last verdict is therefore that on the newest
+version that still existed when an event of it arrived, unless an earlier verdict was final. The model keeps everything
+in memory, identifies pictures by name instead of fingerprint, and shares no code with the functions.
 """
 
 from collections import Counter
@@ -62,7 +62,7 @@ class Upload:
     decided_at: datetime | None = None
     file: File | None = None
     readable: "list[Version]" = field(default_factory=list)
-    """The versions that were still there when an event of theirs came."""
+    """The versions that still existed when an event of theirs arrived."""
 
     @property
     def place(self) -> tuple[str, str]:
@@ -80,12 +80,12 @@ class Version:
 
     @property
     def order(self) -> int:
-        """Sequencers are hexadecimal numbers that lack zeros at their end."""
+        """Sequencers are hexadecimal numbers without their trailing zeros."""
         return int(self.sequencer.ljust(64, "0"), 16)
 
     @property
     def found(self) -> File | None:
-        """What storage answers to who asks for it."""
+        """What storage returns for this version."""
         if not self.upload.named:
             return self.upload.content
         return None if self.is_gone else self.file
@@ -93,14 +93,14 @@ class Version:
 
 @dataclass
 class Model:
-    """All uploads; each verdict there was, in order; mails by template and whom they are for."""
+    """All uploads, the verdicts in order, and the mails by template and recipient."""
 
     uploads: list[Upload] = field(default_factory=list)
     verdicts: list[tuple[str, str]] = field(default_factory=list)
     mails: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def deliver(self, version: Version, now: datetime) -> None:
-        """An event of this version comes."""
+        """Handle an event of this version."""
         upload, file = version.upload, version.found
         if file is not None:
             upload.readable.append(version)

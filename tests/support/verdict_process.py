@@ -2,8 +2,8 @@
 
 Run it as `python -m tests.support.verdict_process BATCHES OBJECTS`.
 
-BATCHES is a file of events to be handled one after the other. Storage is a directory: each version of an object is a
-file with its id for a name. The last line printed are the answers.
+BATCHES is a file of events, handled in order. Storage is the directory OBJECTS with one file per object version, named
+by its id. The last line printed is a list of the results.
 """
 
 import json

@@ -48,7 +48,7 @@ def differences(ours: window_oracle.Windows, right: window_oracle.Windows) -> li
 
 @st.composite
 def instants(draw: st.DrawFn, first: datetime, last: datetime) -> datetime:
-    """To the quarter of an hour mostly, where windows begin and end; to the second as well."""
+    """Mostly full quarter-hours, where windows open and close; sometimes any second."""
     seconds = int((last - first).total_seconds())
     quarters = st.integers(0, seconds // 900).map(lambda n: n * 900)
     return first + timedelta(seconds=draw(quarters | st.integers(0, seconds)))
@@ -70,7 +70,7 @@ def schedules(draw: st.DrawFn, *, scope: bool = True) -> Schedule:
 
 
 def zone() -> st.SearchStrategy[str]:
-    """As likely one whose clocks change as one of all."""
+    """With equal chance a zone whose clocks change, or any zone."""
     return st.deferred(
         lambda: (
             st.sampled_from([name for name in zone_clocks.unlike() if zone_clocks.transitions(name)])
@@ -81,7 +81,7 @@ def zone() -> st.SearchStrategy[str]:
 
 @st.composite
 def participants(draw: st.DrawFn, *, scope: bool = True) -> Participant:
-    """A challenge of minutes to weeks, as likely around a change of the participant's clocks as anywhere."""
+    """A challenge of minutes to weeks, with equal chance around a change of the participant's clocks or anywhere."""
     theirs, challenge_zone = draw(zone()), draw(zone())
     schedule = draw(schedules(scope=scope))
     changes = zone_clocks.transitions(theirs if schedule.scope == "participant_local" else challenge_zone)
@@ -101,7 +101,7 @@ fast = settings(
 
 
 type Travel = tuple[Participant, list[tuple[datetime, str | None]]]
-"""A participant, and what happens: a move to a zone, or (None) the job that stores windows."""
+"""A participant and events: a move to a zone, or None for the job that stores windows."""
 
 
 def travel(zone: str, hours: str, starts: str, ends: str, *events: tuple[str, str | None]) -> Travel:
@@ -129,7 +129,7 @@ THERE_AND_BACK = travel(
 )
 
 
-# where the last date, which cannot follow, leaves the one before it a quarter of an hour in the new zone
+# The last date cannot follow, and leaves the one before it 15 minutes in the new zone.
 NO_ROOM = travel(
     *("Pacific/Chatham", "13:30-06:00", "2021-03-30T19:30", "2021-04-02T04:00"),
     ("2021-03-31T17:00", "Pacific/Honolulu"),

@@ -1,4 +1,4 @@
-"""Which zones there are and when their clocks change, asked of zoneinfo alone."""
+"""The zones we accept and the instants at which their clocks change, from zoneinfo alone."""
 
 import zoneinfo
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ FIRST, END = datetime(2020, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC)
 
 @cache
 def names() -> list[str]:
-    """Every zone that we accept."""
+    """Every accepted zone."""
 
     def accepted(name: str) -> bool:
         try:
@@ -30,7 +30,7 @@ def names() -> list[str]:
 
 @cache
 def transitions(zone: str) -> tuple[datetime, ...]:
-    """The instants of 2020 to 2035 at which its clocks change: the first second of the new time."""
+    """The instants from 2020 to 2035 at which its clocks change: the first second of the new offset."""
     found, at, step = [], FIRST, timedelta(days=1)
     while at < END:
         if _offset(zone, at) != _offset(zone, at + step):
@@ -45,7 +45,7 @@ def transitions(zone: str) -> tuple[datetime, ...]:
 
 @cache
 def unlike() -> list[str]:
-    """Zones no two of which agree throughout 2020 to 2035; any other reads as one of them does."""
+    """Zones of which no two agree throughout 2020 to 2035. Every other zone equals one of them."""
     by_weeks: dict[tuple[timedelta, ...], list[str]] = {}
     weeks = [FIRST + timedelta(weeks=n) for n in range(836)]
     for name in names():
@@ -64,7 +64,7 @@ def unlike() -> list[str]:
 
 @contextmanager
 def of(directory: Path | None) -> Iterator[None]:
-    """zoneinfo reads the zones from this directory; from the package tzdata, as in Lambda, for None."""
+    """Make zoneinfo read this directory, or the package tzdata, as in Lambda, for None."""
     zoneinfo.reset_tzpath([directory] if directory else [])
     _forget()
     try:
