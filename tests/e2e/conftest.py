@@ -1,4 +1,4 @@
-"""A local system of the tests' own: deployed once, on free ports and in a directory of its own, beside any other."""
+"""A local system for the tests, deployed once on free ports and in a separate directory, beside any other."""
 
 import re
 import time
@@ -14,12 +14,12 @@ from infra.local import system as local
 from infra.local.workspace import Workspace
 from tests.support.deployed import DeployedPerson, DeployedSystem, Eventually, infra_local
 
-PATIENCE = 120  # seconds that a condition may take on a busy machine; what is usual is far less
+PATIENCE = 120  # seconds for a condition on a busy machine; it usually takes far less
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process deploys one stack, and runs all that speak to it."""
+    """Let one process deploy one stack and run every test that uses it."""
     for item in items:
         if item.get_closest_marker("e2e"):
             item.add_marker(pytest.mark.xdist_group("e2e"))
@@ -38,7 +38,7 @@ def system(place: Path) -> Iterator[DeployedSystem]:
 
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., Any]:
-    """Waits until a condition holds, and answers what it was."""
+    """Wait until a condition holds; return its value."""
 
     def wait[T](condition: Callable[[], T], what: str) -> T:
         deadline = time.monotonic() + PATIENCE

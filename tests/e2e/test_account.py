@@ -1,4 +1,4 @@
-"""Taking one's data along and leaving, on the deployed system: IAM, versions and signatures are checked for real."""
+"""Exporting an account and deleting it on the deployed system, with real IAM, object versions and signatures."""
 
 import io
 import json
@@ -19,7 +19,7 @@ from tests.support.pictures import photo
 pytestmark = pytest.mark.e2e
 
 
-def test_export_then_leave_then_be_forgotten(
+def test_a_person_exports_their_data_and_is_deleted(
     system: DeployedSystem, person: Callable[[str], DeployedPerson], eventually: Eventually
 ) -> None:
     leaver, other = person("Europe/Oslo"), person("Asia/Tokyo")

@@ -1,4 +1,4 @@
-"""What an operator does by hand, as `make` does it: the next signing key, the first admin."""
+"""What an operator does with `make`: create the next signing key, appoint the first admin."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ def published(system: DeployedSystem) -> set[str]:
     return {key["kid"] for key in system.api.get("/.well-known/jwks.json").json()["keys"]}
 
 
-def test_the_next_key_is_published_and_signs_nothing_yet(
+def test_the_next_key_is_published_before_it_signs(
     system: DeployedSystem, person: Callable[[str], DeployedPerson]
 ) -> None:
     kari = person("Europe/Oslo")
@@ -31,7 +31,7 @@ def test_the_next_key_is_published_and_signs_nothing_yet(
     assert jwt.get_unverified_header(person("Asia/Tokyo").token)["kid"] == signing
 
 
-def test_the_first_admin(system: DeployedSystem, person: Callable[[str], DeployedPerson]) -> None:
+def test_an_operator_appoints_the_first_admin(system: DeployedSystem, person: Callable[[str], DeployedPerson]) -> None:
     kari = person("Europe/Oslo")
     infra_local(system.workspace, "role", kari.email, "admin")
     assert kari.call("GET", "/v1/me").json()["role"] == "admin"

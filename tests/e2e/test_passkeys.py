@@ -1,4 +1,4 @@
-"""A real browser with a passkey of its own, against the deployed system: what no client in Python can show."""
+"""A real browser with a passkey against the deployed system, for what no Python client can show."""
 
 import json
 import threading
@@ -41,26 +41,26 @@ async (options) => (await navigator.credentials.get(
 
 
 class Page:
-    """A page in the browser, whose script calls the API and the browser's passkeys."""
+    """A page in the browser whose script calls the API and uses passkeys."""
 
     def __init__(self, browser: Browser, api_url: str) -> None:
         self.browser = browser
         self.api_url = api_url
 
     def open(self, url: str | None = None) -> None:
-        """A page of the API's own, or any other."""
+        """Open a page of the API, or any other."""
         self.browser.open(url or f"{self.api_url}/v1/auth/verify-email?token=x")
 
     def run(self, function: str, *arguments: object) -> Any:
         return self.browser.evaluate(f"({function})({', '.join(map(json.dumps, arguments))})")
 
     def call(self, method: str, path: str, body: object = None, **headers: str) -> Any:
-        """An API call by fetch, with whatever cookies the browser sends along: its status and JSON."""
+        """Call the API by fetch with the browser's cookies; return the status and JSON."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.run(CALL, method, f"{self.api_url}{path}", body, named)
 
     def csrf_token(self) -> str:
-        """As a page's script finds it."""
+        """The value that a page's script sees."""
         cookies = dict(pair.split("=", 1) for pair in self.browser.evaluate("document.cookie").split("; ") if pair)
         return str(cookies["__Host-csrf"])
 
@@ -77,7 +77,7 @@ def page(system: DeployedSystem) -> Iterator[Page]:
 
 @pytest.fixture
 def elsewhere() -> Iterator[str]:
-    """Another site on this machine: an empty page of an origin that is not ours."""
+    """Another site on this machine: an empty page of a foreign origin."""
 
     class Empty(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -117,7 +117,7 @@ def test_a_person_signs_in_by_passkey_and_cookies(page: Page, person: Callable[[
     kari = person("Europe/Oslo")
     sign_in(page, kari)
     passkey = register(page)
-    with pytest.raises(AssertionError, match="InvalidStateError"):  # the browser knows that it has one already
+    with pytest.raises(AssertionError, match="InvalidStateError"):  # the browser knows that it already has one
         register(page)
     csrf = page.csrf_token()
     assert page.call("POST", "/v1/auth/logout", x_csrf_token=csrf)["status"] == 204
@@ -137,7 +137,11 @@ def test_a_person_signs_in_by_passkey_and_cookies(page: Page, person: Callable[[
     assert (replayed["status"], replayed["json"]["code"]) == (401, "passkey_invalid")
 
     challenge = challenge_body(datetime.now(UTC))
-    for headers in ({}, {"x_csrf_token": "made up"}, {"x_csrf_token": csrf}):  # the last is of the session before
+    for headers in (
+        {},
+        {"x_csrf_token": "made up"},
+        {"x_csrf_token": csrf},
+    ):  # the last belongs to the previous session
         refused = page.call("POST", "/v1/challenges", challenge, **headers)
         assert (refused["status"], refused["json"]["code"]) == (403, "csrf_failed")
     made = page.call("POST", "/v1/challenges", challenge, x_csrf_token=page.csrf_token())
@@ -149,7 +153,7 @@ def test_a_person_signs_in_by_passkey_and_cookies(page: Page, person: Callable[[
     assert removed["status"] == 204, removed
 
 
-def test_the_tokens_are_out_of_reach_of_scripts_and_of_other_pages(
+def test_scripts_and_other_sites_cannot_read_the_tokens(
     page: Page, elsewhere: str, person: Callable[[str], DeployedPerson]
 ) -> None:
     sign_in(page, person("Europe/Oslo"))
@@ -163,7 +167,7 @@ def test_the_tokens_are_out_of_reach_of_scripts_and_of_other_pages(
     assert cookies["__Host-access"]["value"] not in seen
     assert cookies["__Host-refresh"]["value"] not in seen
 
-    page.open(elsewhere)  # the same host by another port: cookies go along, and the answer is kept from the page
+    page.open(elsewhere)  # the same host on another port: cookies are sent, but the page cannot read the response
     with pytest.raises(AssertionError, match="Failed to fetch"):
         page.call("GET", "/v1/me")
     with pytest.raises(AssertionError, match="Failed to fetch"):
@@ -172,19 +176,19 @@ def test_the_tokens_are_out_of_reach_of_scripts_and_of_other_pages(
         )
 
     by_address = page.api_url.replace("localhost", "127.0.0.1")
-    page.open(f"{by_address}/v1/auth/verify-email?token=x")  # the same server by another name: no cookies
+    page.open(f"{by_address}/v1/auth/verify-email?token=x")  # the same server under another name: no cookies
     assert page.browser.evaluate("document.cookie") == ""
     assert page.run(CALL, "GET", f"{by_address}/v1/me", None)["status"] == 401
 
 
-def test_a_page_elsewhere_gets_nothing_out_of_a_passkey(
+def test_another_site_cannot_use_the_passkey(
     page: Page, elsewhere: str, person: Callable[[str], DeployedPerson]
 ) -> None:
     sign_in(page, person("Europe/Oslo"))
     register(page)
     asked = [page.call("POST", "/v1/auth/passkey/options")["json"] for _ in range(3)]
 
-    page.open(elsewhere)  # browsers know no ports in a relying party's id: so we look at the origin
+    page.open(elsewhere)  # a relying party's id has no port, so we check the origin
     phished = page.run(GET, asked[0])
     page.open()
     refused = page.call("POST", "/v1/auth/passkey", {"assertion": phished})

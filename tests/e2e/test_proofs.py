@@ -1,4 +1,4 @@
-"""Proofs on the deployed system, from the upload to the verdict and after it; with real photos where there are any."""
+"""Proofs on the deployed system, from upload to verdict and beyond, with real photos if available."""
 
 import io
 import json
@@ -41,7 +41,7 @@ Open = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def challenge(owner: DeployedPerson, member: DeployedPerson) -> Open:
-    """Opens a challenge of the owner's that the member takes part in."""
+    """Create a challenge with a member."""
 
     def make(**rules: Any) -> dict[str, Any]:
         body = challenge_body(datetime.now(UTC))
@@ -57,7 +57,7 @@ def challenge(owner: DeployedPerson, member: DeployedPerson) -> Open:
 
 @pytest.fixture
 def send(eventually: Eventually) -> Callable[..., list[dict[str, Any]]]:
-    """Uploads all files, and then waits for what becomes of each."""
+    """Upload all files, then wait for the verdicts."""
 
     def send(who: DeployedPerson, challenge: dict[str, Any], files: Sequence[bytes]) -> list[dict[str, Any]]:
         sent = [who.prove(challenge, data) for data in files]
@@ -80,7 +80,7 @@ def link(who: DeployedPerson, proof: dict[str, Any]) -> str:
 
 
 def cleaned(who: DeployedPerson, proof: dict[str, Any]) -> Image.Image:
-    """The picture that is shown of a proof, which tells nothing but what is seen."""
+    """The published picture of a proof, which has no metadata."""
     found = httpx.get(link(who, proof))
     assert (found.status_code, found.headers["content-type"]) == (200, "image/jpeg")
     shown = Image.open(io.BytesIO(found.content))
@@ -91,13 +91,13 @@ def cleaned(who: DeployedPerson, proof: dict[str, Any]) -> Image.Image:
 
 
 def accepted(who: DeployedPerson, challenge: dict[str, Any]) -> dict[str, int]:
-    """How many accepted windows the standings give each person."""
+    """Accepted windows per person, by the standings."""
     items = who.call("GET", f"/v1/challenges/{challenge['id']}/standings").json()["items"]
     return {item["username"]: item["accepted"] for item in items}
 
 
 def dead_letters_url(system: DeployedSystem) -> str:
-    """Where events are that nobody could decide on."""
+    """The dead-letter queue of verdicts."""
     sqs, url = aws.client(system.workspace, "sqs"), system.outputs["stack"]["VerdictsQueueUrl"]
     policy = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]["RedrivePolicy"]
     name = json.loads(policy)["deadLetterTargetArn"].rsplit(":", 1)[1]
@@ -113,7 +113,7 @@ def dead_letters(system: DeployedSystem) -> int:
 
 @corpora.needed
 class TestRealPhotos:
-    def test_copies_are_found_in_every_disguise_and_nothing_else_is(
+    def test_disguised_copies_are_duplicates_and_other_photos_are_not(
         self, owner: DeployedPerson, member: DeployedPerson, challenge: Open, send: Send
     ) -> None:
         there = challenge()
@@ -137,10 +137,10 @@ class TestRealPhotos:
         for proof in send(member, there, others):
             assert codes(proof) == ("accepted", [])
 
-    def test_invalid_files_have_a_verdict_that_says_why(
+    def test_invalid_files_are_rejected_with_a_reason(
         self, system: DeployedSystem, member: DeployedPerson, challenge: Open, send: Send
     ) -> None:
-        """Their metadata is broken: they pass for pictures, but not where a photo must say when it was taken."""
+        """Their metadata is broken: they are pictures, but do not pass where a capture time is required."""
         files = [path.read_bytes() for path in corpora.files("invalid/*")]
         strict = challenge(anti_cheat={"exif_required": True})
         for proof in send(member, strict, files):
@@ -153,7 +153,9 @@ class TestRealPhotos:
         assert dead_letters(system) == 0
 
 
-def test_texts_and_numbers_are_decided_at_once(owner: DeployedPerson, member: DeployedPerson, challenge: Open) -> None:
+def test_texts_and_numbers_get_their_verdict_at_once(
+    owner: DeployedPerson, member: DeployedPerson, challenge: Open
+) -> None:
     def tell(there: dict[str, Any], value: object) -> tuple[str, list[str]]:
         answer = member.call("POST", f"/v1/challenges/{there['id']}/proofs", {"value": value})
         assert answer.status_code == 201, answer.text
@@ -169,7 +171,7 @@ def test_texts_and_numbers_are_decided_at_once(owner: DeployedPerson, member: De
         assert accepted(owner, there)[member.username] == 1
 
 
-def test_a_photo_is_shown_reviewed_appealed_and_taken_back(
+def test_a_photo_is_published_reviewed_appealed_and_deleted(
     system: DeployedSystem,
     owner: DeployedPerson,
     member: DeployedPerson,
@@ -208,13 +210,13 @@ def test_a_photo_is_shown_reviewed_appealed_and_taken_back(
     assert owner.call("GET", path).status_code == 404
     assert accepted(owner, there)[member.username] == 0
     with psycopg.connect(database.urls(system.workspace).owner, autocommit=True) as connection:
-        # as if a quarter of an hour had passed: its upload might have been under way
+        # as if 15 minutes had passed: its upload might have been in progress
         connection.execute("update proofs.removals set added_at = added_at - interval '16 minutes'")
     infra_local(system.workspace, "invoke", "proof-removals")
     assert httpx.get(shown).status_code == 404
 
 
-def test_the_windows_code_must_be_in_the_picture(
+def test_a_picture_must_show_the_code_of_its_window(
     owner: DeployedPerson, member: DeployedPerson, challenge: Open, send: Send
 ) -> None:
     there = challenge(anti_cheat={"overlay": True})
@@ -236,12 +238,12 @@ def test_the_windows_code_must_be_in_the_picture(
     ]
 
 
-def test_a_dead_letter_is_decided_on_when_it_is_sent_again(
+def test_a_redriven_dead_letter_gets_its_verdict(
     system: DeployedSystem, member: DeployedPerson, challenge: Open, send: Send, eventually: Eventually
 ) -> None:
     (proof,) = send(member, challenge(), [photo(81)])
     with psycopg.connect(database.urls(system.workspace).owner, autocommit=True) as connection:
-        # as if its event had failed until it was one
+        # as if its event had failed until it became a dead letter
         key, sequencer = connection.execute(
             "update proofs.proofs p set status = 'processing', decided_at = null, sequencer = null, reasons = '[]'"
             " from proofs.proofs former where former.id = p.id and p.id = %s"

@@ -1,4 +1,4 @@
-"""The deployed system, over HTTP and S3 as a client would; events, queues and schedules are the real ones."""
+"""The deployed system over HTTP and S3, as a client uses it, with its real events, queues and schedules."""
 
 import threading
 from collections.abc import Callable
@@ -23,8 +23,8 @@ from tests.support.pictures import photo
 pytestmark = pytest.mark.e2e
 
 
-def test_the_demos_story(system: DeployedSystem, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two people in two zones: accepted, duplicate, not an image. It raises where anything goes another way."""
+def test_the_demo_runs_to_its_end(system: DeployedSystem, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two people in two zones: accepted, duplicate, not an image. It raises if anything differs."""
     content = photo(7)
     story.play(system.outputs, photo=Photo(name="seven.jpg", content_type="image/jpeg", content=content))
     told = capsys.readouterr().out
@@ -32,7 +32,7 @@ def test_the_demos_story(system: DeployedSystem, capsys: pytest.CaptureFixture[s
         assert word in told
 
 
-def test_four_at_once_each_get_their_verdict_and_copies_of_one_picture_one(
+def test_concurrent_uploads_get_verdicts_and_copies_of_one_picture_only_one_acceptance(
     system: DeployedSystem, person: Callable[[str], DeployedPerson], eventually: Eventually
 ) -> None:
     owner, other = person("Europe/Oslo"), person("Asia/Tokyo")
@@ -59,10 +59,10 @@ def test_four_at_once_each_get_their_verdict_and_copies_of_one_picture_one(
     assert [(row["rank"], row["points"]) for row in standings] == [(1, 10), (1, 10)]
 
 
-def test_a_reminder_comes_by_the_schedule(
+def test_the_schedule_sends_a_reminder(
     system: DeployedSystem, person: Callable[[str], DeployedPerson], eventually: Eventually
 ) -> None:
-    """The window closes within the hour, so its reminder is due at once; nobody but the schedule sends it."""
+    """The window closes within the hour, so its reminder is due at once; only the schedule sends it."""
     owner = person("Europe/Oslo")
     ends = datetime.now(UTC) + timedelta(minutes=30)
     title = f"Soon over {uuid4().hex[:6]}"
@@ -72,10 +72,10 @@ def test_a_reminder_comes_by_the_schedule(
     assert "Europe/Oslo" in mail["BodyText"]
 
 
-def test_a_change_of_zone_moves_what_its_preview_said(
+def test_a_change_of_zone_moves_the_windows_that_the_preview_listed(
     system: DeployedSystem, person: Callable[[str], DeployedPerson]
 ) -> None:
-    """The preview is another function's than all else below /v1/me."""
+    """The preview is served by another function than the rest of /v1/me."""
     owner = person("Europe/Oslo")
     challenge = owner.call("POST", "/v1/challenges", challenge_body(datetime.now(UTC))).json()
     preview = owner.call("POST", "/v1/me/timezone/preview", {"timezone": "America/Lima"})
@@ -119,13 +119,13 @@ def test_tokens_verify_with_the_published_keys(system: DeployedSystem, person: C
     assert claims["exp"] - claims["iat"] == 900
 
 
-def test_its_documentation_is_there(system: DeployedSystem) -> None:
+def test_the_documentation_is_served(system: DeployedSystem) -> None:
     assert "/v1/challenges/{challenge_id}/proofs" in system.api.get("/openapi.json").json()["paths"]
     assert httpx.get(system.outputs["docs_url"]).status_code == 200
     assert len(httpx.get(system.outputs["docs_url"] + "/swagger-ui-bundle.js").text) > 1_000_000
 
 
-def test_a_browser_of_a_named_origin_may_call_and_no_other(system: DeployedSystem) -> None:
+def test_only_browsers_of_listed_origins_may_call(system: DeployedSystem) -> None:
     def preflight(origin: str) -> httpx.Response:
         headers = {
             "origin": origin,
@@ -140,7 +140,7 @@ def test_a_browser_of_a_named_origin_may_call_and_no_other(system: DeployedSyste
     assert "access-control-allow-origin" not in preflight("https://evil.example").headers
 
 
-def test_each_function_may_do_only_its_own(system: DeployedSystem) -> None:
+def test_each_function_has_only_its_own_permissions(system: DeployedSystem) -> None:
     """IAM is enforced here: the role of the API's challenges function reads neither the key of tokens nor photos."""
     iam, sts = aws.client(system.workspace, "iam"), aws.client(system.workspace, "sts")
     function = aws.client(system.workspace, "lambda").get_function_configuration(FunctionName="chally-local-challenges")
@@ -173,7 +173,7 @@ def test_each_function_may_do_only_its_own(system: DeployedSystem) -> None:
     client("sqs").send_message(QueueUrl=system.outputs["stack"]["OutboxQueueUrl"], MessageBody="{}")
 
 
-def test_logs_are_json_with_the_requests_id(system: DeployedSystem, eventually: Eventually) -> None:
+def test_logs_are_json_with_the_request_id(system: DeployedSystem, eventually: Eventually) -> None:
     trace = uuid4().hex
     answer = system.api.get("/version", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
     request_id = answer.headers["x-request-id"]
@@ -189,7 +189,7 @@ def test_logs_are_json_with_the_requests_id(system: DeployedSystem, eventually: 
     assert '"route":"/version"' in message
 
 
-def test_the_database_gone_is_said_and_got_over(system: DeployedSystem, eventually: Eventually) -> None:
+def test_an_unreachable_database_is_reported_and_recovered_from(system: DeployedSystem, eventually: Eventually) -> None:
     server = database.embedded(system.workspace)
     server.stop()
     try:
@@ -207,7 +207,7 @@ def test_the_database_gone_is_said_and_got_over(system: DeployedSystem, eventual
 def test_killed_servers_come_back_with_the_data(
     system: DeployedSystem, person: Callable[[str], DeployedPerson], eventually: Eventually
 ) -> None:
-    """Whatever test runs after this one finds a working system again."""
+    """Tests that run after this one find a working system."""
     somebody = person("Europe/Oslo")
     pid, _ = (system.workspace.aws_directory / "ministack.pid").read_text().split()
     psutil.Process(int(pid)).kill()

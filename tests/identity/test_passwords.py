@@ -50,7 +50,9 @@ class TestCheck:
 
     def test_passwords_have_10_to_128_characters(self) -> None:
         text = "".join(chr(ord("a") + n % 26) for n in range(200))
-        assert weakness(text[:9]) == weakness(text[:129]) == "Use 10 to 128 characters, for example a few words in a row."
+        assert (
+            weakness(text[:9]) == weakness(text[:129]) == "Use 10 to 128 characters, for example a few words in a row."
+        )
         assert weakness(text[:10]) is None
         assert weakness(text[:128]) is None
 

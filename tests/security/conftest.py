@@ -1,4 +1,4 @@
-"""Whoever attacks."""
+"""A forger with our private key."""
 
 import jwt
 import pytest

@@ -1,5 +1,5 @@
-"""Access tokens with our own signature that say what ours do not, or are written in another way. RFC 7519 leaves room
-that we do not: there is one issuer, and exactly the claims that it signs, in the types in which it signs them.
+"""Access tokens with our own signature but other claims or another spelling. We are stricter than RFC 7519: there is one
+issuer, and we accept exactly the claims that it signs, in the types in which it signs them.
 """
 
 import base64
@@ -21,8 +21,8 @@ Mails = Callable[[], list[dict[str, Any]]]
 EVIL = "https://evil.example/keys"
 
 
-def test_members_that_come_twice(forger: Forger) -> None:
-    """Two readers may take one each; whoever signs them is no issuer of ours."""
+def test_a_token_with_a_repeated_member_is_refused(forger: Forger) -> None:
+    """Two parsers may read different values, and our issuer never repeats a member."""
     header, payload = json.dumps(forger.header), json.dumps(forger.claims)
 
     def twice(json_object: str, member: str, *, first: bool) -> bytes:
@@ -43,13 +43,13 @@ def test_members_that_come_twice(forger: Forger) -> None:
     forger.refuses(forgeries)
 
 
-def test_typ(forger: Forger) -> None:
-    """RFC 9068 names application/at+jwt too; we sign one of both, so that is the one we take."""
+def test_only_our_typ_is_accepted(forger: Forger) -> None:
+    """RFC 9068 also allows application/at+jwt; we sign at+jwt, so only that is accepted."""
     types = ("JWT", "jwt", "application/at+jwt", "AT+JWT", "at+jwt ", "JOSE", "JOSE+JSON", "", None, 1, ["at+jwt"], ...)
     forger.refuses({f"{typ!r}": forger.token({"typ": typ}) for typ in types})
 
 
-def test_claims(forger: Forger) -> None:
+def test_wrong_claims_are_refused(forger: Forger) -> None:
     now = int(datetime.now(UTC).timestamp())
     changes: list[dict[str, Any]] = [
         {"iss": EVIL}, {"iss": "https://api.test/"}, {"iss": ["https://api.test"]}, {"iss": None},
@@ -68,13 +68,13 @@ def test_claims(forger: Forger) -> None:
     forgeries = {f"{change!r:.60}": forger.token(**change) for change in changes}
     assert len(forgeries) == len(changes)
     forger.refuses(forgeries)
-    for csrf in (7, ["a"], True):  # what is compared with it is text
+    for csrf in (7, ["a"], True):  # it is compared with text
         planted = Client(cookies={"__Host-access": forger.token(csrf=csrf), "__Host-csrf": "a"})
         assert planted.post("/v1/challenges", {}, X_CSRF_Token="a").status == 401
 
 
-def test_spelling(forger: Forger) -> None:
-    """A token has one spelling; with a second one, what is revoked or logged by its text would have a double."""
+def test_a_token_has_one_spelling(forger: Forger) -> None:
+    """With a second spelling, a token that is revoked or logged by its text would have a double."""
     token = forger.token()
     header, payload, signature = token.split(".")
     last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".index(signature[-1])
@@ -113,8 +113,8 @@ def test_spelling(forger: Forger) -> None:
     forger.refuses(forgeries)
 
 
-def test_json(forger: Forger) -> None:
-    """Payload and header in forms that lenient readers take for JSON."""
+def test_lenient_json_is_refused(forger: Forger) -> None:
+    """Payloads and headers that lenient parsers accept as JSON."""
     header, payload = json.dumps(forger.header).encode(), json.dumps(forger.claims).encode()
     forgeries = {
         "utf-16": forger.sign(header, payload.decode().encode("utf-16")),
@@ -138,7 +138,7 @@ def test_json(forger: Forger) -> None:
     forger.refuses({"general": json.dumps(general), "flattened": json.dumps(flattened)})
 
 
-def test_nested(forger: Forger) -> None:
+def test_nested_tokens_are_refused(forger: Forger) -> None:
     header = forger.header | {"cty": "JWT"}
     token = forger.token().encode()
     forger.refuses(
@@ -150,7 +150,7 @@ def test_nested(forger: Forger) -> None:
     )
 
 
-def test_size(forger: Forger) -> None:
+def test_oversized_tokens_are_refused(forger: Forger) -> None:
     forger.refuses(
         {
             "dots": "." * 1_000_000,
@@ -162,8 +162,10 @@ def test_size(forger: Forger) -> None:
     )
 
 
-def test_other_tokens_of_ours(forger: Forger, nobody: Client, mails: Mails, database: Database) -> None:
-    """Each is good for one thing, and for nothing else."""
+def test_our_other_tokens_are_no_access_tokens(
+    forger: Forger, nobody: Client, mails: Mails, database: Database
+) -> None:
+    """Each of our tokens has one purpose and no other."""
     login = {"login": "kari", "password": "long enough for us"}
     session = nobody.post("/v1/auth/login", login).json
     body = {"email": "new@people.test", "username": "newcomer", "password": "long enough", "timezone": "UTC"}
@@ -184,7 +186,7 @@ def test_other_tokens_of_ours(forger: Forger, nobody: Client, mails: Mails, data
         assert nobody.post("/v1/auth/refresh", {"refresh_token": token}).code == "refresh_invalid", name
     for name, token in others.items() - {("verify_email", mailed["verify_email"])}:
         assert nobody.post("/v1/auth/verify-email", {"token": token}).code == "token_invalid", name
-    # longer than any opaque token of ours, so it is not even looked up
+    # longer than our opaque tokens, so it is not looked up
     assert nobody.post("/v1/auth/refresh", {"refresh_token": session["access_token"]}).status == 422
     assert nobody.post("/v1/auth/verify-email", {"token": session["access_token"]}).status == 422
     assert nobody.post("/v1/auth/refresh", {"refresh_token": session["refresh_token"]}).status == 200

@@ -1,5 +1,5 @@
-"""Nobody learns whether an address has an account: known and unknown ones cause the same answer, byte for byte, and the
-same work. What that work takes in time is measured by tests/bench/bench_enumeration.py.
+"""Nobody learns whether an address has an account: known and unknown addresses get the same response, byte for byte, and
+cause the same work. tests/bench/bench_enumeration.py measures the time.
 """
 
 import re
@@ -46,14 +46,14 @@ def change(client: Client, email: str) -> Response:
 
 
 def kind(stored: str) -> str:
-    """Function and parameters of a hash, which are what its verification takes."""
+    """The function and parameters of a hash, which determine the cost of verifying it."""
     found = re.match(r"\$argon2id\$v=\d+\$[^$]+|\$2.\$\d\d", stored)
     return found[0] if found else "none"
 
 
 @dataclass
 class Work:
-    """What an answer took: statements, hashes, nudges, and the rows that came and went, by table."""
+    """The work behind a response: statements, hashes, nudges, and rows added and removed by table."""
 
     statements: list[str] = field(default_factory=list)
     hashes: list[str] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Work:
 
 @pytest.fixture
 def watch(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[[Ask, Client, str], tuple[Any, Work]]:
-    """Makes a call; answers what its client sees, and the work it took."""
+    """Make a call; return what its client sees and the work it took."""
     work = Work()
     execute = psycopg.Cursor.execute
 
@@ -105,14 +105,14 @@ def watch(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[[Ask,
 
 
 def seen(answer: Response) -> tuple[object, ...]:
-    """What a client sees, but for the id that every request has of its own."""
+    """What a client sees, without the id of the request."""
     text = re.sub(r'"request_id":"[0-9a-f]+"', '"request_id":"…"', answer.text)
     headers = {name: value for name, value in answer.headers.items() if name != "x-request-id"}
     return answer.status, headers, text, answer.cookies
 
 
 def contents(database: Database) -> dict[str, Counter[str]]:
-    """Every row of every table of ours."""
+    """The rows of all our tables."""
     with psycopg.connect(database.url, autocommit=True) as connection:
         tables = connection.execute(
             "select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace"
@@ -127,7 +127,7 @@ def contents(database: Database) -> dict[str, Counter[str]]:
 
 @contextmanager
 def a_hash_of_the_former_chally(database: Database) -> Iterator[None]:
-    """While there is one, every sign-in verifies both kinds."""
+    """Insert a bcrypt hash: while there is one, every sign-in verifies both kinds."""
     old = bcrypt.hashpw(b"a password of then", bcrypt.gensalt(4)).decode()
     change = "update identity.users set password_hash = %(hash)s where username = 'ola' returning password_hash"
     ((before,),) = database.execute("select password_hash from identity.users where username = 'ola'")
@@ -149,14 +149,14 @@ CASES: dict[str, tuple[Ask, str, int, str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_known_and_unknown_are_alike(
+def test_known_and_unknown_addresses_get_the_same_response(
     nobody: Client, person: SignUp, watch: Watch, database: Database, case: str
 ) -> None:
-    """Somebody, nobody, and who has left: the first time, and again, when there are traces of the first."""
+    """For an account, no account and a deleted one; the second call finds the traces of the first."""
     ask, form, status, table = CASES[case]
     person("kari"), person("gone")
     database.execute("update identity.users set deleted_at = now() where username = 'gone'")
-    database.execute("delete from core.rate_limits")  # of having registered
+    database.execute("delete from core.rate_limits")  # used up by registering
     for _ in range(2):
         known, unknown, left = (watch(ask, nobody, form.format(name)) for name in ("kari", "none", "gone"))
         assert known == unknown == left
@@ -167,16 +167,16 @@ def test_known_and_unknown_are_alike(
 
 
 @pytest.mark.parametrize("form", ["{}", "{}@people.test"])
-def test_a_login_hashes_alike_whatever_kind_the_hash_is(
+def test_a_login_does_the_same_hashing_for_every_kind_of_hash(
     nobody: Client, person: SignUp, watch: Watch, database: Database, form: str
 ) -> None:
-    """An account of today, one of the former Chally, and none."""
+    """An account of today, one of the former Chally, and no account."""
     person("kari"), person("ola")
     names = [form.format(name) for name in ("kari", "ola", "none")]
     today = [watch(login, nobody, name) for name in names]
     assert today == [today[0]] * 3
     argon2 = kind(passwords.DUMMY_HASH)
-    assert today[0][1].hashes == [argon2] * 2  # of the account, and of what waits for its confirmation
+    assert today[0][1].hashes == [argon2] * 2  # of the account, and of the pending registration
     with a_hash_of_the_former_chally(database):
         then = [watch(login, nobody, name) for name in names]
     assert then == [then[0]] * 3
@@ -184,11 +184,11 @@ def test_a_login_hashes_alike_whatever_kind_the_hash_is(
     assert then[0][1].hashes == [argon2, "$2b$04", argon2]
 
 
-def test_another_address(person: SignUp, watch: Watch) -> None:
-    """Somebody who is signed in, and may not learn who else is here either."""
+def test_changing_to_a_known_or_an_unknown_address_is_the_same(person: SignUp, watch: Watch) -> None:
+    """A signed-in person may not learn who else has an account either."""
     person("kari")
     one, other = person("ola"), person("liv")
-    assert one.get("/v1/me").status == 200  # our keys have been read
+    assert one.get("/v1/me").status == 200  # so that our keys are cached
     for _ in range(2):
         known, unknown = watch(change, one, "kari@people.test"), watch(change, other, "none@people.test")
         assert known == unknown
@@ -197,8 +197,8 @@ def test_another_address(person: SignUp, watch: Watch) -> None:
         assert known[1].rows["core.outbox"] == (1, 0)
 
 
-def test_what_waits_to_be_confirmed_tells_nothing(nobody: Client, person: SignUp, watch: Watch) -> None:
-    """Somebody asks for accounts with addresses of others, and then looks what became of it."""
+def test_a_pending_registration_reveals_nothing(nobody: Client, person: SignUp, watch: Watch) -> None:
+    """Somebody registers other people's addresses and then tries to sign in with them."""
     person("kari")
 
     def look(client: Client, email: str) -> Response:
@@ -212,8 +212,10 @@ def test_what_waits_to_be_confirmed_tells_nothing(nobody: Client, person: SignUp
 
 
 @pytest.mark.parametrize("ask", [login, magic_link, forgot, register], ids=lambda ask: ask.__name__)
-def test_refusals_are_alike(nobody: Client, person: SignUp, database: Database, ask: Ask) -> None:
-    """A limit is used up, or a wait begins, after as many calls, and is told in the same words."""
+def test_known_and_unknown_addresses_are_refused_alike(
+    nobody: Client, person: SignUp, database: Database, ask: Ask
+) -> None:
+    """Limits and lockouts begin after the same number of calls and say the same words."""
     person("kari")
     database.execute("delete from core.rate_limits")
     database.execute("update core.limits set quantity = 3 where per = 'address'")

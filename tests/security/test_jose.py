@@ -1,8 +1,8 @@
 """Signatures that are not ours: the vectors of Project Wycheproof, and the classic attacks on JWS, as real requests.
 
-Where we are stricter than RFC 7515, on purpose: one algorithm, one type, a `kid` that we published, no header parameter
-beside these three, the compact serialisation, one spelling for each token, no member twice. There is one issuer, and it
-writes nothing else. Claims, and whatever else a token may be: test_access_tokens.py.
+We are stricter than RFC 7515 on purpose: one algorithm, one type, a published `kid`, no other header parameter, compact
+serialisation, one spelling per token, no repeated member. Our one issuer writes nothing else. Claims and spellings are
+tested in test_access_tokens.py.
 """
 
 import base64
@@ -43,7 +43,7 @@ class TestVectors:
 
     @pytest.fixture
     def publish(self, cloud: None, database: Database) -> Callable[[dict[str, Any]], None]:
-        """Makes a vector's key the one key that we know."""
+        """Make a vector's key our only known key."""
 
         def swap(jwk: dict[str, Any]) -> None:
             database.execute("delete from core.signing_keys")
@@ -53,10 +53,10 @@ class TestVectors:
 
         return swap
 
-    def test_our_verification_of_their_keys(
+    def test_only_valid_rs256_vectors_verify(
         self, groups: list[dict[str, Any]], publish: Callable[[dict[str, Any]], None]
     ) -> None:
-        """No invalid vector is accepted, and every valid one by RS256 is; other algorithms are refused as such."""
+        """No invalid vector is accepted; all valid RS256 ones are; other algorithms are refused by name."""
         accepted: set[int] = set()
         refused: dict[str, Counter[str]] = {"valid": Counter(), "invalid": Counter()}
         for group in groups:
@@ -68,7 +68,16 @@ class TestVectors:
                 else:
                     refused[vector["result"]][reason] += 1
         valid = {v["tcId"] for g in groups for v in g["tests"] if v["result"] == "valid"}
-        assert accepted == {33, 259, 260, 261, 262, 263, 345, 349}  # all of RS256, the empty payload too
+        assert accepted == {
+            33,
+            259,
+            260,
+            261,
+            262,
+            263,
+            345,
+            349,
+        }  # all valid RS256 vectors, including the empty payload
         assert accepted <= valid
         assert refused["valid"] == {
             "algorithm HS256": 9,
@@ -79,17 +88,17 @@ class TestVectors:
             "algorithm PS512": 4,
             "algorithm ES256": 2,
             "algorithm ES512": 2,
-            # HS256 too, with a question mark in its header: RFC 7515, 2 knows no such character, some readers skip it
+            # HS256 too, with a question mark in its header: RFC 7515, 2 forbids it, but some parsers skip it
             "form": 1,
         }
         assert sum(refused["invalid"].values()) == 401 - len(valid)
-        # What reached a key, and was told from its signatures by the signature alone.
+        # These reached a key, and failed by their signature alone.
         assert refused["invalid"]["signature"] >= 215
-        # Keys for encryption, or bound to another algorithm, verify nothing of RS256.
+        # Keys for encryption or for another algorithm verify no RS256 signature.
         assert refused["invalid"]["key"] >= 4
 
     def reason(self, jws: str) -> str | None:
-        """Why `authenticate` goes no further than the signature; None where it does."""
+        """Why `authenticate` stops at the signature; None if it goes on."""
         try:
             signed = CompactJws.read(jws, algorithm="RS256", max_length=access_tokens.MAX_TOKEN_LENGTH)
         except MalformedJws:
@@ -104,8 +113,10 @@ class TestVectors:
             return "key"
         return None if signed.is_signed_by(key) else "signature"
 
-    def test_as_bearer_tokens(self, groups: list[dict[str, Any]], publish: Callable[[dict[str, Any]], None]) -> None:
-        """Their keys are published, as if they were ours: even so, none of them signs anybody in."""
+    def test_no_vector_signs_anybody_in(
+        self, groups: list[dict[str, Any]], publish: Callable[[dict[str, Any]], None]
+    ) -> None:
+        """Even with their keys published as ours."""
         answers: Counter[int] = Counter()
         for group in groups:
             publish(group.get("public") or group["private"])
@@ -117,7 +128,7 @@ def cases(word: str) -> Iterator[str]:
     return map("".join, product(*({letter.lower(), letter.upper()} for letter in word)))
 
 
-def test_unsigned(forger: Forger) -> None:
+def test_unsigned_tokens_are_refused(forger: Forger) -> None:
     payload = json.dumps(forger.claims).encode()
     real = forger.token().rpartition(".")[2]
     forgeries = {}
@@ -131,7 +142,7 @@ def test_unsigned(forger: Forger) -> None:
     forger.refuses(forgeries)
 
 
-def test_the_public_key_is_no_shared_secret(forger: Forger) -> None:
+def test_the_public_key_is_not_accepted_as_a_shared_secret(forger: Forger) -> None:
     public = forger.key.public_key()
     secrets = {"n": forger.jwk["n"].encode(), "n as bytes": base64.urlsafe_b64decode(forger.jwk["n"] + "==")}
     for name, form in (("PKCS1", PublicFormat.PKCS1), ("SPKI", PublicFormat.SubjectPublicKeyInfo)):
@@ -148,15 +159,15 @@ def test_the_public_key_is_no_shared_secret(forger: Forger) -> None:
         header = forger.header | {"alg": f"HS{digest[3:]}"}
         body = f"{text(json.dumps(header).encode())}.{text(json.dumps(forger.claims).encode())}"
         forgeries[f"{digest} {name}"] = f"{body}.{text(hmac.new(secret, body.encode(), digest).digest())}"
-    # and as RS256 by name, in case only the key decides
+    # also named RS256, in case only the key decides
     body = forger.token().rpartition(".")[0]
     for name, secret in secrets.items():
         forgeries[f"RS256 {name}"] = f"{body}.{text(hmac.new(secret, body.encode(), hashlib.sha256).digest())}"
     forger.refuses(forgeries)
 
 
-def test_other_algorithms(forger: Forger) -> None:
-    """CompactJws by our own key, by what the header says or not."""
+def test_other_algorithms_are_refused(forger: Forger) -> None:
+    """Signed by our own key, with the header naming the algorithm or not."""
     forgeries = {name: forger.token({"alg": name}) for name in ("RS384", "RS512", "PS256", "ES256", "EdDSA", "rs256")}
     for name in ("RS384", "RS512", "PS256", "PS384", "PS512"):
         headers = {"kid": forger.header["kid"], "typ": "at+jwt"}
@@ -164,7 +175,7 @@ def test_other_algorithms(forger: Forger) -> None:
     forger.refuses(forgeries)
 
 
-def test_other_keys(forger: Forger, database: Database) -> None:
+def test_other_keys_are_refused(forger: Forger, database: Database) -> None:
     evil = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     forgeries = {"another key": forger.token(key=evil), "another kid": forger.token({"kid": "a" * 16})}
     old = SigningKey.make(datetime.now(UTC))  # withdrawn
@@ -182,7 +193,7 @@ def test_other_keys(forger: Forger, database: Database) -> None:
     forger.refuses(forgeries)
 
 
-def test_kid(forger: Forger) -> None:
+def test_unknown_and_hostile_key_ids_are_refused(forger: Forger) -> None:
     kid = forger.header["kid"]
     evil = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     kids: list[Any] = [
@@ -200,7 +211,7 @@ def test_kid(forger: Forger) -> None:
 
 
 def test_nothing_in_a_token_chooses_its_key(forger: Forger) -> None:
-    """CompactJws by their key, which the token brings; and by ours, with a parameter too many."""
+    """Signed by a key that the token brings, or by ours with a parameter too many."""
     evil = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     algorithm = jwt.algorithms.RSAAlgorithm
     jwk = algorithm.to_jwk(evil.public_key(), as_dict=True)
@@ -228,8 +239,8 @@ def test_nothing_in_a_token_chooses_its_key(forger: Forger) -> None:
     forger.refuses(forgeries)
 
 
-def test_crit(forger: Forger) -> None:
-    """RFC 7515, 4.1.11; we understand no extension, so nothing may be critical, not even what is known."""
+def test_critical_extensions_are_refused(forger: Forger) -> None:
+    """RFC 7515, 4.1.11: we support no extension, so no parameter may be critical, not even a known one."""
     forgeries = {
         "unknown": forger.token({"crit": ["http://example.invalid/UNDEFINED"], "http://example.invalid/UNDEFINED": 1}),
         "known": forger.token({"crit": ["exp"], "exp": forger.claims["exp"]}),

@@ -1,6 +1,6 @@
-"""Every route, with secrets in every place, whole and in pieces, and none of them in any log.
+"""Every route is called with secrets in every place, whole and in pieces; no log contains any of them.
 
-Routes and entry points are collected from the code: what is added later is driven as well.
+Routes and entry points are collected from the code, so new ones are included.
 """
 
 import json
@@ -44,24 +44,24 @@ def routes_of(router: APIRouter) -> Iterator[APIRoute]:
     for route in router.routes:
         if isinstance(route, APIRoute):
             yield route
-        else:  # another router that is included in this one
+        else:  # a router included in this one
             yield from routes_of(route.original_router)  # type: ignore[attr-defined]
 
 
 ROUTES = [route for context in CONTEXTS for route in routes_of(import_module(context).router)]
 
 
-def test_there_is_something_to_drive() -> None:
+def test_routes_and_jobs_are_found() -> None:
     assert len(ROUTES) > 60
     assert len(CONTEXTS) == 5
 
 
-# --- what is sent ------------------------------------------------------------------------------------------
+# --- requests ----------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Sent:
-    """Secrets that nobody has seen before, by the names that bodies have for them."""
+    """Fresh secrets, by their names in request bodies."""
 
     client: Client
     refresh_token: str = field(default_factory=tokens.random)
@@ -88,7 +88,7 @@ class Sent:
         }
 
     def secrets(self) -> set[str]:
-        """All that must not be logged: what telling names hold, addresses, and what the client carries."""
+        """Everything that must not be logged: secrets by name, addresses, and the client's tokens."""
         known = {PASSWORD, self.values["email"], self.values["new"]}
         for name, value in self.values.items():
             if is_secret_name(name):
@@ -99,7 +99,7 @@ class Sent:
         return {each for each in known if len(each) > 5 and each != "public-key"}
 
     def bodies(self, route: APIRoute) -> list[Any]:
-        """Good ones, as far as a schema says; all that this knows, in one; and what is no object at all."""
+        """Bodies that are valid by schema, one with every known field, and ones that are no objects."""
         hostile = {"values": self.values, "deep": [{"list": [self.values]}], **self.values}
         return [*self._good(route), hostile, [self.values], self.values["token"]]
 
@@ -154,7 +154,7 @@ def leaves(value: Any) -> set[str]:
 
 
 def secrets_of(answer: Response) -> set[str]:
-    """What an answer hands out: tokens, codes, seeds, in its body and its cookies."""
+    """The secrets in a response: tokens, codes and seeds in its body and cookies."""
     found = {line.partition("=")[2].partition(";")[0].strip('"') for line in answer.cookies}
 
     def walk(value: Any, name: str) -> None:
@@ -169,7 +169,7 @@ def secrets_of(answer: Response) -> set[str]:
     return {each for each in found if len(each) > 5}
 
 
-# --- who sends ---------------------------------------------------------------------------------------------
+# --- callers -----------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -223,12 +223,12 @@ def people(cloud: None, database: Database, keyring: Keyring) -> People:
 PERSONS = ["nobody", "bearer", "browser"]
 
 
-# --- what was logged ---------------------------------------------------------------------------------------
+# --- logs -------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Log:
-    """All that functions print: their log, metrics, standard error, and what libraries log on their own."""
+    """Everything that functions print: logs, metrics, standard error, and the logs of libraries."""
 
     logs: Callable[[], str]
     capsys: pytest.CaptureFixture[str]
@@ -236,7 +236,7 @@ class Log:
     read: int = 0
 
     def new(self) -> str:
-        """What came since the last time."""
+        """The output since the last call."""
         form = logging.Formatter()
         others = [form.format(record) for record in self.caplog.records if record.name != logger.name]
         self.caplog.clear()
@@ -245,11 +245,11 @@ class Log:
         return "\n".join([ours, *self.capsys.readouterr(), *others])
 
     def check(self, known: set[str], where: str) -> str:
-        """None of the secrets is in what came since the last time, in no usual spelling; answers that."""
+        """Assert that the output since the last call has no secret in any usual spelling; return the output."""
         text = self.new()
         for secret in known:
             for spelling in {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], quote(secret)}:
-                # codes are short: they may be a part of an id by chance
+                # codes are short: an id may contain one by chance
                 if spelling in text and (found := re.search(rf"(?<![0-9a-f]){re.escape(spelling)}(?![0-9a-f])", text)):
                     around = text[max(0, found.start() - 300) : found.end() + 50]
                     pytest.fail(f"{where}: {secret} in the log: {around}")
@@ -262,10 +262,10 @@ def log(logs: Callable[[], str], capsys: pytest.CaptureFixture[str], caplog: pyt
 
 
 def drive(route: APIRoute, make: Callable[[], Sent]) -> set[str]:
-    """Calls a route in every way there is; answers the secrets that went in and came out."""
+    """Call a route in every way; return the secrets that were sent and received."""
     known: set[str] = set()
     for number in range(len(Sent(Client()).bodies(route))):
-        sent = make()  # somebody new: the call may sign them out
+        sent = make()  # a new person: the call may sign them out
         body = sent.bodies(route)[number]
         path = route.path
         for parameter in route.dependant.path_params:
@@ -284,7 +284,7 @@ def drive(route: APIRoute, make: Callable[[], Sent]) -> set[str]:
 
 
 @pytest.mark.parametrize("person", PERSONS)
-def test_no_route_logs_what_it_was_told(person: str, people: People, log: Log, database: Database) -> None:
+def test_no_route_logs_a_secret(person: str, people: People, log: Log, database: Database) -> None:
     for route in ROUTES:
         known = drive(route, getattr(people, person))
         for (payload,) in database.execute("delete from core.outbox returning payload"):
@@ -293,8 +293,10 @@ def test_no_route_logs_what_it_was_told(person: str, people: People, log: Log, d
 
 
 @pytest.mark.parametrize("person", PERSONS)
-def test_nor_what_an_error_says_of_it(person: str, people: People, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every route raises before it begins, with words that quote all of the request."""
+def test_no_route_logs_a_secret_in_an_unknown_error(
+    person: str, people: People, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every route raises an error that quotes the whole request."""
     reached = set()
 
     async def fail(*, request: Any, body: Any = None, **_: Any) -> Any:
@@ -310,7 +312,7 @@ def test_nor_what_an_error_says_of_it(person: str, people: People, log: Log, mon
     monkeypatch.setattr(fastapi.routing, "solve_dependencies", fail)
     for route in ROUTES:
         known = drive(route, getattr(people, person))
-        # what has neither a name nor the form of a secret, as here in a header x-anything, cannot be known
+        # a value with neither the name nor the form of a secret, as here in a header x-anything, cannot be recognised
         text = log.check({secret for secret in known if not secret.startswith("old ")}, route.path)
         assert "unexpected_error" in text
     assert reached == {route.path for route in ROUTES}
@@ -318,10 +320,10 @@ def test_nor_what_an_error_says_of_it(person: str, people: People, log: Log, mon
 
 @pytest.mark.parametrize("person", ["nobody", "bearer"])
 @pytest.mark.parametrize("statement", [1, 3])
-def test_nor_what_the_database_was_told(
+def test_no_route_logs_a_secret_in_a_database_error(
     person: str, statement: int, people: People, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first or the third statement of every request fails, with its parameters in the words of the error."""
+    """The first or third statement of every request fails with an error that quotes its parameters."""
     count = 0
     monkeypatch.setattr(ratelimit, "consume", lambda now, **subjects: None)
 
@@ -337,12 +339,12 @@ def test_nor_what_the_database_was_told(
 
     def make() -> Sent:
         nonlocal count
-        count = -100  # making somebody takes statements as well
+        count = -100  # creating a person runs statements, too
         sent: Sent = getattr(people, person)()
         count = 0
         return sent
 
-    access_tokens.key_cache.find("any")  # read, and kept
+    access_tokens.key_cache.find("any")  # now cached
     for name in ("all", "maybe", "value", "run"):
         monkeypatch.setattr(Tx, name, failing(getattr(Tx, name)))
     text = ""
@@ -352,10 +354,10 @@ def test_nor_what_the_database_was_told(
 
 
 @pytest.mark.parametrize("entry_point", JOBS)
-def test_nor_does_a_job_whatever_it_raises(
+def test_no_job_logs_a_secret_in_what_it_raises(
     entry_point: str, people: People, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The runtime prints what leaves an entry point."""
+    """The Lambda runtime prints every exception that leaves an entry point."""
     token, address = tokens.random(), "kari@people.test"
 
     def fail(*args: object, **kwargs: object) -> Any:

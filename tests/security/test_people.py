@@ -16,7 +16,7 @@ from tests.support.database import Database
 from tests.support.personal_data import tables
 
 MODULES = {schema: f"{'chally' if schema == 'core' else schema}.personal_data" for schema in SCHEMAS}
-# What holds nothing on anybody.
+# Tables without personal data.
 NOBODYS = {
     "core.schema_version": "of Alembic",
     "core.sql_files": "of migrations.objects",
@@ -25,7 +25,7 @@ NOBODYS = {
     "proofs.removals": "names of objects that are about to be deleted",
     "core.rate_limits": "hashes of who asked; each lapses within a day, and is swept the night after",
 }
-# What an export leaves out: secrets, copies of what it has elsewhere, and the machinery's own.
+# An export omits these: secrets, copies of exported data, and technical columns.
 WITHHELD = {
     "core.idempotency_keys": {"fingerprint", "headers", "body"},
     "core.outbox": {"traceparent", "last_error"},
@@ -40,7 +40,7 @@ WITHHELD = {
     "identity.backup_codes": {"code_hash"},
     "identity.passkey_challenges": {"challenge"},
     "privacy.exports": {"object_key", "attempts", "leased_until"},
-    # what a proof is like may be somebody else's
+    # the similar proof may be another person's
     "proofs.proofs": {
         *("object_key", "sequencer", "picture_key", "matched_proof_id", "matched_distance"),
     },

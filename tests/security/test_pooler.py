@@ -1,4 +1,4 @@
-"""Through a pooler, where the next transaction on a connection is anybody's: nothing of one is left to another."""
+"""Behind a pooler a connection serves many people: no transaction leaves anything for the next."""
 
 import tempfile
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def pooled(pooler: PgBouncer, database: Database, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("cloud")
-def test_everybody_reads_what_they_may_and_no_more(pooled: Database, keyring: Keyring) -> None:
+def test_everybody_reads_only_what_they_may(pooled: Database, keyring: Keyring) -> None:
     table = CHALLENGES | PROOFS
     club = access.open_club(pooled, keyring, "code")
     asked = club.call("participant", f"POST {CHALLENGE_PROOFS}", table[f"POST {CHALLENGE_PROOFS}"])
@@ -52,7 +52,7 @@ def test_everybody_reads_what_they_may_and_no_more(pooled: Database, keyring: Ke
         assert club.statuses(route, table[route]) == table[route].by_code, route
 
 
-def test_people_at_once_on_one_connection_are_themselves(pooled: Database, keyring: Keyring) -> None:
+def test_concurrent_people_on_one_connection_keep_their_identity(pooled: Database, keyring: Keyring) -> None:
     actors = _people(pooled, keyring, 8)
 
     def ask(actor: Actor) -> set[object]:
@@ -63,7 +63,7 @@ def test_people_at_once_on_one_connection_are_themselves(pooled: Database, keyri
         assert list(pool.map(ask, actors)) == [{actor.user_id} for actor in actors]
 
 
-def test_after_every_end_of_a_transaction_the_next_is_nobodys(pooled: Database, keyring: Keyring) -> None:
+def test_the_next_transaction_has_no_actor_however_the_last_one_ended(pooled: Database, keyring: Keyring) -> None:
     (actor,) = _people(pooled, keyring, 1)
     pooled.execute("update identity.users set role = 'admin'")
     pooled.execute("update identity.sessions set second_factor = true")
@@ -100,6 +100,6 @@ def _people(database: Database, keyring: Keyring, number: int) -> list[Actor]:
 
 
 def _who(connection: psycopg.Connection, actor: Actor) -> object:
-    """Who the database says is asking, in a transaction of the actor's on another connection than `db` keeps."""
+    """The actor that the database sees, in a transaction on a connection other than the one `db` keeps."""
     with db.begin(connection, actor) as tx:
         return tx.value(WHO, {})

@@ -1,4 +1,4 @@
-"""Receipts and access tokens are signed by keys that are published side by side: neither passes for the other."""
+"""Receipts and access tokens are signed by keys that are published side by side: neither is accepted as the other."""
 
 import hmac
 import json
@@ -24,7 +24,7 @@ from tests.support.token_forger import Forger, status, text
 
 @pytest.fixture
 def genuine(person: SignUp) -> str:
-    """A receipt of ours."""
+    """One of our receipts."""
     prover = person("prover")
     body = challenge_body(clock.now())
     body["rules"]["proof"] = {"kind": "text"}
@@ -45,14 +45,14 @@ def published() -> Any:
 
 
 def es256(header: dict[str, Any], payload: bytes, key: ec.EllipticCurvePrivateKey) -> str:
-    """Signed by ES256, whatever the header says."""
+    """Sign with ES256, regardless of the header."""
     algorithm = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256)
     body = f"{text(json.dumps(header).encode())}.{text(payload)}"
     return f"{body}.{text(algorithm.sign(body.encode(), key))}"
 
 
 def refuses(forgeries: dict[str, str], genuine: str) -> None:
-    """All of them, and nothing but the forgery was wrong."""
+    """Assert that every forgery is refused and the genuine receipt is accepted."""
     keys = published()
     assert forgeries
     receipts.verify(genuine, keys)
@@ -61,7 +61,7 @@ def refuses(forgeries: dict[str, str], genuine: str) -> None:
             pytest.fail(f"{name}: {receipts.verify(forged, keys)}")
 
 
-def test_who_can_sign_receipts_can_sign_nobody_in(
+def test_the_receipt_key_cannot_sign_anybody_in(
     forger: Forger, receipt_key: ReceiptKey, private: ec.EllipticCurvePrivateKey
 ) -> None:
     payload = json.dumps(forger.claims).encode()
@@ -95,8 +95,10 @@ def test_an_access_token_is_no_receipt(genuine: str, forger: Forger) -> None:
     )
 
 
-def test_headers(genuine: str, receipt_key: ReceiptKey, private: ec.EllipticCurvePrivateKey) -> None:
-    """Each signed by our own key."""
+def test_receipts_with_other_headers_are_refused(
+    genuine: str, receipt_key: ReceiptKey, private: ec.EllipticCurvePrivateKey
+) -> None:
+    """Each is signed by our own key."""
     header = jwt.get_unverified_header(genuine)
     payload = jws.CompactJws.read(genuine, algorithm="ES256", max_length=10_000).payload
     evil = ec.generate_private_key(ec.SECP256R1())
@@ -129,7 +131,7 @@ def test_headers(genuine: str, receipt_key: ReceiptKey, private: ec.EllipticCurv
     refuses(forgeries, genuine)
 
 
-def test_the_public_key_is_no_shared_secret(genuine: str, private: ec.EllipticCurvePrivateKey) -> None:
+def test_the_public_key_is_not_accepted_as_a_shared_secret(genuine: str, private: ec.EllipticCurvePrivateKey) -> None:
     header = jwt.get_unverified_header(genuine)
     payload = genuine.split(".")[1]
     public = private.public_key()
@@ -145,8 +147,8 @@ def test_the_public_key_is_no_shared_secret(genuine: str, private: ec.EllipticCu
     refuses(forgeries, genuine)
 
 
-def test_signatures_that_verify_anything_elsewhere(genuine: str) -> None:
-    """Of zeros (CVE-2022-21449), of the group's order, in DER, of other lengths."""
+def test_signatures_that_fool_other_libraries_are_refused(genuine: str) -> None:
+    """Zeros (CVE-2022-21449), the group's order, DER, and other lengths."""
     body = genuine.rpartition(".")[0]
     order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
     numbers = (0, 1, order - 1, order, order + 1, 2**256 - 1)
@@ -160,10 +162,10 @@ def test_signatures_that_verify_anything_elsewhere(genuine: str) -> None:
     refuses(forgeries, genuine)
 
 
-def test_keys_for_other_things(
+def test_keys_for_other_purposes_verify_no_receipt(
     genuine: str, receipt_key: ReceiptKey, forger: Forger, private: ec.EllipticCurvePrivateKey
 ) -> None:
-    """A key set that has the right key, marked as something else; or another key by its id."""
+    """The right key marked for another purpose, or another key with its id."""
     right = receipt_key.public_jwk()
     evil = jwt.algorithms.ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key(), as_dict=True)
     wrong: list[dict[str, Any]] = [
@@ -178,10 +180,10 @@ def test_keys_for_other_things(
             pytest.fail(f"{jwk}: {receipts.verify(genuine, {'keys': [jwk]})}")
     receipts.verify(genuine, {"keys": [*wrong, right]})
     with pytest.raises(InvalidReceipt, match="is malformed"):
-        receipts.verify(genuine, {"keys": [right | {"x": right["y"]}]})  # no point of the curve
+        receipts.verify(genuine, {"keys": [right | {"x": right["y"]}]})  # not a point on the curve
 
 
-def test_what_our_key_signed_must_have_the_form_of_a_receipt(genuine: str, receipt_key: ReceiptKey) -> None:
+def test_a_signed_payload_must_have_the_form_of_a_receipt(genuine: str, receipt_key: ReceiptKey) -> None:
     claims = jwt.decode(genuine, options={"verify_signature": False})
     payloads = [b"", b"null", b"[]", b"{}", b'"x"', b"\xff", b"[" * 8000]
     payloads += [json.dumps({**claims, "iat": iat}).encode() for iat in ("x", -1, 10**30, None)]
@@ -191,8 +193,8 @@ def test_what_our_key_signed_must_have_the_form_of_a_receipt(genuine: str, recei
     refuses({str(p[:80]): receipt_key.sign(p, typ=receipts.TYPE) for p in payloads}, genuine)
 
 
-def test_the_vectors_of_project_wycheproof() -> None:
-    """ES256: no invalid one passes, whatever its key is called. None of theirs has the type of a receipt, so the
+def test_no_vector_of_project_wycheproof_is_accepted_as_a_receipt() -> None:
+    """ES256: no invalid vector passes, whatever its key's id. None of theirs has the type of a receipt, so the
     signatures are looked at beneath that.
     """
     found = corpora.files("jose/json_web_signature_test.json")
@@ -213,16 +215,18 @@ def test_the_vectors_of_project_wycheproof() -> None:
             if any(signed.is_signed_by(key) for key in keys):
                 accepted.add(vector["tcId"])
     assert tried == 401
-    assert accepted == {18, 378}  # the valid ones of ES256
+    assert accepted == {18, 378}  # the valid ES256 vectors
 
 
-def test_nothing_private_is_told(receipt_key: ReceiptKey, logs: Callable[[], str], genuine: str) -> None:
-    """Nothing of the private half is in what we publish, answer or log."""
+def test_the_private_key_is_never_published_or_logged(
+    receipt_key: ReceiptKey, logs: Callable[[], str], genuine: str
+) -> None:
+    """Neither published keys, responses nor logs contain any part of it."""
     secret = receipt_key.private_key.split("\n")[1]
     assert secret not in logs() + genuine + json.dumps(published()) + repr(receipt_key)
 
 
-def test_rsa_keys_do_not_become_keys_of_receipts() -> None:
+def test_an_rsa_key_cannot_be_a_receipt_key() -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     jwk = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
     assert receipts._keys({"keys": [jwk | {"alg": "ES256", "use": "sig", "kid": "receipt-1"}]}) == []

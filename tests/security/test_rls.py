@@ -1,4 +1,4 @@
-"""Row-level security, from the catalog: a table that is added without it fails here."""
+"""Row-level security by the catalog: a table added without it fails here."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def tables(database: Database) -> list[tuple[Any, ...]]:
     )
 
 
-def test_every_table_forces_it_and_is_the_owners(database: Database) -> None:
+def test_every_table_forces_row_level_security_and_belongs_to_the_owner(database: Database) -> None:
     found = tables(database)
     assert len(found) >= 14
     lax = [
@@ -33,7 +33,7 @@ def test_every_table_forces_it_and_is_the_owners(database: Database) -> None:
     assert lax == []
 
 
-def test_the_roles_own_nothing_and_bypass_nothing(database: Database) -> None:
+def test_the_functions_roles_own_nothing_and_bypass_nothing(database: Database) -> None:
     roles = database.execute(
         "select rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb from pg_roles"
         " where rolname in ('chally_app', 'chally_system') order by rolname"
@@ -45,7 +45,7 @@ def test_the_roles_own_nothing_and_bypass_nothing(database: Database) -> None:
     assert owned == [(0,)]
 
 
-def test_the_app_may_not_read_secrets_even_of_its_own_user(person: SignUp, database: Database) -> None:
+def test_the_app_reads_no_secrets_even_of_its_own_user(person: SignUp, database: Database) -> None:
     kari = person("kari")
     with psycopg.connect(database.app, autocommit=True) as app:
         app.execute("select set_config('chally.actor', %s, false)", [kari.user["id"]])
@@ -75,7 +75,7 @@ def test_the_app_may_not_read_secrets_even_of_its_own_user(person: SignUp, datab
                 app.execute(forbidden.encode())
 
 
-def test_a_stranger_sees_no_row_of_anything(person: SignUp, database: Database) -> None:
+def test_a_stranger_sees_no_row_of_a_challenge(person: SignUp, database: Database) -> None:
     owner, stranger = person("owner"), person("stranger")
     made = owner.post("/v1/challenges", challenge_body(clock.now()))
     assert made.status == 201
@@ -91,8 +91,8 @@ def test_a_stranger_sees_no_row_of_anything(person: SignUp, database: Database) 
             assert (reminders is not None and reminders[0] > 0) == bool(expected)
 
 
-def test_a_zone_that_is_none_is_refused_where_it_is_written(person: SignUp, database: Database) -> None:
-    """One unknown zone would stop the statement that makes everybody's windows."""
+def test_the_database_refuses_an_unknown_zone(person: SignUp, database: Database) -> None:
+    """One unknown zone would fail the statement that computes everybody's windows."""
     kari = person("kari")
     kari.post("/v1/challenges", challenge_body(clock.now()))
     with psycopg.connect(database.app, autocommit=True) as app:
@@ -101,7 +101,7 @@ def test_a_zone_that_is_none_is_refused_where_it_is_written(person: SignUp, data
             app.execute("update challenges.challenges set timezone = 'nonsense'")
 
 
-def test_nobody_writes_in_anothers_name(person: SignUp, database: Database) -> None:
+def test_nobody_writes_in_another_persons_name(person: SignUp, database: Database) -> None:
     owner, stranger = person("owner"), person("stranger")
     challenge = owner.post("/v1/challenges", challenge_body(clock.now())).json
     with psycopg.connect(database.app, autocommit=True) as app:
@@ -110,13 +110,13 @@ def test_nobody_writes_in_anothers_name(person: SignUp, database: Database) -> N
             "insert into challenges.participants (challenge_id, user_id, timezone, joined_at)"
             " values (%s, %s, 'UTC', now())"
         )
-        for user_id in (owner.user["id"], stranger.user["id"]):  # in another's name; into what one cannot see
+        for user_id in (owner.user["id"], stranger.user["id"]):  # for another person; into an invisible challenge
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 app.execute(join, [challenge["id"], user_id])
         assert app.execute("update challenges.challenges set status = 'deleted'").rowcount == 0
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             app.execute("update challenges.participants set timezone = 'UTC'")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):  # a reminder of a place that is not one's own
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):  # a reminder for another participant
             app.execute(
                 "insert into notifications.reminders"
                 " (participant_id, local_date, user_id, title, timezone, due_at, closes_at)"
