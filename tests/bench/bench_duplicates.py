@@ -1,6 +1,6 @@
-"""The search for near pictures beside its alternatives: a scan with bit_count, pgvector's HNSW, and numpy in memory.
+"""The search for near pictures compared with a bit_count scan, pgvector's HNSW, and numpy in memory.
 
-All photos are of one challenge, which is the hardest case; eight variants are compared, as of every new photo.
+All photos are of one challenge, the hardest case. Eight variants are compared, as for every new photo.
 
 .venv/bin/python -m tests.bench.bench_duplicates [SIZE ...]
 """
@@ -53,14 +53,14 @@ type Found = dict[UUID, int]
 
 @dataclass(frozen=True)
 class Question:
-    """A new photo: its variants, as they are sent, and as numpy compares them."""
+    """A new photo: its variants as SQL parameters and as numpy arrays."""
 
     params: dict[str, object]
     packed: NDArray[np.uint64]
 
 
 def question(chance: np.random.Generator, hashes: Hashes) -> Question:
-    """Every other one is near a stored photo, in one of its variants."""
+    """Every other one has a variant near a stored photo."""
     variants = random_hashes(chance, 8)
     near = neighbour(chance, hashes[chance.integers(len(hashes))], int(chance.integers(DUPLICATE_DISTANCE + 1)))
     if chance.random() < 0.5:
@@ -100,7 +100,7 @@ def connected() -> Iterator[psycopg.Connection]:
 
 
 def load(connection: psycopg.Connection, hashes: Hashes) -> list[UUID]:
-    """The fingerprints in the table, and its indexes made anew; their ids."""
+    """Fill the table with the fingerprints and rebuild its indexes; return the ids."""
     indexes: dict[str, str] = dict(
         connection.execute(
             "select indexrelid::regclass::text, pg_get_indexdef(indexrelid) from pg_index"
@@ -167,7 +167,7 @@ def measure(connection: psycopg.Connection, name: str, hashes: Hashes) -> None:
 
 
 def recall(search: Callable[[Question], Found], questions: list[Question], truths: list[Found]) -> str:
-    """For how many of the new photos that are near a stored one the nearest was found."""
+    """The share of new photos near a stored one for which the nearest was found."""
     found = [search(asked) for asked in questions]
     assert all(each.items() <= truth.items() for each, truth in zip(found, truths, strict=True)), "one that is not near"
     there = [(each, truth) for each, truth in zip(found, truths, strict=True) if truth]
@@ -178,7 +178,7 @@ def recall(search: Callable[[Question], Found], questions: list[Question], truth
 def against(
     what: str, theirs: Callable[[Question], Found], ours: Callable[[Question], Found], asked: list[Question]
 ) -> None:
-    """The two answer the same question in each round."""
+    """Time both on the same query in each round."""
     first, second = itertools.cycle(asked), itertools.cycle(asked)
     measured = ratio(lambda: theirs(next(first)), lambda: ours(next(second)), rounds=9)
     print(f"  {what + ' over proofs.find_similar':<56} {measured}", flush=True)

@@ -1,11 +1,11 @@
-"""Does the time of an answer tell whether an address has an account? A classifier tries, on 500 pairs per call.
+"""Does the response time tell whether an address has an account? A classifier tries, on 500 pairs per call.
 
 .venv/bin/python -m tests.bench.bench_enumeration
 
-Real handlers on a Postgres of their own, in one process: no network hides anything, so this is as near as an attacker
-never gets. What the functions ask of AWS is stubbed alike for both (the nudge of the outbox's queue; the signing secret
-comes from moto, and stays in its cache). Every turn asks for a known address, an unknown one and a second known one,
-each new, in random order: known against known is the control, the AUC that noise alone makes here and now.
+Real handlers and a real Postgres run here without a network in between: no attacker measures this precisely. AWS calls
+are stubbed alike for both (the outbox nudge; the signing secret comes from moto and is cached). Every round asks for a
+known address, an unknown one and a second known one, all new, in random order. Known against known is the control: the
+AUC of noise alone.
 """
 
 import gc
@@ -40,7 +40,7 @@ Times = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Case:
-    """A call, and what it is asked with: `form` makes it of a username."""
+    """A call; `form` makes its body from a username."""
 
     name: str
     path: str
@@ -70,14 +70,14 @@ def wrong(login: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """On the fixtures of the tests, so by pytest."""
+    """Run by pytest, for the fixtures of the tests."""
     command = ["-m", "pytest", __file__, "-q", "--no-header", "-p", "no:randomly", "-p", "no:cacheprovider"]
     os.execv(sys.executable, [sys.executable, *command])
 
 
 @pytest.fixture
 def people(database: Database) -> Callable[[int, str], list[str]]:
-    """Makes accounts; answers their names. In no order that an index could tell."""
+    """Insert accounts in an order that no index shows; return their names."""
 
     def add(count: int, password_hash: str) -> list[str]:
         rows = database.execute(
@@ -107,7 +107,7 @@ def test_response_times(
     client = person("kari")
     database.execute("update core.limits set quantity = 1000000")
     today = passwords.make_hash(PASSWORD)
-    # as many as a club has, so that an index is an index
+    # as many as a club has, so that Postgres uses indexes
     people(20_000, today)
     rows = [(case, measure(case, client, people(2 * case.pairs, today))) for case in CASES]
     former = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(12)).decode()
@@ -125,7 +125,7 @@ def test_response_times(
 
 
 def measure(case: Case, client: Client, known: list[str]) -> tuple[Times, Times, Times]:
-    """Seconds of answers: for known addresses, unknown ones, and known ones again."""
+    """Response times in seconds: known addresses, unknown ones, and known ones again."""
     chance = random.Random(case.name)
     chance.shuffle(known)
     unknown = [f"p_{chance.randrange(16**12):012x}" for _ in range(case.pairs)]
@@ -155,7 +155,7 @@ def ask(client: Client, case: Case, name: str) -> float:
 
 
 def verdict(known: Times, unknown: Times, control: Times) -> str:
-    """What the classifier makes of it, next to what it makes of noise."""
+    """Print the classifier's result beside its result on noise."""
     told, noise = interval(known, unknown), interval(known, control)
     fine = abs(told[0] - 0.5) <= GOAL - 0.5 or noise[1] <= told[0] <= noise[2]
     figures = [
@@ -168,14 +168,14 @@ def verdict(known: Times, unknown: Times, control: Times) -> str:
 
 
 def auc(one: Times, other: Times) -> float:
-    """The chance that one of `one` is slower than one of `other`: 0.5 tells nothing (Mann-Whitney)."""
+    """The probability that a value of `one` exceeds one of `other`: 0.5 is guessing (Mann-Whitney)."""
     both = np.sort(other)
     below = np.searchsorted(both, one, side="left") + np.searchsorted(both, one, side="right")
     return float(below.sum() / (2 * len(one) * len(other)))
 
 
 def interval(one: Times, other: Times) -> tuple[float, float, float]:
-    """The AUC, and between what 95 of 100 bootstraps of the turns have it."""
+    """The AUC and its 95 % bootstrap interval over rounds."""
     chance = np.random.default_rng(1)
     turns = chance.integers(0, len(one), (RESAMPLES, len(one)))
     low, high = np.quantile([auc(one[drawn], other[drawn]) for drawn in turns], (0.025, 0.975))
@@ -183,7 +183,7 @@ def interval(one: Times, other: Times) -> tuple[float, float, float]:
 
 
 def accuracy(one: Times, other: Times) -> float:
-    """How often the best threshold is right about answers that it was not chosen by."""
+    """The accuracy of the best threshold on responses that it was not chosen by."""
     times = np.concatenate([one, other])
     labels = np.repeat([True, False], [len(one), len(other)])
     order = np.random.default_rng(1).permutation(len(times))
@@ -196,7 +196,7 @@ def accuracy(one: Times, other: Times) -> float:
 
 
 def best_threshold(times: Times, labels: NDArray[np.bool_]) -> tuple[float, bool]:
-    """Where to cut, and whether the known ones are those above."""
+    """The threshold, and whether known addresses are above it."""
     order = np.argsort(times)
     above = np.concatenate([[labels.sum()], labels.sum() - np.cumsum(labels[order])])
     hits = above + np.concatenate([[0], np.cumsum(~labels[order])])  # known above the cut, unknown below

@@ -1,4 +1,4 @@
-"""From a photo's bytes to its fingerprints, beside the bare decoding, pdqhash (Meta's own C++) and ImageHash's phash.
+"""Photo bytes to fingerprints, compared with decoding alone, pdqhash (Meta's C++) and ImageHash's phash.
 
 .venv/bin/python -m tests.bench.bench_fingerprints
 """
@@ -19,7 +19,7 @@ TWELVE_MEGAPIXELS = (4032, 3024)
 
 
 def photo() -> tuple[str, bytes]:
-    """A photo of 12 megapixels: a real one enlarged by half where the corpus is at hand, or else a made one."""
+    """A photo of 12 megapixels: a real one enlarged by half if the corpus is available, else a generated one."""
     for path in corpora.files("photos/jolla.jpg"):
         with Image.open(path) as image:
             return "a real photo", encoded(image.resize(TWELVE_MEGAPIXELS, Image.Resampling.LANCZOS), quality=95)

@@ -1,6 +1,6 @@
-"""A burst of joins at one challenge, beside the bare insert of one row, and beside a transaction with FOR UPDATE.
+"""A burst of joins to one challenge, compared with inserting one row, and with a transaction using FOR UPDATE.
 
-The join is all that the route does: who is asking, the place, its windows and reminders, the count, the answer.
+The join does all that the route does: identity, participant, windows and reminders, count, response.
 .venv/bin/python -m tests.bench.bench_joins
 """
 
@@ -30,7 +30,7 @@ from infra.local.workspace import free_port
 from migrations.handler import migrate
 
 CLIENTS = 8
-"""Processes with a connection each, as so many environments of the function."""
+"""Processes with one connection each, like environments of the function."""
 EACH, ROUNDS = 60, 7
 PEOPLE = CLIENTS * EACH
 CODE = "JOINBNCH"
@@ -41,9 +41,9 @@ RULES = {
     "reminders": {"before_close_minutes": 60},
 }  # fmt: skip
 Person = tuple[UUID, UUID]
-"""Their id, and that of their session."""
+"""A person's id and their session's."""
 
-# Copies without triggers, foreign keys and policies: what they are compared with has those indexes to keep, no more.
+# Copies without triggers, foreign keys and policies, but with the same indexes.
 ALTERNATIVES = """
     create schema bench;
     create table bench.participants (like challenges.participants including all);
@@ -55,7 +55,7 @@ ALTERNATIVES = """
 
 
 def join(connection: psycopg.Connection[Any], person: Person, challenge: UUID) -> None:
-    """As `chally.db` and the route do it."""
+    """Join as `chally.db` and the route do."""
     with db.begin(connection, Actor(*person)) as tx:
         membership.join(tx, CODE, None, NOW)
 
@@ -69,7 +69,7 @@ def bare(connection: psycopg.Connection[Any], person: Person, challenge: UUID) -
 
 
 def five(connection: psycopg.Connection[Any], person: Person, challenge: UUID) -> None:
-    """A place, its standing, the count, the answer, as one would write it first; no identity, no quota, no windows."""
+    """The obvious version: participant, standing, count, response; no identity, quota or windows."""
     with connection.transaction():
         found = connection.execute(
             "select status, participant_count, max_participants from bench.challenges where id = %s for update",
@@ -92,7 +92,7 @@ def five(connection: psycopg.Connection[Any], person: Person, challenge: UUID) -
 
 
 def whole(connection: psycopg.Connection[Any], person: Person, challenge: UUID) -> None:
-    """All that our join does, by the same functions, with the challenge's row locked first, as in `five`."""
+    """Our join by the same functions, but locking the challenge's row first, as in `five`."""
     with db.begin(connection, Actor(*person)) as tx:
         tx.run("select bench.lock(%(challenge)s)", {"challenge": challenge})
         membership.join(tx, CODE, None, NOW)
@@ -105,13 +105,13 @@ _own: dict[str, Any] = {}
 
 
 def begin(url: str, together: Barrier) -> None:
-    """Each process once."""
+    """Connect each process once."""
     _own["connection"] = psycopg.connect(url, autocommit=True, prepare_threshold=None)
     _own["together"] = together
 
 
 def work(way: str, commit: str, people: list[Person], challenge: UUID) -> tuple[float, float, int]:
-    """One process's share: when it began and ended, and how many were refused."""
+    """Run one process's share; return its start, its end and the number of refusals."""
     connection, refused = _own["connection"], 0
     connection.execute(f"set synchronous_commit = {commit}".encode())
     _own["together"].wait()
@@ -125,7 +125,7 @@ def work(way: str, commit: str, people: list[Person], challenge: UUID) -> tuple[
 
 
 class Burst:
-    """A server whose commits reach the disk, and people who come to one challenge at once."""
+    """A server with durable commits, and people who join one challenge at once."""
 
     def __init__(self, admin: psycopg.Connection[Any], pool: ProcessPoolExecutor) -> None:
         self.admin, self.pool = admin, pool
@@ -135,7 +135,7 @@ class Burst:
         self.challenge: UUID = row[0]
 
     def run(self, way: str, commit: str, *, places: int = 10_000) -> tuple[float, int]:
-        """Joins a second, and how many came in."""
+        """Joins per second, and the number of joins."""
         self.admin.execute("truncate bench.participants, bench.standings, challenges.participants cascade")
         for schema in ("challenges", "bench"):
             self.admin.execute(
@@ -148,7 +148,7 @@ class Burst:
         return PEOPLE / (max(ended) - min(began)), PEOPLE - sum(refused)
 
     def compare(self, other: str, commit: str) -> str:
-        """The rate of our joins over that of the other way, by turns."""
+        """The rate of our joins over the alternative's, by turns."""
         pairs = [(self.run("join", commit)[0], self.run(other, commit)[0]) for _ in range(ROUNDS)]
         ratios = [ours / theirs for ours, theirs in pairs]
         ours, theirs = (statistics.median(rates) for rates in zip(*pairs, strict=True))
@@ -181,7 +181,7 @@ def burst() -> Iterator[Burst]:
 
 
 def arrange(admin: psycopg.Connection[Any]) -> None:
-    """The owner, PEOPLE with a session each, and the challenge."""
+    """Insert the owner, PEOPLE with a session each, and the challenge."""
     owner = admin.execute(
         "insert into identity.users (email, username, password_hash, timezone)"
         " values ('owner@b.test', 'owner', '', 'UTC') returning id"
@@ -204,7 +204,7 @@ def arrange(admin: psycopg.Connection[Any]) -> None:
     )
     admin.execute(ALTERNATIVES)
     admin.execute("insert into bench.challenges select * from challenges.challenges")
-    # the app's role may lock no challenge of somebody else's
+    # the app's role cannot lock another person's challenge
     admin.execute(
         "create function bench.lock(challenge uuid) returns void language sql security definer"
         " begin atomic select from challenges.challenges where id = challenge for no key update; end"

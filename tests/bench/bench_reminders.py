@@ -1,4 +1,4 @@
-"""Taking a hundred due reminders out of a million participants' table, beside the same out of a thousand's.
+"""Taking 100 due reminders from a table of a million participants, compared with a table of a thousand.
 
 .venv/bin/python -m tests.bench.bench_reminders
 """
@@ -28,7 +28,7 @@ NOW = datetime(2026, 10, 24, 12, tzinfo=UTC)
 
 @contextlib.contextmanager
 def tables() -> Iterator[Callable[[str, int], psycopg.Connection]]:
-    """Makes migrated databases with so many participants, each of whom has a reminder."""
+    """Create migrated databases with this many participants, each with a reminder."""
     with tempfile.TemporaryDirectory(prefix="chally-bench-", ignore_cleanup_errors=True) as directory:
         settings = {"fsync": "off", "autovacuum": "off", "shared_buffers": "1GB"}
         server = Postgres(directory=Path(directory) / "pg", port=free_port(), password="bench", settings=settings)
@@ -58,7 +58,7 @@ def tables() -> Iterator[Callable[[str, int], psycopg.Connection]]:
 
 
 def fill(connection: psycopg.Connection, size: int) -> None:
-    """A hundred are due, spread over the table; the others are to come within the next days, or were sent."""
+    """Make 100 due, spread over the table; the others are due within days or were sent."""
     values = {"size": size, "now": NOW, "every": size // DUE}
     connection.execute("set session_replication_role = replica")
     connection.execute(
@@ -100,7 +100,7 @@ def fill(connection: psycopg.Connection, size: int) -> None:
 
 
 def taking(connection: psycopg.Connection) -> Callable[[], None]:
-    """Takes the due ones, and puts them back: without the rollback the second round would find none."""
+    """Take the due ones and roll back: otherwise the second round would find none."""
 
     def take() -> None:
         with connection.transaction(force_rollback=True):
@@ -111,7 +111,7 @@ def taking(connection: psycopg.Connection) -> Callable[[], None]:
 
 
 def sending(connection: psycopg.Connection) -> Callable[[], None]:
-    """All that the job does with them in a transaction: their mails are written, too."""
+    """Do all that the job does in its transaction, including writing the mails."""
 
     def send() -> None:
         with connection.transaction(force_rollback=True):

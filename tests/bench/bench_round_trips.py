@@ -2,8 +2,8 @@
 
 .venv/bin/python -m tests.bench.bench_round_trips
 
-The functions connect through a relay that counts how often they speak after the server has. All of a request counts:
-the limit of its own transaction, BEGIN, who is asking, its statements, COMMIT.
+The functions connect through a relay that counts how often they speak after the server has. The whole request counts:
+the transaction of its rate limit, BEGIN, the actor, its statements, COMMIT.
 """
 
 import os
@@ -20,7 +20,7 @@ from tests.support.relay import relayed
 
 READ, WRITE = 2, 3
 TABLE = CHALLENGES | PROOFS
-# What its owner may not do, somebody else is asked to.
+# Calls that the owner may not make.
 OTHERS = {
     "POST /v1/challenges/{ref}/join": "stranger",
     "POST /v1/challenges/{challenge_id}/leave": "participant",
@@ -62,7 +62,7 @@ def test_round_trips(
 
 
 def main() -> None:
-    """On the fixtures of the tests, so by pytest."""
+    """Run by pytest, for the fixtures of the tests."""
     command = ["-m", "pytest", __file__, "-q", "--no-header", "-p", "no:randomly", "-p", "no:cacheprovider"]
     os.execv(sys.executable, [sys.executable, *command])
 

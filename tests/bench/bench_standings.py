@@ -1,5 +1,5 @@
-"""A page of the standings, beside adding it up from the proofs, and beside one with a tenth of the proofs; closing
-windows together, beside one at a time.
+"""A page of the standings, compared with adding it up from proofs and with a page over a tenth of the proofs; closing
+windows in one batch, compared with one at a time.
 
 .venv/bin/python -m tests.bench.bench_standings
 """
@@ -30,7 +30,7 @@ CLOSING = 1_000
 PAGE = 26
 FIRST = datetime(2026, 9, 1, tzinfo=UTC)
 
-# Without grace days, so that the alternative need not know them: points and streaks then are sums over islands.
+# Without grace days, which the alternative does not support: points and streaks are then sums over islands.
 CHALLENGE = """
     insert into challenges.challenges
         (id, owner_id, title, status, invite_code, timezone, starts_at, ends_at, rules, max_participants)
@@ -61,7 +61,7 @@ PROOFS = """
     from challenges.windows w join challenges.participants p on p.id = w.participant_id
     where p.challenge_id = %(challenge)s and w.outcome = 'accepted'
 """
-# The same page without standings. An island is what lies between two missed windows.
+# The same page without standings. An island lies between two missed windows.
 ADDED_UP = """
     with days as (
         select w.participant_id, w.local_date, f.proved,
@@ -121,7 +121,7 @@ def connected() -> Iterator[psycopg.Connection[Any]]:
 
 
 def challenge(connection: psycopg.Connection[Any], days: int, *, decided: bool = True) -> UUID:
-    """All PEOPLE in it, for so many days."""
+    """Insert a challenge of this many days with all PEOPLE in it."""
     values = {"challenge": uuid4(), "first": FIRST, "days": days, "decided": decided}
     connection.execute("set session_replication_role = replica")
     for statement in (CHALLENGE, PARTICIPANTS, STANDINGS, WINDOWS, PROOFS):
@@ -132,7 +132,7 @@ def challenge(connection: psycopg.Connection[Any], days: int, *, decided: bool =
 
 
 def count(connection: psycopg.Connection[Any]) -> None:
-    """Every standing from its outcomes, as if each had been decided on its day."""
+    """Compute every standing from its outcomes, as if each had been decided on its day."""
     tx, after = Tx(connection, None), UUID(int=0)
     while True:
         with connection.transaction():

@@ -1,4 +1,4 @@
-"""From asking for an upload to its verdict, on the running local system, four people at once (goal: p95 under 3 s).
+"""Time from requesting an upload to its verdict on the running local system, four people at once (goal: p95 under 3 s).
 
 make up && .venv/bin/python -m tests.bench.bench_verdicts
 """
@@ -20,7 +20,7 @@ from infra.tools.process import ToolError
 
 PEOPLE = 4
 PHOTOS = 9
-"""With the first, as many as a window of the story's challenge takes."""
+"""With the first, as many as a window of the demo's challenge allows."""
 
 
 def main() -> None:
@@ -37,8 +37,8 @@ def main() -> None:
 
 
 def prove(outputs: dict[str, Any]) -> list[float]:
-    """One person's photos, one after the other; the seconds of each from asking for the upload to the verdict."""
-    # The first starts what was cold, and does not count.
+    """Send one person's photos one after the other; return the seconds from request to verdict."""
+    # The first one warms the functions and does not count.
     photos = [photo.make(secrets.randbits(64)) for _ in range(1 + PHOTOS)]
     with httpx.Client(timeout=60) as http:
         silent = story.Storyteller(http, outputs, Console(file=io.StringIO()))

@@ -1,6 +1,6 @@
-"""Precomputing everybody's windows, beside the bare insert of as many rows, and beside a loop with zoneinfo and COPY.
+"""Precomputing everybody's windows, compared with inserting as many rows, and with a loop using zoneinfo and COPY.
 
-What is compared is the processor's time, of the client and of its backend: neighbours do not disturb it.
+It compares processor time of client and backend, which other processes do not disturb.
 .venv/bin/python -m tests.bench.bench_windows
 """
 
@@ -33,7 +33,7 @@ from tests.bench.side_by_side import ratio
 
 PEOPLE = 100_000
 ZONES = ["Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Lord_Howe", "America/Sao_Paulo", "Africa/Cairo"]
-NOW = datetime(2026, 10, 24, 12, tzinfo=UTC)  # the clocks of Berlin go back the night after
+NOW = datetime(2026, 10, 24, 12, tzinfo=UTC)  # Berlin's clocks go back that night
 RULES = {
     "schedule": {
         "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "opens": "01:30", "closes": "02:30",
@@ -44,7 +44,7 @@ RULES = {
 
 @contextlib.contextmanager
 def connected() -> Iterator[psycopg.Connection]:
-    """A migrated database with PEOPLE in challenges of a thousand each, without reminders: those would be counted."""
+    """A migrated database with PEOPLE in challenges of a thousand each, without reminders, which would count too."""
     with tempfile.TemporaryDirectory(prefix="chally-bench-", ignore_cleanup_errors=True) as directory:
         settings = {"fsync": "off", "shared_buffers": "512MB"}
         server = Postgres(directory=Path(directory) / "pg", port=free_port(), password="bench", settings=settings)
@@ -99,7 +99,7 @@ Planned = tuple[UUID, date, datetime, datetime, str, str]
 
 
 def loop(people: list[Any]) -> Iterator[Planned]:
-    """As one would without SQL: every participant, every date, by zoneinfo, to the same rules 1 to 5."""
+    """The version without SQL: every participant and date by zoneinfo, with the same rules 1 to 5."""
     tzdata = tzdata_version()
     for participant, own, joined_at, theirs, starts_at, ends_at, rules in people:
         schedule = rules["schedule"]
@@ -117,7 +117,7 @@ def loop(people: list[Any]) -> Iterator[Planned]:
             closing_wall = datetime.combine(day + over_midnight, closes, zone)
             opening = datetime.combine(day, opens, zone).astimezone(UTC)
             closing = closing_wall.replace(fold=1).astimezone(UTC)
-            if closing.astimezone(zone).time() != closes:  # in a gap it moves forward
+            if closing.astimezone(zone).time() != closes:  # in a gap the close moves forward
                 closing = closing_wall.astimezone(UTC)
             begins = opening if earlier is None else max(opening, earlier)
             earlier = closing
@@ -155,7 +155,7 @@ def main() -> None:
             )
 
         def looped() -> None:
-            """COPY cannot leave alone what is there already, so it goes by a table beside."""
+            """COPY into a temporary table, since COPY cannot skip existing rows."""
             connection.execute(empty)
             connection.execute("create temp table planned (like challenges.windows)")
             people = connection.execute(READ).fetchall()
@@ -166,7 +166,7 @@ def main() -> None:
             connection.execute("drop table planned")
 
         def batches() -> None:
-            """All of the job's, as it goes: a thousand people and a commit at a time."""
+            """Run the whole job: a thousand people per commit."""
             after: UUID | None = FIRST_ID
             while after is not None:
                 with connection.transaction():

@@ -1,4 +1,4 @@
-"""Speed beside the alternative, interleaved in one run, as a ratio: times alone, on a shared machine, prove nothing."""
+"""Speed as a ratio to an alternative, interleaved in one run: absolute times on a shared machine prove nothing."""
 
 import gc
 import statistics
@@ -11,7 +11,7 @@ ROUNDS = 15
 
 @dataclass(frozen=True)
 class Ratio:
-    """How a time compares with another: the median over the rounds, its spread, and both medians in milliseconds."""
+    """A ratio of times: its median over the rounds, its spread, and both median times in milliseconds."""
 
     median: float
     least: float
@@ -31,9 +31,9 @@ def ratio(
     rounds: int = ROUNDS,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Ratio:
-    """Time of `mine` over time of `theirs`: one call of each, by turns, after one of each that does not count.
+    """Time of `mine` over time of `theirs`: both are called by turns, after one warm-up call each.
 
-    `clock` answers seconds; one that counts the processor's is not disturbed by neighbours.
+    `clock` returns seconds. A clock of processor time ignores other processes.
     """
     mine(), theirs()
     pairs = []

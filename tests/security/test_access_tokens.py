@@ -1,4 +1,4 @@
-"""Access tokens with our own signature but other claims or another spelling. We are stricter than RFC 7519: there is one
+"""Access tokens with our own signature but other claims or spellings. We are stricter than RFC 7519: there is one
 issuer, and we accept exactly the claims that it signs, in the types in which it signs them.
 """
 

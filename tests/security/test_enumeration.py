@@ -1,4 +1,4 @@
-"""Nobody learns whether an address has an account: known and unknown addresses get the same response, byte for byte, and
+"""Nobody learns whether an address has an account: known and unknown addresses get the same response, byte by byte, and
 cause the same work. tests/bench/bench_enumeration.py measures the time.
 """
 
