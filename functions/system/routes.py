@@ -42,14 +42,14 @@ class KeysOut(BaseModel):
     keys: list[dict[str, Any]]
 
 
-@router.get("/live")
+@router.get("/live", summary="Check liveness")
 async def live() -> LiveOut:
     """Whether the process runs."""
     return LiveOut()
 
 
-@router.get("/health", operation_id="health", responses={503: {"model": ReadyOut}})
-@router.get("/ready", responses={503: {"model": ReadyOut}})
+@router.get("/health", summary="Check readiness", operation_id="health", responses={503: {"model": ReadyOut}})
+@router.get("/ready", summary="Check readiness", responses={503: {"model": ReadyOut}})
 async def ready(response: Response) -> ReadyOut:
     """Whether every dependency responds; 503 if one does not, named in `checks`."""
     settings = load(SystemSettings)
@@ -67,14 +67,14 @@ async def ready(response: Response) -> ReadyOut:
     return ReadyOut(status="unavailable", checks=checks)
 
 
-@router.get("/version")
+@router.get("/version", summary="Read the version")
 async def version() -> VersionOut:
     """The deployed version, commit and stage."""
     settings = load(SystemSettings)
     return VersionOut(version=settings.version, commit=settings.commit, stage=settings.stage)
 
 
-@router.get("/.well-known/jwks.json")
+@router.get("/.well-known/jwks.json", summary="Read the public keys")
 async def jwks(response: Response) -> KeysOut:
     """The public keys that verify our access tokens (RS256) and receipts (ES256)."""
     response.headers["cache-control"] = f"public, max-age={int(access_tokens.KEYS_MAX_AGE)}"
@@ -92,19 +92,19 @@ async def _check_reader(request: Request, credentials: http.Bearer) -> None:
 Reader = Annotated[None, Depends(_check_reader)]
 
 
-@router.get("/openapi.json", response_class=JSONResponse)
+@router.get("/openapi.json", summary="Read the OpenAPI document", response_class=JSONResponse)
 async def read_openapi(reader: Reader) -> Response:
     """The OpenAPI document of the API."""
     return Response(docs.OPENAPI.read_bytes(), media_type="application/json")
 
 
-@router.get("/docs", response_class=HTMLResponse)
+@router.get("/docs", summary="Read the API reference", response_class=HTMLResponse)
 async def read_docs(reader: Reader) -> HTMLResponse:
     """The API reference as a web page."""
     return HTMLResponse(docs.PAGE, headers={"content-security-policy": docs.POLICY})
 
 
-@router.get("/docs/{name}", response_class=Response)
+@router.get("/docs/{name}", summary="Read a file of the API reference", response_class=Response)
 async def read_docs_asset(name: str) -> Response:
     """A file of the API reference."""
     if name not in docs.TYPES:

@@ -25,7 +25,7 @@ class AppealIn(Body):
     message: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 
 
-@router.post("/v1/proofs/{proof_id}/review")
+@router.post("/v1/proofs/{proof_id}/review", summary="Review a proof")
 async def review_proof(proof_id: UUID, body: ReviewIn, tx: TrustedTx) -> ProofOut:
     """Accept or reject a proof. The participant gets your decision and reason by mail. For the owner of the challenge
     and for moderators; you cannot review your own proof.
@@ -35,7 +35,7 @@ async def review_proof(proof_id: UUID, body: ReviewIn, tx: TrustedTx) -> ProofOu
     return ProofOut.of(responses.require_proof(proofs.find_proof(tx, proof_id)), now)
 
 
-@router.post("/v1/proofs/{proof_id}/appeal")
+@router.post("/v1/proofs/{proof_id}/appeal", summary="Appeal my rejected proof")
 async def appeal_proof(proof_id: UUID, body: AppealIn, tx: TrustedTx) -> ProofOut:
     """Request a manual review of your rejected proof: once, within seven days of the verdict."""
     now = clock.now()
@@ -43,7 +43,7 @@ async def appeal_proof(proof_id: UUID, body: AppealIn, tx: TrustedTx) -> ProofOu
     return ProofOut.of(responses.require_proof(proofs.find_proof(tx, proof_id)), now)
 
 
-@router.delete("/v1/proofs/{proof_id}", status_code=204)
+@router.delete("/v1/proofs/{proof_id}", summary="Remove my proof", status_code=204)
 async def remove_proof(proof_id: UUID, tx: TrustedTx) -> None:
     """Remove your proof while its window is open. It no longer counts, and its picture is deleted."""
     reviews.remove_proof(tx, proof_id, clock.now())

@@ -24,7 +24,7 @@ router = http.router("proofs")
 PICTURE_LINK_LIFE = timedelta(minutes=5)
 
 
-@router.get("/v1/challenges/{challenge_id}/proofs")
+@router.get("/v1/challenges/{challenge_id}/proofs", summary="List the proofs of a challenge")
 async def list_proofs(
     challenge_id: UUID,
     tx: UserTx,
@@ -50,13 +50,15 @@ async def list_proofs(
     return params.page(rows, [ProofOut.of(row, now) for row in rows], [str(row.id) for row in rows])
 
 
-@router.get("/v1/proofs/{proof_id}")
+@router.get("/v1/proofs/{proof_id}", summary="Read a proof")
 async def read_proof(proof_id: UUID, tx: UserTx) -> ProofOut:
     """A proof, with its status and verdict."""
     return ProofOut.of(responses.require_proof(proofs.find_proof(tx, proof_id)), clock.now())
 
 
-@router.get("/v1/proofs/{proof_id}/image", status_code=307, response_class=Response)
+@router.get(
+    "/v1/proofs/{proof_id}/image", summary="Read the picture of a proof", status_code=307, response_class=Response
+)
 async def read_image(proof_id: UUID, tx: UserTx) -> Response:
     """Redirect to the cleaned picture of a proof; the link is valid for five minutes. Participants of the challenge see
     the pictures of accepted proofs; only the sender and reviewers see those of others.

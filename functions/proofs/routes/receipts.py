@@ -20,7 +20,7 @@ class Jose(Response):
     media_type = receipts.MEDIA_TYPE
 
 
-@router.get("/v1/proofs/{proof_id}/receipt", response_class=Jose)
+@router.get("/v1/proofs/{proof_id}/receipt", summary="Read the receipt of a proof", response_class=Jose)
 async def read_receipt(proof_id: UUID, actor: CurrentActor) -> Response:
     """A signed receipt for a proof that you sent or can review: a compact JWS (ES256) that anyone can verify with the
     keys at `/.well-known/jwks.json`. It states the bounds of the window, the tzdata version that gave them, the

@@ -55,7 +55,7 @@ class ProofOut(BaseModel):
     closes_at: datetime
     kind: ProofKind
     status: ShownStatus
-    reasons: Annotated[list[ReasonOut], Field(description="Why it was not accepted; only for sender and reviewers.")]
+    reasons: Annotated[list[ReasonOut], Field(description="Why it was not accepted. Only for sender and reviewers.")]
     note: str | None
     value: Annotated[str | float | None, Field(description="The text or the number.")]
     captured_at: datetime | None

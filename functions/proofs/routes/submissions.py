@@ -83,7 +83,8 @@ class ProofIn(Body):
         Annotated[str, AfterValidator(_hexadecimal)] | None, Field(max_length=64, description="Hexadecimal or base64.")
     ] = None
     captured_at: Annotated[
-        AwareDatetime | None, Field(ge=EARLIEST, lt=LATEST, description="when the client says the photo was taken")
+        AwareDatetime | None,
+        Field(ge=EARLIEST, lt=LATEST, description="When the photo was taken, according to the client."),
     ] = None
     value: Value = None
     note: Annotated[str | None, Field(max_length=500)] = None
@@ -110,7 +111,12 @@ async def _limit_proofs(actor: CurrentActor, challenge_id: UUID) -> None:
     ratelimit.consume(clock.now(), actor, proof=str(actor.user_id), proof_challenge=f"{actor.user_id} {challenge_id}")
 
 
-@router.post("/v1/challenges/{challenge_id}/proofs", status_code=201, dependencies=[Depends(_limit_proofs)])
+@router.post(
+    "/v1/challenges/{challenge_id}/proofs",
+    summary="Send a proof",
+    status_code=201,
+    dependencies=[Depends(_limit_proofs)],
+)
 async def submit_proof(challenge_id: UUID, body: ProofIn, tx: TrustedTx, response: Response) -> ProofRequestedOut:
     """Send a proof for your open window: announce a photo and get an upload URL, or send a text or a number."""
     now = clock.now()
