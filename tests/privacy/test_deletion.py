@@ -309,24 +309,6 @@ class TestPurge:
         assert purge()["purged"] == 1
 
 
-class TestErase:
-    @pytest.mark.usefixtures("versioned")
-    def test_erasing_removes_all_versions_of_an_object_or_a_prefix(self) -> None:
-        s3 = boto3.client("s3")
-        for key in ("exports/1/a", "exports/1/a", "exports/1/b", "exports/11/a", "uploads/1", "uploads/12"):
-            s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode())
-        s3.delete_object(Bucket=BUCKET, Key="exports/1/a")
-        assert storage.erase(BUCKET, "exports/1/") == 4
-        assert storage.erase(BUCKET, "uploads/1") == 1
-        assert storage.erase(BUCKET, "uploads/1") == 0
-        assert sorted(versions()) == ["exports/11/a", "uploads/12"]
-
-    @pytest.mark.parametrize("key", ["", "/"])
-    def test_the_whole_bucket_is_never_erased(self, cloud: None, key: str) -> None:
-        with pytest.raises(ValueError, match="whole bucket"):
-            storage.erase(BUCKET, key)
-
-
 def test_a_sign_in_that_races_with_a_deletion_restores_the_account(
     person: SignUp, database: Database, keyring: Keyring
 ) -> None:

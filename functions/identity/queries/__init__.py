@@ -1,4 +1,4 @@
-"""All SQL of identity, one file per noun."""
+"""SQL of identity, one file per noun. The SQL of exporting and erasing a user stands in `identity.personal_data`."""
 
 from chally.errors import AppError
 from identity.rules import TokenInvalid, UsernameTaken

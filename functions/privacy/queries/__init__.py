@@ -1,4 +1,4 @@
-"""All SQL of privacy, one file per noun. The other contexts' tables are their own `personal_data` modules' business."""
+"""SQL of privacy, one file per noun. What to export and erase stands in the `personal_data` module of each context."""
 
 from chally.errors import AppError
 from identity.rules import UsernameTaken
