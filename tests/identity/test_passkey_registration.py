@@ -10,7 +10,7 @@ import pytest
 from chally import clock
 from tests.support.authenticator import BACKED_UP, BACKUP_ELIGIBLE, ES384, PRESENT, VERIFIED, Authenticator, data, text
 from tests.support.database import Database
-from tests.support.passkeys import LIES, audited_actions, register_passkey, sign_in_by_passkey
+from tests.support.passkeys import LIES, audited_actions_of, register_passkey, sign_in_by_passkey
 from tests.support.people import SignUp
 
 Mails = Callable[[], list[dict[str, Any]]]
@@ -43,7 +43,7 @@ class TestRegistering:
         assert added.json.keys() == {"id", "name", "created_at", "last_used_at", "backed_up"}
         assert (added.json["name"], added.json["backed_up"], added.json["last_used_at"]) == ("My phone", True, None)
         assert kari.get("/v1/me/passkeys").json == {"items": [added.json], "has_more": False, "next_cursor": None}
-        assert "passkey_added" in audited_actions(database, of=kari)
+        assert "passkey_added" in audited_actions_of(database, kari)
         mail = mails()[-1]
         assert (mail["template"], mail["user_id"]) == ("second_factor_changed", kari.user["id"])
         assert "My phone" in mail["values"]["change"]

@@ -10,7 +10,7 @@ from chally import clock, settings
 from tests.support.api import Client
 from tests.support.authenticator import BACKED_UP, BACKUP_ELIGIBLE, PRESENT, VERIFIED, Authenticator
 from tests.support.database import Database
-from tests.support.passkeys import LIES, audited_actions, register_passkey, sign_in_by_passkey
+from tests.support.passkeys import LIES, audited_actions_of, register_passkey, sign_in_by_passkey
 from tests.support.people import SignUp
 
 Mails = Callable[[], list[dict[str, Any]]]
@@ -44,7 +44,7 @@ class TestWhoMay:
         refused = sign_in_by_passkey(kari, mine)
         assert (refused.status, refused.code) == (401, "passkey_invalid")
         assert "Unknown passkey" in refused.json["detail"]
-        assert audited_actions(database, of=kari)[-1] == "passkey_removed"
+        assert audited_actions_of(database, kari)[-1] == "passkey_removed"
         assert "Old phone" in mails()[-1]["values"]["change"]
 
     def test_a_session_has_two_factors_only_while_the_user_has_one(
@@ -83,7 +83,7 @@ class TestSigningIn:
         assert again.get("/v1/me/passkeys").json["items"][0]["last_used_at"]
         (latest,) = database.execute("select second_factor from identity.sessions order by id desc limit 1")
         assert latest == (True,)
-        assert audited_actions(database, of=kari)[-1] == "signed_in"
+        assert audited_actions_of(database, kari)[-1] == "signed_in"
 
     def test_a_passkey_does_not_make_a_second_factor_mandatory(self, nobody: Client, person: SignUp) -> None:
         register_passkey(person("kari"), Authenticator())
@@ -154,7 +154,7 @@ class TestSigningIn:
             refused = sign_in_by_passkey(nobody, mine, count=count)
             assert (refused.status, refused.code) == (401, "passkey_invalid")
             assert "Cloned" in refused.json["detail"]
-        assert audited_actions(database, of=kari).count("passkey_cloned") == 3
+        assert audited_actions_of(database, kari).count("passkey_cloned") == 3
         mine.count = 8
         assert sign_in_by_passkey(nobody, mine).status == 200  # the refused counter was not stored
 
@@ -163,7 +163,7 @@ class TestSigningIn:
         kari, mine = person("kari"), Authenticator(count=7)
         register_passkey(kari, mine)
         assert sign_in_by_passkey(nobody, mine, count=1, signature=b"made up").status == 401
-        assert "passkey_cloned" not in audited_actions(database, of=kari)
+        assert "passkey_cloned" not in audited_actions_of(database, kari)
 
     def test_sign_in_attempts_are_rate_limited(
         self, nobody: Client, at: Clock, monkeypatch: pytest.MonkeyPatch

@@ -50,6 +50,6 @@ def sign_in_by_passkey(who: Client, authenticator: Authenticator, **lies: Any) -
     return who.post("/v1/auth/passkey", {"assertion": authenticator.get(options.json, **lies)})
 
 
-def audited_actions(database: Database, *, of: Client) -> list[str]:
-    found = database.execute("select action from core.audit where user_id = %(id)s order by id", id=of.user["id"])
+def audited_actions_of(database: Database, user: Client) -> list[str]:
+    found = database.execute("select action from core.audit where user_id = %(id)s order by id", id=user.user["id"])
     return [action for (action,) in found]
