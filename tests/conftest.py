@@ -1,4 +1,4 @@
-"""One Postgres for the whole run, migrated once into a template; every test gets a clone of it and a fresh world."""
+"""Fixtures for all tests. Each process migrates one Postgres database and clones it for every test."""
 
 import io
 import itertools
@@ -160,7 +160,7 @@ def cloud(
 
 @pytest.fixture
 def nobody(cloud: None) -> Client:
-    """Somebody who has not signed in."""
+    """An anonymous client."""
     return Client()
 
 
@@ -203,7 +203,7 @@ def person(nobody: Client, mails: Callable[[], list[dict[str, Any]]], monkeypatc
 
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
-    """Sets the clock of the functions. Tokens are checked against the real one, so sign in first."""
+    """Sets the functions' clock. Tokens are checked against the real clock, so sign in first."""
     from chally import clock
 
     def set_clock(instant: datetime) -> None:
@@ -215,7 +215,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
 
 @pytest.fixture
 def later(at: Callable[[datetime], None]) -> Callable[[timedelta], None]:
-    """Moves the clock of the functions on. It stands still, and starts ten minutes ago: tokens made since are good."""
+    """Advances the functions' clock. It stands still and starts ten minutes ago, so tokens made since are valid."""
     from chally import clock
 
     at(clock.now() - timedelta(minutes=10))
@@ -224,7 +224,7 @@ def later(at: Callable[[datetime], None]) -> Callable[[timedelta], None]:
 
 @pytest.fixture
 def logs() -> Iterator[Callable[[], str]]:
-    """What the functions have logged, as text."""
+    """The log of the functions, as text."""
     from chally.log import logger
 
     stream = io.StringIO()

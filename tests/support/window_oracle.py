@@ -1,27 +1,27 @@
-"""Windows, exactly: a second opinion on what the contract says, written from its text alone.
+"""A second implementation of windows, written from the text of the contract alone.
 
-Nothing here knows about folds or SQL. The only thing asked of a zone is what its clocks read at an instant; which
-instants read as a wall time is found by trying them: none is a gap, two are an overlap.
+It uses neither folds nor SQL. A zone only tells what its clocks read at an instant; the instants that read as a wall
+time are found by trying: none is a gap, two are an overlap.
 
 Where the text leaves something open:
 
-a. Rule 2 takes the close that the earlier window really has, date by date in order. Rule 3's nominal length is the
-   difference of the two wall times; it is added to what the clock reads at the real opening, in that window's zone, and
-   read back by rule 1 as a close (the second occurrence).
-b. Rule 5 clips last. A window that is empty after it does not exist. A participant's dates are those whose window
+a. Rule 2 uses the actual close of the earlier window, date by date in order. Rule 3's nominal length is the
+   difference of the two wall times; it is added to the wall time of the actual opening, in that window's zone, and the
+   sum is read by rule 1 as a close (the second occurrence).
+b. Rule 5 clips last. A window that is empty afterwards does not exist. A participant's dates are those whose window
    closes after joining (`closes_at > joined_at`).
 c. Rule 6: the dates are fixed at joining. A move at t to zone z leaves a window that has opened by t (`opens_at <= t`)
    as it is. Each later date, in order, is given z's own window (rules 1 and 3), clipped, if z has the date, it is not
-   empty and it opens after t; else the one it has. Then rules 2 and 3 with the real close of the date before. A date
-   that would come out empty (at the challenge's end) keeps the window it had before the move. The date before it, where
-   the two overlap, closes when the one kept opens; if that left less of it than an hour, or than its length where that
-   is shorter, it keeps the window it had, too, and so on backwards. Moves change nothing in a challenge whose windows
-   follow its own zone.
-d. A window kept so cannot overlap one that had opened by t, for they did not overlap before the move: asserted.
-e. A gap that leaves nothing of a window is mended (rule 3) before rule 2 looks at it, in (a) as in (c). Only a move
-   can tell the difference.
+   empty and it opens after t; otherwise it keeps its window. Then rules 2 and 3 apply with the actual close of the
+   date before. A date that would be empty (at the challenge's end) keeps the window it had before the move. If the
+   date before it overlaps, that closes when the kept one opens; if less than an hour of it would be left, or less than
+   its length if that is shorter, it keeps its window, too, and so on backwards. Moves change nothing in a challenge
+   whose windows follow its own zone.
+d. A kept window cannot overlap one that had opened by t, since they did not overlap before the move: asserted.
+e. A window that a gap leaves empty is fixed (rule 3) before rule 2 applies, in (a) as in (c). Only a move makes a
+   difference.
 
-A challenge edited before it starts fixes the dates anew: that is a participant who joins then, with the zone of then.
+Editing a challenge before it starts fixes the dates again, as if the participant joined then, with the zone of then.
 """
 
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ class Schedule:
     scope: Literal["participant_local", "challenge_tz"] = "participant_local"
 
     def walls(self, day: date) -> tuple[datetime, datetime]:
-        """What the clock reads when that date's window nominally opens and closes."""
+        """The wall times at which that date's window nominally opens and closes."""
         opens, closes = time.fromisoformat(self.opens), time.fromisoformat(self.closes)
         return datetime.combine(day, opens), datetime.combine(day if opens < closes else day + DAY, closes)
 
@@ -62,7 +62,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Participant:
-    """Somebody's part in a challenge. `zone` is theirs when they join, `moves` the later ones with their instants."""
+    """A participant. `zone` is the one at joining, `moves` the later ones with their instants."""
 
     schedule: Schedule
     starts_at: datetime
@@ -81,7 +81,7 @@ class Window:
 
 
 def windows(participant: Participant) -> Windows:
-    """Every window of the whole challenge."""
+    """All windows of the challenge."""
     local = participant.schedule.scope == "participant_local"
     had = at_joining(participant, participant.zone if local else participant.challenge_zone)
     for at, zone in participant.moves if local else ():
@@ -106,7 +106,7 @@ def at_joining(participant: Participant, zone: str) -> dict[date, Window]:
 
 
 def moved(participant: Participant, had: dict[date, Window], at: datetime, zone: str) -> dict[date, Window]:
-    """Rule 6: the same dates after a change of zone at this instant."""
+    """Rule 6: the windows of the same dates after a change of zone at this instant."""
     days = sorted(had)
     opened = [day for day in days if had[day].opens_at <= at]
     later = days[len(opened) :]
@@ -141,7 +141,7 @@ def moved(participant: Participant, had: dict[date, Window], at: datetime, zone:
 
 
 def nominal(schedule: Schedule, zone: str, day: date) -> Window | None:
-    """The window of this date alone (rules 1, 3 and 4), None where the schedule or the zone does not have the date."""
+    """The window of this date alone (rules 1, 3 and 4), or None if the schedule or the zone lacks the date."""
     if WEEKDAYS[day.weekday()] not in schedule.days or not exists(zone, day):
         return None
     opens, closes = schedule.walls(day)
@@ -150,7 +150,7 @@ def nominal(schedule: Schedule, zone: str, day: date) -> Window | None:
 
 
 def after(window: Window, closed: datetime | None, length: timedelta) -> Window:
-    """Rules 2 and 3: the window when the one before it closes then."""
+    """Rules 2 and 3: the window if the one before it closes then."""
     if closed is None or closed <= window.opens_at:
         return window
     window = Window(closed, window.closes_at, window.zone)
@@ -172,14 +172,14 @@ def clip(window: Window, participant: Participant) -> Window | None:
 
 @cache
 def instant(zone: str, wall: datetime, occurrence: Literal["first", "last"]) -> datetime:
-    """Rule 1: the instant at which clocks of the zone read this."""
+    """Rule 1: the instant at which the zone's clocks read this."""
     found = instants(zone, wall) or instants(zone, wall + gap(zone, wall))
     return min(found) if occurrence == "first" else max(found)
 
 
 @cache
 def instants(zone: str, wall: datetime) -> tuple[datetime, ...]:
-    """Every instant at which clocks of the zone read this, earliest first: none in a gap, two in an overlap."""
+    """All instants at which the zone's clocks read this, earliest first: none in a gap, two in an overlap."""
     utc = wall.replace(tzinfo=UTC)
     near = {utc.date() + n * DAY for n in (-1, 0, 1)}
     tried = {utc - offset for day in near for offset in offsets(zone, day)}
@@ -188,16 +188,16 @@ def instants(zone: str, wall: datetime) -> tuple[datetime, ...]:
 
 @cache
 def offsets(zone: str, day: date) -> frozenset[timedelta]:
-    """How far the clocks were from UTC, asked at every hour of this UTC date: none lasts less."""
+    """The offsets from UTC at every hour of this UTC date: none lasts less than an hour."""
     midnight = datetime.combine(day, time(), UTC)
     return frozenset(reading(zone, u) - u.replace(tzinfo=None) for u in (midnight + n * HOUR for n in range(25)))
 
 
 @cache
 def gap(zone: str, wall: datetime) -> timedelta:
-    """How far clocks jumped when they left this wall time out."""
+    """The size of the jump that skipped this wall time."""
     u = wall.replace(tzinfo=UTC) - REACH
-    for step in (HOUR, MINUTE):  # the last hour, then the last minute, that reads less
+    for step in (HOUR, MINUTE):  # the last hour, then the last minute, with an earlier reading
         while reading(zone, u + step) < wall:
             u += step
     return reading(zone, u + MINUTE) - reading(zone, u) - MINUTE
@@ -205,18 +205,18 @@ def gap(zone: str, wall: datetime) -> timedelta:
 
 @cache
 def exists(zone: str, day: date) -> bool:
-    """Rule 4: whether any instant of this date came to pass in the zone."""
+    """Rule 4: whether this date exists in the zone."""
     midnight = datetime.combine(day, time())
     return any(instants(zone, midnight + n * MINUTE) for n in range(24 * 60))
 
 
 def reading(zone: str, at: datetime) -> datetime:
-    """What clocks of the zone read at this instant."""
+    """The reading of the zone's clocks at this instant."""
     return at.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
 
 
 def _dates(participant: Participant) -> Iterator[date]:
-    """In order, from some days before the challenge: a window may be shaped by one that is over when it starts."""
+    """The dates in order, from some days before the challenge: an earlier window may affect the first one."""
     day, last = participant.starts_at.date() - 7 * DAY, participant.ends_at.date() + 3 * DAY
     while day <= last:
         yield day
