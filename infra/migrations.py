@@ -10,7 +10,7 @@ class Migrations(Construct):
     """The function and the trigger that runs it.
 
     The trigger fires when the function's version changes. All functions share one asset, so any change of code fires
-    it; without a new migration the function does nothing.
+    it; without a new migration or a changed SQL file the function changes nothing.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, defaults: FunctionDefaults) -> None:

@@ -1,9 +1,9 @@
-"""Windows: when each participant can prove each day. The semantics are those of the HTTP contract, "Windows, exactly".
+"""Windows: when each participant can prove each day. functions/README.md lists the six rules.
 
 The database computes windows, for any number of participants in one set-based statement. It stores them from yesterday
 to the day after tomorrow, and computes the others when they are read. A stored window takes precedence over a computed
-one. When a participant changes their zone, all their windows are stored. The functions are in `sql/windows.sql`; they
-are the only way to write a window.
+one. When a participant changes their zone, all their windows are stored. Only the functions in
+`sql/windows.sql` and `sql/zones.sql` write a window's instants.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Changes of a participant's time zone: rule 6 of the HTTP contract, "Windows, exactly".
+"""Changes of a participant's time zone: rule 6 of the windows (functions/README.md).
 
 Windows that have opened stay, later ones move to the new zone, and no date is added or removed. The rule itself is the
 SQL function `challenges.windows_after_zone_change`, which both the change and its preview use. It stays in SQL because

@@ -1,8 +1,9 @@
 """Lockout: wrong passwords in a row make a login wait, longer every time, and the owner gets a mail.
 
-Failures are counted per login as typed, whether or not the account exists. So a wait reveals neither that an account
-exists nor that a username and an address are the same person's. An attacker cannot lock the owner out for good: logins
-from networks that the owner used recently do not wait, and any link in a mail to them ends the wait.
+Failures are counted per login (a username or an address, in lower case), whether or not the account exists. So a wait
+reveals neither that an account exists nor that a username and an address are the same person's. An attacker cannot lock
+the owner out for good: logins from networks that the owner used recently do not wait, and any link in a mail to them
+ends the wait.
 """
 
 from datetime import datetime

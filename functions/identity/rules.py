@@ -13,9 +13,9 @@ MAIL_TOKEN_LIFE = timedelta(minutes=15)
 PENDING_LIFE = timedelta(minutes=10)  # of a sign-in that waits for its second factor
 CHALLENGE_LIFE = timedelta(minutes=5)  # of the challenge that a passkey signs
 MAX_PASSKEYS = 20  # per user
-# Wrong passwords in a row: how many cause no wait, at how many the wait is longest and the owner gets a mail, and how
-# long they count. See `wait_after`.
-FREE_FAILURES, LOCKED_FAILURES = 5, 15
+# Wrong passwords in a row: at how many the waits begin, at how many the wait is longest and the owner gets a mail, and
+# how long they count. See `wait_after`.
+FIRST_WAIT_FAILURES, LOCKED_FAILURES = 5, 15
 LOCKOUT = timedelta(minutes=15)
 FAILURES_LIVE = timedelta(days=1)
 KNOWN_IP_LIVES = timedelta(days=30)
@@ -219,6 +219,6 @@ def decide_refresh(*, generation: int, newest: int, rotated_at: datetime, now: d
 
 def wait_after(failures: int) -> timedelta:
     """Return how long a login waits after this many wrong passwords in a row: doubling each time, up to `LOCKOUT`."""
-    if failures < FREE_FAILURES:
+    if failures < FIRST_WAIT_FAILURES:
         return timedelta(0)
-    return min(timedelta(seconds=2 ** min(failures - FREE_FAILURES, 20)), LOCKOUT)
+    return min(timedelta(seconds=2 ** min(failures - FIRST_WAIT_FAILURES, 20)), LOCKOUT)

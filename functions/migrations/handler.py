@@ -58,7 +58,7 @@ def migrate(connection: Connection) -> str:
     _prepare(connection)
     connection.commit()
     connection.execute(text("set role chally_owner"))
-    # A migration that waits for a lock makes everyone wait behind it: it is better that it fails, and the deploy too.
+    # A migration that waits for a lock makes everyone wait behind it: it should rather fail, and the deploy with it.
     connection.execute(text("set lock_timeout = '5s'"))
     connection.execute(text("set statement_timeout = '9min'"))
     connection.commit()

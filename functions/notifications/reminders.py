@@ -1,6 +1,6 @@
 """Reminders: planned when windows are made, cleared when a proof arrives, sent once when due.
 
-Database functions plan them. Python only clears, restores and sends them, through this module.
+Database functions plan them. Python clears, restores, reschedules and sends them, through this module.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,9 @@ def reschedule(tx: Tx, user_id: UUID, now: datetime) -> None:
 
 
 def send_due(tx: Tx, now: datetime, limit: int) -> ReminderBatch:
-    """Move due reminders to the outbox. In one transaction, so none is lost and none is sent twice."""
+    """Move due reminders to the outbox. In one transaction, so none is lost and none is queued twice; the mail is
+    delivered at least once.
+    """
     due = queries.claim_due(tx, now, LATE, limit)
     mails = []
     for reminder in due:

@@ -68,7 +68,7 @@ begin
 end
 $$;
 
--- Make the actor a participant, again if they left. Return no row if there is no challenge that they may see. The owner
+-- Make the actor a participant, or a participant again if they left. The caller then stores their windows. Return no row if there is no challenge that they may see. The owner
 -- joins when the challenge is created. `max_joined`: how many challenges that are not over a person may take part in.
 create or replace function challenges.join(
     challenge uuid, code text, zone text, at timestamptz, max_joined integer

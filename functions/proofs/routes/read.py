@@ -60,8 +60,10 @@ async def read_proof(proof_id: UUID, tx: UserTx) -> ProofOut:
     "/v1/proofs/{proof_id}/image", summary="Read the picture of a proof", status_code=307, response_class=Response
 )
 async def read_image(proof_id: UUID, tx: UserTx) -> Response:
-    """Redirect to the cleaned picture of a proof; the link is valid for five minutes. Participants of the challenge see
-    the pictures of accepted proofs; only the sender and reviewers see those of others.
+    """Redirect to the cleaned picture of a proof; the link is valid for five minutes.
+
+    Participants who can see the roster see the pictures of accepted and replaced proofs. Pictures of other proofs are
+    shown only to the sender, the owner of the challenge and moderators.
     """
     picture = proofs.find_picture(tx, proof_id)
     if picture is None or picture.key is None or not shows_picture(picture.status, shows_details=picture.shows_details):

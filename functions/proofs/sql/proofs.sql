@@ -8,7 +8,7 @@ return sender = core.actor()
     or core.moderates()
     or challenges.takes_part(challenge) and challenges.shows_roster(challenge);
 
--- Whether the actor sees all of such a proof: its reasons, its receipt, and its picture before a verdict. Its sender does,
+-- Whether the actor sees all of such a proof: its reasons, its receipt, and its picture whatever the verdict. Its sender does,
 -- and those who can review it: the owner of the challenge, and moderators. Other participants see what was accepted.
 create or replace function proofs.shows_details(sender uuid, challenge uuid) returns boolean
 language sql stable parallel safe
@@ -23,7 +23,7 @@ create policy proofs_owner on proofs.proofs to chally_owner using (true);
 create policy proofs_system on proofs.proofs to chally_system using (true);
 create policy proofs_visible on proofs.proofs for select to chally_app
 using (proofs.is_visible(user_id, challenge_id));
--- A participant requests a proof; only the job decides it, so the app's role has no update.
+-- The app's role has no update: verdicts are written as chally_system.
 create policy proofs_request on proofs.proofs for insert to chally_app with check (
     user_id = core.actor()
     and exists (

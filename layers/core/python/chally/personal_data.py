@@ -1,8 +1,8 @@
 """Personal data: what the schema `core` holds on a user, and what each context's module `personal_data` is made of.
 
-Every context has such a module. `export(tx, user_id)` returns what its schema holds, without secrets; `forget(tx,
-user_id)` erases it, except what other people's standings need; `objects(tx, user_id)` lists the files, if it has any.
-The context `privacy` calls them all.
+Every context that has a schema has such a module. `export(tx, user_id)` returns what the schema holds, without secrets;
+`forget(tx, user_id)` erases it, except what other people's standings need; `objects(tx, user_id)` lists the files, if
+there are any. The context `privacy` calls them all.
 """
 
 from collections.abc import Mapping

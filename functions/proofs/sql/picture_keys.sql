@@ -1,4 +1,5 @@
--- The key prefix of the cleaned pictures of all versions of an upload (see proofs.storage.save_picture).
+-- The key prefix of the cleaned pictures of all versions of an upload (proofs.storage.save_picture). Who may see a picture
+-- is decided in proofs.sql.
 create or replace function proofs.picture_prefix(object_key text) returns text
 language sql immutable strict parallel safe
 return 'pictures/' || substring(object_key from length('uploads/') + 1) || '/';
