@@ -1,17 +1,20 @@
-"""Fixtures of several test files: sessions that refresh, and a user's second factors."""
+"""Fixtures of several test files: sessions that refresh, second factors, and signing keys."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chally import outbox
+from chally import outbox, settings
 from identity import sessions
 from identity.keyring import Keyring
 from tests.support.api import Client
 from tests.support.database import Database
 from tests.support.environment import PUBLIC_URL
 from tests.support.refreshing import THREADS, Parallel, World
+from tests.support.signing_keys import SigningSecret
 from tests.support.totp_phone import Later, Phone, turn_on
 
 
@@ -38,3 +41,20 @@ def owned(kari: Client, later: Later) -> tuple[Phone, list[str]]:
 @pytest.fixture
 def phone(owned: tuple[Phone, list[str]]) -> Phone:
     return owned[0]
+
+
+@pytest.fixture
+def secret(cloud: None) -> SigningSecret:
+    """With the key of the tests, ten days old."""
+    found = SigningSecret(settings.load(settings.SigningKeysSettings).signing_secret_arn)
+    ring = found.keyring()
+    begun = (datetime.now(UTC) - timedelta(days=10)).timestamp()
+    found.put(replace(ring, keys=(replace(ring.keys[0], signs_from=begun),)).dumps())
+    return found
+
+
+@pytest.fixture
+def ends(database: Database) -> Callable[[], dict[str, datetime | None]]:
+    """Until when each published key of access tokens verifies."""
+    query = "select kid, verifies_until from core.signing_keys where jwk ->> 'alg' = 'RS256'"
+    return lambda: dict(database.execute(query))
