@@ -282,7 +282,7 @@ class TestPurge:
 
         with monkeypatch.context() as broken:
             broken.setattr(storage, "erase", refuse)
-            with pytest.raises(RuntimeError, match="1 accounts"):
+            with pytest.raises(RuntimeError, match="1 parts"):
                 purge()
         forgotten = database.execute("select username from identity.users where purged_at is not null")
         assert forgotten == [(hidden(liv),)]

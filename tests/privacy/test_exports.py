@@ -15,7 +15,7 @@ from chally import clock, db
 from chally.personal_data import StoredObject
 from privacy import archive, exports, rules
 from privacy.exports import PersonalData
-from privacy.jobs import exports_handler
+from privacy.jobs import exports_handler, purge_handler
 from tests.support.api import Client, LambdaContext
 from tests.support.database import Database
 from tests.support.environment import PUBLIC_URL
@@ -233,6 +233,24 @@ class TestJob:
         assert kari.post("/v1/me/export").status == 202
         assert build() == 1
 
+    def test_the_nightly_purge_deletes_the_rows_of_old_exports(
+        self, person: SignUp, database: Database, at: At, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = clock.now()
+        at(now)
+        person("kari").post("/v1/me/export")
+        build()
+        at(now + rules.EXPORT_LIFE + rules.EXPORTS_KEPT - timedelta(seconds=1))
+        purge_handler({}, LambdaContext())
+        assert database.execute("select count(*) from privacy.exports") == [(1,)]
+        at(now + rules.EXPORT_LIFE + rules.EXPORTS_KEPT)
+        with monkeypatch.context() as broken:
+            broken.setattr(exports, "delete_old", refuse)
+            with pytest.raises(RuntimeError, match="1 parts"):
+                purge_handler({}, LambdaContext())
+        purge_handler({}, LambdaContext())
+        assert database.execute("select count(*) from privacy.exports") == [(0,)]
+
     def test_two_runs_never_build_the_same_export(self, person: SignUp, mails: Mails) -> None:
         person("kari").post("/v1/me/export")
         with db.as_system("one run") as tx:
@@ -266,6 +284,10 @@ class TestJob:
             build()
         for personal in traces.personal:
             assert personal not in logs() or personal == "kari"
+
+
+def refuse(*args: object) -> int:
+    raise TimeoutError
 
 
 class Patient(LambdaContext):
