@@ -75,7 +75,7 @@ def _select(condition: str = "") -> str:
                    coalesce(array_agg(case
                        when f.status = 'awaiting_upload' and f.created_at <= %(now)s - %(upload_timeout)s
                        then 'expired' else f.status end order by f.id), '{{}}') as proof_statuses
-            from proofs.proofs f where f.participant_id = w.participant_id and f.local_date = w.local_date
+            from challenges.window_proofs f where f.participant_id = w.participant_id and f.local_date = w.local_date
         ) as f
         order by w.local_date
     """

@@ -1141,6 +1141,66 @@ CREATE TABLE challenges.standings (
 
 ALTER TABLE ONLY challenges.standings FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE proofs.proofs (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    challenge_id uuid NOT NULL,
+    participant_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    local_date date NOT NULL,
+    opens_at timestamp with time zone NOT NULL,
+    closes_at timestamp with time zone NOT NULL,
+    kind text DEFAULT 'photo'::text NOT NULL,
+    status text DEFAULT 'awaiting_upload'::text NOT NULL,
+    reasons jsonb DEFAULT '[]'::jsonb NOT NULL,
+    note text,
+    captured_at timestamp with time zone,
+    content_type text,
+    content_length bigint,
+    sha256 bytea,
+    object_key text,
+    sequencer text,
+    stored_at timestamp with time zone,
+    decided_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    value_text text,
+    value_number double precision,
+    timezone text,
+    tzdata text,
+    picture_key text,
+    matched_proof_id uuid,
+    matched_distance smallint,
+    appeal text,
+    appealed_at timestamp with time zone,
+    review text,
+    review_reason text,
+    reviewed_by uuid,
+    reviewed_at timestamp with time zone,
+    CONSTRAINT proofs_appeal_length CHECK ((length(appeal) <= 1000)),
+    CONSTRAINT proofs_content_length_positive CHECK ((content_length > 0)),
+    CONSTRAINT proofs_note_length CHECK ((length(note) <= 500)),
+    CONSTRAINT proofs_of_their_kind CHECK (
+CASE kind
+    WHEN 'photo'::text THEN ((num_nulls(content_type, content_length, sha256, object_key) = 0) AND (num_nonnulls(value_text, value_number) = 0))
+    WHEN 'text'::text THEN ((length(value_text) <= 2000) AND (num_nonnulls(content_type, content_length, sha256, object_key, value_number) = 0) AND (value_text IS NOT NULL))
+    WHEN 'number'::text THEN ((value_number IS NOT NULL) AND (num_nonnulls(content_type, content_length, sha256, object_key, value_text) = 0))
+    ELSE false
+END),
+    CONSTRAINT proofs_review_known CHECK ((review = ANY (ARRAY['accept'::text, 'reject'::text]))),
+    CONSTRAINT proofs_review_reason_length CHECK ((length(review_reason) <= 500)),
+    CONSTRAINT proofs_sha256_length CHECK ((length(sha256) = 32)),
+    CONSTRAINT proofs_status_known CHECK ((status = ANY (ARRAY['awaiting_upload'::text, 'processing'::text, 'accepted'::text, 'rejected'::text, 'needs_review'::text, 'replaced'::text])))
+);
+
+ALTER TABLE ONLY proofs.proofs FORCE ROW LEVEL SECURITY;
+
+CREATE VIEW challenges.window_proofs WITH (security_invoker='true') AS
+ SELECT participant_id,
+    local_date,
+    id,
+    status,
+    created_at
+   FROM proofs.proofs;
+
 CREATE TABLE challenges.windows (
     participant_id uuid NOT NULL,
     local_date date NOT NULL,
@@ -1371,6 +1431,28 @@ CREATE TABLE identity.totp (
 
 ALTER TABLE ONLY identity.totp FORCE ROW LEVEL SECURITY;
 
+CREATE VIEW notifications.participations WITH (security_invoker='true') AS
+ SELECT p.id AS participant_id,
+    (p.left_at IS NULL) AS is_present,
+    (c.status = 'active'::text) AS is_active,
+    c.starts_at,
+    c.ends_at
+   FROM (challenges.participants p
+     JOIN challenges.challenges c ON ((c.id = p.challenge_id)));
+
+CREATE VIEW notifications.windows WITH (security_invoker='true') AS
+ SELECT w.participant_id,
+    w.local_date,
+    p.user_id,
+    w.opens_at,
+    w.closes_at,
+    schedule.remind AS before_close_minutes
+   FROM (((challenges.windows w
+     JOIN challenges.participants p ON ((p.id = w.participant_id)))
+     JOIN challenges.challenges c ON ((c.id = p.challenge_id)))
+     CROSS JOIN LATERAL challenges.schedule(c.rules) schedule(opens, closes, length, days, local, remind))
+  WHERE (schedule.remind IS NOT NULL);
+
 CREATE TABLE privacy.exports (
     id uuid DEFAULT uuidv7() NOT NULL,
     user_id uuid NOT NULL,
@@ -1397,58 +1479,6 @@ CREATE TABLE proofs.fingerprints (
 );
 
 ALTER TABLE ONLY proofs.fingerprints FORCE ROW LEVEL SECURITY;
-
-CREATE TABLE proofs.proofs (
-    id uuid DEFAULT uuidv7() NOT NULL,
-    challenge_id uuid NOT NULL,
-    participant_id uuid NOT NULL,
-    user_id uuid NOT NULL,
-    local_date date NOT NULL,
-    opens_at timestamp with time zone NOT NULL,
-    closes_at timestamp with time zone NOT NULL,
-    kind text DEFAULT 'photo'::text NOT NULL,
-    status text DEFAULT 'awaiting_upload'::text NOT NULL,
-    reasons jsonb DEFAULT '[]'::jsonb NOT NULL,
-    note text,
-    captured_at timestamp with time zone,
-    content_type text,
-    content_length bigint,
-    sha256 bytea,
-    object_key text,
-    sequencer text,
-    stored_at timestamp with time zone,
-    decided_at timestamp with time zone,
-    created_at timestamp with time zone NOT NULL,
-    value_text text,
-    value_number double precision,
-    timezone text,
-    tzdata text,
-    picture_key text,
-    matched_proof_id uuid,
-    matched_distance smallint,
-    appeal text,
-    appealed_at timestamp with time zone,
-    review text,
-    review_reason text,
-    reviewed_by uuid,
-    reviewed_at timestamp with time zone,
-    CONSTRAINT proofs_appeal_length CHECK ((length(appeal) <= 1000)),
-    CONSTRAINT proofs_content_length_positive CHECK ((content_length > 0)),
-    CONSTRAINT proofs_note_length CHECK ((length(note) <= 500)),
-    CONSTRAINT proofs_of_their_kind CHECK (
-CASE kind
-    WHEN 'photo'::text THEN ((num_nulls(content_type, content_length, sha256, object_key) = 0) AND (num_nonnulls(value_text, value_number) = 0))
-    WHEN 'text'::text THEN ((length(value_text) <= 2000) AND (num_nonnulls(content_type, content_length, sha256, object_key, value_number) = 0) AND (value_text IS NOT NULL))
-    WHEN 'number'::text THEN ((value_number IS NOT NULL) AND (num_nonnulls(content_type, content_length, sha256, object_key, value_text) = 0))
-    ELSE false
-END),
-    CONSTRAINT proofs_review_known CHECK ((review = ANY (ARRAY['accept'::text, 'reject'::text]))),
-    CONSTRAINT proofs_review_reason_length CHECK ((length(review_reason) <= 500)),
-    CONSTRAINT proofs_sha256_length CHECK ((length(sha256) = 32)),
-    CONSTRAINT proofs_status_known CHECK ((status = ANY (ARRAY['awaiting_upload'::text, 'processing'::text, 'accepted'::text, 'rejected'::text, 'needs_review'::text, 'replaced'::text])))
-);
-
-ALTER TABLE ONLY proofs.proofs FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE proofs.removals (
     key text NOT NULL,
@@ -2235,6 +2265,42 @@ GRANT ALL ON FUNCTION proofs.within_one_bit(key bigint) TO chally_system;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE challenges.standings TO chally_system;
 GRANT SELECT ON TABLE challenges.standings TO chally_app;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE proofs.proofs TO chally_system;
+GRANT SELECT ON TABLE proofs.proofs TO chally_app;
+
+GRANT INSERT(id) ON TABLE proofs.proofs TO chally_app;
+
+GRANT INSERT(challenge_id) ON TABLE proofs.proofs TO chally_app;
+
+GRANT INSERT(participant_id) ON TABLE proofs.proofs TO chally_app;
+
+GRANT INSERT(user_id) ON TABLE proofs.proofs TO chally_app;
+
+GRANT INSERT(local_date) ON TABLE proofs.proofs TO chally_app;
+
+GRANT INSERT(opens_at) ON TABLE proofs.proofs TO chally_app;
+
+GRANT INSERT(closes_at) ON TABLE proofs.proofs TO chally_app;
+
+GRANT INSERT(kind) ON TABLE proofs.proofs TO chally_app;
+
+GRANT INSERT(note) ON TABLE proofs.proofs TO chally_app;
+
+GRANT INSERT(captured_at) ON TABLE proofs.proofs TO chally_app;
+
+GRANT INSERT(content_type) ON TABLE proofs.proofs TO chally_app;
+
+GRANT INSERT(content_length) ON TABLE proofs.proofs TO chally_app;
+
+GRANT INSERT(sha256) ON TABLE proofs.proofs TO chally_app;
+
+GRANT INSERT(object_key) ON TABLE proofs.proofs TO chally_app;
+
+GRANT INSERT(created_at) ON TABLE proofs.proofs TO chally_app;
+
+GRANT SELECT ON TABLE challenges.window_proofs TO chally_app;
+GRANT SELECT ON TABLE challenges.window_proofs TO chally_system;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE challenges.windows TO chally_system;
 GRANT SELECT ON TABLE challenges.windows TO chally_app;
 
@@ -2282,42 +2348,13 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.sessions TO chally_system;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.totp TO chally_system;
 
+GRANT SELECT ON TABLE notifications.participations TO chally_system;
+
+GRANT SELECT ON TABLE notifications.windows TO chally_system;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE privacy.exports TO chally_system;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE proofs.fingerprints TO chally_system;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE proofs.proofs TO chally_system;
-GRANT SELECT ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(id) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(challenge_id) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(participant_id) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(user_id) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(local_date) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(opens_at) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(closes_at) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(kind) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(note) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(captured_at) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(content_type) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(content_length) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(sha256) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(object_key) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(created_at) ON TABLE proofs.proofs TO chally_app;
 
 GRANT SELECT,INSERT,DELETE ON TABLE proofs.removals TO chally_system;
 

@@ -106,12 +106,11 @@ def claim_due(tx: Tx, now: datetime, late: timedelta, limit: int) -> list[DueRem
                     ) end as due_at,
                 case
                     when r.closes_at <= %(now)s then 'closed'
-                    when p.left_at is not null or person.id is null then 'left'
-                    when c.status <> 'active' then 'stopped'
+                    when not p.is_present or person.id is null then 'left'
+                    when not p.is_active then 'stopped'
                     when not person.wants_reminders then 'unwanted' end as skipped
             from notifications.reminders r
-            join challenges.participants p on p.id = r.participant_id
-            join challenges.challenges c on c.id = p.challenge_id
+            join notifications.participations p on p.participant_id = r.participant_id
             left join identity.contacts person on person.id = r.user_id
             where r.due_at <= %(now)s and r.sent_at is null and r.cleared_at is null and r.skipped is null
             order by r.due_at limit %(limit)s for update of r skip locked
@@ -139,10 +138,10 @@ def list_participants(tx: Tx, since: datetime, until: datetime, *, after: UUID, 
     return list(
         tx.value(
             """
-            select coalesce(array_agg(id order by id), '{}') from (
-                select p.id from challenges.participants p join challenges.challenges c on c.id = p.challenge_id
-                where p.id > %(after)s and c.starts_at < %(until)s and c.ends_at > %(since)s
-                order by p.id limit %(limit)s
+            select coalesce(array_agg(participant_id order by participant_id), '{}') from (
+                select p.participant_id from notifications.participations p
+                where p.participant_id > %(after)s and p.starts_at < %(until)s and p.ends_at > %(since)s
+                order by p.participant_id limit %(limit)s
             ) as batch
             """,
             {"since": since, "until": until, "after": after, "limit": limit},
@@ -154,17 +153,14 @@ def list_reminders(tx: Tx, participants: list[UUID], since: date, until: date) -
     """The windows of participants that need a reminder, for the local dates `since` to `until`."""
     return tx.all(
         """
-        select w.participant_id, w.local_date, w.opens_at, w.closes_at, schedule.remind as before_close_minutes,
+        select w.participant_id, w.local_date, w.opens_at, w.closes_at, w.before_close_minutes,
             u.timezone as zone, u.quiet_from, u.quiet_to, u.quiet_since,
             r.participant_id is not null as recorded, r.planned_at, r.due_at, r.sent_at, r.cleared_at, r.skipped
-        from challenges.windows w
-        join challenges.participants p on p.id = w.participant_id
-        join challenges.challenges c on c.id = p.challenge_id
-        join identity.users u on u.id = p.user_id
-        cross join lateral challenges.schedule(c.rules) as schedule
+        from notifications.windows w
+        join identity.users u on u.id = w.user_id
         left join notifications.reminders r on r.participant_id = w.participant_id and r.local_date = w.local_date
         where w.participant_id = any (%(participants)s) and w.local_date between %(since)s and %(until)s
-          and schedule.remind is not null and u.purged_at is null
+          and u.purged_at is null
         """,
         {"participants": participants, "since": since, "until": until},
         row=ReminderRow,

@@ -196,7 +196,7 @@ def compare(tx: Tx, *, after: UUID, limit: int) -> list[StandingComparison]:
             select count(*) as proofs,
                    array_agg(distinct f.local_date order by f.local_date) filter (where f.status = 'accepted')
                    as accepted
-            from proofs.proofs f where f.participant_id = s.participant_id
+            from challenges.window_proofs f where f.participant_id = s.participant_id
         ) as f
         order by s.participant_id
         """,
