@@ -71,9 +71,7 @@ def refresh(
     if found.ended_at is not None:
         raise SessionEnded
     user = users.user(tx, found.user_id)
-    if user is None:
-        raise rules.RefreshInvalid
-    if user.deleted_at is not None:
+    if user is None or user.deleted_at is not None:
         raise SessionEnded
     decision = rules.decide_refresh(
         generation=found.generation, newest=found.newest, rotated_at=found.rotated_at, now=arrived

@@ -154,3 +154,15 @@ class TestPeriod:
     def test_a_long_challenge_has_every_weekday(self) -> None:
         for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun"):
             self.check(self.schedule(day), NOW, NOW + timedelta(days=8), "Pacific/Kiritimati")
+
+
+def test_a_challenge_that_is_already_over_is_refused() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        rules.check_period(
+            Schedule(days=["wed"], opens="05:00", closes="08:00"),
+            zone="UTC",
+            starts_at=NOW - timedelta(hours=2),
+            ends_at=NOW - timedelta(hours=1),
+            now=NOW,
+        )
+    assert [error["pointer"] for error in caught.value.errors] == ["/ends_at"]

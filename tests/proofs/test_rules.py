@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from challenges.language import PhotoProof
+from challenges.language import NumberProof, PhotoProof
 from chally.errors import InvalidRequest
 from proofs.rules import submission
 from proofs.rules.review import AlreadyAppealed, NotAppealable, NotReviewable, check_appeal, check_review
@@ -243,3 +243,9 @@ class TestReview:
         submission.check_storage(2**30 - 5, 5)
         with pytest.raises(submission.StorageFull):
             submission.check_storage(2**30 - 5, 6)
+
+    def test_a_number_is_accepted_where_a_number_is_asked_for(self) -> None:
+        terms = NumberProof(kind="number", unit="km")
+        submission.check_value(5.5, terms)
+        with pytest.raises(InvalidRequest):
+            submission.check_value("far", terms)
