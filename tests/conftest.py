@@ -5,6 +5,7 @@ import itertools
 import logging
 import os
 import secrets
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -233,6 +234,15 @@ def logs() -> Iterator[Callable[[], str]]:
     before = handler.setStream(stream)
     yield stream.getvalue
     handler.setStream(before)
+
+
+@pytest.fixture
+def untraced() -> Iterator[None]:
+    """Pauses the measurement of coverage, for tests that measure time."""
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(tracer)
 
 
 @pytest.fixture
