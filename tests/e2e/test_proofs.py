@@ -145,7 +145,7 @@ class TestRealPhotos:
         strict = challenge(anti_cheat={"exif_required": True})
         for proof in send(member, strict, files):
             assert codes(proof) == ("rejected", ["exif_missing"])
-            assert proof["reasons"][0]["detail"].endswith("send the original, as your camera stored it.")
+            assert proof["reasons"][0]["detail"].endswith("send the original file from your camera.")
         for proof in send(member, challenge(), files):
             assert codes(proof) == ("accepted", [])
         for proof in send(member, strict, [data[: len(data) // 2] for data in files]):
