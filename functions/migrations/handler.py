@@ -65,6 +65,7 @@ def migrate(connection: Connection) -> str:
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     files = objects.files()
+    objects.start(driver, files)
     objects.apply(driver, [file for file in files if file.fixed])
     command.upgrade(config, "head")
     objects.apply(driver, [file for file in files if not file.fixed])

@@ -6,8 +6,9 @@ applied, all of them in one transaction. A file can therefore run any number of 
 
 - Functions and views say `create or replace`. A new signature is a new name; the old function stays for one release.
 - Policies and triggers, which Postgres cannot replace, are dropped first (here, not in the file).
-- A table's grants begin with `revoke all`, so that a privilege removed from the file is gone.
+- Grants on a table or a function begin with `revoke all`, so that a privilege removed from the file is gone.
 - An object whose declaration is gone is reported, and dropped only by an explicit `drop … if exists …;` in a file.
+- A release forgets the files that it does not have, so that after a rollback and a new deploy they are applied again.
 
 Comment lines at the top of a file are its headers:
 
@@ -34,6 +35,8 @@ FUNCTIONS = Path(__file__).parents[1]
 CORE = Path(chally.__file__).parent / "sql"
 SCHEMAS = ("core", "identity", "notifications", "challenges", "proofs", "privacy")
 
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_CREATE = re.compile(r"^create\b[^;(]{,60}", re.MULTILINE | re.IGNORECASE)
 _HEADER = re.compile(r"^-- (requires|fixed): *(.+)$")
 _DECLARATIONS = re.compile(
     r"^create (?:or replace )?(?P<kind>function|view) (?P<name>\w+\.\w+)"
@@ -73,12 +76,23 @@ class SqlFile:
 
     @cached_property
     def objects(self) -> list[SqlObject]:
-        """What it declares, in the order of its text."""
+        """What it declares, in the order of its text. Raises ValueError for a `create` that it cannot read."""
+        text = _COMMENT.sub("", self.text)
+        declarations = list(_DECLARATIONS.finditer(text))
+        unread = {found.start(): found[0] for found in _CREATE.finditer(text)}
+        for found in declarations:
+            unread.pop(found.start(), None)
+        if unread:
+            raise ValueError(
+                f"{self.name}: cannot read {', '.join(repr(text) for text in unread.values())}. Write `create or"
+                " replace function schema.name(`, `create or replace view schema.name`, or `create policy name on"
+                " schema.table`, in lower case and without quotes."
+            )
         return [
             SqlObject(found["kind"], found["name"])
             if found["kind"]
             else SqlObject(found["on_table"], f"{found['table']}.{found['part']}")
-            for found in _DECLARATIONS.finditer(self.text)
+            for found in declarations
         ]
 
     @cached_property
@@ -118,11 +132,8 @@ def files() -> list[SqlFile]:
     return [found[name] for name in order.static_order()]
 
 
-def apply(connection: psycopg.Connection[Any], wanted: Iterable[SqlFile]) -> list[str]:
-    """Apply the files that changed, in one transaction; returns their names.
-
-    Raises `FixedFileChanged` when a fixed file is not the one that was applied.
-    """
+def start(connection: psycopg.Connection[Any], release: Iterable[SqlFile]) -> None:
+    """Create the record of applied files if there is none, and forget the files that this release does not have."""
     connection.execute("""
         create table if not exists core.sql_files (
             name text constraint sql_files_pkey primary key,
@@ -130,6 +141,16 @@ def apply(connection: psycopg.Connection[Any], wanted: Iterable[SqlFile]) -> lis
             applied_at timestamptz not null default now()
         )
     """)
+    names = [file.name for file in release]
+    connection.execute("delete from core.sql_files where name <> all (%(names)s)", {"names": names})
+    connection.commit()
+
+
+def apply(connection: psycopg.Connection[Any], wanted: Iterable[SqlFile]) -> list[str]:
+    """Apply the files that changed, in one transaction; returns their names.
+
+    Raises `FixedFileChanged` when a fixed file is not the one that was applied.
+    """
     recorded: dict[str, str] = dict(connection.execute("select name, sha256 from core.sql_files").fetchall())
     applied = []
     for file in wanted:

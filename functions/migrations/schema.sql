@@ -2182,6 +2182,10 @@ GRANT ALL ON FUNCTION challenges.tokens(content text) TO chally_system;
 
 REVOKE ALL ON FUNCTION challenges.search_query(q text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION core.actor() FROM PUBLIC;
+GRANT ALL ON FUNCTION core.actor() TO chally_app;
+GRANT ALL ON FUNCTION core.actor() TO chally_system;
+
 REVOKE ALL ON FUNCTION challenges.takes_part(challenge uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.takes_part(challenge uuid) TO chally_app;
 GRANT ALL ON FUNCTION challenges.takes_part(challenge uuid) TO chally_system;
@@ -2201,6 +2205,8 @@ GRANT ALL ON FUNCTION challenges.windows_after_zone_change(participant uuid, zon
 REVOKE ALL ON FUNCTION challenges.words(title text, description text) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.words(title text, description text) TO chally_app;
 GRANT ALL ON FUNCTION challenges.words(title text, description text) TO chally_system;
+
+REVOKE ALL ON FUNCTION core.check_timezone() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION core.claim_key(key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION core.claim_key(key text) TO chally_app;

@@ -51,7 +51,7 @@ def exports_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
 def _build(export: Export) -> None:
     """Read, write, upload, record. No transaction is open during the upload."""
     settings = load(ExportsSettings)
-    with db.as_system("read an export", read_only=True) as tx:
+    with db.as_system("read an export", read_only=True, one_snapshot=True) as tx:
         data = exports.collect(tx, export.user_id)
     if data is None:
         return

@@ -74,7 +74,7 @@ def check_migrations(directory: Path) -> None:
 
 def sql_files() -> list[Path]:
     """Return the files with the current text of functions, views, triggers and policies."""
-    return sorted(_FUNCTIONS.glob("*/sql/**/*.sql"))
+    return sorted([*_FUNCTIONS.glob("*/sql/**/*.sql"), *(ROOT / "layers" / "core").rglob("sql/*.sql")])
 
 
 def migration_sql(directory: Path) -> list[Path]:

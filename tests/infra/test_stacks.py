@@ -28,6 +28,7 @@ PROMISED_RATES = {
     "challenge-nightly": "rate(1 day)",
     "proof-removals": "rate(1 hour)",
     "outbox": "rate(1 minute)",
+    "outbox-housekeeping": "rate(5 minutes)",
     "privacy-exports": "rate(1 minute)",
     "privacy-purge": "rate(1 day)",
     "reminders": "rate(1 minute)",

@@ -153,3 +153,95 @@ def test_every_order_that_the_headers_allow_gives_the_same_database(owner: psyco
         done.add(file.name)
     owner.commit()
     assert objects.in_catalog(owner) == expected
+
+
+def releases(owner: psycopg.Connection[Any]) -> Callable[..., None]:
+    """Deploys a release: the real files, and some more."""
+
+    def deploy(*more: SqlFile) -> None:
+        release = [*FILES.values(), *more]
+        objects.start(owner, release)
+        objects.apply(owner, release)
+
+    return deploy
+
+
+def test_a_redeploy_after_a_rollback_applies_a_moved_policy_again(owner: psycopg.Connection[Any]) -> None:
+    loose = SqlFile("core/one", "create policy moved on core.limits to chally_app using (true);")
+    emptied = SqlFile("core/one", "-- it moved")
+    tight = SqlFile("core/two", "create policy moved on core.limits to chally_app using (false);")
+    deploy = releases(owner)
+
+    def policy() -> Any:
+        return owner.execute("select qual from pg_policies where policyname = 'moved'").fetchone()
+
+    deploy(loose)
+    deploy(emptied, tight)
+    assert policy() == ("false",)
+    deploy(loose)
+    assert policy() == ("true",)
+    deploy(emptied, tight)
+    assert policy() == ("false",)
+
+
+def test_a_rollback_restores_what_the_newer_release_dropped(owner: psycopg.Connection[Any]) -> None:
+    kept = SqlFile("core/one", "create policy kept on core.limits to chally_app using (true);")
+    dropped = SqlFile("core/two", "drop policy if exists kept on core.limits;")
+    deploy = releases(owner)
+    count = "select count(*) from pg_policies where policyname = 'kept'"
+    for release, policies in ((kept, 1), (dropped, 0), (kept, 1), (dropped, 0)):
+        deploy(release)
+        assert owner.execute(count.encode()).fetchone() == (policies,)
+
+
+def test_files_revoke_every_right_that_they_do_not_grant(owner: psycopg.Connection[Any]) -> None:
+    """So a grant that is removed from a file is gone after the next deploy."""
+    rights = b"""
+        select 'function', p.oid::regprocedure::text, a.grantee::regrole::text, a.privilege_type
+        from pg_proc p cross join aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a
+        where p.pronamespace::regnamespace::text = any (%(schemas)s)
+        union all
+        select 'relation', c.oid::regclass::text, a.grantee::regrole::text, a.privilege_type
+        from pg_class c cross join aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) as a
+        where c.relkind in ('r', 'v') and c.relnamespace::regnamespace::text = any (%(schemas)s)
+          and c.relname not in ('sql_files', 'schema_version')
+        order by 1, 2, 3, 4
+    """
+    schemas = {"schemas": list(objects.SCHEMAS)}
+    before = owner.execute(rights, schemas).fetchall()
+    for schema in objects.SCHEMAS:
+        owner.execute(f"grant all on all functions in schema {schema} to public, chally_app, chally_system".encode())
+        owner.execute(f"grant all on all tables in schema {schema} to chally_app, chally_system".encode())
+    owner.execute("revoke all on core.sql_files, core.schema_version from chally_app, chally_system")
+    assert owner.execute(rights, schemas).fetchall() != before
+    for file in FILES.values():
+        owner.execute(file.statements.encode())
+    assert owner.execute(rights, schemas).fetchall() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "create materialized view core.x as select 1;",
+        'create or replace function "core".x() returns integer language sql return 1;',
+        "CREATE FUNCTION core.x() returns integer language sql return 1;",
+        "create procedure core.x() language sql begin atomic; end;",
+    ],
+)
+def test_a_statement_that_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="core/example: cannot read"):
+        _ = SqlFile("core/example", text).objects
+
+
+def test_comments_declare_nothing() -> None:
+    file = SqlFile(
+        "core/example",
+        """
+/*
+create policy old on core.audit to chally_app using (true);
+*/
+create policy new -- on core.audit
+on core.limits to chally_app using (true);
+""",
+    )
+    assert file.objects == [SqlObject("policy", "core.limits.new")]

@@ -18,7 +18,7 @@ begin
 end
 $$;
 
-revoke execute on function challenges.check_owned_quota from public;
+revoke all on function challenges.check_owned_quota from public, chally_app, chally_system;
 grant execute on function challenges.check_owned_quota to chally_app;
 
 create trigger challenges_timezone before insert or update of timezone on challenges.challenges

@@ -68,8 +68,9 @@ begin
 end
 $$;
 
--- Make the actor a participant, or a participant again if they left. The caller then stores their windows. Return no row if there is no challenge that they may see. The owner
--- joins when the challenge is created. `max_joined`: how many challenges that are not over a person may take part in.
+-- Make the actor a participant, or a participant again if they left. The caller then stores their windows. Return no
+-- row if there is no challenge that they may see. The owner joins when the challenge is created. `max_joined`: how many
+-- challenges that are not over a person may take part in.
 create or replace function challenges.join(
     challenge uuid, code text, zone text, at timestamptz, max_joined integer
 )
@@ -217,11 +218,11 @@ begin
 end
 $$;
 
-revoke execute on function
+revoke all on function
     challenges.takes_part, challenges.shows_roster, challenges.check_joinable, challenges.update_participant_count,
     challenges.count_participants_now, challenges.join, challenges.end_participation, challenges.leave,
     challenges.remove
-from public;
+from public, chally_app, chally_system;
 grant execute on function challenges.takes_part, challenges.shows_roster to chally_app, chally_system;
 grant execute on function
     challenges.count_participants_now, challenges.join, challenges.leave, challenges.remove

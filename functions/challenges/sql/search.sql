@@ -65,5 +65,6 @@ begin
 end
 $$;
 
-revoke execute on function challenges.search_query, challenges.matches_state, challenges.discover from public;
+revoke all on function challenges.search_query, challenges.matches_state, challenges.discover
+from public, chally_app, chally_system;
 grant execute on function challenges.discover to chally_app;

@@ -61,7 +61,8 @@ begin
 end
 $$;
 
-revoke execute on function challenges.add_standing, challenges.update_presence, challenges.ranking from public;
+revoke all on function challenges.add_standing, challenges.update_presence, challenges.ranking
+from public, chally_app, chally_system;
 grant execute on function challenges.ranking to chally_app;
 
 create trigger participants_standing after insert on challenges.participants

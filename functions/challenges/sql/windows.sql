@@ -199,10 +199,10 @@ begin
 end
 $$;
 
-revoke execute on function
+revoke all on function
     challenges.schedule, challenges.compute_windows, challenges.effective_windows, challenges.precompute_windows,
     challenges.plan_reminders, challenges.recompute_windows
-from public;
+from public, chally_app, chally_system;
 grant execute on function
     challenges.schedule, challenges.compute_windows, challenges.effective_windows, challenges.precompute_windows,
     challenges.plan_reminders, challenges.recompute_windows

@@ -16,5 +16,5 @@ create or replace function challenges.words(title text, description text) return
 language sql immutable parallel safe cost 2000 set search_path = ''
 return array_to_tsvector(challenges.tokens(title || ' ' || description));
 
-revoke execute on function challenges.tokens, challenges.words from public;
+revoke all on function challenges.tokens, challenges.words from public, chally_app, chally_system;
 grant execute on function challenges.tokens, challenges.words to chally_app, chally_system;

@@ -188,10 +188,10 @@ begin
 end
 $$;
 
-revoke execute on function
+revoke all on function
     challenges.windows_after_zone_change, challenges.change_participant_zone,
     challenges.participations_in_account_zone, challenges.change_account_zone
-from public;
+from public, chally_app, chally_system;
 grant execute on function
     challenges.windows_after_zone_change, challenges.change_participant_zone,
     challenges.participations_in_account_zone

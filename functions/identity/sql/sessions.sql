@@ -36,7 +36,7 @@ begin
 end
 $$;
 
-revoke execute on function identity.live_session, core.identify from public;
+revoke all on function identity.live_session, core.identify from public, chally_app, chally_system;
 grant execute on function identity.live_session, core.identify to chally_app, chally_system;
 
 create policy sessions_owner on identity.sessions to chally_owner using (true);

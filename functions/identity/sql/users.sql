@@ -1,7 +1,7 @@
 -- requires: core/actor, core/zones
 
--- What other contexts may show of a person. The view reads with its owner's rights, so that a roster can name people whose
--- rows the reader may not see. The name of a deleted account is hidden at once.
+-- What other contexts may show of a person. The view reads with its owner's rights, so that a roster can name people
+-- whose rows the reader may not see. The name of a deleted account is hidden at once.
 create or replace view identity.profiles as
 select id, case when deleted_at is null then username else 'deleted_' || right(id::text, 12) end as username
 from identity.users;

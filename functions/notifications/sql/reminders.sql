@@ -1,7 +1,7 @@
 -- requires: core/actor, core/instants
 
--- The spans of a person's quiet hours on the dates around an instant. Of a wall time that occurs twice, a span begins at
--- the first occurrence and ends at the second, like a window. Two spans can then touch or overlap.
+-- The spans of a person's quiet hours on the dates around an instant. Of a wall time that occurs twice, a span begins
+-- at the first occurrence and ends at the second, like a window. Two spans can then touch or overlap.
 create or replace function notifications.quiet_spans(zone text, quiet_from time, quiet_to time, around timestamptz)
 returns table (begins_at timestamptz, ends_at timestamptz)
 language sql stable parallel safe
@@ -159,11 +159,11 @@ begin atomic
       and r.cleared_at is not null and r.sent_at is null and r.closes_at > restore_reminder.at;
 end;
 
-revoke execute on function
+revoke all on function
     notifications.quiet_spans, notifications.due_instant, notifications.plan_reminders,
     notifications.replan_reminders, notifications.clear_reminders, notifications.resume_reminders,
     notifications.restore_reminder
-from public;
+from public, chally_app, chally_system;
 grant execute on function
     notifications.quiet_spans, notifications.due_instant, notifications.replan_reminders, notifications.restore_reminder
 to chally_system;

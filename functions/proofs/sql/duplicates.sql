@@ -138,7 +138,7 @@ begin
 end
 $$;
 
-revoke execute on function proofs.within_one_bit, proofs.find_similar from public;
+revoke all on function proofs.within_one_bit, proofs.find_similar from public, chally_app, chally_system;
 grant execute on function proofs.within_one_bit, proofs.find_similar to chally_system;
 
 create policy fingerprints_owner on proofs.fingerprints to chally_owner using (true);

@@ -78,7 +78,7 @@ class Tx:
             try:
                 callback()
             except Exception:
-                logger.exception("on_commit_failure", callback=f"{callback.__module__}.{callback.__qualname__}")
+                logger.exception("on_commit_failure", callback=repr(callback))
 
     def all[T](self, sql: str, params: Params, *, row: type[T]) -> list[T]:
         """Every row, as a `row`: a dataclass with the columns' names."""
@@ -128,9 +128,12 @@ def as_anonymous(*, read_only: bool = False) -> Iterator[Tx]:
 
 
 @contextmanager
-def as_system(reason: str, *, read_only: bool = False) -> Iterator[Tx]:
-    """A transaction of the system, for jobs and for sign-in, where there is no actor yet. `reason` is for audit."""
-    with _transaction("chally_system", actor=None, read_only=read_only, reason=reason) as tx:
+def as_system(reason: str, *, read_only: bool = False, one_snapshot: bool = False) -> Iterator[Tx]:
+    """A transaction of the system, for jobs and for sign-in, where there is no actor yet. `reason` is for audit.
+
+    `one_snapshot`: all its statements see the database as it is at the first (REPEATABLE READ).
+    """
+    with _transaction("chally_system", actor=None, read_only=read_only, reason=reason, one_snapshot=one_snapshot) as tx:
         yield tx
 
 
@@ -148,13 +151,15 @@ _open: set[DatabaseRole] = set()
 
 
 @contextmanager
-def _transaction(role: DatabaseRole, *, actor: Actor | None, read_only: bool, reason: str = "") -> Iterator[Tx]:
+def _transaction(
+    role: DatabaseRole, *, actor: Actor | None, read_only: bool, reason: str = "", one_snapshot: bool = False
+) -> Iterator[Tx]:
     if _open:
         raise RuntimeError("transactions cannot be nested: pass tx down instead")
     _open.add(role)
     try:
         connection = _connection(role)
-        with begin(connection, actor, read_only=read_only, reason=reason) as tx:
+        with begin(connection, actor, read_only=read_only, reason=reason, one_snapshot=one_snapshot) as tx:
             yield tx
     except psycopg.Error as error:
         if error.sqlstate == SESSION_ENDED:
@@ -177,7 +182,12 @@ def _transaction(role: DatabaseRole, *, actor: Actor | None, read_only: bool, re
 
 @contextmanager
 def begin(
-    connection: psycopg.Connection[Any], actor: Actor | None, *, read_only: bool = False, reason: str = ""
+    connection: psycopg.Connection[Any],
+    actor: Actor | None,
+    *,
+    read_only: bool = False,
+    reason: str = "",
+    one_snapshot: bool = False,
 ) -> Iterator[Tx]:
     """A transaction on this connection. Commits on success, else rolls back; if neither works, closes the connection.
 
@@ -185,7 +195,7 @@ def begin(
     """
     try:
         with connection.pipeline():
-            connection.execute("begin")
+            connection.execute("begin isolation level repeatable read" if one_snapshot else "begin")
             tx = Tx(connection, actor)
             tx.identify(read_only=read_only, reason=reason)
             try:

@@ -9,8 +9,8 @@ create or replace function core.moderates() returns boolean
 language sql stable parallel safe
 return coalesce(current_setting('chally.moderates', true), '') = 'on';
 
-revoke execute on function core.moderates from public;
-grant execute on function core.moderates to chally_app, chally_system;
+revoke all on function core.actor, core.moderates from public, chally_app, chally_system;
+grant execute on function core.actor, core.moderates to chally_app, chally_system;
 
 create policy signing_keys_owner on core.signing_keys to chally_owner using (true);
 create policy signing_keys_system on core.signing_keys to chally_system using (true);

@@ -1,8 +1,8 @@
 -- requires: core/actor
 
--- Claim the actor's idempotency key for this transaction; `claimed` is false while another request holds it. With only a
--- unique index, a second request would wait for the first; an advisory lock detects it at once. The stored response, if
--- there is one, is read under the lock.
+-- Claim the actor's idempotency key for this transaction; `claimed` is false while another request holds it. With only
+-- a unique index, a second request would wait for the first; an advisory lock detects it at once. The stored response,
+-- if there is one, is read under the lock.
 create or replace function core.claim_key(key text)
 returns table (claimed boolean, fingerprint bytea, status integer, headers jsonb, body bytea)
 language plpgsql rows 1 set search_path = '' as $$
@@ -17,7 +17,7 @@ begin
 end
 $$;
 
-revoke execute on function core.claim_key from public;
+revoke all on function core.claim_key from public, chally_app, chally_system;
 grant execute on function core.claim_key to chally_app, chally_system;
 
 create policy idempotency_keys_owner on core.idempotency_keys to chally_owner using (true);

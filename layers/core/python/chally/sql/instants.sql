@@ -18,5 +18,5 @@ return (
     closes_wall at time zone zone
 );
 
-revoke execute on function core.instants from public;
+revoke all on function core.instants from public, chally_app, chally_system;
 grant execute on function core.instants to chally_app, chally_system;

@@ -1,7 +1,8 @@
--- Count one request against several limits, by GCRA; returns the limits that refuse it, with the wait. When one refuses,
--- none is charged: a client that its ip's limit refuses must not use up the account's limit, which others share. Rows are
--- locked and checked first; a row that another request inserts meanwhile is checked again on conflict. A used-up row is
--- overwritten when touched, and a job deletes the rest. The app's role can call this, but cannot read or delete rows.
+-- Count one request against several limits, by GCRA; returns the limits that refuse it, with the wait. When one
+-- refuses, none is charged: a client that its ip's limit refuses must not use up the account's limit, which others
+-- share. Rows are locked and checked first; a row that another request inserts meanwhile is checked again on conflict.
+-- A used-up row is overwritten when touched, and a job deletes the rest. The app's role can call this, but cannot read
+-- or delete rows.
 create or replace function core.take(names text[], subjects bytea[], lifted text[], at timestamptz)
 returns table (name text, retry_after interval)
 language sql security definer set search_path = '' as $$
@@ -39,7 +40,7 @@ language sql security definer set search_path = '' as $$
     where taken.was = taken.full_at
 $$;
 
-revoke execute on function core.take from public;
+revoke all on function core.take from public, chally_app, chally_system;
 grant execute on function core.take to chally_app, chally_system;
 
 create policy limits_owner on core.limits to chally_owner using (true);

@@ -7,3 +7,5 @@ begin
     return new;
 end
 $$;
+
+revoke all on function core.check_timezone from public, chally_app, chally_system;
