@@ -143,15 +143,16 @@ def runtime_state(status: ChallengeStatus, starts_at: datetime, ends_at: datetim
     return "started" if now < ends_at else "ended"
 
 
+def _any_of(states: Set[str]) -> str:
+    *others, last = sorted(states)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def check_transition(state: RuntimeState, to: ChallengeStatus, *, is_over: bool) -> None:
     """Raise `InvalidTransition` for a step that `TRANSITIONS` lacks, and for activating a challenge that is over."""
     allowed = TRANSITIONS[state]
     if to not in allowed:
-        possible = (
-            f"From {state} it can change to {', '.join(sorted(allowed))}."
-            if allowed
-            else f"The state {state} is final."
-        )
+        possible = f"From {state} it can change to {_any_of(allowed)}." if allowed else f"The state {state} is final."
         raise InvalidTransition(f"A challenge cannot change from {state} to {to}. {possible}")
     if to == "active" and is_over:
         raise InvalidTransition("This challenge is over: its ends_at has passed. Create a new one.")

@@ -1,8 +1,8 @@
-"""Lockout: wrong passwords in a row make a login wait, longer every time, and the owner gets a mail.
+"""Lockout: wrong passwords in a row make a login wait, longer every time, and the owner gets an email.
 
 Failures are counted per login (a username or an address, in lower case), whether or not the account exists. So a wait
 reveals neither that an account exists nor that a username and an address are the same person's. An attacker cannot lock
-the owner out for good: logins from networks that the owner used recently do not wait, and any link in a mail to them
+the owner out for good: logins from networks that the owner used recently do not wait, and any link in an email to them
 ends the wait.
 """
 
@@ -44,7 +44,7 @@ def clear(tx: Tx, account: User) -> None:
 
 
 def unlock(tx: Tx, account: User) -> None:
-    """Reset the failures and the account's rate limit after the owner followed a link in a mail."""
+    """Reset the failures and the account's rate limit after the owner followed a link in an email."""
     clear(tx, account)
     ratelimit.reset(tx, "login_account", _logins(account))
 

@@ -165,7 +165,7 @@ def forgotten_password() -> HTMLResponse:
         "Forgot your password?",
         "Enter your email address and we will send you a link to set a new one.",
         "Send the link",
-        "If an account has this address, we have sent it a mail with a link that is valid for 15 minutes.",
+        "If an account has this address, we have sent it an email with a link that is valid for 15 minutes.",
         field=_ADDRESS,
         needs_token=False,
     ).response()

@@ -33,7 +33,7 @@ class QuietHoursBody(Body):
 class NotificationPreferences(BaseModel):
     """The mails that the user wants."""
 
-    reminders: bool = Field(description="Send a mail before a window closes without a proof.")
+    reminders: bool = Field(description="Send an email before a window closes without a proof.")
     quiet_hours: Annotated[
         QuietHoursBody | None,
         Field(

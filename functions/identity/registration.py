@@ -57,7 +57,7 @@ def confirm(tx: Tx, token: str, now: datetime) -> User:
         raise rules.TokenInvalid
     if queries.has_competing_registration(tx, registration, now):
         # Two identical mails, one of which a stranger may have caused: neither password counts. The owner sets a new
-        # one through a mail.
+        # one through an email.
         users.set_password_hash(tx, user.id, passwords.make_hash(tokens.random()))
         links.send(tx, "password_reset", email=user.email, account=user, now=now)
     queries.delete_registrations(tx, registration.email, now)

@@ -13,7 +13,7 @@ MAIL_TOKEN_LIFE = timedelta(minutes=15)
 PENDING_LIFE = timedelta(minutes=10)  # of a sign-in that waits for its second factor
 CHALLENGE_LIFE = timedelta(minutes=5)  # of the challenge that a passkey signs
 MAX_PASSKEYS = 20  # per user
-# Wrong passwords in a row: at how many the waits begin, at how many the wait is longest and the owner gets a mail, and
+# Wrong passwords in a row: at how many the waits begin, at how many the wait is longest and the owner is mailed, and
 # how long they count. See `wait_after`.
 FIRST_WAIT_FAILURES, LOCKED_FAILURES = 5, 15
 LOCKOUT = timedelta(minutes=15)
@@ -53,7 +53,7 @@ class TokenInvalid(AppError):
 class RefreshInvalid(AppError):
     status = 401
     code = "refresh_invalid"
-    detail = "This refresh token is invalid or has expired. Sign in again."
+    detail = "The refresh token is missing, invalid or expired. Send the newest one, or sign in again."
 
 
 class RefreshReused(AppError):

@@ -18,7 +18,7 @@ __all__ = ["ReminderBatch", "clear", "reschedule", "restore", "send_due"]
 
 @dataclass(frozen=True, slots=True)
 class ReminderBatch:
-    """How many reminders were claimed, for how many of them a mail was written, and the greatest delay."""
+    """How many reminders were claimed, for how many of them an email was written, and the greatest delay."""
 
     claimed: int
     sent: int

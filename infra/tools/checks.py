@@ -17,7 +17,9 @@ _SQL = ROOT / ".local" / "check" / "sql"
 _FUNCTIONS = ROOT / "functions"
 _ALEMBIC_BOOKKEEPING = re.compile(r"^CREATE TABLE core\.schema_version .*?;\n", re.DOTALL | re.MULTILINE)
 _OBJECT = re.compile(
-    r"\bcreate\s+(?:or\s+replace\s+)?(?:constraint\s+)?(function|procedure|view|trigger|policy)\b", re.I
+    r"\bcreate\s+(?:or\s+replace\s+)?(?:constraint\s+|materialized\s+|recursive\s+)?"
+    r"(function|procedure|aggregate|view|trigger|policy)\b",
+    re.I,
 )
 
 # Counters and limits have bounds that their check constraints name. The function that runs the migrations sets the

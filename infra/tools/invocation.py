@@ -25,14 +25,14 @@ def invoke(place: Place, function: str, payload: dict[str, Any]) -> int:
 def set_role(place: Place, email: str, role: str) -> None:
     """Give the person with this address a role, and print the outcome. Raises ToolError if that is impossible."""
     if not email:
-        raise ToolError("No mail address was given.", "`make admin EMAIL=kari@example.com`.")
+        raise ToolError("No email address was given.", "Give one: `make admin EMAIL=kari@example.com`.")
     if role not in ("user", "moderator", "admin"):
         raise ToolError(f"There is no role {role!r}.", "Roles are user, moderator and admin.")
     result, failed = run(place, "identity-roles", {"email": email, "role": role})
     if failed:
         raise ToolError(f"identity-roles failed: {result}", "See its log.")
     if "error" in result:
-        raise ToolError(result["error"], f"The address was {email}.")
+        raise ToolError(f"{result['error']} The address was {email}.", "They must sign up with this address first.")
     print(result["detail"])
 
 

@@ -31,7 +31,7 @@ class RegisterIn(Body):
 class RegisterOut(BaseModel):
     """The response is the same for every address."""
 
-    detail: str = "We have sent you a mail. Follow its link within 15 minutes to confirm your address."
+    detail: str = "We have sent you an email. Follow its link within 15 minutes to confirm your address."
 
 
 class VerifyIn(Body):

@@ -50,12 +50,12 @@ class EmailIn(Body):
 class LinkSentOut(BaseModel):
     """The response is the same for every address."""
 
-    detail: str = "If an account has this address, we have sent it a mail with a link that is valid for 15 minutes."
+    detail: str = "If an account has this address, we have sent it an email with a link that is valid for 15 minutes."
 
 
 @router.post("/v1/auth/magic-link", summary="Request a sign-in link", status_code=202)
 async def magic_link(body: AddressIn, ip: Ip) -> LinkSentOut:
-    """Request a mail with a sign-in link. The response is the same for every address."""
+    """Request an email with a sign-in link. The response is the same for every address."""
     now = clock.now()
     ratelimit.consume(now, magic_link_address=body.email.lower(), magic_link_ip=ip)
     with db.as_system("magic link") as tx:
@@ -89,7 +89,7 @@ async def forgot_password_page() -> HTMLResponse:
 
 @router.post("/v1/auth/password/forgot", summary="Request a password reset", status_code=202)
 async def forgot_password(body: AddressIn, ip: Ip) -> LinkSentOut:
-    """Request a mail with a link for setting a new password. The response is the same for every address."""
+    """Request an email with a link for setting a new password. The response is the same for every address."""
     now = clock.now()
     ratelimit.consume(now, password_reset_address=body.email.lower(), password_reset_ip=ip)
     with db.as_system("forgot password") as tx:

@@ -27,7 +27,7 @@ class ExportOut(BaseModel):
 
 @router.post("/v1/me/export", summary="Request an export of my data", status_code=202)
 async def request_export(actor: CurrentActor) -> ExportOut:
-    """Request a ZIP of all my data. A mail tells when it is ready. While one is being built, no other is started."""
+    """Request a ZIP of all my data. An email tells when it is ready. While one is being built, no other is started."""
     now = clock.now()
     with db.as_account(actor, "look for an export", read_only=True) as tx:
         found = exports.latest(tx, actor.user_id, now)

@@ -24,7 +24,7 @@ class NotReviewable(AppError):
 class OwnProof(AppError):
     status = 403
     code = "own_proof"
-    detail = "You cannot review your own proof. The owner of the challenge or a moderator reviews it."
+    detail = "You cannot review your own proof. Another person must: the owner of the challenge or a moderator."
 
 
 class NotReviewer(AppError):
