@@ -24,7 +24,7 @@ FIRST = datetime(2026, 11, 2, tzinfo=UTC)
 
 
 class TestRoute:
-    """Whoever may see the roster may see the standings, and nobody else, not even a moderator."""
+    """People who may see the roster may see the standings; others may not, not even a moderator."""
 
     @pytest.fixture
     def moderator(self, person: SignUp, database: Database) -> Client:

@@ -278,7 +278,7 @@ class TestSignOut:
         assert stranger.get("/v1/me").status == 200
 
     def test_the_token_of_an_ended_session_ends_no_other_session(self, nobody: Client, person: SignUp) -> None:
-        """Whoever kept it had access to one session, never to all."""
+        """A copy of it gave access to one session, never to all."""
         person("kari")
         phone, laptop = self.sign_in(nobody), self.sign_in(nobody)
         nobody.post("/v1/auth/logout", {"refresh_token": phone["refresh_token"]})

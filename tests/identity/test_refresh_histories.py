@@ -166,7 +166,7 @@ class Life:
                 holds[one] = response
 
     def is_over(self, reason: str, *, mails: int) -> None:
-        """No token of the session works, of either kind, whoever holds it."""
+        """No token of the session works, of either kind and in any hands."""
         assert self.world.end_of(self.session) == reason
         assert not self.world.is_signed_in(self.person, self.session)
         for token in {token for token in self.ever if token not in CODES}:
