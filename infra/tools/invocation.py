@@ -32,7 +32,7 @@ def set_role(place: Place, email: str, role: str) -> None:
     if failed:
         raise ToolError(f"identity-roles failed: {result}", "See its log.")
     if "error" in result:
-        raise ToolError(f"{result['error']} The address was {email}.", "They must sign up with this address first.")
+        raise ToolError(f"{email}: {result['error']}")
     print(result["detail"])
 
 
