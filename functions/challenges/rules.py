@@ -3,10 +3,10 @@
 from collections.abc import Set
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 from challenges.language import DAYS, Schedule
 from chally.errors import AppError, FieldError, InvalidRequest
+from chally.zones import ZoneInfo
 
 ChallengeStatus = Literal["draft", "active", "paused", "canceled", "archived", "deleted"]
 RuntimeState = Literal["draft", "upcoming", "started", "ended", "paused", "canceled", "archived", "deleted"]

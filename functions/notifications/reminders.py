@@ -6,10 +6,10 @@ Database functions plan them. Python clears, restores, reschedules and sends the
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from chally import outbox
 from chally.db import Tx
+from chally.zones import ZoneInfo
 from notifications import queries
 from notifications.rules import LATE
 

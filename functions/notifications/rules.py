@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
-from zoneinfo import ZoneInfo
+
+from chally.zones import ZoneInfo
 
 LATE = timedelta(seconds=90)
 # A reminder waits for the end of quiet hours if at least this much of its window is left then. The SQL function

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
+from chally.zones import ZoneInfo
 from proofs.rules.verdict import Doubt, Reason
 
 # Cameras that are not phones have clocks that people set by hand: a few minutes off is honest.

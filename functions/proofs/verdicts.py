@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import dataclass, field
 from datetime import timedelta
-from zoneinfo import ZoneInfo
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -13,6 +12,7 @@ from chally import clock, db, outbox
 from chally.db import Tx
 from chally.log import logger, metrics
 from chally.settings import VerdictsSettings, load
+from chally.zones import ZoneInfo
 from notifications import reminders
 from proofs import capture, derivatives, fingerprints, images, malware, metadata, overlay, reviews, storage
 from proofs.fingerprints import Fingerprint

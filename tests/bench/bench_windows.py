@@ -14,7 +14,6 @@ from datetime import time as wall
 from pathlib import Path
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import psutil
 import psycopg
@@ -25,7 +24,7 @@ from challenges import jobs, windows
 from challenges.language import DAYS
 from chally.db import Tx
 from chally.jobs import FIRST_ID
-from chally.zones import tzdata_version
+from chally.zones import ZoneInfo, tzdata_version
 from infra.local.postgres import Postgres
 from infra.local.workspace import free_port
 from migrations.handler import migrate

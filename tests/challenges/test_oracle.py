@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
 
+from chally.zones import ZoneInfo
 from tests.support import window_oracle
 from tests.support.window_oracle import Participant, Schedule
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from challenges import windows, zone_change
 from chally import db
+from chally.zones import ZoneInfo
 from tests.support.database import Database
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -48,8 +48,7 @@ class Club:
 
 @pytest.fixture
 def club(database: Database) -> Iterator[Club]:
-    """The oracle reads the zones of the package tzdata, as the functions do; Postgres uses its own."""
-    with psycopg.connect(database.url, autocommit=True) as connection, zone_clocks.of(None):
+    with psycopg.connect(database.url, autocommit=True) as connection:
         yield Club(connection, enrolment.anna(database))
 
 

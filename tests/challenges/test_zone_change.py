@@ -18,7 +18,7 @@ from challenges.jobs import windows_handler
 from chally import clock, db
 from identity.queries import users
 from notifications import reminders
-from tests.support import enrolment, window_oracle, zone_clocks
+from tests.support import enrolment, window_oracle
 from tests.support.api import Client, LambdaContext
 from tests.support.challenge_views import preview_zone_change, row_versions
 from tests.support.challenges import ChallengeJson, challenge_body
@@ -72,11 +72,7 @@ class Traveller:
 @pytest.fixture
 def traveller(database: Database, person: SignUp) -> Iterator[Traveller]:
     client = person("anna_k")
-    with (
-        psycopg.connect(database.url, autocommit=True) as connection,
-        connect(database) as own,
-        zone_clocks.of(None),
-    ):
+    with psycopg.connect(database.url, autocommit=True) as connection, connect(database) as own:
         yield Traveller(connection, own, client, enrolment.anna(database))
 
 

@@ -9,19 +9,11 @@ import pytest
 from challenges import zones as comparison
 from challenges.jobs import nightly_handler
 from chally import clock, db, zones
-from tests.support import zone_clocks
 from tests.support.api import Client, LambdaContext
 from tests.support.database import Database
 from tests.support.people import SignUp
 
 Clocks = Iterator[tuple[datetime, timedelta]]
-
-
-@pytest.fixture(autouse=True)
-def package() -> Iterator[None]:
-    """As in Lambda, whose image has no system zones."""
-    with zone_clocks.of(None):
-        yield
 
 
 @pytest.fixture

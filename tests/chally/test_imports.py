@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -17,7 +18,11 @@ ENVIRONMENT = {"POWERTOOLS_SERVICE_NAME": "test", "POWERTOOLS_METRICS_NAMESPACE"
 
 def loaded(handler: str) -> set[str]:
     """The modules that importing an entry point loads in a fresh process, without any settings."""
-    module = handler.rpartition(".")[0]
+    return loaded_by_module(handler.rpartition(".")[0])
+
+
+@cache
+def loaded_by_module(module: str) -> set[str]:
     code = f"import json, sys; import {module}; print(json.dumps(list(sys.modules)))"
     path = f"{ROOT / 'functions'}:{ROOT / 'layers/core/python'}"
     done = subprocess.run(
@@ -37,6 +42,12 @@ def test_jobs_load_no_web_framework(handler: str) -> None:
     modules = loaded(handler)
     assert {"fastapi", "starlette", "mangum", "boto3"} & modules == set()
     assert ("numpy" in modules) == handler.startswith("proofs.")
+
+
+@pytest.mark.parametrize("handler", BY_HANDLER)
+def test_every_function_reads_zones_from_one_release(handler: str) -> None:
+    """`chally.zones` turns off the zones of the machine. Migrations read none."""
+    assert "chally.zones" in loaded(handler) or handler == "migrations.handler.handler"
 
 
 def test_every_entry_point_has_settings() -> None:

@@ -1,15 +1,25 @@
 """Time zones: every endpoint accepts the names that both Python and Postgres know, and no others."""
 
-from collections.abc import Callable
+import json
+import os
+import subprocess
+import sys
+import zoneinfo
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 import tzdata
+from fastapi import APIRouter
 
 from challenges import rules
-from chally import clock, zones
+from challenges.queries import zones as queries
+from chally import clock, db, zones
+from chally.http import lambda_handler
+from chally.jobs import job
+from chally.zones import ZoneInfo
 from tests.support.api import Client, Response
 from tests.support.challenges import ChallengeJson, challenge_body
 from tests.support.database import Database
@@ -113,6 +123,58 @@ def test_postgres_knows_every_accepted_name(database: Database) -> None:
     )
     assert [name for name, known, _ in rows if not known] == []
     assert [name for name, _, offset in rows if offset] == []
+
+
+# Prints the offset, in seconds, of every zone at noon of every fifth day from 2024 to 2037.
+READ_EVERY_ZONE = """
+import json
+from datetime import UTC, datetime, timedelta
+from chally import zones
+days = [datetime(2024, 1, 1, 12, tzinfo=UTC) + timedelta(days=5 * n) for n in range(1020)]
+read = {name: [day.astimezone(zones.ZoneInfo(name)).utcoffset() for day in days] for name in sorted(zones.names())}
+print(json.dumps({name: [offset.total_seconds() for offset in offsets] for name, offsets in read.items()}))
+"""
+
+
+@pytest.mark.long
+def test_every_zone_reads_as_in_postgres_on_a_machine_whose_own_zones_are_wrong(
+    database: Database, tmp_path: Path
+) -> None:
+    """On that machine every zone, even UTC, is 5:45 hours ahead."""
+    wrong = Path(tzdata.__file__).with_name("zoneinfo") / "Asia/Kathmandu"
+    for name in (*zones.names(), *zones.AMBIGUOUS):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(wrong.read_bytes())
+    environment = os.environ | {"PYTHONTZPATH": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    printed = subprocess.run(
+        [sys.executable, "-c", READ_EVERY_ZONE], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    read: dict[str, list[float]] = json.loads(printed)
+    assert read.keys() == zones.names()
+    first = datetime(2024, 1, 1, 12, tzinfo=UTC)
+    clocks = [
+        (name, first + timedelta(days=5 * n), timedelta(seconds=offset))
+        for name, offsets in read.items()
+        for n, offset in enumerate(offsets)
+    ]
+    with db.as_system("test", read_only=True) as tx:
+        assert queries.mismatches(tx, clocks) == []
+
+
+@pytest.fixture
+def machine_zones() -> Iterator[None]:
+    """zoneinfo reads a directory again, as after a library has called `reset_tzpath`."""
+    zoneinfo.reset_tzpath(to=["/usr/share/zoneinfo"])
+    yield
+    zoneinfo.reset_tzpath(to=())
+
+
+@pytest.mark.usefixtures("machine_zones")
+def test_no_function_starts_with_zones_of_another_release() -> None:
+    with pytest.raises(RuntimeError, match="read from /usr/share/zoneinfo, not from tzdata 20"):
+        job(lambda event, context: None)
+    with pytest.raises(RuntimeError, match="Remove the call of zoneinfo"):
+        lambda_handler(APIRouter())
 
 
 def test_the_release_has_ianas_name() -> None:

@@ -51,6 +51,20 @@ def due(database: Database) -> datetime:
 
 
 class TestReminders:
+    def test_the_mail_gives_the_close_by_the_rules_that_the_window_follows(
+        self, person: SignUp, database: Database, at: Callable[[datetime], None]
+    ) -> None:
+        """Morocco has changed its rules: older releases of the zones, which machines have, are an hour off."""
+        amina = person("amina", "Africa/Casablanca")
+        body = challenge_body(clock.now())
+        body["rules"]["schedule"] |= {"opens": "10:46", "closes": "11:46"}
+        assert amina.post("/v1/challenges", body).status == 201
+        at(due(database))
+        assert remind() == 1
+        deliver()
+        [body] = [message.body for message in sent() if "Run before eight" in message.body]
+        assert "11:46" in body
+
     def test_each_window_gets_one_reminder(
         self, owner: Client, database: Database, mails: Mails, at: Callable[[datetime], None]
     ) -> None:

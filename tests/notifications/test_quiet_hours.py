@@ -1,11 +1,9 @@
 """Due instants with quiet hours: the database, the Python calculation, and a third by stepping through time."""
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from itertools import cycle
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -45,12 +43,9 @@ Ask = Callable[[Sequence[Case]], list[datetime | None]]
 
 
 @pytest.fixture
-def ask(database: Database, tmp_path: Path) -> Iterator[Ask]:
-    """The database's calculation. zoneinfo reads the same zones, so rules are compared, not releases of tzdata."""
-    share = database.execute("select setting from pg_config where name = 'SHAREDIR'")[0][0]
-    # Ojinaga: see tests/challenges/test_windows_oracle.py
-    shutil.copytree(f"{share}/timezone", tmp_path / "zones", ignore=shutil.ignore_patterns("Ojinaga"))
-    with psycopg.connect(database.url, autocommit=True) as connection, zone_clocks.of(tmp_path / "zones"):
+def ask(database: Database) -> Iterator[Ask]:
+    """The database's calculation."""
+    with psycopg.connect(database.url, autocommit=True) as connection:
 
         def said(cases: Sequence[Case]) -> list[datetime | None]:
             rows = connection.execute(

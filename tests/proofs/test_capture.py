@@ -1,10 +1,10 @@
 """Whether a photo was taken in its window, by the time in its EXIF."""
 
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
 
+from chally.zones import ZoneInfo
 from proofs import capture
 from proofs.capture import CaptureTime
 from proofs.rules.verdict import Doubt

@@ -14,7 +14,6 @@ from itertools import combinations, count, groupby
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import pytest
 from PIL import Image
@@ -22,6 +21,7 @@ from PIL.ExifTags import IFD, Base
 
 from challenges import standings
 from chally import aws, db
+from chally.zones import ZoneInfo
 from proofs import fingerprints, images
 from proofs.fingerprints import Fingerprint
 from proofs.rules.verdict import is_comparable

@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
 from chally import clock
+from chally.zones import ZoneInfo
 from tests.support.challenges import challenge_body
+from tests.support.people import SignUp
 from tests.support.pictures import encoded, picture
 from tests.support.proof_uploads import FLAT, OTHER_PHOTO, PHOTO, PICTURE, SIZE, TEXT, Club, codes, decide
 
@@ -168,6 +169,22 @@ class TestExifRequired:
             at(noon.astimezone(UTC))
             photo = taken(noon.replace(tzinfo=UTC), seed)
             assert codes(club.send(who, photo)) == ("accepted", [])
+
+    def test_a_time_without_an_offset_is_read_by_the_rules_that_the_window_follows(
+        self, make_club: Callable[..., Club], at: Callable[[datetime], None], person: SignUp
+    ) -> None:
+        """Morocco has changed its rules: older releases of the zones, which machines have, are an hour off."""
+        club = make_club(anti_cheat=self.REQUIRED, schedule=NOON)
+        amina = person("amina", "Africa/Casablanca")
+        code = club.owner.get(f"/v1/challenges/{club.id}").json["invite_code"]
+        assert amina.post(f"/v1/challenges/{code}/join").status == 201
+        window = amina.get(f"/v1/challenges/{club.id}/windows/current").json
+        opens_at = datetime.fromisoformat(window["opens_at"])
+        at(opens_at + timedelta(minutes=10))
+        wall = datetime.combine(date.fromisoformat(window["local_date"]), time(12, 10), tzinfo=UTC)
+        proof = club.send(amina, taken(wall.replace(hour=8)))
+        assert "your window was from 12:00 on" in proof["reasons"][0]["detail"]
+        assert codes(club.send(amina, taken(wall, 2))) == ("accepted", [])
 
     def test_a_window_in_the_challenges_zone_reads_times_in_the_participants_zone(
         self, make_club: Callable[..., Club], at: Callable[[datetime], None]

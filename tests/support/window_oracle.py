@@ -29,7 +29,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from typing import Literal
-from zoneinfo import ZoneInfo
+
+from chally.zones import ZoneInfo
 
 Windows = dict[date, tuple[datetime, datetime]]
 """By local date: the instants (UTC) at which the window opens and closes."""

@@ -1,14 +1,9 @@
 """The zones we accept and the instants at which their clocks change, from zoneinfo alone."""
 
-import zoneinfo
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
 
 from chally import zones
-from tests.support import window_oracle
 from tests.support.window_oracle import reading
 
 FIRST, END = datetime(2020, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC)
@@ -17,15 +12,7 @@ FIRST, END = datetime(2020, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC)
 @cache
 def names() -> list[str]:
     """Every accepted zone."""
-
-    def accepted(name: str) -> bool:
-        try:
-            zones.check(name)
-        except ValueError:
-            return False
-        return True
-
-    return sorted(filter(accepted, zoneinfo.available_timezones()))
+    return sorted(zones.names())
 
 
 @cache
@@ -60,33 +47,6 @@ def unlike() -> list[str]:
                 seen.add(offsets)
                 found.append(name)
     return found
-
-
-@contextmanager
-def of(directory: Path | None) -> Iterator[None]:
-    """Make zoneinfo read this directory, or the package tzdata, as in Lambda, for None."""
-    zoneinfo.reset_tzpath([directory] if directory else [])
-    _forget()
-    try:
-        yield
-    finally:
-        zoneinfo.reset_tzpath()
-        _forget()
-
-
-def _forget() -> None:
-    zoneinfo.ZoneInfo.clear_cache()
-    for remembers in (
-        names,
-        transitions,
-        unlike,
-        window_oracle.instant,
-        window_oracle.instants,
-        window_oracle.offsets,
-        window_oracle.gap,
-    ):
-        remembers.cache_clear()
-    window_oracle.exists.cache_clear()
 
 
 def _offset(zone: str, at: datetime) -> timedelta:

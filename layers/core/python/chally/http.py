@@ -18,7 +18,7 @@ from mangum import Mangum
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from chally import clock, cookies, db, idempotency, problems
+from chally import clock, cookies, db, idempotency, problems, zones
 from chally.access_tokens import authenticate
 from chally.actor import Actor
 from chally.errors import AppError, TransactionConflict, Unauthenticated
@@ -220,6 +220,7 @@ Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 def lambda_handler(router: APIRouter, constraints: Constraints | None = None) -> Handler:
     """The Lambda entry point of a context. `constraints` maps names of database constraints to errors."""
+    zones.check_release()
     _event_loop()
     app = application(router, constraints or {})
     texts = ["text/", "application/json", "application/jose", problems.MEDIA_TYPE, "image/svg+xml"]

@@ -9,7 +9,7 @@ from uuid import UUID
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chally import context as request_context
-from chally import redaction
+from chally import redaction, zones
 from chally.context import RequestContext
 from chally.log import logger, metrics
 
@@ -25,6 +25,7 @@ def job[R](handler: Callable[[dict[str, Any], LambdaContext], R]) -> Callable[[d
 
     The Lambda runtime prints an exception without our logger, so one whose text holds a secret becomes `JobFailed`.
     """
+    zones.check_release()
 
     @functools.wraps(handler)
     def run(event: dict[str, Any], context: LambdaContext) -> R:

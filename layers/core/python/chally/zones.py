@@ -1,17 +1,40 @@
-"""Time zones: IANA names with the same meaning in Python and Postgres, and the changes of their clocks."""
+"""Time zones: IANA names with the same meaning in Python and Postgres, and the changes of their clocks.
 
+Import `ZoneInfo` from here, never from zoneinfo (a lint rule enforces it). By default, zoneinfo prefers the machine's
+own files to the package tzdata. They can be of another release, and then mails and verdicts differ from the windows by
+an hour wherever a country has changed its rules in between.
+"""
+
+import zoneinfo
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Annotated
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo as ZoneInfo
 
 import tzdata
 from pydantic import AfterValidator, Field
 
+# Before anyone can make a zone from here: no directories of the machine, whatever PYTHONTZPATH says.
+zoneinfo.reset_tzpath(to=())
+ZoneInfo.clear_cache()
+
 # Postgres reads these as abbreviations with a fixed offset, Python as zones with summer time.
 AMBIGUOUS = {"CET", "EET", "EST", "HST", "MET", "MST", "WET", "Factory"}
+
+
+def check_release() -> None:
+    """Raise RuntimeError if zones can come from anywhere but the package tzdata. Entry points call it at their start.
+
+    zoneinfo reads a zone from the first directory of `TZPATH` that has it, and from the package if there is none.
+    """
+    if zoneinfo.TZPATH:
+        directories = ", ".join(zoneinfo.TZPATH)
+        raise RuntimeError(
+            f"Time zones are read from {directories}, not from tzdata {tzdata_version()}."
+            " Remove the call of zoneinfo.reset_tzpath that came after the import of chally.zones."
+        )
 
 
 def check(name: str) -> str:
