@@ -34,7 +34,7 @@ def submit_review(tx: Tx, proof_id: UUID, decision: ReviewDecision, reason: str,
     """
     proof = _lock_proof(tx, proof_id)
     reviewer = _check_reviewer(tx, proof)
-    review.check_review(proof.status, proof.reasons, can_be_seen=proof.can_be_seen)
+    review.check_review(proof.status, proof.reasons, can_be_seen=proof.can_be_seen, is_deleted=proof.is_deleted)
     status = STATUSES[decision]
     if proof.status == status:
         return
@@ -69,13 +69,15 @@ def submit_appeal(tx: Tx, proof_id: UUID, message: str, now: datetime) -> None:
         proof.status,
         proof.reasons,
         can_be_seen=proof.can_be_seen,
+        is_deleted=proof.is_deleted,
         appealed=proof.appealed_at is not None,
+        rejected_before=proof.rejected_before,
         decided_at=proof.decided_at or now,
         now=now,
     )
     reviews.set_appeal(tx, proof.id, message, now)
     audit.record(tx, "proof_appealed", now, user_id=proof.user_id, proof_id=str(proof.id))
-    if proof.reviewed_by is None:
+    if proof.review is None:
         elsewhere = proof.matched_elsewhere
         request_review(tx, proof.id, proof.owner_id, proof.user_id, proof.title, elsewhere=elsewhere)
     else:  # an appeal against a reviewer's decision is for someone else to decide
@@ -83,8 +85,9 @@ def submit_appeal(tx: Tx, proof_id: UUID, message: str, now: datetime) -> None:
 
 
 def remove_proof(tx: Tx, proof_id: UUID, now: datetime) -> None:
-    """Remove the actor's own proof while its window is open. Raises `NotFound` and `WindowClosed`."""
+    """Remove the actor's own proof while its window is open. Raises `NotFound`, `DecidedByPerson`, `WindowClosed`."""
     proof = _lock_own_proof(tx, proof_id)
+    review.check_removal(review=proof.review, appealed=proof.appealed_at is not None)
     submission.check_removal(proof.closes_at, now)
     outcomes.lock_window(tx, proof.participant_id, proof.local_date)
     _uncount(tx, proof, reviews.other_statuses(tx, proof), now)

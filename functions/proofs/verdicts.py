@@ -57,7 +57,7 @@ def _reject_infected(arrival: Arrival | None, upload: UploadVersion, scan: Infec
     with db.as_system("decide on a proof") as tx:
         if not arrivals.save_verdict(tx, arrival.id, verdict, upload, now=clock.now()):
             return
-        _notify(tx, arrival, verdict, can_be_seen=False)
+        _notify(tx, arrival, verdict, can_be_appealed=False)
     _record(arrival, verdict)
 
 
@@ -183,15 +183,16 @@ def _decide(
         if verdict.status != "rejected":
             reminders.clear(tx, arrival.participant_id, arrival.local_date, now)
         elsewhere = match is not None and not match.same_challenge
-        _notify(tx, arrival, verdict, can_be_seen=picture_key is not None, elsewhere=elsewhere)
+        # a picture that a person rejected is appealed where they did (rules.review.check_appeal)
+        own_rejected = match is not None and match.rejected and match.user_id == arrival.user_id
+        _notify(tx, arrival, verdict, can_be_appealed=picture_key is not None and not own_rejected, elsewhere=elsewhere)
     _record(arrival, verdict)
 
 
-def _notify(tx: Tx, arrival: Arrival, verdict: Verdict, *, can_be_seen: bool, elsewhere: bool = False) -> None:
+def _notify(tx: Tx, arrival: Arrival, verdict: Verdict, *, can_be_appealed: bool, elsewhere: bool = False) -> None:
     """Mail the participant why a photo was rejected, or the reviewers that a photo needs a review.
 
-    `can_be_seen`: there is a picture, without which there is no appeal. `elsewhere`: the photo is similar to one of
-    another challenge.
+    `elsewhere`: the photo is similar to one of another challenge.
     """
     if verdict.status == "needs_review":
         reviews.request_review(tx, arrival.id, arrival.owner_id, arrival.user_id, arrival.title, elsewhere=elsewhere)
@@ -202,7 +203,7 @@ def _notify(tx: Tx, arrival: Arrival, verdict: Verdict, *, can_be_seen: bool, el
             "reasons": "\n".join(f"- {reason['detail']}" for reason in verdict.reasons),
             "closes": f"{closes:%H:%M on %Y-%m-%d}",
             "timezone": arrival.timezone,
-            "appeal": reviews.APPEAL_HINT if can_be_seen else "",
+            "appeal": reviews.APPEAL_HINT if can_be_appealed else "",
         }
         outbox.add(tx, "mail", {"template": "proof_rejected", "user_id": str(arrival.user_id), "values": values})
 

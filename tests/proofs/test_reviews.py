@@ -330,6 +330,29 @@ class TestAppeal:
         response = club.member.post(f"/v1/challenges/{club.id}/proofs", {"value": "another"})
         assert response.code == "window_full"
 
+    def test_a_proof_of_a_deleted_challenge_is_neither_appealed_nor_reviewed(
+        self, make_club: Callable[..., Club], mails: Callable[[], list[dict[str, Any]]]
+    ) -> None:
+        """Nobody is left to whom it matters, and nobody gets mail about it."""
+        club = make_club()
+        club.review(club.owner, REJECT)
+        assert club.owner.post(f"/v1/challenges/{club.id}/transitions", {"to": "deleted"}).status == 200
+        told = len(mails())
+        response = club.member.post(f"{club.path}/appeal", {"message": "Please."})
+        assert (response.status, response.code) == (409, "not_appealable")
+        assert "deleted" in response.json["detail"]
+        assert club.review(club.moderator, ACCEPT).code == "not_reviewable"
+        assert len(mails()) == told
+
+    @pytest.mark.parametrize("message", ["\u200b", "\u202e\u202c \n", "\u00a0"])
+    def test_an_appeal_or_a_reason_that_shows_nothing_is_refused(
+        self, make_club: Callable[..., Club], message: str
+    ) -> None:
+        club = make_club()
+        assert club.review(club.owner, REJECT | {"reason": message}).status == 422
+        club.review(club.owner, REJECT)
+        assert club.member.post(f"{club.path}/appeal", {"message": message}).status == 422
+
 
 class TestRemoval:
     def test_a_removed_proof_gives_back_its_place_and_points(self, make_club: Callable[..., Club]) -> None:
@@ -364,6 +387,30 @@ class TestRemoval:
         ):
             assert who.delete(club.path).status == status
         assert club.standing() == (10, 1, 0)
+
+    def test_a_rejection_by_a_person_cannot_be_removed(self, make_club: Callable[..., Club]) -> None:
+        """Otherwise the same could be sent again, as if nobody had decided."""
+        club = make_club()
+        club.review(club.owner, REJECT)
+        response = club.member.delete(club.path)
+        assert (response.status, response.code) == (409, "decided_by_person")
+        assert club.member.get(club.path).json["review"]["reason"] == REJECT["reason"]
+
+    def test_an_appeal_cannot_be_removed_before_or_after_its_decision(self, make_club: Callable[..., Club]) -> None:
+        """Otherwise the same could be sent, rejected and appealed without end."""
+        club = make_club({"kind": "number", "target": 5}, first=3)
+        club.member.post(f"{club.path}/appeal", {"message": "Five, by another watch."})
+        assert club.member.delete(club.path).code == "decided_by_person"
+        club.review(club.owner, ACCEPT)
+        assert club.member.delete(club.path).code == "decided_by_person"
+        assert club.standing() == (10, 1, 0)
+
+    def test_a_proof_that_a_person_accepted_can_be_removed(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        club.review(club.owner, REJECT)
+        club.review(club.owner, ACCEPT)
+        assert club.member.delete(club.path).status == 204
+        assert club.standing() == (0, 0, 0)
 
     def test_the_objects_of_a_removed_proof_are_deleted_from_storage(
         self, make_club: Callable[..., Club], database: Database, at: Callable[[datetime], None]

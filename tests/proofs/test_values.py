@@ -95,13 +95,94 @@ class TestText:
         ]
         assert club.send("x" * 20).status == 201
 
-    @pytest.mark.parametrize("value", ["", " \n", "x" * 2001, "a\x00b", "\ud800", True, {}, ["x"], 5, None])
+    @pytest.mark.parametrize(
+        "value",
+        ["", " \n", "\u200b\u2060", "\u202e\ufeff", "\u3164", "x" * 2001, "a\x00b", "\ud800", True, {}, ["x"], 5, None],
+    )
     def test_a_value_that_is_not_a_text_is_refused(self, make_club: Callable[..., Club], value: Any) -> None:
         club = make_club(TEXT)
         response = club.send(value)
         assert response.status == 422, response.text
         assert club.window()["proofs"] == []
         assert club.window()["state"] == "open"
+
+    def test_the_minimum_length_counts_what_can_be_seen(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(TEXT | {"min_length": 10})
+        assert club.send("done" + "\u200b" * 20).status == 422
+        assert club.send("done" + " " * 20 + ".").status == 422
+        assert club.send("well, done").status == 201
+
+    def test_a_note_that_shows_nothing_is_no_note(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(TEXT)
+        sent = club.member.post(f"/v1/challenges/{club.id}/proofs", {"value": "I ran", "note": " \u200b"})
+        assert sent.json["proof"]["note"] is None
+
+
+class TestRejectedBefore:
+    """A person rejected the same text or number."""
+
+    REJECT = {"decision": "reject", "reason": "You did not."}
+
+    def rejected(self, club: Club, value: str | float) -> str:
+        proof_id: str = club.send(value).json["proof"]["id"]
+        assert club.owner.post(f"/v1/proofs/{proof_id}/review", self.REJECT).status == 200
+        return proof_id
+
+    @pytest.mark.parametrize("again", ["I ran 5 km", " i RAN\u00a05 km! ", "I r\u200ban 5 km", "\uff29 ran 5 km."])
+    def test_the_same_text_is_refused_for_the_same_window(self, make_club: Callable[..., Club], again: str) -> None:
+        club = make_club(TEXT)
+        first = self.rejected(club, "I ran 5 km")
+        response = club.send(again)
+        assert (response.status, response.code) == (409, "rejected_before")
+        assert first in response.json["detail"]  # which decision to appeal
+        assert club.send("I ran 6 km").status == 201
+        assert club.standing(club.member)["accepted"] == 1
+
+    def test_the_same_text_is_refused_while_its_appeal_waits(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(TEXT | {"max_per_window": 2})
+        first = self.rejected(club, "I ran")
+        club.member.post(f"/v1/proofs/{first}/appeal", {"message": "I did."})
+        assert club.send("I ran").code == "rejected_before"
+
+    def test_the_same_number_is_refused_for_the_same_window(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(NUMBER)
+        self.rejected(club, 7)
+        assert club.send(7.0).code == "rejected_before"
+        assert club.send(8).json["proof"]["status"] == "accepted"
+
+    def test_another_participant_may_send_the_same_text(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(TEXT)
+        self.rejected(club, "I ran")
+        assert club.send("I ran", club.owner).json["proof"]["status"] == "accepted"
+
+    def test_a_text_rejected_for_another_day_goes_to_a_person(
+        self,
+        make_club: Callable[..., Club],
+        mails: Callable[[], list[dict[str, Any]]],
+        database: Database,
+    ) -> None:
+        """What was false yesterday can be true today."""
+        club = make_club(TEXT)
+        self.rejected(club, "I ran")
+        database.execute("update proofs.proofs set local_date = local_date - 1")
+        proof = club.send("I ran.").json["proof"]
+        assert (proof["status"], [reason["code"] for reason in proof["reasons"]]) == (
+            "needs_review", ["rejected_before"],
+        )  # fmt: skip
+        assert (mails()[-1]["template"], mails()[-1]["user_id"]) == ("review_wanted", club.owner.user["id"])
+        assert club.standing(club.member)["accepted"] == 0
+        review = {"decision": "accept", "reason": "I was there."}
+        assert club.owner.post(f"/v1/proofs/{proof['id']}/review", review).status == 200
+        database.execute("update proofs.proofs set local_date = local_date - 1")
+        assert club.send("I ran").json["proof"]["status"] == "accepted"  # the newest decision counts
+
+    def test_a_number_rejected_for_another_day_is_accepted_today(
+        self, make_club: Callable[..., Club], database: Database
+    ) -> None:
+        club = make_club(NUMBER)
+        self.rejected(club, 7)
+        database.execute("update proofs.proofs set local_date = local_date - 1")
+        assert club.send(7).json["proof"]["status"] == "accepted"
 
 
 class TestNumber:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -99,6 +100,26 @@ class TestDuplicates:
         assert codes(club.send(club.miro, PHOTO)) == ("rejected", ["duplicate_image"])
         expected = ("rejected", ["duplicate_image"]) if phash_check else ("accepted", [])
         assert codes(club.send(club.kari, self.COPIES["re-encoded"])) == expected
+
+    def test_a_photo_rejected_by_a_reviewer_is_appealed_once(
+        self, make_club: Callable[..., Club], mails: Callable[[], list[dict[str, Any]]]
+    ) -> None:
+        """Sending it again begins no new appeal; another sender has their own."""
+        club = make_club()
+        first = club.send(club.kari, PHOTO)
+        review = {"decision": "reject", "reason": "This is a picture of a film."}
+        club.owner.post(f"/v1/proofs/{first['id']}/review", review)
+        assert club.kari.delete(f"/v1/proofs/{first['id']}").code == "decided_by_person"
+        again = club.send(club.kari, self.COPIES["mirrored"])
+        assert codes(again) == ("rejected", ["duplicate_image"])
+        assert mails()[-1]["values"]["appeal"] == ""
+        response = club.kari.post(f"/v1/proofs/{again['id']}/appeal", {"message": "It is me."})
+        assert response.code == "not_appealable"
+        assert first["id"] in response.json["detail"]
+        theirs = club.send(club.miro, PHOTO)
+        assert "appeal" in mails()[-1]["values"]["appeal"]
+        assert club.miro.post(f"/v1/proofs/{theirs['id']}/appeal", {"message": "Mine."}).status == 200
+        assert club.kari.post(f"/v1/proofs/{first['id']}/appeal", {"message": "It is me."}).status == 200
 
     def test_a_photo_rejected_by_a_reviewer_can_pass_in_another_challenge(self, make_club: Callable[..., Club]) -> None:
         """It may have been sent to the wrong challenge, and owners decide only for their own."""

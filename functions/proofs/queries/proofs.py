@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 from chally.db import Tx
 from proofs.rules.review import ReviewDecision
 from proofs.rules.status import EXPIRES_AFTER, ProofKind, ProofStatus
-from proofs.rules.verdict import Reason, Verdict
+from proofs.rules.verdict import Reason, ReviewedValue, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,8 @@ class ProofChallenge:
     """The challenge of a proof; `participant_id` is the actor's, None if they do not take part."""
 
     status: str
+    title: str
+    owner_id: UUID
     rules: dict[str, Any]
     is_owner: bool
     participant_id: UUID | None
@@ -87,7 +89,7 @@ def find_challenge(tx: Tx, challenge_id: UUID) -> ProofChallenge | None:
     """Find a challenge if the actor can see it."""
     return tx.maybe(
         """
-        select c.status, c.rules, c.owner_id = core.actor() as is_owner, p.id as participant_id
+        select c.status, c.title, c.owner_id, c.rules, c.owner_id = core.actor() as is_owner, p.id as participant_id
         from challenges.challenges c
         left join challenges.participants p
             on p.challenge_id = c.id and p.user_id = core.actor() and p.left_at is null
@@ -208,6 +210,24 @@ def window_statuses(tx: Tx, participant_id: UUID, local_date: date) -> list[Proo
             """,
             {"participant_id": participant_id, "local_date": local_date},
         )
+    )
+
+
+def list_reviewed_values(tx: Tx, participant_id: UUID, local_date: date) -> list[ReviewedValue]:
+    """The texts and numbers of a participant that a person decided on, the newest decisions first, at most 500.
+
+    `local_date`: of the window that `same_window` means.
+    """
+    return tx.all(
+        """
+        select p.id as proof_id, coalesce(to_jsonb(p.value_text), to_jsonb(p.value_number)) as value,
+            p.local_date = %(local_date)s as same_window, p.review = 'reject' and p.status <> 'accepted' as rejected
+        from proofs.proofs p
+        where p.participant_id = %(participant_id)s and p.kind <> 'photo' and p.review is not null
+        order by p.reviewed_at desc, p.id desc limit 500
+        """,
+        {"participant_id": participant_id, "local_date": local_date},
+        row=ReviewedValue,
     )
 
 

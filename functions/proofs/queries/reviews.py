@@ -12,7 +12,11 @@ from proofs.rules.verdict import Reason
 
 @dataclass(frozen=True, slots=True)
 class ReviewRow:
-    """A proof that this transaction has locked, with what a review needs of its challenge."""
+    """A proof that this transaction has locked, with what a review needs of its challenge.
+
+    `rejected_before`: the sender's earlier proof with the same picture, which a person rejected. `is_deleted`: the
+    challenge was deleted.
+    """
 
     id: UUID
     challenge_id: UUID
@@ -29,8 +33,11 @@ class ReviewRow:
     picture_key: str | None
     decided_at: datetime | None
     appealed_at: datetime | None
+    review: ReviewDecision | None
     reviewed_by: UUID | None
     matched_elsewhere: bool
+    rejected_before: UUID | None
+    is_deleted: bool
     max_per_window: int
 
 
@@ -69,10 +76,16 @@ def lock_proof(tx: Tx, proof_id: UUID) -> ReviewRow | None:
         """
         select p.id, p.challenge_id, c.title, p.participant_id, p.user_id, c.owner_id, p.local_date, p.closes_at,
                p.status, p.reasons, p.kind <> 'photo' or p.picture_key is not null as can_be_seen, p.object_key,
-               p.picture_key, p.decided_at, p.appealed_at, p.reviewed_by,
+               p.picture_key, p.decided_at, p.appealed_at, p.review, p.reviewed_by,
                exists (
                    select from proofs.proofs m where m.id = p.matched_proof_id and m.challenge_id <> p.challenge_id
                ) as matched_elsewhere,
+               (
+                   select m.id from proofs.proofs m
+                   where m.id = p.matched_proof_id and m.user_id = p.user_id and m.challenge_id = p.challenge_id
+                     and m.review = 'reject' and m.status in ('rejected', 'needs_review')
+               ) as rejected_before,
+               c.status = 'deleted' as is_deleted,
                coalesce((c.rules #>> '{proof,max_per_window}')::integer, 1) as max_per_window
         from proofs.proofs p join challenges.challenges c on c.id = p.challenge_id
         where p.id = %(id)s and proofs.is_visible(p.user_id, p.challenge_id)

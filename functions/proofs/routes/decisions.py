@@ -8,6 +8,7 @@ from pydantic import StringConstraints
 from chally import clock, http
 from chally.body import Body
 from chally.http import TrustedTx
+from chally.text import SHOWN_TEXT
 from proofs import reviews
 from proofs.queries import proofs
 from proofs.routes import responses
@@ -18,11 +19,11 @@ router = http.router("proofs")
 
 class ReviewIn(Body):
     decision: Literal["accept", "reject"]
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500), SHOWN_TEXT]
 
 
 class AppealIn(Body):
-    message: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
+    message: Annotated[str, StringConstraints(min_length=1, max_length=1000), SHOWN_TEXT]
 
 
 @router.post("/v1/proofs/{proof_id}/review", summary="Review a proof")
@@ -45,5 +46,7 @@ async def appeal_proof(proof_id: UUID, body: AppealIn, tx: TrustedTx) -> ProofOu
 
 @router.delete("/v1/proofs/{proof_id}", summary="Remove my proof", status_code=204)
 async def remove_proof(proof_id: UUID, tx: TrustedTx) -> None:
-    """Remove your proof while its window is open. It no longer counts, and its picture is deleted."""
+    """Remove your proof while its window is open. It no longer counts, and its picture is deleted. A proof that a
+    person rejected, or that you appealed, stays (409 `decided_by_person`).
+    """
     reviews.remove_proof(tx, proof_id, clock.now())

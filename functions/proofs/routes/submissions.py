@@ -15,6 +15,7 @@ from chally.body import Body
 from chally.db import Tx
 from chally.http import CurrentActor, TrustedTx
 from chally.settings import ProofsSettings, load
+from chally.text import SHOWN_TEXT, visible
 from proofs import storage, values
 from proofs.queries import proofs
 from proofs.queries.proofs import ProofRequest
@@ -42,7 +43,7 @@ def _hexadecimal(text: str) -> str:
 def _text_or_number(value: object) -> str | float | None:
     """Accept a text or a number: `true` is not a number, and digits in quotes are a text."""
     if isinstance(value, str):
-        if not value.strip():
+        if not visible(value):
             raise ValueError("It must not be blank.")
         if not _is_text(value):
             raise ValueError("It must be valid Unicode text.")
@@ -87,7 +88,7 @@ class ProofIn(Body):
         Field(ge=EARLIEST, lt=LATEST, description="When the photo was taken, according to the client."),
     ] = None
     value: Value = None
-    note: Annotated[str | None, Field(max_length=500)] = None
+    note: Annotated[str | None, Field(max_length=500), SHOWN_TEXT] = None
 
 
 class UploadOut(BaseModel):
@@ -135,7 +136,7 @@ async def submit_proof(challenge_id: UUID, body: ProofIn, tx: TrustedTx, respons
         window.closes_at,
         window.timezone,
         window.tzdata,
-        body.note,
+        body.note or None,
     )
     if isinstance(terms.proof, PhotoProof):
         submission.check_room(window.proof_statuses, terms.proof.max_per_window)

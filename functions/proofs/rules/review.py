@@ -57,14 +57,38 @@ class AlreadyAppealed(AppError):
     detail = "You have already appealed this proof. A proof can be appealed once; the decision on the appeal is final."
 
 
-def check_review(status: ProofStatus, reasons: Collection[Reason], *, can_be_seen: bool) -> None:
-    """Raise `NotReviewable` for a proof that has no verdict, was replaced, or cannot be looked at."""
+class DecidedByPerson(AppError):
+    status = 409
+    code = "decided_by_person"
+    detail = (
+        "A person rejected this proof, or you appealed its verdict, so it cannot be removed. While the window is open"
+        " and has room, you can send another one."
+    )
+
+
+def check_removal(*, review: ReviewDecision | None, appealed: bool) -> None:
+    """Raise `DecidedByPerson` for a rejection or an appeal that a removal would erase: the same content could be sent
+    again, and appealed again.
+    """
+    if review == "reject" or appealed:
+        raise DecidedByPerson
+
+
+def check_review(
+    status: ProofStatus, reasons: Collection[Reason], *, can_be_seen: bool, is_deleted: bool = False
+) -> None:
+    """Raise `NotReviewable` for a proof that has no verdict, was replaced, or cannot be looked at.
+
+    `is_deleted`: its challenge was deleted.
+    """
     if status not in ("accepted", "rejected", "needs_review"):
         raise NotReviewable(f"There is nothing to review: this proof is {status.replace('_', ' ')}.")
     if any(reason["code"] == "malware" for reason in reasons):
         raise NotReviewable("The virus scanner found malware in this file. It cannot be accepted.")
     if not can_be_seen:
         raise NotReviewable("There is no picture to look at: this file could not be read.")
+    if is_deleted:
+        raise NotReviewable("The challenge of this proof was deleted.")
 
 
 def check_changed_decision(
@@ -89,13 +113,24 @@ def check_appeal(
     appealed: bool,
     decided_at: datetime,
     now: datetime,
+    is_deleted: bool = False,
+    rejected_before: UUID | None = None,
 ) -> None:
-    """Raise `NotAppealable` or `AlreadyAppealed` for a proof that its participant cannot appeal now."""
+    """Raise `NotAppealable` or `AlreadyAppealed` for a proof that its participant cannot appeal now.
+
+    `is_deleted`: its challenge was deleted. `rejected_before`: the proof with which a person rejected the same picture.
+    """
     if appealed:
         raise AlreadyAppealed
     if status != "rejected":
         raise NotAppealable
     if not can_be_seen or any(reason["code"] == "malware" for reason in reasons):
         raise NotAppealable("There is no picture to look at. Send another one while the window is open.")
+    if is_deleted:
+        raise NotAppealable("The challenge of this proof was deleted: there is nothing left to decide.")
+    if rejected_before is not None:
+        raise NotAppealable(
+            f"A person rejected this picture in your proof {rejected_before}. Appeal that decision instead."
+        )
     if now > decided_at + APPEAL_PERIOD:
         raise NotAppealable(f"A verdict can be appealed for {APPEAL_PERIOD.days} days, and they are over.")

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from challenges.language import NumberProof, PhotoProof, TextProof
 from chally.errors import AppError, FieldError, InvalidRequest
+from chally.text import visible_line
 from proofs.rules.status import COUNTED, EXPIRES_AFTER, ProofStatus, ShownStatus
 
 MAX_NUMBER = 10**12
@@ -112,7 +113,7 @@ def check_value(value: str | float, terms: TextProof | NumberProof) -> None:
     if isinstance(terms, TextProof):
         if not isinstance(value, str):
             raise _invalid("/value", "This challenge accepts a text.")
-        if len(value) < terms.min_length:
+        if len(visible_line(value)) < terms.min_length:
             raise _invalid("/value", f"This challenge accepts texts of at least {terms.min_length} characters.")
     elif isinstance(value, str):
         raise _invalid("/value", f"This challenge accepts a number{f' ({terms.unit})' if terms.unit else ''}.")

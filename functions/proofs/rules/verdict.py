@@ -1,11 +1,15 @@
 """The verdict on a proof, and its reasons."""
 
-from collections.abc import Collection
+import unicodedata
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypedDict
+from uuid import UUID
 
 from challenges.language import NumberProof, TextProof
+from chally.errors import AppError
+from chally.text import visible
 from proofs.rules.status import UPLOAD_LIFE
 
 ReasonCode = Literal[
@@ -20,6 +24,7 @@ ReasonCode = Literal[
     "exif_time_mismatch",
     "outside_window",
     "below_target",
+    "rejected_before",
 ]
 MatchKind = Literal["file", "picture"]
 
@@ -29,6 +34,11 @@ DUPLICATE_DISTANCE = 31
 DISCARDED_QUALITY = 49
 # Up to this distance a duplicate is certain; from here to 31 bits a person compares the two pictures.
 CERTAIN_DISTANCE = 23
+
+
+class RejectedBefore(AppError):
+    status = 409
+    code = "rejected_before"
 
 
 class Reason(TypedDict):
@@ -43,6 +53,16 @@ class Doubt:
     """The result of a check that cannot decide: a reviewer may reject the proof for `reason`."""
 
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedValue:
+    """A text or a number on which a person decided; `same_window`: it was sent for the window in question."""
+
+    proof_id: UUID
+    value: str | float
+    same_window: bool
+    rejected: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +85,43 @@ def decide_photo(*, closes_at: datetime, stored_at: datetime, results: Collectio
     return Verdict("needs_review", doubts) if doubts else Verdict("accepted")
 
 
-def decide_value(value: str | float, terms: TextProof | NumberProof) -> Verdict:
-    """The verdict on a text or a number."""
+def check_rejected_before(value: str | float, reviewed: Iterable[ReviewedValue]) -> Doubt | None:
+    """Compare a text or a number with what a person decided on the participant's earlier ones, the newest first.
+
+    Raise `RejectedBefore` if a person rejected it for the same window. A text that was rejected in another window may
+    be true today: it is for a person to say, unless a person has accepted it since. A number says nothing about
+    another day.
+    """
+    for earlier in reviewed:
+        if _comparable(earlier.value) != _comparable(value):
+            continue
+        if earlier.same_window and earlier.rejected:
+            raise RejectedBefore(
+                f"A person has already rejected this (your proof {earlier.proof_id}). Send something else, or appeal"
+                " that decision."
+            )
+        if isinstance(value, str):
+            if not earlier.rejected:
+                return None
+            detail = "A person rejected this text when you sent it for another day, so a person will look at it."
+            return Doubt(Reason(code="rejected_before", detail=detail))
+    return None
+
+
+def _comparable(value: str | float) -> str | float:
+    """The same for texts that differ only in case, spaces, punctuation, or in how characters are written."""
+    if not isinstance(value, str):
+        return value
+    text = unicodedata.normalize("NFKC", visible(value)).casefold()
+    letters = "".join(each for each in text if unicodedata.category(each)[0] not in "ZPC")
+    return letters or "".join(text.split())
+
+
+def decide_value(value: str | float, terms: TextProof | NumberProof, doubt: Doubt | None = None) -> Verdict:
+    """The verdict on a text or a number; `doubt`: what a person has to decide about it."""
     target = terms.target if isinstance(terms, NumberProof) else None
     if target is None or isinstance(value, str) or value >= target:
-        return Verdict("accepted")
+        return Verdict("needs_review", [doubt.reason]) if doubt else Verdict("accepted")
     unit = f" {terms.unit}" if isinstance(terms, NumberProof) and terms.unit else ""
     detail = f"You sent {value:.15g} of {target:.15g}{unit}. Send it again when you reach the target."
     return Verdict("rejected", [Reason(code="below_target", detail=detail)])
