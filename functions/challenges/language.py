@@ -17,12 +17,12 @@ from pydantic import (
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from chally.body import Body
+from chally.fields import TimeOfDay
+from chally.sentences import sentence
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ImageType = Literal["image/jpeg", "image/png", "image/webp"]
-# [0-9] because \d also matches the digits of other scripts
-ScheduleTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["05:00"])]
 MaxPerWindow = Annotated[int, Field(ge=1, le=10)]
 MAX_BYTES = 10 * 1024 * 1024
 MAX_NUMBER = 10**12
@@ -35,8 +35,8 @@ class Schedule(Body):
     """
 
     days: Annotated[list[Day], Field(min_length=1, max_length=7, json_schema_extra={"uniqueItems": True})]
-    opens: ScheduleTime
-    closes: ScheduleTime
+    opens: TimeOfDay
+    closes: TimeOfDay
     scope: Literal["participant_local", "challenge_tz"] = "participant_local"
 
     @field_validator("days")
@@ -125,7 +125,7 @@ class Rules(Body):
     @classmethod
     def _rewrite_errors(cls, given: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
         version = given.get("version", 1) if isinstance(given, dict) else 1
-        if version not in tuple(VERSIONS):
+        if type(version) is not int or version not in VERSIONS:
             # report nothing else: fields of a later version cannot be judged
             message = f"Unknown version. Send {' or '.join(map(str, VERSIONS))}."
             raise _validation_error([(("version",), message, version)])
@@ -144,35 +144,6 @@ class Rules(Body):
 VERSIONS: Mapping[int, type[BaseModel]] = {1: Rules}
 
 _ONLY_PHOTOS = "Only photos support this check. Send false, or set proof.kind to photo."
-# By pydantic's error type; placeholders come from the error's context.
-_MESSAGES = {
-    "missing": "This field is required.",
-    "literal_error": "Must be {expected}.",
-    "string_pattern_mismatch": "Must be a time of day as HH:MM, from 00:00 to 23:59.",
-    "string_type": "Must be a string.",
-    "greater_than_equal": "Must be {ge} or more.",
-    "less_than_equal": "Must be {le} or less.",
-    "too_short": "Must have at least {min_length} item.",
-    "too_long": "Must have at most {max_length} items.",
-    "int_type": "Must be a whole number.",
-    "int_parsing": "Must be a whole number.",
-    "int_parsing_size": "Must be a smaller number.",
-    "int_from_float": "Must be a whole number.",
-    "finite_number": "Must be a finite number.",
-    "bool_type": "Must be true or false.",
-    "bool_parsing": "Must be true or false.",
-    "list_type": "Must be a list.",
-    "model_type": "Must be a JSON object.",
-    "model_attributes_type": "Must be a JSON object.",
-    "value_error": "{error}",
-    "union_tag_invalid": "Must be 'photo', 'text' or 'number'.",
-    "greater_than": "Must be more than {gt}.",
-    "less_than": "Must be less than {lt}.",
-    "string_too_long": "Must have at most {max_length} characters.",
-    "string_too_short": "Must have at least {min_length} character.",
-    "float_type": "Must be a number.",
-    "float_parsing": "Must be a number.",
-}
 
 
 def _location(error: ErrorDetails) -> tuple[int | str, ...]:
@@ -190,8 +161,9 @@ def _message(error: ErrorDetails) -> str:
     where = error["loc"]
     if error["type"] == "extra_forbidden":
         return f"Unknown field. Allowed here: {', '.join(_fields(where[:-1]))}."
-    context: dict[str, Any] = error.get("ctx", {})
-    return _MESSAGES[error["type"]].format_map(context) if error["type"] in _MESSAGES else f"{error['msg']}."
+    if error["type"] == "union_tag_invalid":
+        return "Must be 'photo', 'text' or 'number'."
+    return sentence(error)
 
 
 def _fields(where: tuple[int | str, ...]) -> list[str]:

@@ -9,6 +9,7 @@ from challenges.queries.challenges import Challenge, ParticipantCount
 from chally import audit
 from chally.db import Tx
 from chally.errors import NotFound
+from chally.fields import is_id
 
 
 def join(tx: Tx, ref: str, zone: str | None, now: datetime) -> tuple[Challenge, bool]:
@@ -71,10 +72,7 @@ def participant_counts(tx: Tx, after: UUID, limit: int) -> tuple[list[Participan
 
 def _parse_reference(ref: str) -> tuple[UUID | None, str | None]:
     """Parse an id, or else an invite code, which people may type in lower case."""
-    try:
-        return UUID(ref), None
-    except ValueError:
-        return None, ref.upper()
+    return (UUID(ref), None) if is_id(ref) else (None, ref.upper())
 
 
 def _existing(challenge: Challenge | None) -> Challenge:

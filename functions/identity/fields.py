@@ -5,6 +5,8 @@ from typing import Annotated
 import email_validator
 from pydantic import EmailStr, Field
 
+from chally.sentences import pattern
+
 # Domains such as .test and .local receive no mail on the internet, so accepting them does no harm, and local systems
 # use them.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
@@ -12,6 +14,11 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 email_validator.ALLOW_SMTPUTF8 = False
 
 Token = Annotated[str, Field(min_length=1, max_length=200)]
-Username = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{3,30}$", examples=["kari"])]
+Username = Annotated[
+    str,
+    pattern(
+        r"^[A-Za-z0-9_]{3,30}$", "Must have 3 to 30 letters from A to Z, digits or underscores.", examples=["kari"]
+    ),
+]
 Address = Annotated[EmailStr, Field(max_length=254)]
 Password = Annotated[str, Field(min_length=1, max_length=1000)]

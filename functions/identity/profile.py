@@ -9,10 +9,9 @@ from pydantic import BaseModel, Field, model_validator
 from chally import audit
 from chally.body import Body
 from chally.db import Tx
+from chally.fields import TimeOfDay
 from identity.queries import users
 from identity.queries.users import User
-
-TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["22:00"])]
 
 
 class QuietHoursBody(Body):

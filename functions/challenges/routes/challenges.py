@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Depends, Response
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from challenges import membership, rules, windows
 from challenges.language import Rules
@@ -16,6 +16,7 @@ from challenges.routes import access
 from challenges.routes.models import ChallengeOut
 from chally import audit, clock, http, ratelimit
 from chally.body import Body
+from chally.fields import Instant
 from chally.http import CurrentActor, UserTx
 from chally.zones import Zone
 
@@ -36,8 +37,8 @@ class ChallengeIn(Body):
     status: Literal["draft", "active"] = "draft"
     visibility: rules.Visibility = "code"
     timezone: Annotated[Zone | None, Field(description="Defaults to your account's time zone")] = None
-    starts_at: AwareDatetime
-    ends_at: AwareDatetime
+    starts_at: Instant
+    ends_at: Instant
     max_participants: Places = 100
     late_join: bool = False
     roster_visibility: rules.RosterVisibility = "participants"
@@ -54,8 +55,8 @@ class ChallengeEditIn(Body):
     late_join: bool | None = None
     max_participants: Places | None = None
     timezone: Zone | None = None
-    starts_at: AwareDatetime | None = None
-    ends_at: AwareDatetime | None = None
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
     rules: Rules | None = None
 
 

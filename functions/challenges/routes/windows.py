@@ -12,6 +12,7 @@ from challenges.language import Rules
 from challenges.routes import access
 from chally import clock, db, http, qr
 from chally.errors import FieldError, InvalidRequest, NotFound
+from chally.fields import Date
 from chally.http import CurrentActor, UserTx
 from chally.paging import Page
 from chally.settings import ChallengesSettings, load
@@ -73,8 +74,8 @@ class CurrentWindowOut(WindowOut):
 async def list_windows(
     challenge_id: UUID,
     tx: UserTx,
-    first: Annotated[date, Query(alias="from")],
-    last: Annotated[date, Query(alias="to")],
+    first: Annotated[Date, Query(alias="from")],
+    last: Annotated[Date, Query(alias="to")],
 ) -> Page[WindowOut]:
     """List your windows in a range of local dates, past or future: up to 62 days, on one page."""
     if not timedelta(0) <= last - first < timedelta(days=MAX_DAYS):

@@ -14,6 +14,7 @@ from chally.db import Tx
 from chally.errors import AppError, Unauthenticated
 from chally.http import AccountTx, CurrentActor
 from chally.ratelimit import network
+from chally.sentences import pattern
 from identity import backup_codes, credentials, rules, second_factors, sign_in, tokens, totp
 from identity.fields import Password, Token
 from identity.queries import second_factors as queries
@@ -30,7 +31,11 @@ def _without_spaces(value: object) -> object:
     return "".join(value.split()) if isinstance(value, str) else value
 
 
-Code = Annotated[str, BeforeValidator(_without_spaces), Field(pattern=r"^[0-9]{6}$", examples=["123456"])]
+Code = Annotated[
+    str,
+    BeforeValidator(_without_spaces),
+    pattern(r"^[0-9]{6}$", "Must be the six digits that the app shows.", examples=["123456"]),
+]
 BackupCode = Annotated[str, Field(min_length=1, max_length=40, examples=["7d0kx-mq3vt"])]
 
 

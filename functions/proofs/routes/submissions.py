@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Depends, Response
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from challenges import windows
 from challenges.language import PhotoProof, Rules
 from chally import aws, clock, http, ratelimit
 from chally.body import Body
 from chally.db import Tx
+from chally.fields import Instant
 from chally.http import CurrentActor, TrustedTx
 from chally.settings import ProofsSettings, load
 from chally.text import SHOWN_TEXT, visible
@@ -53,7 +54,7 @@ def _text_or_number(value: object) -> str | float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < submission.MAX_NUMBER:
-        raise ValueError("It must be a text, or a number between -10^12 and 10^12.")
+        raise ValueError("It must be a text, or a number between -1,000,000,000,000 and 1,000,000,000,000.")
     return float(value)
 
 
@@ -84,7 +85,7 @@ class ProofIn(Body):
         Annotated[str, AfterValidator(_hexadecimal)] | None, Field(max_length=64, description="Hexadecimal or base64.")
     ] = None
     captured_at: Annotated[
-        AwareDatetime | None,
+        Instant | None,
         Field(ge=EARLIEST, lt=LATEST, description="When the photo was taken, according to the client."),
     ] = None
     value: Value = None

@@ -13,6 +13,19 @@ class FieldError(TypedDict):
     message: str
 
 
+MAX_NAME = 64  # characters of a name in a pointer
+
+
+def pointer(*parts: str | int) -> str:
+    """Return the JSON pointer of a place. A sender's name that is longer than any of ours is cut."""
+    return "".join("/" + _escaped(str(part)) for part in parts)
+
+
+def _escaped(name: str) -> str:
+    name = name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"
+    return name.encode(errors="replace").decode().replace("~", "~0").replace("/", "~1")
+
+
 class AppError(Exception):
     """A response other than success: an HTTP status, a stable code, and a sentence that says what to do."""
 
@@ -69,6 +82,15 @@ class PayloadTooLarge(AppError):
     status = 413
     code = "payload_too_large"
     detail = "The body is larger than 1 MB. Send photos to storage, with the upload URL of a proof."
+
+
+class UnsupportedEncoding(AppError):
+    status = 415
+    code = "unsupported_encoding"
+    detail = "The body is compressed. Send it without Content-Encoding."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Accept-Encoding": "identity"})  # RFC 7694
 
 
 class ServiceUnavailable(AppError):

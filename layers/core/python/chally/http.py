@@ -4,7 +4,7 @@ A context's `routes` ends with `handler = lambda_handler(router)`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any
@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import psycopg
 from fastapi import APIRouter, Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from mangum import Mangum
 from starlette.exceptions import HTTPException
@@ -25,9 +24,8 @@ from chally.errors import AppError, TransactionConflict, Unauthenticated
 from chally.log import logger, metrics
 from chally.middleware import RequestMiddleware
 from chally.problems import Constraints
+from chally.route import Route
 from chally.settings import HttpSettings, load
-
-STORED_HEADERS = ("content-type", "location")  # of a response that is stored under an idempotency key
 
 # --- the actor and the transaction --------------------------------------------------------------------------
 
@@ -123,28 +121,9 @@ AnonymousTx = Annotated[db.Tx, Depends(_anonymous_tx, scope="function")]
 SystemTx = Annotated[db.Tx, Depends(_system_tx, scope="function")]
 
 
-class _IdempotentRoute(APIRoute):
-    """Stores the response to a keyed request. The dependencies' transaction is still open at this point."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def handle_and_store(request: Request) -> Response:
-            response = await handle(request)
-            keyed_request: idempotency.KeyedRequest | None = getattr(request.state, "keyed_request", None)
-            if keyed_request is not None:
-                headers = {name: response.headers[name] for name in STORED_HEADERS if name in response.headers}
-                idempotency.store_response(
-                    keyed_request, status=response.status_code, headers=headers, body=bytes(response.body)
-                )
-            return response
-
-        return handle_and_store
-
-
 def router(tag: str) -> APIRouter:
     """The router of a context."""
-    return APIRouter(tags=[tag], route_class=_IdempotentRoute)
+    return APIRouter(tags=[tag], route_class=Route)
 
 
 async def _arrived_at(request: Request) -> datetime:

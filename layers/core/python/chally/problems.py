@@ -1,5 +1,6 @@
 """Errors as clients see them: application/problem+json (RFC 9457)."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +12,11 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from chally import context
-from chally.errors import AppError, FieldError, InvalidRequest, NotFound, TransactionConflict
+from chally.errors import AppError, FieldError, InvalidRequest, NotFound, TransactionConflict, pointer
+from chally.sentences import sentence
 
+# A refusal must not be larger than what it refuses: anyone may send a body of nothing but unknown fields.
+MAX_ERRORS = 20
 MEDIA_TYPE = "application/problem+json"
 Constraints = Mapping[str, type[AppError]]
 
@@ -56,23 +60,21 @@ def response(error: AppError) -> JSONResponse:
 
 def from_validation(error: RequestValidationError) -> AppError:
     """The error for a request that pydantic refused, field by field."""
-    return InvalidRequest(errors=[_field_error(item) for item in error.errors()])
+    found = {(item["loc"], item["type"]): item for item in error.errors()}  # a dependency may read the same body
+    shown = [_field_error(item) for item in itertools.islice(found.values(), MAX_ERRORS)]
+    detail = None
+    if len(found) > MAX_ERRORS:
+        detail = f"{len(found)} fields are invalid. The first {MAX_ERRORS} of them are in errors."
+    return InvalidRequest(detail, errors=shown)
 
 
 def _field_error(item: dict[str, Any]) -> FieldError:
-    if item["type"] == "json_invalid":
-        return FieldError(pointer="", message="The body is not valid JSON.")
-    if item["type"] == "model_attributes_type":
-        return FieldError(
-            pointer=_pointer(item["loc"]), message="Send a JSON object with Content-Type: application/json."
-        )
-    return FieldError(pointer=_pointer(item["loc"]), message=str(item["msg"]).removeprefix("Value error, "))
-
-
-def _pointer(location: tuple[str | int, ...]) -> str:
-    source, *path = location
-    parts = path if source == "body" else [source, *path]
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    if item["type"] == "model_attributes_type" and item["loc"] == ("body",):
+        message = "Send a JSON object with Content-Type: application/json."
+    else:
+        message = sentence(item)
+    source, *path = item["loc"]
+    return FieldError(pointer=pointer(*path) if source == "body" else pointer(source, *path), message=message)
 
 
 def from_http(error: HTTPException) -> AppError:
