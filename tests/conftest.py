@@ -26,6 +26,10 @@ from tests.support.environment import UPLOADS_BUCKET, VARIABLES
 from tests.support.people import PASSWORD, SignUp, hashed_password
 
 TEMPLATE = "chally_template"
+# Tests choose the functions' clock, and the database would refuse any other instant than its own.
+TIMELESS = """
+    create or replace function core.clock_tolerance() returns interval language sql stable return interval 'infinity'
+"""
 
 os.environ |= VARIABLES
 
@@ -75,7 +79,14 @@ def template(postgres: Postgres) -> str:
 
 @pytest.fixture(scope="session")
 def clones(postgres: Postgres, template: str) -> Iterator[Clones]:
-    made = Clones(postgres, template)
+    timeless = f"{template}_timeless"
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("create database {} template {}").format(sql.Identifier(timeless), sql.Identifier(template))
+        )
+    with psycopg.connect(postgres.url(timeless), autocommit=True) as connection:
+        connection.execute(TIMELESS)
+    made = Clones(postgres, timeless)
     yield made
     made.close()
 

@@ -6,6 +6,7 @@ one. When a participant changes their zone, all their windows are stored. Only t
 `sql/windows.sql` and `sql/zones.sql` write a window's instants.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -82,18 +83,18 @@ def _select(condition: str = "") -> str:
 
 
 def precompute(tx: Tx, participant_id: UUID, now: datetime) -> None:
-    """Store one participant's windows from yesterday to the day after tomorrow, with their reminders."""
-    _plan(tx, [participant_id], now)
+    """Store the windows of a participation of the actor from yesterday to the day after tomorrow, with reminders."""
+    tx.run(
+        "select challenges.precompute_own_windows(%(participant_id)s, %(now)s)",
+        {"participant_id": participant_id, "now": now},
+    )
 
 
-def precompute_batch(tx: Tx, after: UUID, limit: int, now: datetime) -> UUID | None:
-    """Store the windows of the next `limit` participants, in order of id, whose ids are greater than `after`.
-
-    Return the last participant's id, to be passed as the next `after`; None if no participants are left.
-    """
-    people: list[UUID] | None = tx.value(
+def list_people(tx: Tx, after: UUID, limit: int, now: datetime) -> list[UUID]:
+    """List the next `limit` participants, by id, whose windows around now may be missing."""
+    people: list[UUID] = tx.value(
         """
-        select array_agg(id order by id) from (
+        select coalesce(array_agg(id order by id), '{}') from (
             select p.id from challenges.participants p join challenges.challenges c on c.id = p.challenge_id
             where p.id > %(after)s and c.status = 'active'
               and c.starts_at < %(now)s + interval '4 days' and c.ends_at > %(now)s - interval '2 days'
@@ -102,8 +103,23 @@ def precompute_batch(tx: Tx, after: UUID, limit: int, now: datetime) -> UUID | N
         """,
         {"after": after, "limit": limit, "now": now},
     )
+    return people
+
+
+def precompute_batch(tx: Tx, after: UUID, limit: int, now: datetime) -> UUID | None:
+    """Store the windows of the next `limit` participants, in order of id, whose ids are greater than `after`.
+
+    Return the last participant's id, to be passed as the next `after`; None if no participants are left.
+    """
+    people = list_people(tx, after, limit, now)
     if not people:
         return None
+    precompute_people(tx, people, now)
+    return people[-1]
+
+
+def precompute_people(tx: Tx, people: Sequence[UUID], now: datetime) -> None:
+    """Store the windows of these participants from yesterday to the day after tomorrow, with their reminders."""
     # Exclude edits of the schedules, which would leave windows of the former schedule. The lock comes before the plan,
     # so that the plan's statement sees the edited schedule.
     tx.run(
@@ -118,27 +134,14 @@ def precompute_batch(tx: Tx, after: UUID, limit: int, now: datetime) -> UUID | N
             order by c.id
         ) as editable
         """,
-        {"people": people, "now": now},
+        {"people": list(people), "now": now},
     )
-    _plan(tx, people, now)
-    return people[-1]
-
-
-def recompute(tx: Tx, challenge_id: UUID, now: datetime) -> None:
-    """Compute all participants' windows again after an edit before the start, from the zones they are in now."""
-    tx.run(
-        "select challenges.recompute_windows(%(challenge_id)s, %(now)s, %(tzdata)s)",
-        {"challenge_id": challenge_id, "now": now, "tzdata": tzdata_version()},
-    )
-
-
-def _plan(tx: Tx, people: list[UUID], now: datetime) -> None:
     tx.run(
         """
         select challenges.precompute_windows(%(people)s, %(now)s, %(tzdata)s),
                challenges.plan_reminders(%(people)s, %(now)s)
         """,
-        {"people": people, "now": now, "tzdata": tzdata_version()},
+        {"people": list(people), "now": now, "tzdata": tzdata_version()},
     )
 
 

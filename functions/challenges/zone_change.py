@@ -68,10 +68,10 @@ def move_account(tx: Tx, user_id: UUID, zone: str, now: datetime) -> None:
 
 
 def move_participant(tx: Tx, participant_id: UUID, zone: str, now: datetime) -> None:
-    """Change the zone of one participation."""
+    """Change the zone of a participation of the actor."""
     tx.run(
-        "select challenges.change_participant_zone(%(participant_id)s, %(zone)s, %(now)s, %(tzdata)s)",
-        {"participant_id": participant_id, "zone": zone, "now": now, "tzdata": tzdata_version()},
+        "select challenges.change_own_zone(%(participant_id)s, %(zone)s, %(now)s)",
+        {"participant_id": participant_id, "zone": zone, "now": now},
     )
 
 

@@ -24,6 +24,14 @@ ROLES = {
     "chally_app": "login",
     "chally_system": "login",
 }
+# What row-level security relies on. Postgres sets none of these by default.
+UNSAFE_ATTRIBUTES = ("rolsuper", "rolbypassrls", "rolcreaterole", "rolcreatedb", "rolreplication")
+# Postgres lets everyone call these. They store data outside our tables (large objects, the log of changes), or end
+# other people's connections; nothing of ours needs them.
+REVOKED_FROM_EVERYONE = (
+    *("lo_%", "loread", "lowrite", "pg_logical_emit_message"),
+    *("pg_cancel_backend", "pg_terminate_backend"),
+)
 MIGRATIONS = Path(__file__).parent
 # The key of an advisory lock: two deploys must not migrate at the same time.
 LOCK = 7_245_101
@@ -104,11 +112,17 @@ def _take_turns(connection: Connection) -> None:
         time.sleep(0.5)
 
 
+class UnsafeRole(Exception):
+    """A role of the functions may ignore row-level security."""
+
+
 def _prepare(connection: Connection) -> None:
     present = set(connection.execute(text("select rolname from pg_roles")).scalars())
     for role, login in ROLES.items():
         if role not in present:
             connection.execute(text(f"create role {role} {login}"))
+    _check_roles(connection)
+    _revoke_from_everyone(connection)
     # Bounds how long a killed function holds a row lock, and how long one slow statement makes others wait.
     connection.execute(text("alter role chally_app set statement_timeout = '10s'"))
     connection.execute(text("alter role chally_app set transaction_timeout = '30s'"))
@@ -128,6 +142,44 @@ def _prepare(connection: Connection) -> None:
     for schema in objects.SCHEMAS:
         connection.execute(text(f"create schema if not exists {schema} authorization chally_owner"))
         connection.execute(text(f"grant usage on schema {schema} to chally_app, chally_system"))
+
+
+def _check_roles(connection: Connection) -> None:
+    """Raise `UnsafeRole` if somebody gave a role an attribute, or a role's rights, that ends its limits."""
+    unsafe = " or ".join(UNSAFE_ATTRIBUTES)
+    roles = {"roles": ["chally_app", "chally_system"]}
+    found = connection.execute(text(f"select rolname from pg_roles where rolname = any(:roles) and ({unsafe})"), roles)
+    members = connection.execute(
+        text(
+            "select distinct member::regrole::text from pg_auth_members where member::regrole::text = any(:roles)"
+            " and roleid::regrole::text <> 'rds_iam'"
+        ),
+        roles,
+    )
+    names = sorted({*found.scalars(), *members.scalars()})
+    if names:
+        raise UnsafeRole(
+            f"{' and '.join(names)} must have no attributes and no other role's rights, because row-level security"
+            f" would not apply. Run: alter role {names[0]} nosuperuser nobypassrls nocreaterole nocreatedb"
+            " noreplication; and revoke the roles that it is a member of."
+        )
+
+
+def _revoke_from_everyone(connection: Connection) -> None:
+    """Let nobody but a superuser call the functions of `REVOKED_FROM_EVERYONE`.
+
+    RDS has no superuser who could revoke them. There they are reported, and stay.
+    """
+    public = text(
+        "select oid::regprocedure::text from pg_proc where pronamespace = 'pg_catalog'::regnamespace"
+        " and proname like any(:names) and has_function_privilege('public', oid, 'execute') order by 1"
+    )
+    names = {"names": [name.replace("_", "\\_") for name in REVOKED_FROM_EVERYONE]}
+    for function in connection.execute(public, names).scalars().all():
+        connection.execute(text(f"revoke execute on function pg_catalog.{function} from public"))
+    remaining = connection.execute(public, names).scalars().all()
+    if remaining:
+        logger.warning("functions_open_to_everyone", functions=remaining)
 
 
 def _url(settings: MigrationSettings) -> URL:

@@ -51,6 +51,22 @@ begin
 end
 $$;
 
+CREATE FUNCTION challenges.change_own_zone(participant uuid, zone text, at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    if core.check_present(change_own_zone.at) and exists (
+        select from challenges.participants p
+        where p.id = change_own_zone.participant and p.user_id = core.actor()
+    ) then
+        perform challenges.change_participant_zone(
+            change_own_zone.participant, change_own_zone.zone, change_own_zone.at, core.tzdata_release()
+        );
+    end if;
+end
+$$;
+
 CREATE FUNCTION challenges.change_participant_zone(participant uuid, zone text, at timestamp with time zone, tzdata text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -64,10 +80,9 @@ begin
     cross join lateral challenges.schedule(c.rules) as schedule
     where p.id = change_participant_zone.participant and p.timezone <> change_participant_zone.zone
       and c.ends_at > change_participant_zone.at -- a challenge that is over does not change
-      and (session_user <> 'chally_app' or p.user_id = core.actor())
     for no key update of p;
     if moves_windows is null then
-        return; -- the zone is the same, the challenge is over, or the participant is someone else
+        return; -- the zone is the same, or the challenge is over
     end if;
     if moves_windows then
         insert into challenges.windows as w (participant_id, local_date, opens_at, closes_at, timezone, tzdata)
@@ -167,6 +182,23 @@ begin
         using errcode = 'check_violation', constraint = 'challenges_quota_owned';
     end if;
     return true;
+end
+$$;
+
+CREATE FUNCTION challenges.check_rules(rules jsonb) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+    if exists (
+        select from challenges.schedule(check_rules.rules) as s
+        where s.opens is not null and s.closes is not null and s.local is not null
+          and jsonb_typeof(s.days) = 'array' and coalesce(s.remind between 0 and 10080, true)
+    ) and coalesce(jsonb_typeof(check_rules.rules -> 'scoring') = 'object', true) then
+        return true;
+    end if;
+    raise exception 'the rules have no schedule that can be read'
+    using errcode = 'check_violation', constraint = 'challenges_rules_readable';
 end
 $$;
 
@@ -333,6 +365,7 @@ declare
     c challenges.challenges;
     participation challenges.participants;
 begin
+    perform core.check_present(at);
     if code is not null then
         select x.* into c from challenges.challenges x where x.invite_code = code and x.status <> 'deleted';
     else
@@ -385,7 +418,7 @@ begin
         select count(*) from challenges.participants p join challenges.challenges x on x.id = p.challenge_id
         where p.user_id = person and p.left_at is null
           and x.status in ('draft', 'active', 'paused') and x.ends_at > at
-    ) >= max_joined then
+    ) >= least(max_joined, 200) then
         raise exception 'the actor takes part in % challenges', max_joined
         using errcode = 'check_violation', constraint = 'challenges_quota_joined';
     end if;
@@ -413,6 +446,7 @@ CREATE FUNCTION challenges.leave(challenge uuid, at timestamp with time zone) RE
 declare
     participation uuid;
 begin
+    perform core.check_present(at);
     select p.id into participation from challenges.participants p
     where p.challenge_id = challenge and p.user_id = core.actor();
     if participation is null then
@@ -518,6 +552,23 @@ CREATE FUNCTION challenges.plan_reminders(people uuid[], at timestamp with time 
       )
 $$;
 
+CREATE FUNCTION challenges.precompute_own_windows(participant uuid, at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    if core.check_present(precompute_own_windows.at) and exists (
+        select from challenges.participants p
+        where p.id = precompute_own_windows.participant and p.user_id = core.actor()
+    ) then
+        perform challenges.precompute_windows(
+            array[precompute_own_windows.participant], precompute_own_windows.at, core.tzdata_release()
+        );
+        perform challenges.plan_reminders(array[precompute_own_windows.participant], precompute_own_windows.at);
+    end if;
+end
+$$;
+
 CREATE FUNCTION challenges.precompute_windows(people uuid[], at timestamp with time zone, tzdata text) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO ''
@@ -598,7 +649,6 @@ begin
     if not exists (
         select from challenges.challenges c
         where c.id = recompute_windows.challenge and c.starts_at > recompute_windows.at
-          and (session_user <> 'chally_app' or c.owner_id = core.actor())
     ) then
         return;
     end if;
@@ -622,6 +672,7 @@ CREATE FUNCTION challenges.remove(challenge uuid, participant uuid, at timestamp
 declare
     person uuid;
 begin
+    perform core.check_present(at);
     select p.user_id into person
     from challenges.participants p join challenges.challenges c on c.id = p.challenge_id
     where p.id = participant and c.id = challenge and c.owner_id = core.actor() and c.status <> 'deleted';
@@ -636,6 +687,37 @@ begin
 end
 $$;
 
+CREATE FUNCTION challenges.reschedule(challenge uuid, zone text, starts_at timestamp with time zone, ends_at timestamp with time zone, rules jsonb, at timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    c challenges.challenges;
+begin
+    perform core.check_present(reschedule.at), challenges.check_rules(reschedule.rules);
+    select x.* into c from challenges.challenges x
+    where x.id = reschedule.challenge and x.owner_id = core.actor() and x.status in ('draft', 'active', 'paused')
+    for no key update;
+    if c.id is null then
+        return false;
+    end if;
+    if c.status <> 'draft' and least(
+        c.starts_at, case when reschedule.starts_at <> c.starts_at then reschedule.starts_at end
+    ) <= reschedule.at then
+        raise exception 'the challenge has started'
+        using errcode = 'check_violation', constraint = 'challenges_schedule_frozen';
+    end if;
+    update challenges.challenges x
+    set timezone = reschedule.zone, starts_at = reschedule.starts_at, ends_at = reschedule.ends_at,
+        rules = reschedule.rules
+    where x.id = c.id;
+    if c.status <> 'draft' then
+        perform challenges.recompute_windows(c.id, reschedule.at, core.tzdata_release());
+    end if;
+    return true;
+end
+$$;
+
 CREATE FUNCTION challenges.tokens(content text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path TO ''
@@ -645,6 +727,34 @@ CREATE FUNCTION challenges.search_query(q text) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path TO ''
     RETURN (SELECT (COALESCE(string_agg(((''''::text || word.word) || ''':*'::text), ' & '::text), ''::text))::tsquery AS "coalesce" FROM unnest(challenges.tokens(search_query.q)) word(word));
+
+CREATE FUNCTION challenges.set_invite_code(challenge uuid, code text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    update challenges.challenges c
+    set invite_code = set_invite_code.code, invite_code_number = c.invite_code_number + 1
+    where c.id = set_invite_code.challenge and c.owner_id = core.actor() and c.status <> 'deleted';
+    return found;
+end
+$$;
+
+CREATE FUNCTION challenges.set_status(challenge uuid, status text, at timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform core.check_present(set_status.at);
+    update challenges.challenges c
+    set status = set_status.status,
+        runs_since = case when set_status.status = 'active' then set_status.at else c.runs_since end
+    where c.id = set_status.challenge and c.owner_id = core.actor() and set_status.status <> 'draft'
+      and (c.status in ('draft', 'active', 'paused')
+           or c.status in ('canceled', 'archived') and set_status.status = 'deleted');
+    return found;
+end
+$$;
 
 CREATE FUNCTION core.actor() RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -783,6 +893,19 @@ CREATE FUNCTION challenges.words(title text, description text) RETURNS tsvector
     SET search_path TO ''
     RETURN array_to_tsvector(challenges.tokens(((title || ' '::text) || description)));
 
+CREATE FUNCTION core.check_present(at timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+begin
+    if at between now() - core.clock_tolerance() and now() + core.clock_tolerance() then
+        return true;
+    end if;
+    raise exception 'the request is of %, and the database''s clock shows %: set the clocks right', at, now()
+    using errcode = 'invalid_parameter_value';
+end
+$$;
+
 CREATE FUNCTION core.check_timezone() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -807,6 +930,10 @@ begin
     return next;
 end
 $$;
+
+CREATE FUNCTION core.clock_tolerance() RETURNS interval
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN '00:05:00'::interval;
 
 CREATE FUNCTION core.identify(actor uuid, session uuid, reason text, traceparent text, read_only boolean) RETURNS TABLE(role text, authenticated_at timestamp with time zone, second_factor boolean)
     LANGUAGE plpgsql ROWS 1
@@ -848,6 +975,7 @@ CREATE FUNCTION core.take(names text[], subjects bytea[], lifted text[], at time
         select l.name, a.subject, l.period / l.quantity as step, l.period - l.period / l.quantity as slack
         from unnest(take.names, take.subjects) as a (name, subject)
         join core.limits l on l.name = a.name and l.per <> all (take.lifted)
+        where core.check_present(take.at)
     ), found as (
         select r.name, r.full_at, requested.slack
         from core.rate_limits r join requested on requested.name = r.name and requested.subject = r.subject
@@ -877,6 +1005,10 @@ CREATE FUNCTION core.take(names text[], subjects bytea[], lifted text[], at time
     from taken join requested on requested.name = taken.name
     where taken.was = taken.full_at
 $$;
+
+CREATE FUNCTION core.tzdata_release() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '2026f'::text;
 
 CREATE FUNCTION identity.live_session(session_id uuid, user_id uuid) RETURNS TABLE(role text, authenticated_at timestamp with time zone, second_factor boolean)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -1840,9 +1972,9 @@ ALTER TABLE ONLY proofs.scans
 
 ALTER TABLE challenges.challenges ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY challenges_create ON challenges.challenges FOR INSERT TO chally_app WITH CHECK (((owner_id = core.actor()) AND challenges.check_owned_quota()));
+CREATE POLICY challenges_create ON challenges.challenges FOR INSERT TO chally_app WITH CHECK (((owner_id = core.actor()) AND (status = ANY (ARRAY['draft'::text, 'active'::text])) AND core.check_present(created_at) AND challenges.check_rules(rules) AND challenges.check_owned_quota()));
 
-CREATE POLICY challenges_edit ON challenges.challenges FOR UPDATE TO chally_app USING ((owner_id = core.actor())) WITH CHECK ((owner_id = core.actor()));
+CREATE POLICY challenges_edit ON challenges.challenges FOR UPDATE TO chally_app USING (((owner_id = core.actor()) AND (status <> 'deleted'::text))) WITH CHECK ((owner_id = core.actor()));
 
 CREATE POLICY challenges_owner ON challenges.challenges TO chally_owner USING (true);
 
@@ -1868,9 +2000,7 @@ CREATE POLICY standings_system ON challenges.standings TO chally_system USING (t
 
 ALTER TABLE challenges.windows ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY windows_own ON challenges.windows TO chally_app USING ((EXISTS ( SELECT
-   FROM challenges.participants p
-  WHERE ((p.id = windows.participant_id) AND (p.user_id = core.actor()))))) WITH CHECK ((EXISTS ( SELECT
+CREATE POLICY windows_own ON challenges.windows FOR SELECT TO chally_app USING ((EXISTS ( SELECT
    FROM challenges.participants p
   WHERE ((p.id = windows.participant_id) AND (p.user_id = core.actor())))));
 
@@ -1880,7 +2010,7 @@ CREATE POLICY windows_system ON challenges.windows TO chally_system USING (true)
 
 ALTER TABLE core.audit ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY audit_own ON core.audit FOR INSERT TO chally_app WITH CHECK ((actor_id = core.actor()));
+CREATE POLICY audit_own ON core.audit FOR INSERT TO chally_app WITH CHECK (((actor_id = core.actor()) AND core.check_present(at)));
 
 CREATE POLICY audit_owner ON core.audit TO chally_owner USING (true);
 
@@ -1888,7 +2018,7 @@ CREATE POLICY audit_system ON core.audit TO chally_system USING (true);
 
 ALTER TABLE core.idempotency_keys ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY idempotency_keys_own ON core.idempotency_keys TO chally_app USING ((user_id = core.actor())) WITH CHECK ((user_id = core.actor()));
+CREATE POLICY idempotency_keys_own ON core.idempotency_keys TO chally_app USING ((user_id = core.actor())) WITH CHECK (((user_id = core.actor()) AND (created_at = now())));
 
 CREATE POLICY idempotency_keys_owner ON core.idempotency_keys TO chally_owner USING (true);
 
@@ -2055,8 +2185,10 @@ REVOKE ALL ON FUNCTION challenges.add_standing() FROM PUBLIC;
 REVOKE ALL ON FUNCTION challenges.change_account_zone(person uuid, zone text, at timestamp with time zone, tzdata text) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.change_account_zone(person uuid, zone text, at timestamp with time zone, tzdata text) TO chally_system;
 
+REVOKE ALL ON FUNCTION challenges.change_own_zone(participant uuid, zone text, at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.change_own_zone(participant uuid, zone text, at timestamp with time zone) TO chally_app;
+
 REVOKE ALL ON FUNCTION challenges.change_participant_zone(participant uuid, zone text, at timestamp with time zone, tzdata text) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.change_participant_zone(participant uuid, zone text, at timestamp with time zone, tzdata text) TO chally_app;
 GRANT ALL ON FUNCTION challenges.change_participant_zone(participant uuid, zone text, at timestamp with time zone, tzdata text) TO chally_system;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE challenges.challenges TO chally_system;
@@ -2068,17 +2200,17 @@ GRANT INSERT(title),UPDATE(title) ON TABLE challenges.challenges TO chally_app;
 
 GRANT INSERT(description),UPDATE(description) ON TABLE challenges.challenges TO chally_app;
 
-GRANT INSERT(status),UPDATE(status) ON TABLE challenges.challenges TO chally_app;
+GRANT INSERT(status) ON TABLE challenges.challenges TO chally_app;
 
 GRANT INSERT(visibility),UPDATE(visibility) ON TABLE challenges.challenges TO chally_app;
 
-GRANT INSERT(invite_code),UPDATE(invite_code) ON TABLE challenges.challenges TO chally_app;
+GRANT INSERT(invite_code) ON TABLE challenges.challenges TO chally_app;
 
-GRANT INSERT(timezone),UPDATE(timezone) ON TABLE challenges.challenges TO chally_app;
+GRANT INSERT(timezone) ON TABLE challenges.challenges TO chally_app;
 
-GRANT INSERT(starts_at),UPDATE(starts_at) ON TABLE challenges.challenges TO chally_app;
+GRANT INSERT(starts_at) ON TABLE challenges.challenges TO chally_app;
 
-GRANT INSERT(ends_at),UPDATE(ends_at) ON TABLE challenges.challenges TO chally_app;
+GRANT INSERT(ends_at) ON TABLE challenges.challenges TO chally_app;
 
 GRANT INSERT(max_participants),UPDATE(max_participants) ON TABLE challenges.challenges TO chally_app;
 
@@ -2086,18 +2218,17 @@ GRANT INSERT(late_join),UPDATE(late_join) ON TABLE challenges.challenges TO chal
 
 GRANT INSERT(roster_visibility),UPDATE(roster_visibility) ON TABLE challenges.challenges TO chally_app;
 
-GRANT INSERT(rules),UPDATE(rules) ON TABLE challenges.challenges TO chally_app;
+GRANT INSERT(rules) ON TABLE challenges.challenges TO chally_app;
 
 GRANT INSERT(created_at) ON TABLE challenges.challenges TO chally_app;
-
-GRANT UPDATE(invite_code_number) ON TABLE challenges.challenges TO chally_app;
-
-GRANT UPDATE(runs_since) ON TABLE challenges.challenges TO chally_app;
 
 REVOKE ALL ON FUNCTION challenges.check_joinable(challenge challenges.challenges, at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION challenges.check_owned_quota() FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.check_owned_quota() TO chally_app;
+
+REVOKE ALL ON FUNCTION challenges.check_rules(rules jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.check_rules(rules jsonb) TO chally_app;
 
 REVOKE ALL ON FUNCTION challenges.compute_windows(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.compute_windows(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) TO chally_app;
@@ -2159,28 +2290,37 @@ GRANT ALL ON FUNCTION challenges.participations_in_account_zone(person uuid, at 
 GRANT ALL ON FUNCTION challenges.participations_in_account_zone(person uuid, at timestamp with time zone) TO chally_system;
 
 REVOKE ALL ON FUNCTION challenges.plan_reminders(people uuid[], at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.plan_reminders(people uuid[], at timestamp with time zone) TO chally_app;
 GRANT ALL ON FUNCTION challenges.plan_reminders(people uuid[], at timestamp with time zone) TO chally_system;
 
+REVOKE ALL ON FUNCTION challenges.precompute_own_windows(participant uuid, at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.precompute_own_windows(participant uuid, at timestamp with time zone) TO chally_app;
+GRANT ALL ON FUNCTION challenges.precompute_own_windows(participant uuid, at timestamp with time zone) TO chally_system;
+
 REVOKE ALL ON FUNCTION challenges.precompute_windows(people uuid[], at timestamp with time zone, tzdata text) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.precompute_windows(people uuid[], at timestamp with time zone, tzdata text) TO chally_app;
 GRANT ALL ON FUNCTION challenges.precompute_windows(people uuid[], at timestamp with time zone, tzdata text) TO chally_system;
 
 REVOKE ALL ON FUNCTION challenges.ranking(challenge uuid, after_points integer, after_participant uuid, skip integer, quantity integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.ranking(challenge uuid, after_points integer, after_participant uuid, skip integer, quantity integer) TO chally_app;
 
 REVOKE ALL ON FUNCTION challenges.recompute_windows(challenge uuid, at timestamp with time zone, tzdata text) FROM PUBLIC;
-GRANT ALL ON FUNCTION challenges.recompute_windows(challenge uuid, at timestamp with time zone, tzdata text) TO chally_app;
-GRANT ALL ON FUNCTION challenges.recompute_windows(challenge uuid, at timestamp with time zone, tzdata text) TO chally_system;
 
 REVOKE ALL ON FUNCTION challenges.remove(challenge uuid, participant uuid, at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.remove(challenge uuid, participant uuid, at timestamp with time zone) TO chally_app;
+
+REVOKE ALL ON FUNCTION challenges.reschedule(challenge uuid, zone text, starts_at timestamp with time zone, ends_at timestamp with time zone, rules jsonb, at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.reschedule(challenge uuid, zone text, starts_at timestamp with time zone, ends_at timestamp with time zone, rules jsonb, at timestamp with time zone) TO chally_app;
 
 REVOKE ALL ON FUNCTION challenges.tokens(content text) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.tokens(content text) TO chally_app;
 GRANT ALL ON FUNCTION challenges.tokens(content text) TO chally_system;
 
 REVOKE ALL ON FUNCTION challenges.search_query(q text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION challenges.set_invite_code(challenge uuid, code text) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.set_invite_code(challenge uuid, code text) TO chally_app;
+
+REVOKE ALL ON FUNCTION challenges.set_status(challenge uuid, status text, at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.set_status(challenge uuid, status text, at timestamp with time zone) TO chally_app;
 
 REVOKE ALL ON FUNCTION core.actor() FROM PUBLIC;
 GRANT ALL ON FUNCTION core.actor() TO chally_app;
@@ -2206,11 +2346,19 @@ REVOKE ALL ON FUNCTION challenges.words(title text, description text) FROM PUBLI
 GRANT ALL ON FUNCTION challenges.words(title text, description text) TO chally_app;
 GRANT ALL ON FUNCTION challenges.words(title text, description text) TO chally_system;
 
+REVOKE ALL ON FUNCTION core.check_present(at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION core.check_present(at timestamp with time zone) TO chally_app;
+GRANT ALL ON FUNCTION core.check_present(at timestamp with time zone) TO chally_system;
+
 REVOKE ALL ON FUNCTION core.check_timezone() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION core.claim_key(key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION core.claim_key(key text) TO chally_app;
 GRANT ALL ON FUNCTION core.claim_key(key text) TO chally_system;
+
+REVOKE ALL ON FUNCTION core.clock_tolerance() FROM PUBLIC;
+GRANT ALL ON FUNCTION core.clock_tolerance() TO chally_app;
+GRANT ALL ON FUNCTION core.clock_tolerance() TO chally_system;
 
 REVOKE ALL ON FUNCTION core.identify(actor uuid, session uuid, reason text, traceparent text, read_only boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION core.identify(actor uuid, session uuid, reason text, traceparent text, read_only boolean) TO chally_app;
@@ -2227,6 +2375,8 @@ GRANT ALL ON FUNCTION core.moderates() TO chally_system;
 REVOKE ALL ON FUNCTION core.take(names text[], subjects bytea[], lifted text[], at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION core.take(names text[], subjects bytea[], lifted text[], at timestamp with time zone) TO chally_app;
 GRANT ALL ON FUNCTION core.take(names text[], subjects bytea[], lifted text[], at timestamp with time zone) TO chally_system;
+
+REVOKE ALL ON FUNCTION core.tzdata_release() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION identity.live_session(session_id uuid, user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION identity.live_session(session_id uuid, user_id uuid) TO chally_app;
@@ -2250,6 +2400,48 @@ REVOKE ALL ON FUNCTION notifications.restore_reminder(participant uuid, date dat
 GRANT ALL ON FUNCTION notifications.restore_reminder(participant uuid, date date, at timestamp with time zone) TO chally_system;
 
 REVOKE ALL ON FUNCTION notifications.resume_reminders(participant uuid, cleared_at timestamp with time zone, at timestamp with time zone, decided date[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lo_close(integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lo_creat(integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lo_create(oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lo_from_bytea(oid, bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lo_get(oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lo_get(oid, bigint, integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lo_lseek(integer, integer, integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lo_lseek64(integer, bigint, integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lo_open(oid, integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lo_put(oid, bigint, bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lo_tell(integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lo_tell64(integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lo_truncate(integer, integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lo_truncate64(integer, bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lo_unlink(oid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.loread(integer, integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.lowrite(integer, bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.pg_cancel_backend(integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.pg_logical_emit_message(transactional boolean, prefix text, message bytea, flush boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.pg_logical_emit_message(transactional boolean, prefix text, message text, flush boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION pg_catalog.pg_terminate_backend(pid integer, timeout bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION proofs.find_similar(scope uuid, variants text[], distance integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION proofs.find_similar(scope uuid, variants text[], distance integer) TO chally_system;
@@ -2311,11 +2503,26 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE challenges.windows TO chally_system;
 GRANT SELECT ON TABLE challenges.windows TO chally_app;
 
 GRANT SELECT,INSERT,DELETE ON TABLE core.audit TO chally_system;
-GRANT INSERT ON TABLE core.audit TO chally_app;
+
+GRANT INSERT(at) ON TABLE core.audit TO chally_app;
+
+GRANT INSERT(action) ON TABLE core.audit TO chally_app;
+
+GRANT INSERT(actor_id) ON TABLE core.audit TO chally_app;
+
+GRANT INSERT(user_id) ON TABLE core.audit TO chally_app;
+
+GRANT INSERT(session_id) ON TABLE core.audit TO chally_app;
 
 GRANT UPDATE(ip) ON TABLE core.audit TO chally_system;
+GRANT INSERT(ip) ON TABLE core.audit TO chally_app;
 
 GRANT UPDATE(user_agent) ON TABLE core.audit TO chally_system;
+GRANT INSERT(user_agent) ON TABLE core.audit TO chally_app;
+
+GRANT INSERT(request_id) ON TABLE core.audit TO chally_app;
+
+GRANT INSERT(detail) ON TABLE core.audit TO chally_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.idempotency_keys TO chally_system;
 GRANT SELECT,INSERT,UPDATE ON TABLE core.idempotency_keys TO chally_app;

@@ -153,8 +153,7 @@ def test_the_job_waits_for_an_edit_of_the_schedule(noon: datetime, owner: Client
         challenges.lock(tx, challenge_id)
         found = challenges.find(tx, challenge_id)
         before = {name: getattr(found, name) for name in ChallengeFields.__dataclass_fields__}
-        challenges.update(tx, challenge_id, ChallengeFields(**before | {"rules": rules}))
-        windows.recompute(tx, challenge_id, clock.now())
+        challenges.reschedule(tx, challenge_id, ChallengeFields(**before | {"rules": rules}), clock.now())
         batch.start()
         while database.execute("select count(*) from pg_locks where not granted") != [(1,)]:
             assert batch.is_alive()

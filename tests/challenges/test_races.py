@@ -12,7 +12,7 @@ from challenges.queries import challenges
 from chally import clock
 from chally.db import Tx
 from tests.support.api import Client
-from tests.support.challenges import ChallengeJson
+from tests.support.challenges import RULES, ChallengeJson
 from tests.support.concurrency import all_at_once, check_counts, joining, leaving
 from tests.support.database import Database
 from tests.support.people import insert_users
@@ -143,7 +143,7 @@ class TestQuotas:
 
         def act(tx: Tx) -> str:
             fields = challenges.ChallengeFields(
-                "t", "", "code", "participants", False, 100, "UTC", now, now + timedelta(days=9), {"schedule": {}}
+                "t", "", "code", "participants", False, 100, "UTC", now, now + timedelta(days=9), RULES
             )
             code = tx.value("select upper(left(md5(random()::text), 8))", {})
             membership.join_own(

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from infra.local.postgres import Postgres
 from infra.tools import schema
-from migrations.handler import handler
+from migrations.handler import UnsafeRole, handler
 from tests.support.api import LambdaContext
 
 NEWER = "9999"  # a revision of a release to come
@@ -31,6 +31,34 @@ def test_a_second_run_touches_nothing(empty: str) -> None:
         before = connection.execute(query).fetchall()
         assert handler({}, LambdaContext()) == first
         assert connection.execute(query).fetchall() == before
+
+
+def test_the_functions_roles_make_no_temporary_tables(empty: str) -> None:
+    handler({}, LambdaContext())
+    with psycopg.connect(empty) as connection:
+        for role in ("public", "chally_app", "chally_system"):
+            may = "select has_database_privilege(%(role)s, current_database(), 'temp')"
+            assert connection.execute(may.encode(), {"role": role}).fetchone() == (False,)
+
+
+@pytest.mark.parametrize(
+    ("grant", "revoke"),
+    [
+        ("alter role chally_app bypassrls", "alter role chally_app nobypassrls"),
+        ("alter role chally_system superuser", "alter role chally_system nosuperuser"),
+        ("grant chally_owner to chally_app", "revoke chally_owner from chally_app"),
+        ("grant pg_read_all_data to chally_system", "revoke pg_read_all_data from chally_system"),
+    ],
+)
+def test_a_deploy_refuses_a_role_that_row_level_security_would_not_limit(empty: str, grant: str, revoke: str) -> None:
+    with psycopg.connect(empty, autocommit=True) as connection:
+        connection.execute(grant.encode())
+        try:
+            with pytest.raises(UnsafeRole, match=r"alter role chally_(app|system) nosuperuser"):
+                handler({}, LambdaContext())
+        finally:
+            connection.execute(revoke.encode())
+    assert handler({}, LambdaContext())["revision"]
 
 
 @pytest.mark.long

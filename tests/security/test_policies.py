@@ -15,7 +15,8 @@ from tests.support.people import SignUp
 
 INSERT_CHALLENGE = """
     insert into challenges.challenges (owner_id, title, status, invite_code, timezone, starts_at, ends_at, rules)
-    values (%(owner)s, 't', 'draft', 'another-code', 'UTC', now(), now() + interval '1 day', '{}')
+    values (%(owner)s, 't', 'draft', 'another-code', 'UTC', now(), now() + interval '1 day',
+        '{"schedule": {"days": ["mon"], "opens": "05:00", "closes": "08:00", "scope": "participant_local"}}')
 """
 INSERT_PROOF = """
     insert into proofs.proofs (id, challenge_id, participant_id, user_id, local_date, opens_at, closes_at, kind,

@@ -15,6 +15,7 @@ CONSTRAINTS: dict[str, type[AppError]] = {
     "challenges_quota_joined": rules.TooManyJoined,
     "challenges_quota_owned": rules.TooManyOwned,
     "challenges_removed": rules.RemovedByOwner,
+    "challenges_schedule_frozen": rules.ScheduleFrozen,
     # two challenges drew the same code: the request runs again, with another one
     "challenges_invite_code": TransactionConflict,
     # the account has been deleted, and its token has not expired yet

@@ -178,16 +178,29 @@ def insert(tx: Tx, fields: ChallengeFields, *, status: str, invite_code: str, no
 
 
 def update(tx: Tx, challenge_id: UUID, fields: ChallengeFields) -> None:
+    """Write the fields that may change at any time; `reschedule` writes the others."""
     tx.run(
         """
         update challenges.challenges set
             title = %(title)s, description = %(description)s, visibility = %(visibility)s,
             roster_visibility = %(roster_visibility)s, late_join = %(late_join)s,
-            max_participants = %(max_participants)s, timezone = %(timezone)s, starts_at = %(starts_at)s,
-            ends_at = %(ends_at)s, rules = %(rules)s
+            max_participants = %(max_participants)s
         where id = %(id)s
         """,
         _parameters(fields) | {"id": challenge_id},
+    )
+
+
+def reschedule(tx: Tx, challenge_id: UUID, fields: ChallengeFields, now: datetime) -> None:
+    """Change the rules and the schedule of the actor's own challenge, and compute its windows again.
+
+    Raises `ScheduleFrozen` by constraint if the challenge has started.
+    """
+    tx.run(
+        """
+        select challenges.reschedule(%(id)s, %(timezone)s, %(starts_at)s, %(ends_at)s, %(rules)s, %(now)s)
+        """,
+        _parameters(fields) | {"id": challenge_id, "now": now},
     )
 
 
@@ -208,23 +221,12 @@ def _parameters(fields: ChallengeFields) -> dict[str, object]:
 
 def set_status(tx: Tx, challenge_id: UUID, status: ChallengeStatus, now: datetime) -> None:
     tx.run(
-        """
-        update challenges.challenges set status = %(status)s,
-            runs_since = case when %(status)s = 'active' then %(now)s else runs_since end
-        where id = %(id)s
-        """,
-        {"id": challenge_id, "status": status, "now": now},
+        "select challenges.set_status(%(id)s, %(status)s, %(now)s)", {"id": challenge_id, "status": status, "now": now}
     )
 
 
 def set_invite_code(tx: Tx, challenge_id: UUID, invite_code: str) -> None:
-    tx.run(
-        """
-        update challenges.challenges set invite_code = %(code)s, invite_code_number = invite_code_number + 1
-        where id = %(id)s
-        """,
-        {"id": challenge_id, "code": invite_code},
-    )
+    tx.run("select challenges.set_invite_code(%(id)s, %(code)s)", {"id": challenge_id, "code": invite_code})
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,8 +138,8 @@ async def edit(challenge_id: UUID, body: ChallengeEditIn, actor: CurrentActor, t
         audit.record(
             tx, "challenge_edited", now, user_id=actor.user_id, challenge_id=str(challenge_id), fields=sorted(changed)
         )
-    if changed & rules.FROZEN_FIELDS and challenge.status != "draft":  # a draft stores no windows
-        windows.recompute(tx, challenge_id, now)
+    if changed & rules.FROZEN_FIELDS:
+        challenges.reschedule(tx, challenge_id, after, now)
     return ChallengeOut.of(access.find(tx, challenge_id), actor.user_id, now)
 
 

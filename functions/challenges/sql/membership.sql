@@ -1,4 +1,4 @@
--- requires: core/actor, core/zones
+-- requires: core/actor, core/clock, core/zones
 
 -- The policies of challenges and participants refer to each other. These functions read as the owner of the tables,
 -- which ends the recursion.
@@ -70,7 +70,7 @@ $$;
 
 -- Make the actor a participant, or a participant again if they left. The caller then stores their windows. Return no
 -- row if there is no challenge that they may see. The owner joins when the challenge is created. `max_joined`: how many
--- challenges that are not over a person may take part in.
+-- challenges that are not over a person may take part in, at most 200 (rules.MAX_JOINED; a test compares the two).
 create or replace function challenges.join(
     challenge uuid, code text, zone text, at timestamptz, max_joined integer
 )
@@ -81,6 +81,7 @@ declare
     c challenges.challenges;
     participation challenges.participants;
 begin
+    perform core.check_present(at);
     if code is not null then
         select x.* into c from challenges.challenges x where x.invite_code = code and x.status <> 'deleted';
     else
@@ -133,7 +134,7 @@ begin
         select count(*) from challenges.participants p join challenges.challenges x on x.id = p.challenge_id
         where p.user_id = person and p.left_at is null
           and x.status in ('draft', 'active', 'paused') and x.ends_at > at
-    ) >= max_joined then
+    ) >= least(max_joined, 200) then
         raise exception 'the actor takes part in % challenges', max_joined
         using errcode = 'check_violation', constraint = 'challenges_quota_joined';
     end if;
@@ -184,6 +185,7 @@ language plpgsql security definer set search_path = '' as $$
 declare
     participation uuid;
 begin
+    perform core.check_present(at);
     select p.id into participation from challenges.participants p
     where p.challenge_id = challenge and p.user_id = core.actor();
     if participation is null then
@@ -204,6 +206,7 @@ language plpgsql security definer set search_path = '' as $$
 declare
     person uuid;
 begin
+    perform core.check_present(at);
     select p.user_id into person
     from challenges.participants p join challenges.challenges c on c.id = p.challenge_id
     where p.id = participant and c.id = challenge and c.owner_id = core.actor() and c.status <> 'deleted';

@@ -1,4 +1,4 @@
--- requires: core/actor, notifications/reminders, core/instants
+-- requires: core/actor, core/clock, core/instants, core/tzdata, notifications/reminders
 
 -- The schedule that rules contain. `local`: in the participant's zone, not the challenge's; `remind`: minutes before
 -- the close, null for no reminder.
@@ -112,8 +112,8 @@ language sql stable set search_path = '' as $$
 $$;
 
 -- Store the missing windows from yesterday to the day after tomorrow, and plan their reminders; those of past windows
--- too, so that every window has a record. At any instant three dates are today somewhere. It can be called for anyone,
--- any number of times: it writes what the rules say.
+-- too, so that every window has a record. At any instant three dates are today somewhere. It can be called any number of
+-- times: it writes what the rules say.
 create or replace function challenges.precompute_windows(people uuid[], at timestamptz, tzdata text) returns void
 language sql security definer set search_path = '' set enable_nestloop = off as $$
     with reminding as materialized (
@@ -147,7 +147,7 @@ language sql security definer set search_path = '' set enable_nestloop = off as 
 $$;
 
 -- Plan the missing reminders of stored windows around `at`, for participants who have changed their zone.
--- `precompute_windows` plans those of the windows that it stores. It can be called for anyone, any number of times.
+-- `precompute_windows` plans those of the windows that it stores. It can be called any number of times.
 create or replace function challenges.plan_reminders(people uuid[], at timestamptz) returns void
 language sql security definer set search_path = '' as $$
     select notifications.plan_reminders(
@@ -175,6 +175,22 @@ language sql security definer set search_path = '' as $$
       )
 $$;
 
+-- Store the missing windows of the actor's own participation, with their reminders.
+create or replace function challenges.precompute_own_windows(participant uuid, at timestamptz) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+    if core.check_present(precompute_own_windows.at) and exists (
+        select from challenges.participants p
+        where p.id = precompute_own_windows.participant and p.user_id = core.actor()
+    ) then
+        perform challenges.precompute_windows(
+            array[precompute_own_windows.participant], precompute_own_windows.at, core.tzdata_release()
+        );
+        perform challenges.plan_reminders(array[precompute_own_windows.participant], precompute_own_windows.at);
+    end if;
+end
+$$;
+
 -- After an edit before the start, compute all participants' windows again, from the zones they are in now.
 create or replace function challenges.recompute_windows(challenge uuid, at timestamptz, tzdata text) returns void
 language plpgsql security definer set search_path = '' as $$
@@ -182,7 +198,6 @@ begin
     if not exists (
         select from challenges.challenges c
         where c.id = recompute_windows.challenge and c.starts_at > recompute_windows.at
-          and (session_user <> 'chally_app' or c.owner_id = core.actor())
     ) then
         return;
     end if;
@@ -201,20 +216,17 @@ $$;
 
 revoke all on function
     challenges.schedule, challenges.compute_windows, challenges.effective_windows, challenges.precompute_windows,
-    challenges.plan_reminders, challenges.recompute_windows
+    challenges.precompute_own_windows, challenges.plan_reminders, challenges.recompute_windows
 from public, chally_app, chally_system;
 grant execute on function
-    challenges.schedule, challenges.compute_windows, challenges.effective_windows, challenges.precompute_windows,
-    challenges.plan_reminders, challenges.recompute_windows
+    challenges.schedule, challenges.compute_windows, challenges.effective_windows, challenges.precompute_own_windows
 to chally_app, chally_system;
+grant execute on function challenges.precompute_windows, challenges.plan_reminders to chally_system;
 
 create policy windows_owner on challenges.windows to chally_owner using (true);
 create policy windows_system on challenges.windows to chally_system using (true);
-create policy windows_own on challenges.windows to chally_app
-using (exists (select from challenges.participants p where p.id = participant_id and p.user_id = core.actor()))
-with check (
-    exists (select from challenges.participants p where p.id = participant_id and p.user_id = core.actor())
-);
+create policy windows_own on challenges.windows for select to chally_app
+using (exists (select from challenges.participants p where p.id = participant_id and p.user_id = core.actor()));
 
 revoke all on challenges.windows from chally_app, chally_system;
 grant select, insert, update, delete on challenges.windows to chally_system;

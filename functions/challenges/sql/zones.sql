@@ -1,4 +1,4 @@
--- requires: challenges/windows
+-- requires: core/clock, core/tzdata, challenges/windows
 
 -- Rule 6: the windows of a participant after a change of zone at `at`, beside what they were. `stays`: it had opened.
 --
@@ -111,10 +111,9 @@ begin
     cross join lateral challenges.schedule(c.rules) as schedule
     where p.id = change_participant_zone.participant and p.timezone <> change_participant_zone.zone
       and c.ends_at > change_participant_zone.at -- a challenge that is over does not change
-      and (session_user <> 'chally_app' or p.user_id = core.actor())
     for no key update of p;
     if moves_windows is null then
-        return; -- the zone is the same, the challenge is over, or the participant is someone else
+        return; -- the zone is the same, or the challenge is over
     end if;
     if moves_windows then
         insert into challenges.windows as w (participant_id, local_date, opens_at, closes_at, timezone, tzdata)
@@ -148,6 +147,21 @@ begin
           and w.opens_at > change_participant_zone.at;
         perform challenges.plan_reminders(
             array[change_participant_zone.participant], change_participant_zone.at
+        );
+    end if;
+end
+$$;
+
+-- Change the zone of the actor's own participation.
+create or replace function challenges.change_own_zone(participant uuid, zone text, at timestamptz) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+    if core.check_present(change_own_zone.at) and exists (
+        select from challenges.participants p
+        where p.id = change_own_zone.participant and p.user_id = core.actor()
+    ) then
+        perform challenges.change_participant_zone(
+            change_own_zone.participant, change_own_zone.zone, change_own_zone.at, core.tzdata_release()
         );
     end if;
 end
@@ -189,11 +203,10 @@ end
 $$;
 
 revoke all on function
-    challenges.windows_after_zone_change, challenges.change_participant_zone,
+    challenges.windows_after_zone_change, challenges.change_participant_zone, challenges.change_own_zone,
     challenges.participations_in_account_zone, challenges.change_account_zone
 from public, chally_app, chally_system;
-grant execute on function
-    challenges.windows_after_zone_change, challenges.change_participant_zone,
-    challenges.participations_in_account_zone
+grant execute on function challenges.windows_after_zone_change, challenges.participations_in_account_zone
 to chally_app, chally_system;
-grant execute on function challenges.change_account_zone to chally_system;
+grant execute on function challenges.change_own_zone to chally_app;
+grant execute on function challenges.change_participant_zone, challenges.change_account_zone to chally_system;

@@ -23,7 +23,7 @@ grant execute on function core.claim_key to chally_app, chally_system;
 create policy idempotency_keys_owner on core.idempotency_keys to chally_owner using (true);
 create policy idempotency_keys_system on core.idempotency_keys to chally_system using (true);
 create policy idempotency_keys_own on core.idempotency_keys to chally_app
-using (user_id = core.actor()) with check (user_id = core.actor());
+using (user_id = core.actor()) with check (user_id = core.actor() and created_at = now());
 
 revoke all on core.idempotency_keys from chally_app, chally_system;
 grant select, insert, update, delete on core.idempotency_keys to chally_system;

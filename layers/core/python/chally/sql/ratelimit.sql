@@ -1,8 +1,10 @@
+-- requires: core/clock
+
 -- Count one request against several limits, by GCRA; returns the limits that refuse it, with the wait. When one
 -- refuses, none is charged: a client that its ip's limit refuses must not use up the account's limit, which others
 -- share. Rows are locked and checked first; a row that another request inserts meanwhile is checked again on conflict.
 -- A used-up row is overwritten when touched, and a job deletes the rest. The app's role can call this, but cannot read
--- or delete rows.
+-- or delete rows, and cannot count at another instant: one to come would lock a person out until then.
 create or replace function core.take(names text[], subjects bytea[], lifted text[], at timestamptz)
 returns table (name text, retry_after interval)
 language sql security definer set search_path = '' as $$
@@ -10,6 +12,7 @@ language sql security definer set search_path = '' as $$
         select l.name, a.subject, l.period / l.quantity as step, l.period - l.period / l.quantity as slack
         from unnest(take.names, take.subjects) as a (name, subject)
         join core.limits l on l.name = a.name and l.per <> all (take.lifted)
+        where core.check_present(take.at)
     ), found as (
         select r.name, r.full_at, requested.slack
         from core.rate_limits r join requested on requested.name = r.name and requested.subject = r.subject
