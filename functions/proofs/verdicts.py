@@ -133,9 +133,9 @@ def _inspect(data: bytes, arrival: Arrival, upload: UploadVersion, terms: PhotoP
         picture = derivatives.derivative(data, declared_type, strip_exif=checks.strip_exif)
         if checks.exif_required:
             captured = metadata.capture_time(data, declared_type)
-            zone = ZoneInfo(arrival.timezone)
+            zones = ZoneInfo(arrival.timezone), ZoneInfo(arrival.account_timezone)
             results.append(
-                capture.check_capture_time(captured, arrival.opens_at, arrival.closes_at, upload.stored_at, zone)
+                capture.check_capture_time(captured, arrival.opens_at, arrival.closes_at, upload.stored_at, *zones)
             )
     except images.UnreadableImage as error:
         return Inspection(sha256, [Reason(code=error.code, detail=error.detail)])

@@ -38,7 +38,7 @@ class TestProofs:
         arrival = Arrival(
             id=uuid4(), challenge_id=UUID(challenge["id"]), title="t", owner_id=uuid4(), participant_id=uuid4(),
             user_id=uuid4(), local_date=now.date(), opens_at=now, closes_at=now, timezone="UTC",
-            content_type="image/jpeg", rules={},
+            account_timezone="UTC", content_type="image/jpeg", rules={},
         )  # fmt: skip
         with db.as_system("tests") as tx:
             found = [duplicates.find_nearest(tx, arrival, *asked) for asked in ((sha256, []), (b"", ["0" * 256]))]

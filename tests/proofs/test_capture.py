@@ -6,12 +6,13 @@ import pytest
 
 from chally.zones import ZoneInfo
 from proofs import capture
-from proofs.capture import CaptureTime
+from proofs.capture_time import CaptureTime
 from proofs.rules.verdict import Doubt
 
 OPENS = datetime(2026, 11, 20, 5, 0, tzinfo=UTC)
 CLOSES = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
-OSLO, APIA, KATHMANDU = ZoneInfo("Europe/Oslo"), ZoneInfo("Pacific/Apia"), ZoneInfo("Asia/Kathmandu")
+OSLO, TOKYO = ZoneInfo("Europe/Oslo"), ZoneInfo("Asia/Tokyo")
+APIA, KATHMANDU = ZoneInfo("Pacific/Apia"), ZoneInfo("Asia/Kathmandu")
 
 
 def taken(wall: str, offset: float | None = None) -> CaptureTime:
@@ -22,8 +23,8 @@ class TestCheckCapture:
     """The window is from 5:00 to 8:00 UTC on 20 November 2026, from 6:00 to 9:00 in Oslo."""
 
     @staticmethod
-    def check(captured: CaptureTime | None, zone: ZoneInfo = OSLO) -> str | None:
-        found = capture.check_capture_time(captured, OPENS, CLOSES, CLOSES, zone)
+    def check(captured: CaptureTime | None, zone: ZoneInfo = OSLO, account_zone: ZoneInfo | None = None) -> str | None:
+        found = capture.check_capture_time(captured, OPENS, CLOSES, CLOSES, zone, account_zone)
         if isinstance(found, Doubt):
             assert found.reason["code"] == "exif_time_mismatch"
             return "unsure"
@@ -71,6 +72,55 @@ class TestCheckCapture:
     )
     def test_a_time_without_an_offset_is_read_in_the_participants_zone(self, wall: str, zone: ZoneInfo) -> None:
         assert self.check(taken(wall), zone) is None
+
+    @pytest.mark.parametrize(
+        ("wall", "expected"),
+        [
+            ("2026-11-20T06:00:00", None),  # before the journey
+            ("2026-11-20T08:59:59", None),
+            ("2026-11-20T14:00:00", None),  # after it
+            ("2026-11-20T16:59:59", None),
+            ("2026-11-20T11:59:59", "unsure"),
+            ("2026-11-20T19:59:59", "unsure"),
+            ("2026-11-20T02:59:59", "exif_time_mismatch"),
+            ("2026-11-20T20:00:00", "exif_time_mismatch"),
+        ],
+    )
+    def test_a_travellers_time_is_read_in_the_windows_zone_and_in_the_accounts(
+        self, wall: str, expected: str | None
+    ) -> None:
+        """From 6:00 to 9:00 in Oslo, from 14:00 to 17:00 in Tokyo."""
+        assert self.check(taken(wall), OSLO, TOKYO) == self.check(taken(wall), TOKYO, OSLO) == expected
+        assert self.check(taken("2026-11-20T14:30:00", 1), OSLO, TOKYO) == "exif_time_mismatch"  # it has an offset
+
+    @pytest.mark.parametrize(
+        ("wall", "detail"),
+        [
+            (
+                "2026-11-20T02:10:00",
+                "This photo says that it was taken at 02:10 on 2026-11-20, but your window was from 06:00 on 2026-11-20"
+                " to 09:00 on 2026-11-20 (Europe/Oslo), which is 14:00 on 2026-11-20 to 17:00 on 2026-11-20"
+                " (Asia/Tokyo). Set your camera's clock and time zone, and send a photo taken in the window.",
+            ),
+            (
+                "2026-11-20T13:30:00",
+                "This photo says that it was taken at 13:30 on 2026-11-20, but your window was from 06:00 on 2026-11-20"
+                " to 09:00 on 2026-11-20 (Europe/Oslo), which is 14:00 on 2026-11-20 to 17:00 on 2026-11-20"
+                " (Asia/Tokyo). It does not give a time zone, so it needs manual review.",
+            ),
+        ],
+    )
+    def test_the_reason_names_both_zones_of_a_traveller(self, wall: str, detail: str) -> None:
+        found = capture.check_capture_time(taken(wall), OPENS, CLOSES, CLOSES, OSLO, TOKYO)
+        assert found is not None
+        assert (found.reason if isinstance(found, Doubt) else found)["detail"] == detail
+
+    def test_the_reason_names_one_zone_if_the_clocks_are_the_same(self) -> None:
+        found = capture.check_capture_time(
+            taken("2026-11-20T02:10:00"), OPENS, CLOSES, CLOSES, OSLO, ZoneInfo("Europe/Berlin")
+        )
+        assert isinstance(found, dict)
+        assert "09:00 on 2026-11-20 (Europe/Oslo). Set" in found["detail"]
 
     @pytest.mark.parametrize(
         "wall",

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import GPS, IFD, Base
 
 from proofs import derivatives, images, metadata
-from proofs.capture import CaptureTime
+from proofs.capture_time import CaptureTime
 from tests.support import corpora
 from tests.support.image_mutants import mutant
 from tests.support.pictures import encoded, picture

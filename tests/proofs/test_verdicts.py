@@ -218,6 +218,34 @@ class TestExifRequired:
         assert codes(club.send(club.miro, taken(in_berlin))) == ("rejected", ["exif_time_mismatch"])
         assert codes(club.send(club.miro, taken(in_tokyo))) == ("accepted", [])
 
+    def test_a_person_who_moved_after_the_window_opened_may_have_changed_the_cameras_clock(
+        self, make_club: Callable[..., Club], at: Callable[[datetime], None]
+    ) -> None:
+        """Kari flies from Oslo to New York, where it is morning when the window is open."""
+        club = make_club(anti_cheat=self.REQUIRED, schedule=NOON, proof={"max_per_window": 3})
+        noon = (clock.now() + timedelta(days=2)).astimezone(ZoneInfo("Europe/Oslo")).replace(hour=12, minute=10)
+        at(noon.astimezone(UTC))
+        there = noon.astimezone(ZoneInfo("America/New_York")).replace(tzinfo=UTC)
+        here = noon.replace(tzinfo=UTC)
+        assert codes(club.send(club.kari, taken(there, 1))) == ("rejected", ["exif_time_mismatch"])
+        assert club.kari.patch("/v1/me", {"timezone": "America/New_York"}).status == 200
+        assert codes(club.send(club.kari, taken(there, 2))) == ("accepted", [])
+        assert codes(club.send(club.kari, taken(here, 3))) == ("accepted", [])
+        proof = club.send(club.kari, taken(here + timedelta(hours=8), 4))
+        assert codes(proof) == ("rejected", ["exif_time_mismatch"])
+        for zone in ("Europe/Oslo", "America/New_York"):
+            assert zone in proof["reasons"][0]["detail"]
+
+    def test_a_photo_of_the_first_minutes_of_a_day_that_the_phone_counts_as_hour_24_is_accepted(
+        self, make_club: Callable[..., Club], at: Callable[[datetime], None]
+    ) -> None:
+        club = make_club(anti_cheat=self.REQUIRED)
+        night = (clock.now() + timedelta(days=2)).astimezone(ZoneInfo("Europe/Oslo")).replace(hour=0, minute=5)
+        at(night.astimezone(UTC))
+        exif = Image.Exif()
+        exif[IFD.Exif] = {Base.DateTimeOriginal: f"{night:%Y:%m:%d} 24:05:00"}
+        assert codes(club.send(club.kari, encoded(picture(1, SIZE), exif=exif))) == ("accepted", [])
+
     def test_a_changed_zone_does_not_move_an_open_window(
         self, make_club: Callable[..., Club], at: Callable[[datetime], None]
     ) -> None:

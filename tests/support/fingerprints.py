@@ -72,7 +72,7 @@ class Sent:
         """Another photo by the same person for the same window."""
         return Arrival(
             id=uuid4(), challenge_id=self.challenge_id, participant_id=self.participant_id, user_id=self.user_id,
-            title="t", owner_id=uuid4(), timezone="UTC",
+            title="t", owner_id=uuid4(), timezone="UTC", account_timezone="UTC",
             local_date=self.local_date, opens_at=NOW, closes_at=NOW, content_type="image/jpeg", rules={},
         )  # fmt: skip
 

@@ -26,7 +26,7 @@ _UNDECIDED = """
 class Arrival:
     """A proof whose upload is in storage and waits for its verdict, with its challenge's rules.
 
-    `timezone` is its participant's.
+    `timezone` is its participant's, as when the window was made; `account_timezone` is that of their account now.
     """
 
     id: UUID
@@ -39,6 +39,7 @@ class Arrival:
     opens_at: datetime
     closes_at: datetime
     timezone: str
+    account_timezone: str
     content_type: str
     rules: dict[str, Any]
 
@@ -52,8 +53,9 @@ def mark_arrived(tx: Tx, upload: UploadVersion) -> Arrival | None:
         f"""
         update proofs.proofs p
         set status = case p.status when 'awaiting_upload' then 'processing' else p.status end
-        from challenges.challenges c, challenges.participants a
-        where p.object_key = %(object_key)s and c.id = p.challenge_id and a.id = p.participant_id and {_UNDECIDED}
+        from challenges.challenges c, challenges.participants a, identity.users u
+        where p.object_key = %(object_key)s and c.id = p.challenge_id and a.id = p.participant_id and u.id = p.user_id
+          and {_UNDECIDED}
           and %(versions)s > (
               select count(*) from proofs.scans s where s.proof_id = p.id and s.version_id <> %(version)s
           )
@@ -65,7 +67,8 @@ def mark_arrived(tx: Tx, upload: UploadVersion) -> Arrival | None:
                 select w.timezone from challenges.windows w
                 where w.participant_id = p.participant_id and w.local_date = p.local_date
                   and c.rules #>> '{{schedule,scope}}' is distinct from 'challenge_tz'
-            ), a.timezone) as timezone
+            ), a.timezone) as timezone,
+            u.timezone as account_timezone
         """,
         {
             "object_key": upload.key,
