@@ -107,7 +107,9 @@ class Backend(Stack):
         gateway.route(proofs.routes, "/v1/proofs/{proxy+}", "/v1/challenges/{id}/proofs")
         gateway.route(privacy.routes, "PATCH /v1/me", "DELETE /v1/me", "/v1/me/export", "/v1/me/timezone/preview")
         gateway.route(system.routes, "/live", "/ready", "/health", "/version", "/.well-known/jwks.json")
-        gateway.route(system.routes, "/openapi.json", "/docs", "/docs/{proxy+}", "$default")
+        gateway.route(
+            system.routes, "/.well-known/change-password", "/openapi.json", "/docs", "/docs/{proxy+}", "$default"
+        )
 
         # Grants across parts.
         for writer in (

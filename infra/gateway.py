@@ -47,6 +47,7 @@ class Gateway(Construct):
                 allow_credentials=True,
                 allow_methods=[
                     apigwv2.CorsHttpMethod.GET,
+                    apigwv2.CorsHttpMethod.HEAD,
                     apigwv2.CorsHttpMethod.POST,
                     apigwv2.CorsHttpMethod.PUT,
                     apigwv2.CorsHttpMethod.PATCH,
@@ -57,6 +58,7 @@ class Gateway(Construct):
                     "content-type",
                     "idempotency-key",
                     "traceparent",
+                    "tracestate",
                     "x-csrf-token",
                     "x-session-transport",
                 ],

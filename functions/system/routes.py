@@ -11,7 +11,7 @@ from chally import access_tokens, aws, db, http
 from chally.actor import check_role
 from chally.errors import NotFound, ServiceUnavailable
 from chally.log import logger
-from chally.settings import SystemSettings, load
+from chally.settings import HttpSettings, SystemSettings, load
 from system import docs
 
 router = http.router("system")
@@ -79,6 +79,18 @@ async def jwks(response: Response) -> KeysOut:
     """The public keys that verify our access tokens (RS256) and receipts (ES256)."""
     response.headers["cache-control"] = f"public, max-age={int(access_tokens.KEYS_MAX_AGE)}"
     return KeysOut(keys=[key.jwk for key in access_tokens.public_keys()])
+
+
+@router.get(
+    "/.well-known/change-password",
+    summary="Find the page for changing a password",
+    status_code=302,
+    response_class=Response,
+)
+async def change_password_page() -> Response:
+    """Redirect to the page for setting a new password. Password managers look for it here (W3C)."""
+    page = load(HttpSettings).public_url + "/v1/auth/password/forgot"
+    return Response(status_code=302, headers={"location": page})
 
 
 async def _check_reader(request: Request, credentials: http.Bearer) -> None:

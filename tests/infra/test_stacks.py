@@ -57,6 +57,7 @@ ROUTES = {
     "ANY /health": "system",
     "ANY /version": "system",
     "ANY /.well-known/jwks.json": "system",
+    "ANY /.well-known/change-password": "system",
     "ANY /openapi.json": "system",
     "ANY /docs": "system",
     "ANY /docs/{proxy+}": "system",
@@ -251,6 +252,9 @@ class TestApi:
         assert cors["AllowOrigins"] == list(template.settings.cors_origins)
         assert "*" not in "".join(cors["AllowOrigins"] + cors["AllowHeaders"])
         assert cors["MaxAge"] == 3600
+        assert set(cors["AllowMethods"]) == {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
+        # what browsers send with a trace (W3C Trace Context), and what our routes read
+        assert {"traceparent", "tracestate", "idempotency-key", "x-csrf-token"} <= set(cors["AllowHeaders"])
 
     def test_it_throttles_and_its_access_log_contains_no_secrets(self, template: Template) -> None:
         stage = template.only("AWS::ApiGatewayV2::Stage")

@@ -14,8 +14,9 @@ from challenges.queries import challenges, participants
 from challenges.queries.challenges import ChallengeFields
 from challenges.routes import access
 from challenges.routes.models import ChallengeOut
-from chally import audit, clock, http, ratelimit
+from chally import audit, clock, db, http, ratelimit
 from chally.body import Body
+from chally.errors import InvalidRequest
 from chally.fields import Instant
 from chally.http import CurrentActor, UserTx
 from chally.zones import Zone
@@ -64,8 +65,22 @@ class TransitionIn(Body):
     to: rules.ChallengeStatus
 
 
-async def _limit_creation(actor: CurrentActor) -> None:
-    ratelimit.consume(clock.now(), actor, challenge_create=str(actor.user_id))
+async def _limit_creation(actor: CurrentActor, body: ChallengeIn) -> str:
+    """Charge a challenge that can be created; a refused body is free. Return the challenge's zone."""
+    now = clock.now()
+    zone = body.timezone
+    if zone is None:
+        with db.as_user(actor, read_only=True) as tx:
+            zone = participants.own_timezone(tx)
+    try:
+        rules.check_period(body.rules.schedule, zone=zone, starts_at=body.starts_at, ends_at=body.ends_at, now=now)
+    except InvalidRequest:  # the route raises it, unless it has a stored response to replay
+        return zone
+    ratelimit.consume(now, actor, challenge_create=str(actor.user_id))
+    return zone
+
+
+ChargedZone = Annotated[str, Depends(_limit_creation)]
 
 
 @router.post(
@@ -74,11 +89,11 @@ async def _limit_creation(actor: CurrentActor) -> None:
     description="Create a challenge. You become its owner and first participant. You can own up to "
     f"{rules.MAX_OWNED} challenges that are neither archived nor deleted.",
     status_code=201,
-    dependencies=[Depends(_limit_creation)],
 )
-async def create(body: ChallengeIn, actor: CurrentActor, tx: UserTx, response: Response) -> ChallengeOut:
+async def create(
+    body: ChallengeIn, actor: CurrentActor, zone: ChargedZone, tx: UserTx, response: Response
+) -> ChallengeOut:
     now = clock.now()
-    zone = body.timezone or participants.own_timezone(tx)
     rules.check_period(body.rules.schedule, zone=zone, starts_at=body.starts_at, ends_at=body.ends_at, now=now)
     fields = ChallengeFields(
         title=body.title,

@@ -8,4 +8,5 @@ router = http.router("identity")
 for part in (auth, links, second_factors, passkeys, me):
     router.include_router(part.router)
 
-handler = http.lambda_handler(router, queries.CONSTRAINTS)
+# the functions of `privacy` serve these
+handler = http.lambda_handler(router, queries.CONSTRAINTS, elsewhere={"/v1/me": ("DELETE", "PATCH")})

@@ -69,8 +69,8 @@ class TimezonePreviewOut(BaseModel):
         )
 
 
-async def _limit_previews(actor: CurrentActor) -> None:
-    """A preview computes up to three years of windows for each challenge."""
+async def _limit_previews(actor: CurrentActor, body: TimezoneIn) -> None:
+    """Charge a preview, which computes up to three years of windows for each challenge. A refused body is free."""
     ratelimit.consume(clock.now(), actor, timezone_preview=str(actor.user_id))
 
 

@@ -108,8 +108,8 @@ class ProofRequestedOut(BaseModel):
     upload: UploadOut | None
 
 
-async def _limit_proofs(actor: CurrentActor, challenge_id: UUID) -> None:
-    """Failed attempts count too, so that nobody can try out what passes."""
+async def _limit_proofs(actor: CurrentActor, challenge_id: UUID, body: ProofIn) -> None:
+    """Failed attempts count too, so that nobody can try out what passes. A body that cannot be read does not."""
     ratelimit.consume(clock.now(), actor, proof=str(actor.user_id), proof_challenge=f"{actor.user_id} {challenge_id}")
 
 

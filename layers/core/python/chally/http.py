@@ -4,7 +4,7 @@ A context's `routes` ends with `handler = lambda_handler(router)`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any
@@ -22,6 +22,7 @@ from chally.access_tokens import authenticate
 from chally.actor import Actor
 from chally.errors import AppError, TransactionConflict, Unauthenticated
 from chally.log import logger, metrics
+from chally.methods import Methods
 from chally.middleware import RequestMiddleware
 from chally.problems import Constraints
 from chally.route import Route
@@ -139,8 +140,10 @@ ArrivedAt = Annotated[datetime, Depends(_arrived_at)]
 # --- the application ----------------------------------------------------------------------------------------
 
 
-def application(router: APIRouter, constraints: Constraints) -> FastAPI:
-    """The ASGI application of a context."""
+def application(
+    router: APIRouter, constraints: Constraints, elsewhere: Mapping[str, Sequence[str]] | None = None
+) -> FastAPI:
+    """The ASGI application of a context. `elsewhere`: methods of its paths that another function serves."""
     app = FastAPI(
         title="Chally",
         openapi_url=None,
@@ -150,6 +153,7 @@ def application(router: APIRouter, constraints: Constraints) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         responses={"default": {"model": problems.Problem, "description": "An error, as application/problem+json"}},
     )
+    app.state.methods = Methods(router, elsewhere or {})
     app.add_middleware(RequestMiddleware)
 
     @app.exception_handler(AppError)
@@ -162,7 +166,7 @@ def application(router: APIRouter, constraints: Constraints) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
-        return problems.response(problems.from_http(error))
+        return problems.response(problems.from_http(error, allow=app.state.methods.of(request.url.path)))
 
     @app.exception_handler(psycopg.Error)
     async def database_error(request: Request, error: psycopg.Error) -> Response:
@@ -197,11 +201,18 @@ def _event_loop() -> asyncio.AbstractEventLoop:
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
-def lambda_handler(router: APIRouter, constraints: Constraints | None = None) -> Handler:
-    """The Lambda entry point of a context. `constraints` maps names of database constraints to errors."""
+def lambda_handler(
+    router: APIRouter,
+    constraints: Constraints | None = None,
+    elsewhere: Mapping[str, Sequence[str]] | None = None,
+) -> Handler:
+    """The Lambda entry point of a context.
+
+    `constraints` maps names of database constraints to errors. `elsewhere`: see `application`.
+    """
     zones.check_release()
     _event_loop()
-    app = application(router, constraints or {})
+    app = application(router, constraints or {}, elsewhere)
     texts = ["text/", "application/json", "application/jose", problems.MEDIA_TYPE, "image/svg+xml"]
     respond = Mangum(app, lifespan="off", text_mime_types=texts)
 

@@ -51,7 +51,9 @@ class RequestMiddleware:
         headers = {"x-request-id": request_id} | SECURITY_HEADERS
         if load(HttpSettings).stage != "local":
             headers["strict-transport-security"] = HSTS
-        status = 500
+        status, method = 500, scope["method"]
+        if method == "HEAD":  # answered as GET, without the body
+            scope = {**scope, "method": "GET"}
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -61,6 +63,8 @@ class RequestMiddleware:
                 message["headers"] += [
                     (name.encode(), value.encode()) for name, value in headers.items() if name.encode() not in present
                 ]
+            elif method == "HEAD":
+                message = {**message, "body": b""}
             await send(message)
 
         body = await receive()
@@ -70,7 +74,7 @@ class RequestMiddleware:
             scope = await self._handle(request_context.charges, scope, body, send_with_headers)
         elapsed = (time.perf_counter() - started) * 1000
         route = getattr(scope.get("route"), "path", "none")
-        logger.info("request", method=scope["method"], route=route, status=status, ms=round(elapsed, 1))
+        logger.info("request", method=method, route=route, status=status, ms=round(elapsed, 1))
         metrics.add_metric("Requests", MetricUnit.Count, 1)
         metrics.add_metric("Latency", MetricUnit.Milliseconds, elapsed)
         if status >= 500:

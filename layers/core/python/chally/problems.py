@@ -77,12 +77,12 @@ def _field_error(item: dict[str, Any]) -> FieldError:
     return FieldError(pointer=pointer(*path) if source == "body" else pointer(source, *path), message=message)
 
 
-def from_http(error: HTTPException) -> AppError:
-    """The error for a path or method that does not exist."""
+def from_http(error: HTTPException, *, allow: str) -> AppError:
+    """The error for a path or method that does not exist. `allow`: the methods of the path."""
     if error.status_code == 404:
         return NotFound("This path does not exist. See /docs.")
     if error.status_code == 405:
-        return MethodNotAllowed(headers=error.headers)
+        return MethodNotAllowed(headers={"Allow": allow})
     return InvalidRequest(str(error.detail))
 
 

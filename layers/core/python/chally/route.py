@@ -12,7 +12,8 @@ from starlette.responses import HTMLResponse, Response
 from chally import body, idempotency
 from chally.errors import FieldError, InvalidRequest, pointer
 from chally.fields import INVALID_ID, is_id
-from chally.problems import MAX_ERRORS
+from chally.methods import Methods
+from chally.problems import MAX_ERRORS, MethodNotAllowed
 
 STORED_HEADERS = ("content-type", "location")  # of a response that is stored under an idempotency key
 
@@ -38,11 +39,11 @@ class Route(APIRoute):
 
         async def handle_and_store(request: Request) -> Response:
             errors = [] if takes_any else _unknown(request, query)
-            errors += [
-                FieldError(pointer=pointer("path", name), message=INVALID_ID)
-                for name in ids
-                if not is_id(request.path_params[name])
-            ]
+            wrong_ids = [name for name in ids if not is_id(request.path_params[name])]
+            methods: Methods = request.app.state.methods
+            if wrong_ids and methods.is_fixed(request.url.path):
+                raise MethodNotAllowed(headers={"Allow": methods.of(request.url.path)})
+            errors += [FieldError(pointer=pointer("path", name), message=INVALID_ID) for name in wrong_ids]
             if errors:
                 raise InvalidRequest(errors=errors)
             if self.body_field is not None:
