@@ -61,10 +61,11 @@ class Storage(Construct):
             ],
             cors=[
                 s3.CorsRule(
-                    allowed_methods=[s3.HttpMethods.PUT],
+                    # pages upload photos, and show pictures and exports
+                    allowed_methods=[s3.HttpMethods.PUT, s3.HttpMethods.GET, s3.HttpMethods.HEAD],
                     allowed_origins=list(settings.cors_origins),
                     # the headers that the signature covers, so browsers must send them
-                    allowed_headers=["content-type", "content-length", "x-amz-checksum-sha256"],
+                    allowed_headers=["content-type", "content-length", "if-none-match", "x-amz-checksum-sha256"],
                     exposed_headers=["etag", "x-amz-version-id"],
                     max_age=3600,
                 )

@@ -1509,7 +1509,8 @@ CREATE VIEW identity.profiles AS
         CASE
             WHEN (deleted_at IS NULL) THEN username
             ELSE ('deleted_'::text || "right"((id)::text, 12))
-        END AS username
+        END AS username,
+    (deleted_at IS NOT NULL) AS is_deleted
    FROM identity.users;
 
 CREATE TABLE identity.refresh_tokens (
@@ -2142,10 +2143,6 @@ ALTER TABLE proofs.proofs ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY proofs_owner ON proofs.proofs TO chally_owner USING (true);
 
-CREATE POLICY proofs_request ON proofs.proofs FOR INSERT TO chally_app WITH CHECK (((user_id = core.actor()) AND (EXISTS ( SELECT
-   FROM challenges.participants p
-  WHERE ((p.id = proofs.participant_id) AND (p.user_id = core.actor()) AND (p.challenge_id = proofs.challenge_id) AND (p.left_at IS NULL))))));
-
 CREATE POLICY proofs_system ON proofs.proofs TO chally_system USING (true);
 
 CREATE POLICY proofs_visible ON proofs.proofs FOR SELECT TO chally_app USING (proofs.is_visible(user_id, challenge_id));
@@ -2465,36 +2462,6 @@ GRANT SELECT ON TABLE challenges.standings TO chally_app;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE proofs.proofs TO chally_system;
 GRANT SELECT ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(id) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(challenge_id) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(participant_id) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(user_id) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(local_date) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(opens_at) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(closes_at) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(kind) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(note) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(captured_at) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(content_type) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(content_length) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(sha256) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(object_key) ON TABLE proofs.proofs TO chally_app;
-
-GRANT INSERT(created_at) ON TABLE proofs.proofs TO chally_app;
 
 GRANT SELECT ON TABLE challenges.window_proofs TO chally_app;
 GRANT SELECT ON TABLE challenges.window_proofs TO chally_system;

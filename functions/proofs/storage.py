@@ -20,7 +20,7 @@ _GONE = {"NoSuchKey", "NoSuchVersion", "MethodNotAllowed"}
 
 @dataclass(frozen=True, slots=True)
 class PresignedUpload:
-    """A PUT that S3 accepts until `expires_at`, with exactly these headers and the bytes they describe."""
+    """A PUT that S3 accepts once until `expires_at`, with exactly these headers and the bytes they describe."""
 
     url: str
     headers: Mapping[str, str]
@@ -47,11 +47,13 @@ def presign_put(
 ) -> PresignedUpload:
     """Sign a PUT of `content_length` bytes with this type and SHA-256, valid from `now` for `expires`.
 
-    All three are signed headers, so S3 refuses anything else. For `endpoint_url` see `chally.storage`.
+    All three are signed headers, so S3 refuses anything else. `if-none-match` makes it refuse a second upload (412),
+    so that one URL stores one object. For `endpoint_url` see `chally.storage`.
     """
     headers = {
         "content-length": str(content_length),
         "content-type": content_type,
+        "if-none-match": "*",
         "x-amz-checksum-sha256": sha256_base64,
     }
     url = storage.presign(

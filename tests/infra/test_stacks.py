@@ -227,10 +227,10 @@ class TestBuckets:
         assert exports["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
         assert leftovers["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
         (cors,) = uploads["CorsConfiguration"]["CorsRules"]
-        assert cors["AllowedMethods"] == ["PUT"]
+        assert cors["AllowedMethods"] == ["PUT", "GET", "HEAD"]
         assert cors["AllowedOrigins"] == list(template.settings.cors_origins)
         assert "*" not in "".join(cors["AllowedOrigins"] + cors["AllowedHeaders"])
-        assert "x-amz-checksum-sha256" in cors["AllowedHeaders"]
+        assert {"if-none-match", "x-amz-checksum-sha256"} <= set(cors["AllowedHeaders"])
 
     def test_access_to_the_bucket_is_logged_in_aws(self, aws: Template) -> None:
         uploads = aws.properties("AWS::S3::Bucket")["Storage/Uploads"]

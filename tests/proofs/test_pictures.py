@@ -114,6 +114,50 @@ class TestPicture:
         assert [version["Key"] for version in left if name in version["Key"]] == []
 
 
+class TestDeletedAccounts:
+    """What a deleted account sent is hidden at once, from reviewers too, and comes back if the deletion is canceled."""
+
+    HIDDEN = ("note", "sha256", "captured_at", "value", "appeal")
+
+    def seen(self, club: Club, proof_id: str) -> list[tuple[int, set[str]]]:
+        """The status of the picture and the fields that are shown, for each of the others, read alone and in a list."""
+        found = []
+        for who in (club.owner, club.miro):
+            listed = who.get(f"/v1/challenges/{club.id}/proofs").json["items"]
+            for proof in (club.proof(proof_id, who), *(each for each in listed if each["id"] == proof_id)):
+                shown = {name for name in self.HIDDEN if proof[name] is not None}
+                found.append((who.get(f"/v1/proofs/{proof_id}/image").status, shown))
+        return found
+
+    def test_the_picture_the_note_and_the_hash_are_hidden(
+        self, make_club: MakeClub, database: Database, nobody: Client
+    ) -> None:
+        club = make_club()
+        proof_id = club.ask(club.kari, PHOTO, note="At Frognerparken!", captured_at="2026-11-20T06:00:00Z")
+        decide(club.put(proof_id, PHOTO))
+        before = self.seen(club, proof_id)
+        owners = {"note", "sha256", "captured_at"}
+        assert before == [(307, owners), (307, owners), (307, {"note"}), (307, {"note"})]
+        password = {"password": "long enough for us"}
+        assert club.kari.delete("/v1/me", password).status == 202
+        assert self.seen(club, proof_id) == [(404, set())] * 4
+        proof = club.proof(proof_id)
+        assert proof["user"]["username"].startswith("deleted_")
+        assert (proof["status"], proof["reasons"]) == ("accepted", [])
+        assert nobody.post("/v1/auth/login", {"login": "kari", **password}).status == 200
+        assert self.seen(club, proof_id) == before
+
+    def test_a_text_a_review_and_an_appeal_are_hidden(self, make_club: MakeClub, database: Database) -> None:
+        club = make_club(proof={"kind": "text"})
+        sent = club.kari.post(f"/v1/challenges/{club.id}/proofs", {"value": "I swam to Hovedøya"}).json["proof"]
+        path = f"/v1/proofs/{sent['id']}"
+        club.owner.post(f"{path}/review", {"decision": "reject", "reason": "Kari, that is too far."})
+        club.kari.post(f"{path}/appeal", {"message": "I have witnesses."})
+        club.kari.delete("/v1/me", {"password": "long enough for us"})
+        proof = club.proof(sent["id"])
+        assert (proof["value"], proof["appeal"], proof["review"]["reason"]) == (None, None, None)
+
+
 class TestSimilarPhotos:
     """A photo that is similar to another: 24 to 31 bits away."""
 

@@ -344,6 +344,18 @@ class TestAppeal:
         assert club.review(club.moderator, ACCEPT).code == "not_reviewable"
         assert len(mails()) == told
 
+    def test_a_proof_of_a_deleted_account_is_not_reviewed(
+        self, make_club: Callable[..., Club], mails: Callable[[], list[dict[str, Any]]]
+    ) -> None:
+        """Its content is hidden, so a reviewer would decide on nothing."""
+        club = make_club({"kind": "number", "target": 5}, first=3)
+        club.member.post(f"{club.path}/appeal", {"message": "Five, by another watch."})
+        assert club.member.delete("/v1/me", {"password": "long enough for us"}).status == 202
+        told = len(mails())
+        assert club.review(club.owner, ACCEPT).code == "not_reviewable"
+        assert club.owner.get(f"/v1/challenges/{club.id}/proofs", status="needs_review").json["items"] == []
+        assert len(mails()) == told
+
     @pytest.mark.parametrize("message", ["\u200b", "\u202e\u202c \n", "\u00a0"])
     def test_an_appeal_or_a_reason_that_shows_nothing_is_refused(
         self, make_club: Callable[..., Club], message: str

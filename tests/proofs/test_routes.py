@@ -94,6 +94,7 @@ class TestSubmit:
         assert upload["headers"] == {
             "content-length": "7",
             "content-type": "image/jpeg",
+            "if-none-match": "*",
             "x-amz-checksum-sha256": base64.b64encode(DIGEST).decode(),
         }
         life = datetime.fromisoformat(upload["expires_at"]) - before
@@ -108,7 +109,9 @@ class TestSubmit:
             assert url.path.startswith("/uploads/")
             query = parse_qs(url.query)
             assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
-            assert query["X-Amz-SignedHeaders"] == ["content-length;content-type;host;x-amz-checksum-sha256"]
+            assert query["X-Amz-SignedHeaders"] == [
+                "content-length;content-type;host;if-none-match;x-amz-checksum-sha256"
+            ]
             assert query["X-Amz-Expires"] == ["600"]
 
     def test_the_owner_can_take_part(self, make_club: Callable[..., Club]) -> None:

@@ -69,12 +69,13 @@ class TestPresignPut:
             "X-Amz-Credential": "AKIDEXAMPLE/20261120/eu-central-1/s3/aws4_request",
             "X-Amz-Date": "20261120T083000Z",
             "X-Amz-Expires": "600",
-            "X-Amz-SignedHeaders": "content-length;content-type;host;x-amz-checksum-sha256",
+            "X-Amz-SignedHeaders": "content-length;content-type;host;if-none-match;x-amz-checksum-sha256",
             "X-Amz-Signature": query(upload)["X-Amz-Signature"],
         }
         assert upload.headers == {
             "content-length": str(len(PHOTO)),
             "content-type": "image/jpeg",
+            "if-none-match": "*",
             "x-amz-checksum-sha256": checksum(PHOTO),
         }
         assert upload.expires_at == NOW + LIFE
@@ -191,10 +192,14 @@ class TestStorageEnforcesWhatWasSigned:
             assert body.read() == PHOTO
         assert found["ContentType"] == "image/jpeg"
 
-    def test_a_repeated_upload_is_the_same_object(self, bucket: Bucket) -> None:
+    def test_one_url_stores_one_upload(self, bucket: Bucket) -> None:
         upload = bucket.presign()
-        assert [put(upload).status_code for _ in range(2)] == [200, 200]
+        assert [put(upload).status_code for _ in range(3)] == [200, 412, 412]
         assert len(bucket.stored()) == 1
+
+    def test_an_upload_that_may_overwrite_is_refused(self, bucket: Bucket) -> None:
+        self.refused(bucket, put(bucket.presign(), if_none_match=None))
+        self.refused(bucket, put(bucket.presign(), if_none_match='"0123"'))
 
     def refused(self, bucket: Bucket, response: httpx.Response) -> None:
         assert response.status_code in (400, 403), response.text

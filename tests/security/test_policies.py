@@ -18,12 +18,6 @@ INSERT_CHALLENGE = """
     values (%(owner)s, 't', 'draft', 'another-code', 'UTC', now(), now() + interval '1 day',
         '{"schedule": {"days": ["mon"], "opens": "05:00", "closes": "08:00", "scope": "participant_local"}}')
 """
-INSERT_PROOF = """
-    insert into proofs.proofs (id, challenge_id, participant_id, user_id, local_date, opens_at, closes_at, kind,
-        content_type, content_length, sha256, object_key, created_at)
-    values (uuidv7(), %(challenge)s, %(participant)s, %(member)s, '2027-01-01', now(), now() + interval '1 day',
-        'photo', 'image/jpeg', 1, sha256('x'), 'uploads/another', now())
-"""
 INSERT_KEY = """
     insert into core.idempotency_keys (user_id, key, fingerprint, status, headers, body)
     values (%(owner)s, 'k', '', 200, '{}', '')
@@ -65,7 +59,6 @@ CASES = {
     "notifications.reminders.reminders_own": Case(
         "select from notifications.reminders where participant_id = %(participant)s", "member", "owner"
     ),
-    "proofs.proofs.proofs_request": Case(INSERT_PROOF, "member", "stranger"),
     "proofs.proofs.proofs_visible": Case("select id from proofs.proofs where id = %(proof)s", "owner", "stranger"),
 }
 

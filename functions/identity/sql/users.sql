@@ -1,9 +1,11 @@
 -- requires: core/actor, core/zones
 
 -- What other contexts may show of a person. The view reads with its owner's rights, so that a roster can name people
--- whose rows the reader may not see. The name of a deleted account is hidden at once.
+-- whose rows the reader may not see. The name of a deleted account is hidden at once, and other contexts hide what it
+-- sent (`is_deleted`).
 create or replace view identity.profiles as
-select id, case when deleted_at is null then username else 'deleted_' || right(id::text, 12) end as username
+select id, case when deleted_at is null then username else 'deleted_' || right(id::text, 12) end as username,
+    deleted_at is not null as is_deleted
 from identity.users;
 
 -- How to reach a person, for the mailer only. A deleted account gets no mail.

@@ -59,8 +59,9 @@ class Proof:
 
 
 # The sender and reviewers see its reasons, its capture time, and what was written in a review or an appeal. Other
-# participants see the status, and the content of accepted proofs.
-_SHOWN = "(details.shown or p.status in ('accepted', 'replaced'))"
+# participants see the status, and the content of accepted proofs. Nobody sees more than the status of a proof whose
+# sender's account is deleted: its content is hidden at once, and purged later.
+_SHOWN = "(details.shown or p.status in ('accepted', 'replaced') and not u.is_deleted)"
 _COLUMNS = f"""
     p.id, p.challenge_id, p.participant_id, p.user_id, u.username, p.local_date, p.opens_at, p.closes_at, p.kind,
     p.status, case when details.shown then p.reasons else '[]' end as reasons,
@@ -78,7 +79,9 @@ _COLUMNS = f"""
 _JOINS = """
     join identity.profiles u on u.id = p.user_id
     -- `offset 0`: once a row, not once a column
-    cross join lateral (select proofs.shows_details(p.user_id, p.challenge_id) as shown offset 0) as details
+    cross join lateral (
+        select not u.is_deleted and proofs.shows_details(p.user_id, p.challenge_id) as shown offset 0
+    ) as details
     left join proofs.proofs m on m.id = p.matched_proof_id and p.status = 'needs_review'
         and details.shown and p.user_id <> core.actor()
         and (core.moderates() or m.challenge_id = p.challenge_id)
@@ -254,7 +257,8 @@ def find_picture(tx: Tx, proof_id: UUID) -> Picture | None:
     return tx.maybe(
         """
         select p.status, p.picture_key as key, proofs.shows_details(p.user_id, p.challenge_id) as shows_details
-        from proofs.proofs p where p.id = %(id)s
+        from proofs.proofs p join identity.profiles u on u.id = p.user_id
+        where p.id = %(id)s and not u.is_deleted
         """,
         {"id": proof_id},
         row=Picture,
@@ -289,7 +293,7 @@ def list_proofs(
         f"""
         select {_COLUMNS} from proofs.proofs p {_JOINS}
         where p.challenge_id = %(challenge_id)s and (%(before)s::uuid is null or p.id < %(before)s)
-          and (not %(to_review)s or p.status = 'needs_review')
+          and (not %(to_review)s or p.status = 'needs_review' and not u.is_deleted)
         order by p.id desc offset %(offset)s limit %(limit)s
         """,
         {

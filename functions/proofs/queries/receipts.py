@@ -45,14 +45,10 @@ def find_receipt_row(tx: Tx, proof_id: UUID) -> ReceiptRow | None:
         select p.id, p.challenge_id, p.participant_id, p.kind, p.local_date, p.opens_at, p.closes_at, p.timezone,
                p.tzdata, p.created_at, p.decided_at, p.status, p.reasons, p.review, p.reviewed_at,
                case p.kind when 'photo' then p.stored_at else p.created_at end as stored_at,
-               case when u.is_here then p.sha256 end as sha256,
-               case when u.is_here then coalesce(to_jsonb(p.value_text), to_jsonb(p.value_number)) end as value
-        from proofs.proofs p
-        -- the placeholders that a deleted account leaves in these columns were never sent
-        join lateral (
-            select f.username <> 'deleted_' || right(f.id::text, 12) as is_here
-            from identity.profiles f where f.id = p.user_id
-        ) u on true
+               -- the placeholders that a purged account leaves in these columns were never sent
+               case when not u.is_deleted then p.sha256 end as sha256,
+               case when not u.is_deleted then coalesce(to_jsonb(p.value_text), to_jsonb(p.value_number)) end as value
+        from proofs.proofs p join identity.profiles u on u.id = p.user_id
         where p.id = %(id)s and proofs.shows_details(p.user_id, p.challenge_id)
         """,
         {"id": proof_id},

@@ -15,7 +15,7 @@ class ReviewRow:
     """A proof that this transaction has locked, with what a review needs of its challenge.
 
     `rejected_before`: the sender's earlier proof with the same picture, which a person rejected. `is_deleted`: the
-    challenge was deleted.
+    challenge was deleted, or the sender's account.
     """
 
     id: UUID
@@ -85,9 +85,11 @@ def lock_proof(tx: Tx, proof_id: UUID) -> ReviewRow | None:
                    where m.id = p.matched_proof_id and m.user_id = p.user_id and m.challenge_id = p.challenge_id
                      and m.review = 'reject' and m.status in ('rejected', 'needs_review')
                ) as rejected_before,
-               c.status = 'deleted' as is_deleted,
+               c.status = 'deleted' or u.is_deleted as is_deleted,
                coalesce((c.rules #>> '{proof,max_per_window}')::integer, 1) as max_per_window
-        from proofs.proofs p join challenges.challenges c on c.id = p.challenge_id
+        from proofs.proofs p
+        join challenges.challenges c on c.id = p.challenge_id
+        join identity.profiles u on u.id = p.user_id
         where p.id = %(id)s and proofs.is_visible(p.user_id, p.challenge_id)
         for no key update of p
         """,

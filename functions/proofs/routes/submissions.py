@@ -93,7 +93,9 @@ class ProofIn(Body):
 
 
 class UploadOut(BaseModel):
-    """How to upload the file: send `method` to `url` with exactly these headers, before `expires_at`."""
+    """How to upload the file: send `method` to `url` with exactly these headers, before `expires_at`, once. Storage
+    answers 412 to another upload: the first one arrived.
+    """
 
     method: Literal["PUT"]
     url: str

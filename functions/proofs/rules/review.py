@@ -79,7 +79,7 @@ def check_review(
 ) -> None:
     """Raise `NotReviewable` for a proof that has no verdict, was replaced, or cannot be looked at.
 
-    `is_deleted`: its challenge was deleted.
+    `is_deleted`: its challenge was deleted, or its sender's account, with which its content is hidden.
     """
     if status not in ("accepted", "rejected", "needs_review"):
         raise NotReviewable(f"There is nothing to review: this proof is {status.replace('_', ' ')}.")
@@ -88,7 +88,7 @@ def check_review(
     if not can_be_seen:
         raise NotReviewable("There is no picture to look at: this file could not be read.")
     if is_deleted:
-        raise NotReviewable("The challenge of this proof was deleted.")
+        raise NotReviewable("The challenge of this proof, or the account that sent it, was deleted.")
 
 
 def check_changed_decision(

@@ -11,9 +11,9 @@ import unicodedata
 from pydantic import BeforeValidator
 
 _BREAKS = re.compile("\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
-# Controls (all but tab and line feed), and characters that turn the direction of the text around them, which can make
-# a name or a link read as another.
-_CONTROLS = "\x00-\x08\x0e-\x1b\x1f\x7f-\x9f"
+# Controls (all but tab, line feed, and NUL, which nobody types and Postgres refuses), and characters that turn the
+# direction of the text around them, which can make a name or a link read as another.
+_CONTROLS = "\x01-\x08\x0e-\x1b\x1f\x7f-\x9f"
 _DIRECTIONS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 # They take no place and shape nothing: soft hyphen, zero-width space, word joiner, byte order mark, fillers and others
 # (Unicode's Default_Ignorable_Code_Point, without the next line's).
