@@ -43,14 +43,14 @@ class KeysOut(BaseModel):
 
 
 @router.get("/live", summary="Check liveness")
-async def live() -> LiveOut:
+async def check_liveness() -> LiveOut:
     """Whether the process runs."""
     return LiveOut()
 
 
-@router.get("/health", summary="Check readiness", operation_id="health", responses={503: {"model": ReadyOut}})
+@router.get("/health", summary="Check readiness", operation_id="checkHealth", responses={503: {"model": ReadyOut}})
 @router.get("/ready", summary="Check readiness", responses={503: {"model": ReadyOut}})
-async def ready(response: Response) -> ReadyOut:
+async def check_readiness(response: Response) -> ReadyOut:
     """Whether every dependency responds; 503 if one does not, named in `checks`."""
     settings = load(SystemSettings)
     scanner = settings.malware_scanner
@@ -68,14 +68,14 @@ async def ready(response: Response) -> ReadyOut:
 
 
 @router.get("/version", summary="Read the version")
-async def version() -> VersionOut:
+async def get_version() -> VersionOut:
     """The deployed version, commit and stage."""
     settings = load(SystemSettings)
     return VersionOut(version=settings.version, commit=settings.commit, stage=settings.stage)
 
 
 @router.get("/.well-known/jwks.json", summary="Read the public keys")
-async def jwks(response: Response) -> KeysOut:
+async def get_public_keys(response: Response) -> KeysOut:
     """The public keys that verify our access tokens (RS256) and receipts (ES256)."""
     response.headers["cache-control"] = f"public, max-age={int(access_tokens.KEYS_MAX_AGE)}"
     return KeysOut(keys=[key.jwk for key in access_tokens.public_keys()])
@@ -87,7 +87,7 @@ async def jwks(response: Response) -> KeysOut:
     status_code=302,
     response_class=Response,
 )
-async def change_password_page() -> Response:
+async def find_password_page() -> Response:
     """Redirect to the page for setting a new password. Password managers look for it here (W3C)."""
     page = load(HttpSettings).public_url + "/v1/auth/password/forgot"
     return Response(status_code=302, headers={"location": page})
@@ -105,19 +105,19 @@ Reader = Annotated[None, Depends(_check_reader)]
 
 
 @router.get("/openapi.json", summary="Read the OpenAPI document", response_class=JSONResponse)
-async def read_openapi(reader: Reader) -> Response:
+async def get_openapi(reader: Reader) -> Response:
     """The OpenAPI document of the API."""
     return Response(docs.OPENAPI.read_bytes(), media_type="application/json")
 
 
 @router.get("/docs", summary="Read the API reference", response_class=HTMLResponse)
-async def read_docs(reader: Reader) -> HTMLResponse:
+async def get_docs(reader: Reader) -> HTMLResponse:
     """The API reference as a web page."""
     return HTMLResponse(docs.PAGE, headers={"content-security-policy": docs.POLICY})
 
 
 @router.get("/docs/{name}", summary="Read a file of the API reference", response_class=Response)
-async def read_docs_asset(name: str) -> Response:
+async def get_docs_file(name: str) -> Response:
     """A file of the API reference."""
     if name not in docs.TYPES:
         raise NotFound

@@ -90,7 +90,7 @@ ChargedZone = Annotated[str, Depends(_limit_creation)]
     f"{rules.MAX_OWNED} challenges that are neither archived nor deleted.",
     status_code=201,
 )
-async def create(
+async def create_challenge(
     body: ChallengeIn, actor: CurrentActor, zone: ChargedZone, tx: UserTx, response: Response
 ) -> ChallengeOut:
     now = clock.now()
@@ -114,13 +114,13 @@ async def create(
 
 
 @router.get("/v1/challenges/{challenge_id}", summary="Get a challenge")
-async def read(challenge_id: UUID, actor: CurrentActor, tx: UserTx) -> ChallengeOut:
+async def get_challenge(challenge_id: UUID, actor: CurrentActor, tx: UserTx) -> ChallengeOut:
     """Get a challenge that is public, or that you own or take part in."""
     return ChallengeOut.of(access.find(tx, challenge_id), actor.user_id, clock.now())
 
 
 @router.patch("/v1/challenges/{challenge_id}", summary="Edit a challenge")
-async def edit(challenge_id: UUID, body: ChallengeEditIn, actor: CurrentActor, tx: UserTx) -> ChallengeOut:
+async def edit_challenge(challenge_id: UUID, body: ChallengeEditIn, actor: CurrentActor, tx: UserTx) -> ChallengeOut:
     """Edit your own challenge, unless it is over.
 
     Once it has started, `rules`, `timezone`, `starts_at` and `ends_at` can no longer change. Changing them earlier
@@ -159,7 +159,9 @@ async def edit(challenge_id: UUID, body: ChallengeEditIn, actor: CurrentActor, t
 
 
 @router.post("/v1/challenges/{challenge_id}/transitions", summary="Change the status of a challenge")
-async def transition(challenge_id: UUID, body: TransitionIn, actor: CurrentActor, tx: UserTx) -> ChallengeOut:
+async def change_challenge_status(
+    challenge_id: UUID, body: TransitionIn, actor: CurrentActor, tx: UserTx
+) -> ChallengeOut:
     """Change the status of your own challenge.
 
     Allowed are draft to active, active to paused and back, active or paused to canceled, ended to archived, and any
@@ -178,7 +180,7 @@ async def transition(challenge_id: UUID, body: TransitionIn, actor: CurrentActor
 
 
 @router.post("/v1/challenges/{challenge_id}/invite-code", summary="Replace the invite code")
-async def change_invite_code(challenge_id: UUID, actor: CurrentActor, tx: UserTx) -> ChallengeOut:
+async def replace_invite_code(challenge_id: UUID, actor: CurrentActor, tx: UserTx) -> ChallengeOut:
     """Create a new invite code for your own challenge. The old code stops working at once."""
     now = clock.now()
     challenge = access.lock_owned(tx, challenge_id)

@@ -24,7 +24,7 @@ class SchemaResponse(JSONResponse):
 
 
 @router.get("/v1/challenges", summary="List public challenges")
-async def discover(
+async def list_public_challenges(
     actor: CurrentActor,
     tx: UserTx,
     paging: PageParams,
@@ -43,21 +43,21 @@ async def discover(
 
 
 @router.get("/v1/challenges/mine", summary="List your own challenges")
-async def mine(actor: CurrentActor, tx: UserTx, paging: PageParams) -> Page[ChallengeOut]:
+async def list_my_challenges(actor: CurrentActor, tx: UserTx, paging: PageParams) -> Page[ChallengeOut]:
     """List the challenges that you own, including drafts, newest first."""
     rows = challenges.list_owned(tx, before=paging.after, offset=paging.offset, limit=paging.fetch_limit)
     return _page(paging, rows, [str(row.id) for row in rows], actor, clock.now())
 
 
 @router.get("/v1/challenges/joined", summary="List the challenges you joined")
-async def joined(actor: CurrentActor, tx: UserTx, paging: PageParams) -> Page[ChallengeOut]:
+async def list_joined_challenges(actor: CurrentActor, tx: UserTx, paging: PageParams) -> Page[ChallengeOut]:
     """List the challenges that you take part in, including your own, the one joined last first."""
     rows = challenges.list_joined(tx, before=paging.after, offset=paging.offset, limit=paging.fetch_limit)
     return _page(paging, rows, [str(row.participant_id) for row in rows], actor, clock.now())
 
 
 @router.get(SCHEMA_PATH, summary="Get the JSON Schema of rules", response_class=SchemaResponse)
-async def rules_schema() -> Response:
+async def get_rules_schema() -> Response:
     """Get the rule language as JSON Schema (draft 2020-12). No sign-in required."""
     schema = language.json_schema(load(HttpSettings).public_url + SCHEMA_PATH)
     return SchemaResponse(schema, headers={"cache-control": "public, max-age=3600"})

@@ -50,7 +50,7 @@ async def _limit_joins(actor: CurrentActor) -> None:
     responses={200: {"model": ChallengeOut}},
     dependencies=[Depends(_limit_joins)],
 )
-async def join(
+async def join_challenge(
     ref: Annotated[str, Path(max_length=64, description="Invite code, or the id of a public challenge")],
     actor: CurrentActor,
     tx: UserTx,
@@ -82,7 +82,7 @@ async def remove_participant(challenge_id: UUID, participant_id: UUID, tx: UserT
 
 
 @router.get("/v1/challenges/{challenge_id}/participants", summary="List participants")
-async def roster(challenge_id: UUID, tx: UserTx, paging: PageParams) -> Page[ParticipantOut]:
+async def list_participants(challenge_id: UUID, tx: UserTx, paging: PageParams) -> Page[ParticipantOut]:
     """List the participants of a challenge, in the order of joining."""
     access.check_roster(tx, challenge_id)
     rows = participants.roster(tx, challenge_id, after=paging.after, offset=paging.offset, limit=paging.fetch_limit)

@@ -25,7 +25,7 @@ class StandingOut(BaseModel):
 
 
 @router.get("/v1/challenges/{challenge_id}/standings", summary="List standings")
-async def read_standings(challenge_id: UUID, tx: UserTx, paging: PageParams) -> Page[StandingOut]:
+async def list_standings(challenge_id: UUID, tx: UserTx, paging: PageParams) -> Page[StandingOut]:
     """List the standings, best first. Participants with equal points share a rank."""
     after = None if paging.position is None else _standing_position(paging.position)
     rows = standings.ranking(tx, challenge_id, after=after, offset=paging.offset, limit=paging.fetch_limit)

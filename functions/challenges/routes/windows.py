@@ -71,7 +71,7 @@ class CurrentWindowOut(WindowOut):
 
 
 @router.get("/v1/challenges/{challenge_id}/windows", summary="List your windows")
-async def list_windows(
+async def list_my_windows(
     challenge_id: UUID,
     tx: UserTx,
     first: Annotated[Date, Query(alias="from")],
@@ -87,7 +87,7 @@ async def list_windows(
 
 
 @router.get("/v1/challenges/{challenge_id}/windows/current", summary="Get your current window")
-async def current_window(challenge_id: UUID, actor: CurrentActor) -> CurrentWindowOut:
+async def get_current_window(challenge_id: UUID, actor: CurrentActor) -> CurrentWindowOut:
     """Get your window that is open now, or else your next one."""
     now = clock.now()
     with db.as_user(actor, read_only=True) as tx:  # ends before the overlay's key is fetched over the network

@@ -62,13 +62,13 @@ async def register(body: RegisterIn, client: CurrentClient) -> RegisterOut:
 
 
 @router.get("/v1/auth/verify-email", summary="Page: confirm the address", response_class=HTMLResponse)
-async def verify_email_page() -> HTMLResponse:
+async def confirm_address_page() -> HTMLResponse:
     """The page behind the link in the mail. Opening it changes nothing; its button confirms the address."""
     return pages.confirm_address()
 
 
 @router.post("/v1/auth/verify-email", summary="Confirm the address", response_model_exclude_unset=True)
-async def verify_email(body: VerifyIn, client: CurrentClient, response: Response) -> SessionOut:
+async def confirm_address(body: VerifyIn, client: CurrentClient, response: Response) -> SessionOut:
     """Confirm the address with the token from the mail, and sign in. The token is single-use."""
     now = clock.now()
     ratelimit.consume(now, token_ip=network(client.ip))
@@ -79,7 +79,7 @@ async def verify_email(body: VerifyIn, client: CurrentClient, response: Response
 
 
 @router.post("/v1/auth/login", summary="Sign in with a password", response_model_exclude_unset=True)
-async def login(body: LoginIn, client: CurrentClient, response: Response) -> SessionOut:
+async def sign_in_by_password(body: LoginIn, client: CurrentClient, response: Response) -> SessionOut:
     """Sign in with an email address or username, and a password."""
     now = clock.now()
     name = (normal_address(body.login) if "@" in body.login else body.login).lower()
@@ -118,7 +118,7 @@ async def login(body: LoginIn, client: CurrentClient, response: Response) -> Ses
 
 
 @router.post("/v1/auth/refresh", summary="Refresh a session", response_model_exclude_unset=True)
-async def refresh(
+async def refresh_session(
     request: Request, arrived: ArrivedAt, client: CurrentClient, response: Response, body: RefreshIn | None = None
 ) -> SessionOut:
     """Exchange a refresh token for the next pair of tokens. It is single-use; reusing an old one ends the session."""
@@ -133,13 +133,13 @@ async def refresh(
 
 
 @router.post("/v1/auth/logout", summary="Sign out", status_code=204)
-async def logout(request: Request, client: CurrentClient, response: Response, body: RefreshIn | None = None) -> None:
+async def sign_out(request: Request, client: CurrentClient, response: Response, body: RefreshIn | None = None) -> None:
     """End the session of the refresh token."""
     _sign_out(request, client, response, body, everywhere=False)
 
 
 @router.post("/v1/auth/logout-all", summary="Sign out everywhere", status_code=204)
-async def logout_all(
+async def sign_out_everywhere(
     request: Request, client: CurrentClient, response: Response, body: RefreshIn | None = None
 ) -> None:
     """End all sessions of the account."""

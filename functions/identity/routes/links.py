@@ -54,7 +54,7 @@ class LinkSentOut(BaseModel):
 
 
 @router.post("/v1/auth/magic-link", summary="Request a sign-in link", status_code=202)
-async def magic_link(body: AddressIn, ip: Ip) -> LinkSentOut:
+async def request_magic_link(body: AddressIn, ip: Ip) -> LinkSentOut:
     """Request an email with a sign-in link. The response is the same for every address."""
     now = clock.now()
     ratelimit.consume(now, magic_link_address=body.email.lower(), magic_link_ip=ip)
@@ -64,13 +64,13 @@ async def magic_link(body: AddressIn, ip: Ip) -> LinkSentOut:
 
 
 @router.get("/v1/auth/magic-link/verify", summary="Page: sign in by link", response_class=HTMLResponse)
-async def follow_magic_link_page() -> HTMLResponse:
+async def sign_in_by_link_page() -> HTMLResponse:
     """The page behind the link in the mail. Opening it changes nothing; its button signs in."""
     return pages.sign_in()
 
 
 @router.post("/v1/auth/magic-link/verify", summary="Sign in by link", response_model_exclude_unset=True)
-async def follow_magic_link(body: TokenIn, client: CurrentClient, response: Response) -> SessionOut:
+async def sign_in_by_link(body: TokenIn, client: CurrentClient, response: Response) -> SessionOut:
     """Sign in with the token from the mail. It is single-use, and also ends a wait after wrong passwords."""
     now = clock.now()
     ratelimit.consume(now, token_ip=network(client.ip))
@@ -88,7 +88,7 @@ async def forgot_password_page() -> HTMLResponse:
 
 
 @router.post("/v1/auth/password/forgot", summary="Request a password reset", status_code=202)
-async def forgot_password(body: AddressIn, ip: Ip) -> LinkSentOut:
+async def request_password_reset(body: AddressIn, ip: Ip) -> LinkSentOut:
     """Request an email with a link for setting a new password. The response is the same for every address."""
     now = clock.now()
     ratelimit.consume(now, password_reset_address=body.email.lower(), password_reset_ip=ip)
@@ -116,13 +116,13 @@ async def reset_password(body: ResetIn, ip: Ip) -> None:
 
 
 @router.get("/v1/auth/email/confirm", summary="Page: confirm a new address", response_class=HTMLResponse)
-async def confirm_email_page() -> HTMLResponse:
+async def confirm_new_address_page() -> HTMLResponse:
     """The page behind the link in the mail. Opening it changes nothing; its button confirms the new address."""
     return pages.confirm_change()
 
 
 @router.post("/v1/auth/email/confirm", summary="Confirm a new address", status_code=204)
-async def confirm_email(body: TokenIn, ip: Ip) -> None:
+async def confirm_new_address(body: TokenIn, ip: Ip) -> None:
     """Change the account's address to the one that the token was mailed to. The token is single-use."""
     now = clock.now()
     ratelimit.consume(now, token_ip=ip)
@@ -131,13 +131,13 @@ async def confirm_email(body: TokenIn, ip: Ip) -> None:
 
 
 @router.get("/v1/auth/unlock", summary="Page: unlock sign-in", response_class=HTMLResponse)
-async def unlock_page() -> HTMLResponse:
+async def unlock_sign_in_page() -> HTMLResponse:
     """The page behind the link in the mail. Opening it changes nothing; its button ends the wait."""
     return pages.unlock()
 
 
 @router.post("/v1/auth/unlock", summary="Unlock sign-in", status_code=204)
-async def unlock(body: TokenIn, ip: Ip) -> None:
+async def unlock_sign_in(body: TokenIn, ip: Ip) -> None:
     """End a wait after wrong passwords with the token from the mail. The token is single-use."""
     now = clock.now()
     ratelimit.consume(now, token_ip=ip)
@@ -162,7 +162,7 @@ async def change_password(body: PasswordIn, actor: CurrentActor) -> None:
 
 
 @router.post("/v1/me/email", summary="Change the address", status_code=204)
-async def change_email(body: EmailIn, actor: CurrentActor) -> None:
+async def change_address(body: EmailIn, actor: CurrentActor) -> None:
     """Request a change of address. It takes effect when the link in the mail to the new address is followed.
 
     The response is the same whether or not another account has the address.

@@ -46,9 +46,9 @@ class SessionItemOut(BaseModel):
         )
 
 
-@router.get("/v1/auth/me", summary="Get my account", operation_id="auth_me")
+@router.get("/v1/auth/me", summary="Get my account", operation_id="getSignedInAccount")
 @router.get("/v1/me", summary="Get my account")
-async def me(actor: CurrentActor, tx: UserTx) -> UserOut:
+async def get_account(actor: CurrentActor, tx: UserTx) -> UserOut:
     """Get my account."""
     user = users.user(tx, actor.user_id)
     if user is None:  # the account was purged before the token expired
@@ -57,7 +57,7 @@ async def me(actor: CurrentActor, tx: UserTx) -> UserOut:
 
 
 @router.get("/v1/me/sessions", summary="List my sessions")
-async def list_sessions(actor: CurrentActor, tx: AccountTx, asked: PageParams) -> Page[SessionItemOut]:
+async def list_my_sessions(actor: CurrentActor, tx: AccountTx, asked: PageParams) -> Page[SessionItemOut]:
     """List my sessions: live ones first, then newest first. Ended sessions are kept for 90 days."""
     offset = asked.offset if asked.position is None else _offset(asked.position)
     rows = sessions.list_page(tx, actor.user_id, limit=asked.fetch_limit, offset=offset, now=clock.now())

@@ -75,7 +75,9 @@ class AssertionIn(Body):
 
 
 @router.post("/v1/me/passkeys/options", summary="Get options for a new passkey")
-async def passkey_options(request: Request, actor: CurrentActor, relying_party: CurrentRelyingParty) -> dict[str, Any]:
+async def create_passkey_options(
+    request: Request, actor: CurrentActor, relying_party: CurrentRelyingParty
+) -> dict[str, Any]:
     """Get the options for registering a passkey, for PublicKeyCredential.parseCreationOptionsFromJSON(). They are
     single-use and valid for five minutes. Requires a sign-in within the last ten minutes.
     """
@@ -91,7 +93,7 @@ async def passkey_options(request: Request, actor: CurrentActor, relying_party: 
 
 
 @router.post("/v1/me/passkeys", summary="Register a passkey", status_code=201)
-async def add_passkey(
+async def register_passkey(
     request: Request, body: PasskeyIn, actor: CurrentActor, relying_party: CurrentRelyingParty
 ) -> PasskeyOut:
     """Register a passkey. Safe to repeat: if it is registered already, it is returned unchanged."""
@@ -118,7 +120,7 @@ async def add_passkey(
 
 
 @router.get("/v1/me/passkeys", summary="List my passkeys")
-async def my_passkeys(actor: CurrentActor, tx: AccountTx, paging: PageParams) -> Page[PasskeyOut]:
+async def list_my_passkeys(actor: CurrentActor, tx: AccountTx, paging: PageParams) -> Page[PasskeyOut]:
     """List my passkeys, newest first."""
     found = queries.list_page(tx, actor.user_id, after=paging.after, limit=paging.fetch_limit, offset=paging.offset)
     return paging.page(found, [PasskeyOut.of(passkey) for passkey in found], [str(passkey.id) for passkey in found])
@@ -135,7 +137,7 @@ async def remove_passkey(passkey_id: UUID, actor: CurrentActor, tx: AccountTx) -
 
 
 @router.post("/v1/auth/passkey/options", summary="Get options for signing in by passkey")
-async def passkey_sign_in_options(request: Request, relying_party: CurrentRelyingParty) -> dict[str, Any]:
+async def create_passkey_sign_in_options(request: Request, relying_party: CurrentRelyingParty) -> dict[str, Any]:
     """Get the options for signing in by passkey, for PublicKeyCredential.parseRequestOptionsFromJSON(). They are
     single-use and valid for five minutes, and also serve for a second factor and for POST /v1/me/step-up.
     """
@@ -146,7 +148,7 @@ async def passkey_sign_in_options(request: Request, relying_party: CurrentRelyin
 
 
 @router.post("/v1/auth/passkey", summary="Sign in by passkey", response_model_exclude_unset=True)
-async def passkey_sign_in(
+async def sign_in_by_passkey(
     body: AssertionIn, client: CurrentClient, relying_party: CurrentRelyingParty, response: Response
 ) -> SessionOut:
     """Sign in by passkey. It counts as both factors."""

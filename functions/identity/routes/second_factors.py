@@ -109,7 +109,9 @@ def _exactly_one[T: Body](body: T, *names: str) -> T:
 
 
 @router.post("/v1/auth/mfa", summary="Complete a sign-in with a second factor", response_model_exclude_unset=True)
-async def mfa(body: MfaIn, client: CurrentClient, relying_party: CurrentRelyingParty, response: Response) -> SessionOut:
+async def complete_sign_in(
+    body: MfaIn, client: CurrentClient, relying_party: CurrentRelyingParty, response: Response
+) -> SessionOut:
     """Complete a sign-in with a second factor. The mfa_token stays valid until one succeeds."""
     now = clock.now()
     token_hash = tokens.digest(body.mfa_token)
@@ -134,7 +136,7 @@ async def mfa(body: MfaIn, client: CurrentClient, relying_party: CurrentRelyingP
 
 
 @router.post("/v1/me/step-up", summary="Confirm my identity", status_code=204)
-async def step_up(
+async def confirm_identity(
     body: StepUpIn, actor: CurrentActor, client: CurrentClient, relying_party: CurrentRelyingParty
 ) -> None:
     """Confirm your identity. For ten minutes this allows the calls that require it (403 `step_up_required`).
@@ -174,7 +176,7 @@ def _check_password(tx: Tx, user_id: UUID, password: str, now: datetime) -> AppE
 
 
 @router.get("/v1/me/totp", summary="Get the authenticator app")
-async def read_totp(actor: CurrentActor, tx: AccountTx) -> TotpStateOut:
+async def get_totp(actor: CurrentActor, tx: AccountTx) -> TotpStateOut:
     """Get the state of the authenticator app."""
     state = queries.find_totp_state(tx, actor.user_id)
     return TotpStateOut(
@@ -183,7 +185,7 @@ async def read_totp(actor: CurrentActor, tx: AccountTx) -> TotpStateOut:
 
 
 @router.post("/v1/me/totp", summary="Set up an authenticator app")
-async def begin_totp(actor: CurrentActor, client: CurrentClient) -> TotpOut:
+async def start_totp(actor: CurrentActor, client: CurrentClient) -> TotpOut:
     """Set up an authenticator app. POST /v1/me/totp/confirm turns it on; until then, another call returns a new secret.
     Requires a sign-in within the last ten minutes.
     """

@@ -25,7 +25,7 @@ class DeletionOut(BaseModel):
 
 
 @router.delete("/v1/me", summary="Delete my account", status_code=202)
-async def delete_me(actor: CurrentActor, response: Response, body: DeletionIn | None = None) -> DeletionOut:
+async def delete_account(actor: CurrentActor, response: Response, body: DeletionIn | None = None) -> DeletionOut:
     """Delete my account. You are signed out and hidden at once; the account is purged after 30 days. Signing in before
     then restores it.
 

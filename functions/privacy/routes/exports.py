@@ -40,7 +40,7 @@ async def request_export(actor: CurrentActor) -> ExportOut:
 
 
 @router.get("/v1/me/export", summary="Get my export")
-async def read_export(actor: CurrentActor) -> ExportOut:
+async def get_export(actor: CurrentActor) -> ExportOut:
     """Get the state of my export, and a link to download it."""
     now = clock.now()
     with db.as_account(

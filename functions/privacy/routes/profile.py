@@ -38,7 +38,7 @@ class MeIn(Body):
 
 
 @router.patch("/v1/me", summary="Change my account")
-async def change_me(body: MeIn, actor: CurrentActor) -> UserOut:
+async def change_account(body: MeIn, actor: CurrentActor) -> UserOut:
     """Change my username, time zone or notification preferences.
 
     The time zone is the default for challenges you join later. It also moves the challenges that use your account's

@@ -77,7 +77,7 @@ async def _limit_previews(actor: CurrentActor, body: TimezoneIn) -> None:
 @router.post(
     "/v1/me/timezone/preview", summary="Preview a change of time zone", dependencies=[Depends(_limit_previews)]
 )
-async def preview(body: TimezoneIn, actor: CurrentActor, paging: PageParams) -> Page[TimezonePreviewOut]:
+async def preview_timezone(body: TimezoneIn, actor: CurrentActor, paging: PageParams) -> Page[TimezonePreviewOut]:
     """Preview which windows PATCH /v1/me with this `timezone` would move now. Nothing is changed.
 
     Lists every challenge that follows your account's time zone and is not over, the one joined last first, with the

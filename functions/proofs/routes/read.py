@@ -51,7 +51,7 @@ async def list_proofs(
 
 
 @router.get("/v1/proofs/{proof_id}", summary="Read a proof")
-async def read_proof(proof_id: UUID, tx: UserTx) -> ProofOut:
+async def get_proof(proof_id: UUID, tx: UserTx) -> ProofOut:
     """A proof, with its status and verdict."""
     return ProofOut.of(responses.require_proof(proofs.find_proof(tx, proof_id)), clock.now())
 
@@ -59,7 +59,7 @@ async def read_proof(proof_id: UUID, tx: UserTx) -> ProofOut:
 @router.get(
     "/v1/proofs/{proof_id}/image", summary="Read the picture of a proof", status_code=307, response_class=Response
 )
-async def read_image(proof_id: UUID, tx: UserTx) -> Response:
+async def get_proof_image(proof_id: UUID, tx: UserTx) -> Response:
     """Redirect to the cleaned picture of a proof; the link is valid for five minutes.
 
     Participants who can see the roster see the pictures of accepted and replaced proofs. Pictures of other proofs are

@@ -21,7 +21,7 @@ class Jose(Response):
 
 
 @router.get("/v1/proofs/{proof_id}/receipt", summary="Read the receipt of a proof", response_class=Jose)
-async def read_receipt(proof_id: UUID, actor: CurrentActor) -> Response:
+async def get_receipt(proof_id: UUID, actor: CurrentActor) -> Response:
     """A signed receipt for a proof that you sent or can review: a compact JWS (ES256) that anyone can verify with the
     keys at `/.well-known/jwks.json`. It states the bounds of the window, the tzdata version that gave them, the
     SHA-256 of the content, when it was stored, and the verdict with its reasons, as of now. 409 `not_decided` if there

@@ -121,7 +121,7 @@ async def _limit_proofs(actor: CurrentActor, challenge_id: UUID, body: ProofIn) 
     status_code=201,
     dependencies=[Depends(_limit_proofs)],
 )
-async def submit_proof(challenge_id: UUID, body: ProofIn, tx: TrustedTx, response: Response) -> ProofRequestedOut:
+async def send_proof(challenge_id: UUID, body: ProofIn, tx: TrustedTx, response: Response) -> ProofRequestedOut:
     """Send a proof for your open window: announce a photo and get an upload URL, or send a text or a number."""
     now = clock.now()
     challenge = responses.find_challenge(tx, challenge_id)

@@ -17,10 +17,11 @@ GZIP = b"\x1f\x8b"
 class Body(BaseModel):
     """A request body, or a part of one.
 
-    Unknown fields are refused, so that a typo is not silently ignored. Types are strict: `"10"` is not a number.
+    Unknown fields are refused, so that a typo is not silently ignored. Types are strict: `"10"` is not a number. In
+    responses every field is present.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_serialization_defaults_required=True)
 
 
 def parse(raw: bytes, *, encoding: str) -> Any:

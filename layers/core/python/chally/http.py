@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import psycopg
 from fastapi import APIRouter, Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from mangum import Mangum
 from starlette.exceptions import HTTPException
@@ -140,6 +141,12 @@ ArrivedAt = Annotated[datetime, Depends(_arrived_at)]
 # --- the application ----------------------------------------------------------------------------------------
 
 
+def _operation_id(route: APIRoute) -> str:
+    """The name of a route's function in camel case, as client generators expect it."""
+    first, *words = route.name.split("_")
+    return first + "".join(word.title() for word in words)
+
+
 def application(
     router: APIRouter, constraints: Constraints, elsewhere: Mapping[str, Sequence[str]] | None = None
 ) -> FastAPI:
@@ -150,7 +157,7 @@ def application(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,
+        generate_unique_id_function=_operation_id,
         responses={"default": {"model": problems.Problem, "description": "An error, as application/problem+json"}},
     )
     app.state.methods = Methods(router, elsewhere or {})
