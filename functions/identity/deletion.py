@@ -30,11 +30,12 @@ def request(tx: Tx, user_id: UUID, password: str | None, now: datetime) -> date 
     # last, as in `credentials`: a session that starts concurrently is waited for, and ended as well
     sessions.end_sessions(tx, user_id, "account_deleted", now)
     audit.record(tx, "deletion_requested", now, user_id=user_id)
-    purged_on = (now + rules.DELETION_GRACE).date()
+    purged_at = now + rules.DELETION_GRACE
     # by address: from now on the mailer finds no account with this id
-    values = {"username": account.username, "purged_on": purged_on.isoformat()}
-    outbox.add(tx, "mail", {"template": "deletion_requested", "to": account.email, "values": values})
-    return purged_on
+    to = {"to": account.email, "timezone": account.timezone}
+    values = {"username": account.username, "purged_at": purged_at.isoformat()}
+    outbox.add(tx, "mail", {"template": "deletion_requested", "values": values, **to})
+    return purged_at.date()
 
 
 def _authenticate(tx: Tx, user_id: UUID, password: str | None, now: datetime) -> Account | None:

@@ -6,7 +6,7 @@ the error afterwards.
 
 import secrets
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from chally import audit, outbox
@@ -62,7 +62,7 @@ def register(
     if added is None:
         raise rules.PasskeyTaken
     audit.record(tx, "passkey_added", now, user_id=user_id, passkey=str(added.id))
-    _notify(tx, user_id, f"The passkey \u201c{name}\u201d was added.")
+    _notify(tx, "passkey_added", user_id, name)
     return added
 
 
@@ -73,7 +73,7 @@ def remove(tx: Tx, passkey_id: UUID, user_id: UUID, now: datetime) -> bool:
         return False
     second_factors.reset_session_second_factors(tx, user_id)
     audit.record(tx, "passkey_removed", now, user_id=user_id, passkey=str(passkey_id))
-    _notify(tx, user_id, f"The passkey \u201c{name}\u201d was removed.")
+    _notify(tx, "passkey_removed", user_id, name)
     return True
 
 
@@ -119,5 +119,5 @@ def _consume_challenge(tx: Tx, response: PasskeyResponse, user_id: UUID | None, 
     return None
 
 
-def _notify(tx: Tx, user_id: UUID, change: str) -> None:
-    outbox.add(tx, "mail", {"template": "second_factor_changed", "user_id": str(user_id), "values": {"change": change}})
+def _notify(tx: Tx, template: Literal["passkey_added", "passkey_removed"], user_id: UUID, name: str) -> None:
+    outbox.add(tx, "mail", {"template": template, "user_id": str(user_id), "values": {"name": name}})

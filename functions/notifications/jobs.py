@@ -1,5 +1,6 @@
 """Jobs of notifications: send due reminders, deliver and tidy the outbox, and check reminders every night."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -120,11 +121,15 @@ def _deliver(message: OutboxMessage) -> bool:
     """Send a message, then confirm its delivery. A crash in between repeats it: delivery is at least once."""
     settings = load(OutboxSettings)
     try:
-        to, username = _recipient(message)
-        if to is not None:
-            values = {"username": username} | message.payload["values"]
-            composed = mail.compose(message.payload["template"], values, public_url=settings.public_url)
-            mail.send(composed, to=to, sender=settings.mail_from, message_id=message.id)
+        recipient = _find_recipient(message)
+        if recipient is not None:
+            composed = mail.compose(
+                message.payload["template"],
+                {"username": recipient.username} | message.payload["values"],
+                public_url=settings.public_url,
+                timezone=recipient.timezone,
+            )
+            mail.send(composed, to=recipient.email, sender=settings.mail_from, message_id=message.id)
     except Exception as error:
         # Only the class: SES's error messages contain the address.
         reason = type(error).__name__
@@ -143,12 +148,20 @@ def _deliver(message: OutboxMessage) -> bool:
     return True
 
 
-def _recipient(message: OutboxMessage) -> tuple[str | None, str]:
-    """The address and the username; no address if the account is deleted or its address is not confirmed."""
-    if "to" in message.payload:
-        return message.payload["to"], ""
+@dataclass(frozen=True, slots=True)
+class _Recipient:
+    email: str
+    username: str
+    timezone: str
+
+
+def _find_recipient(message: OutboxMessage) -> _Recipient | None:
+    """Whom a message is for. None if the account is deleted or its address is not confirmed: no mail is sent."""
+    payload = message.payload
+    if "to" in payload:
+        return _Recipient(payload["to"], "", payload.get("timezone", "UTC"))
     with db.as_system("find recipient") as tx:
-        contact = queries.find_contact(tx, UUID(message.payload["user_id"]))
+        contact = queries.find_contact(tx, UUID(payload["user_id"]))
     if contact is None or not contact.verified:
-        return None, ""
-    return contact.email, contact.username
+        return None
+    return _Recipient(contact.email, contact.username, contact.timezone)

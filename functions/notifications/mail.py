@@ -1,10 +1,16 @@
-"""Mails: a subject and a text for each template, sent with SES."""
+"""Mails: composed from a template and its values, and sent with SES."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from chally import aws
+from chally import aws, wall_clock
+from notifications.quoting import quote
+from notifications.templates import TEMPLATES
+
+# Values that are links, or parts of one. All others are quoted, whoever wrote them.
+_LINKS = ("public_url", "token", "link")
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,133 +19,27 @@ class Mail:
     text: str
 
 
-# In mails about a change that the account's owner may not have made. They contain no token, only how to recover.
-_NOT_YOU = (
-    "If it was not you, set a new password now. That signs out every device:\n\n{public_url}/v1/auth/password/forgot\n"
-)
-_TEMPLATES = {
-    "verify_email": Mail(
-        "Confirm your email address for Chally, {username}",
-        "Hello {username},\n\nTo create the account {username} at Chally, confirm your email address within 15"
-        " minutes:\n\n"
-        "{public_url}/v1/auth/verify-email?token={token}\n\n"
-        "If you did not register with this name, ignore this email: without this link, no account is created.\n",
-    ),
-    "account_exists": Mail(
-        "You already have an account at Chally",
-        "Hello {username},\n\nSomeone, probably you, tried to register at Chally with this email address. You already"
-        " have an account: just sign in. If you have forgotten your password, set a new one here:\n\n"
-        "{public_url}/v1/auth/password/forgot\n\nIf it was not you, you do not need to do anything.\n",
-    ),
-    "magic_link": Mail(
-        "Your link to sign in to Chally",
-        "Hello {username},\n\nUse this link within 15 minutes to sign in. It works once:\n\n"
-        "{public_url}/v1/auth/magic-link/verify?token={token}\n\n"
-        "Do not share this link: anyone who has it can sign in as you. If you did not request it, ignore this email.\n",
-    ),
-    "password_reset": Mail(
-        "Set a new password for Chally",
-        "Hello {username},\n\nUse this link within 15 minutes to set a new password. It works once:\n\n"
-        "{public_url}/v1/auth/password/reset?token={token}\n\n"
-        "Do not share this link. If you did not request it, ignore this email: your password stays the same.\n",
-    ),
-    "email_change": Mail(
-        "Confirm your new email address for Chally",
-        "Hello {username},\n\nTo use this email address for your account at Chally, confirm it within 15 minutes. This"
-        " link works once:\n\n"
-        "{public_url}/v1/auth/email/confirm?token={token}\n\n"
-        "If you did not request this, ignore this email: without the link, nothing changes.\n",
-    ),
-    "unlock": Mail(
-        "Many wrong passwords for your account at Chally",
-        "Hello {username},\n\nSomeone tried many times to sign in to your account with a wrong password. To protect"
-        " your account, we now delay each attempt by up to 15 minutes. Your password is unchanged.\n\n"
-        "If it was you, this link ends the delay. It works once, within 15 minutes:\n\n"
-        "{public_url}/v1/auth/unlock?token={token}\n\n"
-        "If it was not you, you do not need to do anything. If your password is easy to guess, set a better one:\n\n"
-        "{public_url}/v1/auth/password/forgot\n",
-    ),
-    "session_reuse": Mail(
-        "We signed out one of your devices from Chally",
-        "Hello {username},\n\nThe sign-in key of one of your devices was used twice, so it may have been copied. We"
-        " have signed out that device: sign in again to use it. Restoring a device from a backup can also cause"
-        " this.\n\nIf you cannot explain it, set a new password. That signs out every device:\n\n"
-        "{public_url}/v1/auth/password/forgot\n",
-    ),
-    "password_changed": Mail(
-        "Your password for Chally was changed",
-        "Hello {username},\n\nThe password of your account was changed, and your other devices were signed out. If it"
-        " was you, you do not need to do anything.\n\n" + _NOT_YOU,
-    ),
-    "email_changed": Mail(
-        "The email address of your account at Chally was changed",
-        "Hello {username},\n\nThe email address of your account was changed, and this address no longer belongs to it."
-        " If it was you, you do not need to do anything.\n\nIf it was not you, sign in with your username, {username},"
-        " and your password. First change the password, which signs out every other device, then the email address. If"
-        " you cannot sign in, reply to this email now, and we will help you.\n",
-    ),
-    "second_factor_changed": Mail(
-        "How you sign in to Chally was changed",
-        "Hello {username},\n\n{change} If it was you, you do not need to do anything.\n\n" + _NOT_YOU + "\nThen remove"
-        " every passkey and authenticator app that is not yours. If you are asked for a code from an app that you do"
-        " not have, reply to this email now, and we will help you.\n",
-    ),
-    "deletion_requested": Mail(
-        "Your account at Chally will be deleted",
-        "Hello {username},\n\nYou requested the deletion of your account. It is hidden and signed out now, and on"
-        " {purged_on} we will delete your account and your personal data for good. Results in challenges stay, without"
-        " your name.\n\nIf you change your mind, sign in before then to keep your account.\n\n"
-        + _NOT_YOU
-        + "\nThen sign in to keep your account.\n",
-    ),
-    "deletion_cancelled": Mail(
-        "Your account at Chally will not be deleted",
-        "Hello {username},\n\nYou signed in, so your account will not be deleted. Welcome back!\n\n" + _NOT_YOU,
-    ),
-    "export_ready": Mail(
-        "Your data from Chally is ready",
-        "Hello {username},\n\nThe export that you requested is ready, as a ZIP file. While you are signed in, your app"
-        " can download it here for some days, after which we delete it:\n\n{link}\n\n"
-        "If you did not request it, set a new password. That signs out every device:\n\n"
-        "{public_url}/v1/auth/password/forgot\n",
-    ),
-    "proof_rejected": Mail(
-        "Your proof for {title} was not accepted",
-        "Hello {username},\n\nYour photo for \u201c{title}\u201d was not accepted:\n\n{reasons}\n\n"
-        "You can send another one until your window closes, at {closes} ({timezone}).\n{appeal}",
-    ),
-    "proof_reviewed": Mail(
-        "Your proof for {title} was {outcome}",
-        "Hello {username},\n\nA person reviewed your proof for \u201c{title}\u201d. It was {outcome}:\n\n{reason}\n"
-        "{appeal}",
-    ),
-    "review_wanted": Mail(
-        "A proof in {title} needs your review",
-        "Hello {username},\n\nA proof in your challenge \u201c{title}\u201d needs your review: our checks were"
-        " inconclusive, or its participant appealed a rejection. Accept or reject the proof in the app. Its id is"
-        " {proof_id}.\n",
-    ),
-    "moderation_wanted": Mail(
-        "A proof in {title} needs a moderator",
-        "Hello {username},\n\nA proof in \u201c{title}\u201d needs a moderator: it is the owner's own, it is similar to"
-        " a photo of another challenge, or its participant appealed the owner's decision. Accept or reject the proof in"
-        " the app. Its id is {proof_id}.\n",
-    ),
-    "reminder": Mail(
-        "Still open: {title}",
-        "Hello {username},\n\nYour window for \u201c{title}\u201d closes at {closes} ({timezone})."
-        " Send your proof before then.\n\nGood luck!\n",
-    ),
-}
+def compose(template: str, values: dict[str, Any], *, public_url: str, timezone: str) -> Mail:
+    """Fill in a template. `timezone`: the reader's, in which instants are told.
+
+    A value that is a list becomes a line for each item. Instants (`*_at`) are ISO 8601; if `values` has a `timezone`,
+    that of the challenge, they are told in it, too, where its clocks differ. Raises KeyError for an unknown template or
+    a missing value.
+    """
+    found = TEMPLATES[template]
+    beside = values.get("timezone")
+    fields = {name: _text(name, value, timezone, beside) for name, value in values.items() if value is not None}
+    fields["public_url"] = public_url
+    paragraphs = [found.text, *(text for name, text in found.optional.items() if name in fields)]
+    return Mail(found.subject.format_map(fields), "\n".join(paragraphs).format_map(fields))
 
 
-def compose(template: str, values: dict[str, Any], *, public_url: str) -> Mail:
-    """Fill in a template. Raises KeyError for an unknown template or a missing value."""
-    mail = _TEMPLATES[template]
-    fields = values | {"public_url": public_url}
-    # Titles are user input: a line break must not start a new header.
-    subject = " ".join(mail.subject.format_map(fields).split())
-    return Mail(subject, mail.text.format_map(fields))
+def _text(name: str, value: str | list[str], timezone: str, beside: str | None) -> str:
+    if isinstance(value, list):
+        return "\n".join(f"- {quote(item)}" for item in value)
+    if name.endswith("_at"):
+        return wall_clock.describe(datetime.fromisoformat(value), timezone, beside=beside)
+    return value if name in _LINKS else quote(value)
 
 
 def send(mail: Mail, *, to: str, sender: str, message_id: UUID) -> None:

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from chally import outbox
 from chally.db import Tx
-from chally.zones import ZoneInfo
 from notifications import queries
 from notifications.rules import LATE
 
@@ -48,18 +47,10 @@ def send_due(tx: Tx, now: datetime, limit: int) -> ReminderBatch:
     mails = []
     for reminder in due:
         if reminder.sent:
-            closes = reminder.closes_at.astimezone(_zone(reminder.timezone))
-            values = {"title": reminder.title, "closes": f"{closes:%H:%M}", "timezone": str(closes.tzinfo)}
+            closes_at = reminder.closes_at.isoformat()
+            values = {"title": reminder.title, "closes_at": closes_at, "timezone": reminder.timezone}
             mails.append({"template": "reminder", "user_id": str(reminder.user_id), "values": values})
     if mails:
         outbox.add_all(tx, "mail", mails)
     lateness = max((now - reminder.due_at for reminder in due), default=timedelta())
     return ReminderBatch(claimed=len(due), sent=len(mails), lateness=lateness)
-
-
-def _zone(name: str) -> ZoneInfo:
-    """The zone, or UTC for an unknown name: one bad row must not stop all reminders."""
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        return ZoneInfo("UTC")

@@ -85,7 +85,7 @@ def finish(tx: Tx, export: Export, *, object_key: str, size: int, public_url: st
     if not queries.finish(tx, export.id, object_key=object_key, size=size, now=now, expires_at=expires_at):
         return False
     audit.record(tx, "export_built", now, user_id=export.user_id)
-    values = {"link": f"{public_url}/v1/me/export"}
+    values = {"link": f"{public_url}/v1/me/export", "expires_at": expires_at.isoformat()}
     outbox.add(tx, "mail", {"template": "export_ready", "user_id": str(export.user_id), "values": values})
     return True
 

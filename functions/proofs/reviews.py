@@ -20,10 +20,6 @@ from proofs.rules.review import APPEAL_PERIOD, ReviewDecision
 from proofs.rules.status import COUNTED, ProofStatus
 
 STATUSES: dict[ReviewDecision, ProofStatus] = {"accept": "accepted", "reject": "rejected"}
-# A paragraph of mails.
-APPEAL_HINT = (
-    f"\nIf this is a mistake, appeal in the app within {APPEAL_PERIOD.days} days. A person will then review it.\n"
-)
 
 
 def submit_review(tx: Tx, proof_id: UUID, decision: ReviewDecision, reason: str, now: datetime) -> None:
@@ -57,8 +53,9 @@ def submit_review(tx: Tx, proof_id: UUID, decision: ReviewDecision, reason: str,
     audit.record(
         tx, "proof_reviewed", now, user_id=proof.user_id, proof_id=str(proof.id), former=proof.status, decision=decision
     )
-    appeal = APPEAL_HINT if status == "rejected" and proof.can_be_seen and proof.appealed_at is None else ""
-    values = {"title": proof.title, "outcome": status, "reason": reason, "appeal": appeal}
+    values = {"title": proof.title, "outcome": status, "reason": reason}
+    if status == "rejected" and proof.can_be_seen and proof.appealed_at is None:
+        values["appeal_until_at"] = (now + APPEAL_PERIOD).isoformat()
     outbox.add(tx, "mail", {"template": "proof_reviewed", "user_id": str(proof.user_id), "values": values})
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -20,6 +20,7 @@ from proofs.malware import InfectedFile, ScanResult
 from proofs.queries import arrivals, duplicates, scans
 from proofs.queries.arrivals import Arrival
 from proofs.queries.scans import UploadVersion
+from proofs.rules.review import APPEAL_PERIOD
 from proofs.rules.verdict import (
     Doubt,
     Reason,
@@ -53,11 +54,11 @@ def _reject_infected(arrival: Arrival | None, upload: UploadVersion, scan: Infec
     storage.delete_version(load(VerdictsSettings).uploads_bucket, upload.key, upload.version_id)
     if arrival is None:
         return
-    verdict = infected_verdict(scan.signature)
+    now, verdict = clock.now(), infected_verdict(scan.signature)
     with db.as_system("decide on a proof") as tx:
-        if not arrivals.save_verdict(tx, arrival.id, verdict, upload, now=clock.now()):
+        if not arrivals.save_verdict(tx, arrival.id, verdict, upload, now=now):
             return
-        _notify(tx, arrival, verdict, can_be_appealed=False)
+        _notify(tx, arrival, verdict, now, can_be_appealed=False)
     _record(arrival, verdict)
 
 
@@ -185,11 +186,14 @@ def _decide(
         elsewhere = match is not None and not match.same_challenge
         # a picture that a person rejected is appealed where they did (rules.review.check_appeal)
         own_rejected = match is not None and match.rejected and match.user_id == arrival.user_id
-        _notify(tx, arrival, verdict, can_be_appealed=picture_key is not None and not own_rejected, elsewhere=elsewhere)
+        can_be_appealed = picture_key is not None and not own_rejected
+        _notify(tx, arrival, verdict, now, can_be_appealed=can_be_appealed, elsewhere=elsewhere)
     _record(arrival, verdict)
 
 
-def _notify(tx: Tx, arrival: Arrival, verdict: Verdict, *, can_be_appealed: bool, elsewhere: bool = False) -> None:
+def _notify(
+    tx: Tx, arrival: Arrival, verdict: Verdict, now: datetime, *, can_be_appealed: bool, elsewhere: bool = False
+) -> None:
     """Mail the participant why a photo was rejected, or the reviewers that a photo needs a review.
 
     `elsewhere`: the photo is similar to one of another challenge.
@@ -197,13 +201,12 @@ def _notify(tx: Tx, arrival: Arrival, verdict: Verdict, *, can_be_appealed: bool
     if verdict.status == "needs_review":
         reviews.request_review(tx, arrival.id, arrival.owner_id, arrival.user_id, arrival.title, elsewhere=elsewhere)
     elif verdict.status == "rejected":
-        closes = arrival.closes_at.astimezone(ZoneInfo(arrival.timezone))
         values = {
             "title": arrival.title,
-            "reasons": "\n".join(f"- {reason['detail']}" for reason in verdict.reasons),
-            "closes": f"{closes:%H:%M on %Y-%m-%d}",
+            "reasons": [reason["detail"] for reason in verdict.reasons],
+            "closes_at": arrival.closes_at.isoformat() if now < arrival.closes_at else None,
             "timezone": arrival.timezone,
-            "appeal": reviews.APPEAL_HINT if can_be_appealed else "",
+            "appeal_until_at": (now + APPEAL_PERIOD).isoformat() if can_be_appealed else None,
         }
         outbox.add(tx, "mail", {"template": "proof_rejected", "user_id": str(arrival.user_id), "values": values})
 

@@ -45,8 +45,8 @@ class TestRegistering:
         assert kari.get("/v1/me/passkeys").json == {"items": [added.json], "has_more": False, "next_cursor": None}
         assert "passkey_added" in audited_actions_of(database, kari)
         mail = mails()[-1]
-        assert (mail["template"], mail["user_id"]) == ("second_factor_changed", kari.user["id"])
-        assert "My phone" in mail["values"]["change"]
+        assert (mail["template"], mail["user_id"]) == ("passkey_added", kari.user["id"])
+        assert mail["values"] == {"name": "My phone"}
 
     def test_passkeys_are_paged_newest_first(self, person: SignUp) -> None:
         kari = person("kari")

@@ -10,14 +10,15 @@ from moto.ses.models import ses_backends
 
 from notifications import mail
 from notifications.jobs import outbox_handler
-from proofs import reviews
+from notifications.templates import TEMPLATES
 from tests.support.api import Client, LambdaContext
 from tests.support.database import Database
 from tests.support.environment import PUBLIC_URL
+from tests.support.links import links_in
 from tests.support.people import SignUp
 
 # The values of each template, besides the recipient's name.
-VALUES: dict[str, dict[str, str]] = {
+VALUES: dict[str, dict[str, Any]] = {
     "verify_email": {"token": "the-token"},
     "account_exists": {},
     "magic_link": {"token": "the-token"},
@@ -28,20 +29,26 @@ VALUES: dict[str, dict[str, str]] = {
     "password_changed": {},
     "email_changed": {},
     "second_factor_changed": {"change": "An authenticator app was turned on."},
-    "deletion_requested": {"purged_on": "2026-12-20"},
+    "passkey_added": {"name": "Kari's phone"},
+    "passkey_removed": {"name": "Kari's phone"},
+    "deletion_requested": {"purged_at": "2026-12-20T08:00:00+00:00"},
     "deletion_cancelled": {},
-    "export_ready": {"link": "https://api.test/v1/me/export"},
+    "export_ready": {"link": "https://api.test/v1/me/export", "expires_at": "2026-12-20T08:00:00+00:00"},
     "proof_rejected": {
         "title": "Run before eight",
-        "reasons": "- This file is not a JPEG, PNG or WebP picture.",
-        "closes": "08:00 on 2026-11-26",
+        "reasons": ["This file is not a JPEG, PNG or WebP picture."],
+        "closes_at": "2026-11-26T07:00:00+00:00",
         "timezone": "Europe/Berlin",
-        "appeal": reviews.APPEAL_HINT,
+        "appeal_until_at": "2026-12-03T07:00:00+00:00",
     },
-    "proof_reviewed": {"title": "Run before eight", "outcome": "accepted", "reason": "I saw you.", "appeal": ""},
+    "proof_reviewed": {"title": "Run before eight", "outcome": "accepted", "reason": "I saw you."},
     "review_wanted": {"title": "Run before eight", "proof_id": "01a215db-d0e0-7f00-92fb-00f6b5845bfb"},
     "moderation_wanted": {"title": "Run before eight", "proof_id": "01a215db-d0e0-7f00-92fb-00f6b5845bfb"},
-    "reminder": {"title": "Run before eight", "closes": "08:00", "timezone": "Europe/Berlin"},
+    "reminder": {
+        "title": "Run before eight",
+        "closes_at": "2026-11-26T07:00:00+00:00",
+        "timezone": "Europe/Berlin",
+    },
 }
 EACH = pytest.mark.parametrize("name", VALUES)
 # Mails about changes that the recipient may not have made.
@@ -49,6 +56,8 @@ NOTICES = (
     "session_reuse",
     "password_changed",
     "second_factor_changed",
+    "passkey_added",
+    "passkey_removed",
     "deletion_requested",
     "deletion_cancelled",
     "export_ready",
@@ -56,8 +65,9 @@ NOTICES = (
 )
 
 
-def compose(name: str) -> mail.Mail:
-    return mail.compose(name, {"username": "kari"} | VALUES[name], public_url=PUBLIC_URL)
+def compose(template: str, reader: str = "Europe/Berlin", /, **changes: Any) -> mail.Mail:
+    values = {"username": "kari"} | VALUES[template] | changes
+    return mail.compose(template, values, public_url=PUBLIC_URL, timezone=reader)
 
 
 def deliver() -> dict[str, int]:
@@ -69,7 +79,7 @@ def sent() -> list[Any]:
 
 
 def test_every_template_has_test_values() -> None:
-    assert mail._TEMPLATES.keys() == VALUES.keys()
+    assert TEMPLATES.keys() == VALUES.keys()
 
 
 class TestTemplates:
@@ -83,16 +93,15 @@ class TestTemplates:
             assert "  " not in text
         assert len(letter.subject) <= 78
         assert len(letter.text) < 1000
-        for value in VALUES[name].values():
-            assert value in letter.subject + letter.text
+        for key, value in VALUES[name].items():
+            if not key.endswith("_at") and key != "timezone":
+                assert "".join(value) in letter.subject + letter.text
 
     @EACH
     def test_a_missing_value_raises(self, name: str) -> None:
-        for missing in VALUES[name]:
-            values = {"username": "kari"} | VALUES[name]
-            del values[missing]
+        for missing in VALUES[name].keys() - TEMPLATES[name].optional.keys() - {"timezone"}:
             with pytest.raises(KeyError):
-                mail.compose(name, values, public_url=PUBLIC_URL)
+                compose(name, "UTC", **{missing: None})
 
     @EACH
     def test_links_in_a_mail_lead_to_a_page(self, nobody: Client, name: str) -> None:
@@ -116,8 +125,72 @@ class TestTemplates:
         assert "forgot" not in text
 
     def test_a_name_cannot_reach_into_the_template(self) -> None:
-        values = {"username": "{token}", "token": "the-token"}
-        assert mail.compose("magic_link", values, public_url=PUBLIC_URL).text.startswith("Hello {token},")
+        assert compose("magic_link", username="{token}").text.startswith("Hello {token},")
+        assert "{0.__class__} {public_url}" in compose("reminder", title="{0.__class__} {public_url}").subject
+
+
+FORGED = "Run\r\n\r\nYOUR ACCOUNT IS LOCKED.\u2028Unlock it: https://evil.test/login \u201d or reply to it@evil.test"
+
+
+class TestTextsOfPeople:
+    """Titles, reasons and names of devices cannot pass for a text of ours."""
+
+    @EACH
+    def test_a_text_is_quoted_on_one_line_without_links(self, name: str) -> None:
+        written = {key: value for key, value in VALUES[name].items() if key in ("title", "reason", "name", "change")}
+        plain = compose(name)
+        for key in written:
+            forged = compose(name, **{key: FORGED})
+            assert len(forged.text.splitlines()) == len(plain.text.splitlines())
+            assert "\n" not in forged.subject
+            assert links_in(forged.text.replace(PUBLIC_URL, "")) == []
+            assert "Run YOUR ACCOUNT IS LOCKED. Unlock it: https: // evil. test/login \u2019 or reply" in forged.text
+
+    @pytest.mark.parametrize(
+        ("name", "key"), [(name, key) for name in VALUES for key in ("title", "reason", "name") if key in VALUES[name]]
+    )
+    def test_a_text_stands_in_quotation_marks_wherever_it_is_quoted(self, name: str, key: str) -> None:
+        letter = compose(name, **{key: "WORDS"})
+        for text in (letter.subject, letter.text):
+            assert text.count("WORDS") == text.count("\u201cWORDS\u201d")
+        assert "WORDS" in letter.text
+
+    def test_reasons_are_a_list_with_a_line_for_each(self) -> None:
+        text = compose("proof_rejected", reasons=["One.\n\nTwo.", "Three."]).text
+        assert "\n\n- One. Two.\n- Three.\n\nYou can" in text
+
+    @EACH
+    def test_no_value_becomes_a_line_or_a_link_unless_it_is_ours(self, name: str) -> None:
+        """Also for values that are added later: all but the named links are quoted."""
+        for key, value in ({"username": "kari"} | VALUES[name]).items():
+            if isinstance(value, str) and key not in mail._LINKS and not key.endswith("_at") and key != "timezone":
+                letter = compose(name, **{key: FORGED})
+                assert len(letter.text.splitlines()) == len(compose(name).text.splitlines())
+                assert "evil.test" not in letter.subject + letter.text
+
+
+class TestDeadlines:
+    """In the reader's own zone, with the date; in the challenge's zone, too, where its clocks differ."""
+
+    def test_a_reader_elsewhere_is_told_both(self) -> None:
+        closes_at, zone = "2026-11-28T21:41:00+00:00", "America/New_York"
+        text = compose("reminder", "Asia/Tokyo", closes_at=closes_at, timezone=zone).text
+        told = "06:41 on Sunday 29 November 2026 (Asia/Tokyo; 16:41 on Saturday 28 November 2026 in America/New_York)"
+        assert f"closes at {told}." in text
+
+    def test_a_reader_whose_clocks_agree_is_told_one(self) -> None:
+        assert "closes at 08:00 on Thursday 26 November 2026 (Europe/Oslo)." in compose("reminder", "Europe/Oslo").text
+
+    @EACH
+    def test_every_instant_is_told_in_the_readers_zone(self, name: str) -> None:
+        instants = [key for key in VALUES[name] if key.endswith("_at")]
+        text = compose(name, "Asia/Tokyo").text
+        assert text.count("2026 (Asia/Tokyo") == len(instants)
+        assert not re.search(r"\d\d:\d\d(?! on \w+ \d| in [A-Z])", text)
+
+    def test_a_window_that_has_closed_and_an_appeal_that_is_not_possible_are_not_offered(self) -> None:
+        text = compose("proof_rejected", closes_at=None, appeal_until_at=None).text
+        assert text.endswith("JPEG, PNG or WebP picture.\n")
 
 
 @pytest.mark.parametrize("path", ["/v1/auth/magic-link", "/v1/auth/password/forgot"])

@@ -92,12 +92,17 @@ class TestAsking:
         challenge = liv.get(f"/v1/challenges/{traces.challenge['id']}").json
         assert (challenge["owner"]["username"], challenge["participant_count"]) == (hidden(traces.client), 2)
 
-    def test_deleting_sends_one_mail_and_no_other_follows(self, kari: Client, mails: Mails, database: Database) -> None:
+    def test_deleting_sends_one_mail_and_no_other_follows(
+        self, kari: Client, mails: Mails, database: Database, at: At
+    ) -> None:
+        now = clock.now()
+        at(now)
         kari.delete("/v1/me", PASSWORD)
         assert mails()[-1] == {
             "template": "deletion_requested",
             "to": "kari@people.test",
-            "values": {"username": "kari", "purged_on": f"{clock.now() + timedelta(days=30):%Y-%m-%d}"},
+            "timezone": "Europe/Berlin",
+            "values": {"username": "kari", "purged_at": (now + timedelta(days=30)).isoformat()},
         }
         assert database.execute("select * from identity.contacts") == []
 

@@ -67,7 +67,8 @@ class TestAsking:
         assert timedelta(days=6, hours=23) < expires - clock.now() <= timedelta(days=7)
         mail = mails()[-1]
         assert (mail["template"], mail["user_id"]) == ("export_ready", kari.user["id"])
-        assert mail["values"] == {"link": f"{PUBLIC_URL}/v1/me/export"}  # a mailbox must not hold a key to everything
+        # a mailbox must not hold a key to everything
+        assert mail["values"] == {"link": f"{PUBLIC_URL}/v1/me/export", "expires_at": expires.isoformat()}
         at(expires)
         assert kari.get("/v1/me/export").json["status"] == "none"
 

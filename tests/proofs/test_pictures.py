@@ -301,8 +301,8 @@ class TestMails:
         club.send(club.kari, b"no picture at all" * 10)
         (mail,) = [mail for mail in mails() if mail["template"] == "proof_rejected"]
         assert mail["user_id"] == club.kari.user["id"]
-        assert mail["values"]["appeal"] == ""  # an appeal would be refused: there is no picture
-        assert mail["values"]["reasons"] == "- This file is not a JPEG, PNG or WebP picture."
+        assert mail["values"]["appeal_until_at"] is None  # an appeal would be refused: there is no picture
+        assert mail["values"]["reasons"] == ["This file is not a JPEG, PNG or WebP picture."]
 
     def test_a_mail_offers_an_appeal_only_if_one_is_possible(
         self, make_club: MakeClub, mails: Callable[[], list[dict[str, Any]]]
@@ -318,5 +318,5 @@ class TestMails:
         rejected = mails()[-1]
         club.kari.post(f"/v1/proofs/{proof['id']}/appeal", {"message": "Twins!"})
         club.owner.post(review, {"decision": "accept", "reason": "So be it."})
-        told = [(mail["template"], "appeal" in mail["values"]["appeal"]) for mail in (offered, accepted, rejected)]
+        told = [(mail["template"], "appeal_until_at" in mail["values"]) for mail in (offered, accepted, rejected)]
         assert told == [("proof_rejected", True), ("proof_reviewed", False), ("proof_reviewed", True)]

@@ -112,12 +112,12 @@ class TestDuplicates:
         assert club.kari.delete(f"/v1/proofs/{first['id']}").code == "decided_by_person"
         again = club.send(club.kari, self.COPIES["mirrored"])
         assert codes(again) == ("rejected", ["duplicate_image"])
-        assert mails()[-1]["values"]["appeal"] == ""
+        assert mails()[-1]["values"]["appeal_until_at"] is None
         response = club.kari.post(f"/v1/proofs/{again['id']}/appeal", {"message": "It is me."})
         assert response.code == "not_appealable"
         assert first["id"] in response.json["detail"]
         theirs = club.send(club.miro, PHOTO)
-        assert "appeal" in mails()[-1]["values"]["appeal"]
+        assert mails()[-1]["values"]["appeal_until_at"]
         assert club.miro.post(f"/v1/proofs/{theirs['id']}/appeal", {"message": "Mine."}).status == 200
         assert club.kari.post(f"/v1/proofs/{first['id']}/appeal", {"message": "It is me."}).status == 200
 
