@@ -1,4 +1,4 @@
-"""Jobs of challenges: precompute and close windows every 15 minutes; check counts, standings and zones every night."""
+"""Jobs of challenges: precompute and close windows every 15 minutes; check what was computed every night."""
 
 from datetime import timedelta
 from typing import Any
@@ -7,7 +7,8 @@ from uuid import UUID
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from challenges import membership, standings, windows, zones
+from challenges import clock_changes, membership, standings, windows, zones
+from challenges.clock_changes import ClockChangeBatch
 from challenges.queries.challenges import ParticipantCount
 from challenges.standings import StandingCheck
 from chally import clock, db
@@ -49,29 +50,43 @@ def _close_overdue() -> int:
 def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Every night: compare participant counts and standings with their sources, and Postgres' time zones with ours.
 
-    The job only reports: the same bug would corrupt a repair. Raises RuntimeError at the end if any count or standing
-    is wrong, which triggers the alarm.
+    Where clocks change within two days, also windows and planned reminders with a second calculation. The job only
+    reports: the same bug would corrupt a repair. Raises RuntimeError at the end if anything but a zone is wrong, which
+    triggers the alarm.
     """
     budget = TimeBudget(context, reserve=RESERVE)
-    zones_differ = _compare_zones()
+    with db.as_system("compare zones", read_only=True) as tx:
+        names = zones.in_use(tx)
+    zones_differ = _compare_zones(names)
+    checked_clocks, wrong_clocks, clocks_complete = _check_clock_changes(names, budget)
     checked_counts, wrong_counts, counts_complete = _check_counts(budget)
     checked_standings, wrong_standings, standings_complete = _check_standings(budget)
+    metrics.add_metric("ClockChangesChecked", MetricUnit.Count, checked_clocks)
+    metrics.add_metric("ClockChangesWrong", MetricUnit.Count, wrong_clocks)
     metrics.add_metric("CountsWrong", MetricUnit.Count, wrong_counts)
     metrics.add_metric("StandingsWrong", MetricUnit.Count, wrong_standings)
-    wrong = wrong_counts + wrong_standings
+    wrong = wrong_clocks + wrong_counts + wrong_standings
     logger.info(
         "nightly_job_finished",
         counts=checked_counts,
         standings=checked_standings,
+        clock_changes=checked_clocks,
         wrong=wrong,
-        complete=counts_complete and standings_complete,
+        complete=clocks_complete and counts_complete and standings_complete,
     )
     if wrong:
         raise RuntimeError(
             f"{wrong_counts} of {checked_counts} challenges have a wrong participant_count,"
-            f" {wrong_standings} of {checked_standings} standings do not match their windows and proofs"
+            f" {wrong_standings} of {checked_standings} standings do not match their windows and proofs,"
+            f" {wrong_clocks} of {checked_clocks} windows and reminders around a change of clocks are wrong"
         )
-    return {"counts": checked_counts, "standings": checked_standings, "wrong": wrong, "zones_differ": zones_differ}
+    return {
+        "counts": checked_counts,
+        "standings": checked_standings,
+        "clock_changes": checked_clocks,
+        "wrong": wrong,
+        "zones_differ": zones_differ,
+    }
 
 
 def _check_counts(budget: TimeBudget) -> tuple[int, int, bool]:
@@ -122,13 +137,11 @@ def _standing_checks(after: UUID) -> tuple[list[StandingCheck], UUID | None]:
         return standings.check(tx, after, BATCH)
 
 
-def _compare_zones() -> int:
+def _compare_zones(names: list[str]) -> int:
     """Return for how many zones in use Postgres and Python disagree: see `chally.zones.tzdata_version`.
 
     They do not make the job fail, because no retry would help; the metric has its own alarm.
     """
-    with db.as_system("compare zones", read_only=True) as tx:
-        names = zones.in_use(tx)
     total = 0
     for first in range(0, len(names), ZONE_BATCH):
         with db.as_system("compare zones", read_only=True) as tx:
@@ -138,3 +151,31 @@ def _compare_zones() -> int:
         total += len(mismatches)
     metrics.add_metric("ZonesDiffer", MetricUnit.Count, total)
     return total
+
+
+def _check_clock_changes(names: list[str], budget: TimeBudget) -> tuple[int, int, bool]:
+    """Return how many windows and reminders were checked, how many are wrong, and whether all were checked."""
+    now = clock.now()
+    changing = clock_changes.changing(names, now)
+    if not changing:
+        return 0, 0, True
+
+    def check(after: UUID) -> tuple[ClockChangeBatch, UUID | None]:
+        with db.as_system("check changes of clocks", read_only=True) as tx:
+            batch = clock_changes.check(tx, changing, now, after, BATCH)
+        return batch, batch.last
+
+    checked = wrong = 0
+    scan = Scan(check, budget)
+    for batch in scan:
+        checked += batch.checked
+        wrong += len(batch.mismatches)
+        for mismatch in batch.mismatches:
+            logger.error(
+                "clock_change_mismatch",
+                participant_id=str(mismatch.participant_id),
+                local_date=str(mismatch.local_date),
+                kind=mismatch.kind,
+            )
+    logger.info("clock_changes_checked", zones=changing, checked=checked, wrong=wrong, complete=scan.complete)
+    return checked, wrong, scan.complete

@@ -1,4 +1,4 @@
-"""Reconciliation: compares the reminders of the last day with a second, independent calculation."""
+"""Reconciliation: compares reminders with a second, independent calculation."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -12,6 +12,10 @@ from notifications.queries import ReminderRow
 SPAN = timedelta(hours=25)
 # How far a window's local date can be from its reminder's date in UTC, by its zone, its length, and quiet hours.
 REACH = timedelta(days=4)
+
+
+# How far ahead reminders are sure to be planned, in any zone. It is more than the interval of the job.
+PLANNED = timedelta(hours=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,16 @@ def check_reminders(tx: Tx, now: datetime, after: UUID, limit: int) -> Reconcili
     """Check the reminders of the last day of the next `limit` participants with ids greater than `after`."""
     since, until = now - SPAN, now - rules.LATE
     participants = queries.list_participants(tx, since - REACH, now, after=after, limit=limit)
+    return _check(tx, participants, since, until, now)
+
+
+def check_planned(tx: Tx, participants: list[UUID], now: datetime, until: datetime) -> ReconciliationBatch:
+    """Check the reminders of these participants from now on until an instant."""
+    return _check(tx, participants, now, until, now)
+
+
+def _check(tx: Tx, participants: list[UUID], since: datetime, until: datetime, now: datetime) -> ReconciliationBatch:
+    """Check those whose nominal or due instant is in [since, until)."""
     checked = 0
     mismatches = []
     for row in queries.list_reminders(tx, participants, (since - REACH).date(), (until + REACH).date()):
@@ -41,6 +55,8 @@ def check_reminders(tx: Tx, now: datetime, after: UUID, limit: int) -> Reconcili
             row.opens_at, row.closes_at, before_close=timedelta(minutes=row.before_close_minutes)
         )
         if not any(since <= instant < until for instant in (window.nominal, row.due_at) if instant):
+            continue
+        if not row.recorded and window.nominal > now + PLANNED:
             continue
         checked += 1
         kind = rules.find_mismatch(window, _quiet_hours(row), row.quiet_since, _reminder(row), now)

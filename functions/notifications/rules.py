@@ -5,10 +5,10 @@ This is a second calculation, with zoneinfo, of what the database plans in SQL. 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Literal
 
-from chally.zones import ZoneInfo
+from chally.zones import ZoneInfo, first_instant, last_instant
 
 LATE = timedelta(seconds=90)
 # A reminder waits for the end of quiet hours if at least this much of its window is left then. The SQL function
@@ -38,19 +38,13 @@ class QuietSchedule:
         return found
 
     def _spans(self, today: date) -> Iterator[tuple[datetime, datetime]]:
+        zone = ZoneInfo(self.zone)
         for days in range(-2, 3):
             day = today + days * DAY
-            begins = self._instants(day, self.begins)[0]
-            ends = self._instants(day + DAY if self.ends <= self.begins else day, self.ends)[1]
+            begins = first_instant(zone, datetime.combine(day, self.begins))
+            ends = last_instant(zone, datetime.combine(day + DAY if self.ends <= self.begins else day, self.ends))
             if begins < ends:
                 yield begins, ends
-
-    def _instants(self, day: date, wall: time) -> tuple[datetime, datetime]:
-        """The first and last instant with this wall time; in a gap, as long after its start as the time is into it."""
-        first, second = (
-            datetime.combine(day, wall, ZoneInfo(self.zone)).replace(fold=fold).astimezone(UTC) for fold in (0, 1)
-        )
-        return first, max(first, second)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,4 +88,17 @@ def offsets(name: str, since: datetime, days: int) -> Iterator[tuple[datetime, t
         at += timedelta(days=1)
 
 
+def first_instant(zone: ZoneInfo, wall: datetime) -> datetime:
+    """The first instant (UTC) at which the zone's clocks read this (naive) time.
+
+    A time that they skip becomes as much later as they skip.
+    """
+    return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+
+
+def last_instant(zone: ZoneInfo, wall: datetime) -> datetime:
+    """The last instant (UTC) at which the zone's clocks read this (naive) time; skipped times as in `first_instant`."""
+    return max(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+
+
 Zone = Annotated[str, Field(max_length=64, examples=["Europe/Berlin"]), AfterValidator(check)]
