@@ -1,5 +1,6 @@
 """Membership: joining, leaving, rejoining. A participant who leaves is kept, with their dates and missed windows."""
 
+import unicodedata
 from datetime import datetime
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from chally import audit
 from chally.db import Tx
 from chally.errors import NotFound
 from chally.fields import is_id
+from chally.text import visible_line
 
 
 def join(tx: Tx, ref: str, zone: str | None, now: datetime) -> tuple[Challenge, bool]:
@@ -71,8 +73,9 @@ def participant_counts(tx: Tx, after: UUID, limit: int) -> tuple[list[Participan
 
 
 def _parse_reference(ref: str) -> tuple[UUID | None, str | None]:
-    """Parse an id, or else an invite code, which people may type in lower case."""
-    return (UUID(ref), None) if is_id(ref) else (None, ref.upper())
+    """Parse an id, or else an invite code, which people type in any case, with spaces and dashes, or in full width."""
+    typed = visible_line(unicodedata.normalize("NFKC", ref))
+    return (UUID(typed), None) if is_id(typed) else (None, "".join(filter(str.isalnum, typed)).upper())
 
 
 def _existing(challenge: Challenge | None) -> Challenge:

@@ -1,24 +1,30 @@
-"""Fields of request bodies that several routes accept."""
+"""Fields of request bodies that several routes accept. What people type is trimmed; passwords are taken as they are."""
 
 from typing import Annotated
 
-import email_validator
-from pydantic import EmailStr, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from chally.sentences import pattern
+from chally.text import SHOWN_LINE
+from identity import addresses, usernames
 
-# Domains such as .test and .local receive no mail on the internet, so accepting them does no harm, and local systems
-# use them.
-email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
-# SES delivers to ASCII local parts only, and Python and Postgres lower-case some other letters differently.
-email_validator.ALLOW_SMTPUTF8 = False
+_HALF_WIDTH = BeforeValidator(lambda value: addresses.half_width(value) if isinstance(value, str) else value)
 
-Token = Annotated[str, Field(min_length=1, max_length=200)]
+Token = Annotated[str, Field(min_length=1, max_length=200), SHOWN_LINE]
+# `usernames.check` decides, since it offers a free name; so the schema tells the pattern to machines only.
 Username = Annotated[
     str,
-    pattern(
-        r"^[A-Za-z0-9_]{3,30}$", "Must have 3 to 30 letters from A to Z, digits or underscores.", examples=["kari"]
+    Field(
+        max_length=usernames.MAX_TYPED,
+        examples=["kari"],
+        json_schema_extra={"pattern": usernames.PATTERN, "minLength": 3, "maxLength": 30},
     ),
+    _HALF_WIDTH,
 ]
-Address = Annotated[EmailStr, Field(max_length=254)]
+Login = Annotated[str, Field(min_length=1, max_length=addresses.MAX_LENGTH), _HALF_WIDTH]
+Address = Annotated[
+    str,
+    Field(max_length=addresses.MAX_LENGTH, json_schema_extra={"format": "email"}, examples=["kari@example.com"]),
+    AfterValidator(addresses.normalise),
+    _HALF_WIDTH,
+]
 Password = Annotated[str, Field(min_length=1, max_length=1000)]

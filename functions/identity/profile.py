@@ -10,7 +10,8 @@ from chally import audit
 from chally.body import Body
 from chally.db import Tx
 from chally.fields import TimeOfDay
-from identity.queries import users
+from identity import rules, usernames
+from identity.queries import registrations, users
 from identity.queries.users import User
 
 
@@ -90,11 +91,13 @@ def update(
     renamed: bool,
     now: datetime,
 ) -> User | None:
-    """Update the given fields and return the user; None if the account does not exist. If the username is taken, the
-    constraint `users_username_key` fails.
+    """Update the given fields and return the user; None if the account does not exist. Raises `UsernameTaken`; of two
+    concurrent calls for one name, one fails by the constraint `users_username_key`.
 
     `quiet_hours` are set, or cleared if None, only if `sets_quiet_hours`. `renamed` adds an audit row.
     """
+    if username is not None and renamed and registrations.username_is_anothers(tx, username, user_id, now):
+        raise rules.UsernameTaken(f"This username is taken. {usernames.suggest(tx, username, now)} is free.")
     user = users.update(
         tx,
         user_id,

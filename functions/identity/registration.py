@@ -9,7 +9,7 @@ from datetime import datetime
 
 from chally import outbox
 from chally.db import Tx
-from identity import links, passwords, rules, tokens
+from identity import links, passwords, rules, tokens, usernames
 from identity.queries import registrations as queries
 from identity.queries import users
 from identity.queries.users import User
@@ -25,7 +25,7 @@ def register(tx: Tx, *, email: str, username: str, password: str, timezone: str,
     former = queries.latest_registration(tx, email, now)
     same_password = passwords.matches(former.password_hash if former else passwords.DUMMY_HASH, password)
     if queries.username_is_taken(tx, username, email, now):
-        raise rules.UsernameTaken
+        raise rules.UsernameTaken(f"This username is taken. {usernames.suggest(tx, username, now)} is free.")
     if former is not None and same_password and former.username == username:
         queries.delete_registration(tx, former.token_hash)  # a repeated request: only the newest link is valid
     token = tokens.random()

@@ -6,6 +6,7 @@ from datetime import datetime
 from chally import audit
 from chally.actor import Role
 from chally.db import Tx
+from identity import addresses
 from identity.queries import roles as queries
 
 
@@ -20,7 +21,7 @@ class RoleChange:
 
 def change(tx: Tx, email: str, role: Role, now: datetime) -> RoleChange | None:
     """Assign a role; it takes effect with the user's next request. None if no account has this address."""
-    holder = queries.lock_holder(tx, email.strip())
+    holder = queries.lock_holder(tx, addresses.normalise_login(email))
     if holder is None:
         return None
     if holder.role != role:

@@ -186,13 +186,6 @@ def _core(password: str) -> str:
     return core if len(password) - len(core) <= 5 else password
 
 
-def check_username(username: str) -> None:
-    """Raise `InvalidRequest` for a name that is reserved for purged accounts."""
-    if username.lower().startswith("deleted_"):
-        message = "Usernames that begin with deleted_ are reserved. Choose another one."
-        raise InvalidRequest(errors=[FieldError(pointer="/username", message=message)])
-
-
 def explain_end(reason: str) -> str:
     """Return why a session ended, as a sentence for its user."""
     return _END_REASONS.get(reason, "The session has ended.")

@@ -1,6 +1,5 @@
 """Jobs of notifications: send due reminders, deliver and tidy the outbox, and check reminders every night."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -9,11 +8,12 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chally import clock, db, idempotency, outbox
+from chally.addresses import to_ascii
 from chally.jobs import Scan, TimeBudget, job
 from chally.log import logger, metrics
 from chally.outbox import OutboxMessage
 from chally.settings import OutboxSettings, load
-from notifications import mail, queries, reconciliation, reminders
+from notifications import mail, recipients, reconciliation, reminders
 from notifications.reconciliation import ReconciliationBatch
 
 REMINDERS = 500  # in one transaction
@@ -121,7 +121,15 @@ def _deliver(message: OutboxMessage) -> bool:
     """Send a message, then confirm its delivery. A crash in between repeats it: delivery is at least once."""
     settings = load(OutboxSettings)
     try:
-        recipient = _find_recipient(message)
+        with db.as_system("find recipient") as tx:
+            recipient = recipients.find(tx, message)
+            dropped = recipient is not None and recipients.is_over_limit(tx, message, recipient, clock.now())
+            if dropped:
+                outbox.mark_dropped(tx, message, "over the limit of its template")
+        if dropped:
+            logger.warning("mail_over_limit", message_id=str(message.id), template=message.payload["template"])
+            metrics.add_metric("MailsOverLimit", MetricUnit.Count, 1)
+            return True
         if recipient is not None:
             composed = mail.compose(
                 message.payload["template"],
@@ -129,7 +137,7 @@ def _deliver(message: OutboxMessage) -> bool:
                 public_url=settings.public_url,
                 timezone=recipient.timezone,
             )
-            mail.send(composed, to=recipient.email, sender=settings.mail_from, message_id=message.id)
+            mail.send(composed, to=to_ascii(recipient.email), sender=settings.mail_from, message_id=message.id)
     except Exception as error:
         # Only the class: SES's error messages contain the address.
         reason = type(error).__name__
@@ -146,22 +154,3 @@ def _deliver(message: OutboxMessage) -> bool:
         traceparent=message.traceparent,
     )
     return True
-
-
-@dataclass(frozen=True, slots=True)
-class _Recipient:
-    email: str
-    username: str
-    timezone: str
-
-
-def _find_recipient(message: OutboxMessage) -> _Recipient | None:
-    """Whom a message is for. None if the account is deleted or its address is not confirmed: no mail is sent."""
-    payload = message.payload
-    if "to" in payload:
-        return _Recipient(payload["to"], "", payload.get("timezone", "UTC"))
-    with db.as_system("find recipient") as tx:
-        contact = queries.find_contact(tx, UUID(payload["user_id"]))
-    if contact is None or not contact.verified:
-        return None
-    return _Recipient(contact.email, contact.username, contact.timezone)

@@ -1,6 +1,7 @@
 """Invite codes: who may replace them, and what happens to the old ones."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -28,6 +29,21 @@ class TestInviteCode:
         assert stranger.post(f"/v1/challenges/{code.lower()}/join").status == 201
         assert member.get(path).json["invite_code"] == code
         assert member.post(by_code).code == "not_found"  # for participants, too
+
+    @pytest.mark.parametrize(
+        "typed", ["{a}-{b}", " {a} {b}\n", "{a}\u2011{b}", "{a}\u00a0\u2013\u00a0{b}", "\uff0d{a}{b}.", "{a}_{b}"]
+    )
+    def test_a_code_is_recognised_however_it_was_typed(
+        self, stranger: Client, challenge: dict[str, Any], typed: str
+    ) -> None:
+        """With spaces and dashes, in any case."""
+        code = challenge["invite_code"].lower()
+        ref = quote(typed.format(a=code[:4], b=code[4:]))
+        assert stranger.post(f"/v1/challenges/{ref}/join").status == 201
+
+    def test_a_code_in_full_width_is_recognised(self, stranger: Client, challenge: dict[str, Any]) -> None:
+        ref = challenge["invite_code"].translate({code: code + 0xFEE0 for code in range(0x21, 0x7F)})
+        assert stranger.post(f"/v1/challenges/{quote(ref)}/join").status == 201
 
     def test_a_code_that_is_already_taken_is_drawn_again(
         self, owner: Client, path: str, challenge: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -30,8 +30,8 @@ def test_the_preview_shows_only_your_own_challenges(
     owner: Client, member: Client, stranger: Client, person: SignUp, challenge: dict[str, Any],
     database: Database,
 ) -> None:  # fmt: skip
-    moderator = person("moderator")
-    database.execute("update identity.users set role = 'moderator' where username = 'moderator'")
+    moderator = person("judge")
+    database.execute("update identity.users set role = 'moderator' where username = 'judge'")
     assert previewed_ids(owner) == previewed_ids(member) == [challenge["id"]]
     assert previewed_ids(stranger) == previewed_ids(moderator) == []
     before = preview_zone_change(owner, "Asia/Tokyo")

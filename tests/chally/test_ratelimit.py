@@ -211,12 +211,13 @@ class TestIps:
 
 def test_every_limit_in_the_code_is_a_row(database: Database) -> None:
     """A name without a row would silently limit nothing."""
-    consumed = {
-        keyword.arg
+    calls = [
+        node
         for path in (ROOT / "functions").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "ratelimit.consume"
-        for keyword in node.keywords
-    }
-    assert {"login_account_ip", "magic_link_address"} <= consumed
+        if isinstance(node, ast.Call)
+    ]
+    consumed = {k.arg for call in calls if ast.unparse(call.func) == "ratelimit.consume" for k in call.keywords}
+    consumed |= {ast.literal_eval(c.args[0]) for c in calls if ast.unparse(c.func) == "limits.per_account"}
+    assert {"login_account_ip", "magic_link_address", "challenge_change"} <= consumed
     assert consumed - {None} <= {name for (name,) in database.execute("select name from core.limits")}

@@ -94,7 +94,7 @@ class TestRegistering:
         late = kari.post("/v1/me/passkeys", {"name": "x", "attestation": Authenticator().create(options)})
         assert (late.status, late.code) == (409, "too_many_passkeys")
 
-    @pytest.mark.parametrize("name", ["", "   ", "x" * 61, "\ud800", None])
+    @pytest.mark.parametrize("name", ["", "   ", "\u200b\u2060", "\u202e\u0007", "\u00a0\n", "x" * 61, "\ud800", None])
     def test_a_passkey_needs_a_name(self, person: SignUp, name: object) -> None:
         kari = person("kari")
         attestation = Authenticator().create(kari.post("/v1/me/passkeys/options").json)

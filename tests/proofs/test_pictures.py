@@ -222,9 +222,9 @@ class TestSimilarPhotos:
     ) -> None:
         """Owners do not see proofs of other challenges: moderators, if there are any, get the review request."""
         club = make_club()
-        moderator = person("moderator")
+        moderator = person("judge")
         if is_looked_after:
-            database.execute("update identity.users set role = 'moderator' where username = 'moderator'")
+            database.execute("update identity.users set role = 'moderator' where username = 'judge'")
         elsewhere = club.kari.post("/v1/challenges", challenge_body(clock.now())).json
         first = club.ask(club.kari, PHOTO, challenge=elsewhere["id"])
         assert decide(club.put(first, PHOTO)) == []

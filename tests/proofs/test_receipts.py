@@ -147,8 +147,8 @@ class TestContent:
     ) -> None:
         prover, proof = send()
         before = receipt(prover, proof)
-        moderator = person("moderator")
-        database.execute("update identity.users set role = 'moderator' where username = 'moderator'")
+        moderator = person("judge")
+        database.execute("update identity.users set role = 'moderator' where username = 'judge'")
         database.execute("update identity.sessions set second_factor = true")
         decision = {"decision": "reject", "reason": "Kari was not there."}
         assert moderator.post(f"/v1/proofs/{proof['id']}/review", decision).status == 200
@@ -165,8 +165,8 @@ class TestContent:
         self, send: Callable[..., tuple[Client, dict[str, Any]]], database: Database, person: SignUp
     ) -> None:
         prover, proof = send(7)
-        moderator = person("moderator")
-        database.execute("update identity.users set role = 'moderator' where username = 'moderator'")
+        moderator = person("judge")
+        database.execute("update identity.users set role = 'moderator' where username = 'judge'")
         database.execute("update identity.sessions set second_factor = true")
         assert claims(receipt(moderator, proof))["proof"]["sha256"]
         database.execute("update identity.users set deleted_at = now() where username = 'prover'")

@@ -65,9 +65,9 @@ class Club:
 def make_club(person: SignUp, nobody: Client, database: Database) -> Callable[..., Club]:
     def make(proof: dict[str, Any] | None = None, *, first: str | float = "I ran", **changes: Any) -> Club:
         owner, member, friend, stranger = (person(name) for name in ("owner", "member", "friend", "stranger"))
-        moderator = person("moderator")
+        moderator = person("judge")
         database.execute(
-            "update identity.users set role = 'moderator' where username = 'moderator'",
+            "update identity.users set role = 'moderator' where username = 'judge'",
         )
         database.execute(
             "update identity.sessions set second_factor = true where user_id = %(id)s", id=moderator.user["id"]
@@ -119,6 +119,15 @@ class TestReview:
         told = len(mails())
         assert club.review(club.owner, REJECT | {"reason": "Still not."}).json["review"]["reason"] == REJECT["reason"]
         assert len(mails()) == told
+
+    def test_a_reviewer_who_changes_a_decision_back_and_forth_must_wait(
+        self, make_club: Callable[..., Club], mails: Callable[[], list[dict[str, Any]]]
+    ) -> None:
+        """Each change is a mail to the participant."""
+        club = make_club()
+        statuses = [club.review(club.owner, decision).status for decision in (REJECT, ACCEPT) * 15]
+        assert statuses == [200] * 5 + [429] * 25
+        assert [mail["template"] for mail in mails()].count("proof_reviewed") == 5
 
     def test_a_window_keeps_its_outcome_if_another_proof_is_accepted(self, make_club: Callable[..., Club]) -> None:
         club = make_club({"kind": "text", "max_per_window": 2})

@@ -94,8 +94,8 @@ class TestDocumentation:
     def test_in_prod_the_documentation_is_for_admins(
         self, nobody: Client, person: SignUp, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        member, moderator, admin = person("kari"), person("ana"), person("root")
-        database.execute("update identity.users set role = 'admin' where username = 'root'")
+        member, moderator, admin = person("kari"), person("ana"), person("liv")
+        database.execute("update identity.users set role = 'admin' where username = 'liv'")
         database.execute("update identity.users set role = 'moderator' where username = 'ana'")
         database.execute("update identity.sessions set second_factor = true")
         monkeypatch.setenv("CHALLY_STAGE", "prod")

@@ -14,7 +14,7 @@ from challenges.queries import challenges, participants
 from challenges.queries.challenges import ChallengeFields
 from challenges.routes import access
 from challenges.routes.models import ChallengeOut
-from chally import audit, clock, db, http, ratelimit
+from chally import audit, clock, db, http, limits, ratelimit
 from chally.body import Body
 from chally.errors import InvalidRequest
 from chally.fields import Instant
@@ -119,7 +119,11 @@ async def get_challenge(challenge_id: UUID, actor: CurrentActor, tx: UserTx) -> 
     return ChallengeOut.of(access.find(tx, challenge_id), actor.user_id, clock.now())
 
 
-@router.patch("/v1/challenges/{challenge_id}", summary="Edit a challenge")
+@router.patch(
+    "/v1/challenges/{challenge_id}",
+    summary="Edit a challenge",
+    dependencies=[limits.per_account("challenge_change", body=ChallengeEditIn)],
+)
 async def edit_challenge(challenge_id: UUID, body: ChallengeEditIn, actor: CurrentActor, tx: UserTx) -> ChallengeOut:
     """Edit your own challenge, unless it is over.
 
@@ -158,7 +162,11 @@ async def edit_challenge(challenge_id: UUID, body: ChallengeEditIn, actor: Curre
     return ChallengeOut.of(access.find(tx, challenge_id), actor.user_id, now)
 
 
-@router.post("/v1/challenges/{challenge_id}/transitions", summary="Change the status of a challenge")
+@router.post(
+    "/v1/challenges/{challenge_id}/transitions",
+    summary="Change the status of a challenge",
+    dependencies=[limits.per_account("challenge_change", body=TransitionIn)],
+)
 async def change_challenge_status(
     challenge_id: UUID, body: TransitionIn, actor: CurrentActor, tx: UserTx
 ) -> ChallengeOut:
@@ -179,7 +187,11 @@ async def change_challenge_status(
     return ChallengeOut.of(replace(challenge, status=body.to), actor.user_id, now)
 
 
-@router.post("/v1/challenges/{challenge_id}/invite-code", summary="Replace the invite code")
+@router.post(
+    "/v1/challenges/{challenge_id}/invite-code",
+    summary="Replace the invite code",
+    dependencies=[limits.per_account("challenge_change")],
+)
 async def replace_invite_code(challenge_id: UUID, actor: CurrentActor, tx: UserTx) -> ChallengeOut:
     """Create a new invite code for your own challenge. The old code stops working at once."""
     now = clock.now()

@@ -4,14 +4,14 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Path, Response
+from fastapi import Path, Response
 from pydantic import BaseModel, Field
 
 from challenges import membership, rules
 from challenges.queries import participants
 from challenges.routes import access
 from challenges.routes.models import ChallengeOut
-from chally import clock, http, ratelimit
+from chally import clock, http, limits
 from chally.body import Body
 from chally.http import CurrentActor, UserTx
 from chally.paging import Page, PageParams
@@ -34,11 +34,6 @@ class ParticipantOut(BaseModel):
     joined_at: datetime
 
 
-async def _limit_joins(actor: CurrentActor) -> None:
-    """Charge failed attempts too, so that invite codes cannot be guessed."""
-    ratelimit.consume(clock.now(), actor, join=str(actor.user_id))
-
-
 @router.post(
     "/v1/challenges/{ref}/join",
     summary="Join a challenge",
@@ -48,7 +43,7 @@ async def _limit_joins(actor: CurrentActor) -> None:
     f"a newer invite code. You can take part in up to {rules.MAX_JOINED} challenges that are not over.",
     status_code=201,
     responses={200: {"model": ChallengeOut}},
-    dependencies=[Depends(_limit_joins)],
+    dependencies=[limits.per_account("join")],  # failed ones count: invite codes cannot be guessed
 )
 async def join_challenge(
     ref: Annotated[str, Path(max_length=64, description="Invite code, or the id of a public challenge")],
@@ -64,7 +59,12 @@ async def join_challenge(
     return ChallengeOut.of(challenge, actor.user_id, now)
 
 
-@router.post("/v1/challenges/{challenge_id}/leave", summary="Leave a challenge", status_code=204)
+@router.post(
+    "/v1/challenges/{challenge_id}/leave",
+    summary="Leave a challenge",
+    status_code=204,
+    dependencies=[limits.per_account("challenge_change")],
+)
 async def leave_challenge(challenge_id: UUID, tx: UserTx) -> None:
     """Leave a challenge: you no longer appear in its roster and standings.
 
@@ -74,7 +74,10 @@ async def leave_challenge(challenge_id: UUID, tx: UserTx) -> None:
 
 
 @router.delete(
-    "/v1/challenges/{challenge_id}/participants/{participant_id}", summary="Remove a participant", status_code=204
+    "/v1/challenges/{challenge_id}/participants/{participant_id}",
+    summary="Remove a participant",
+    status_code=204,
+    dependencies=[limits.per_account("challenge_change")],
 )
 async def remove_participant(challenge_id: UUID, participant_id: UUID, tx: UserTx) -> None:
     """Remove a participant from your own challenge. They can only rejoin with an invite code created later."""

@@ -1,7 +1,9 @@
 """SQL of pending registrations. One function, one statement."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from chally.db import Tx
 
@@ -35,6 +37,41 @@ def username_is_taken(tx: Tx, username: str, email: str, now: datetime) -> bool:
             {"username": username, "email": email, "now": now},
         )
     )
+
+
+def username_is_anothers(tx: Tx, username: str, user_id: UUID, now: datetime) -> bool:
+    """Whether another account than the user's has the username, or a pending registration requests it."""
+    return bool(
+        tx.value(
+            """
+            select exists (
+                    select from identity.users where lower(username) = lower(%(username)s) and id <> %(user_id)s
+                )
+                or exists (
+                    select from identity.registrations
+                    where lower(username) = lower(%(username)s) and expires_at > %(now)s
+                )
+            """,
+            {"username": username, "user_id": user_id, "now": now},
+        )
+    )
+
+
+def first_free_username(tx: Tx, names: Sequence[str], now: datetime) -> str:
+    """Return the first of these names that neither an account nor a pending registration has; the last one if none."""
+    free: str | None = tx.value(
+        """
+        select name from unnest(%(names)s::text[]) with ordinality as wanted (name, place)
+        where not exists (select from identity.users u where lower(u.username) = lower(wanted.name))
+          and not exists (
+              select from identity.registrations r
+              where lower(r.username) = lower(wanted.name) and r.expires_at > %(now)s
+          )
+        order by place limit 1
+        """,
+        {"names": list(names), "now": now},
+    )
+    return free or names[-1]
 
 
 def add_registration(

@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import email_validator
 from fastapi import Request
 from pydantic import BaseModel, Field
 from starlette.responses import HTMLResponse, Response
@@ -13,8 +12,8 @@ from chally.http import ArrivedAt
 from chally.ratelimit import network
 from chally.settings import IdentitySettings, load
 from chally.zones import Zone
-from identity import lockout, pages, passwords, registration, rules, sessions, sign_in
-from identity.fields import Address, Password, Token, Username
+from identity import addresses, lockout, pages, passwords, registration, rules, sessions, sign_in, usernames
+from identity.fields import Address, Login, Password, Token, Username
 from identity.queries import users
 from identity.routes.client import CurrentClient, SessionOut, session_response, sign_in_response
 
@@ -39,7 +38,7 @@ class VerifyIn(Body):
 
 
 class LoginIn(Body):
-    login: Annotated[str, Field(min_length=1, max_length=254, description="Email address or username.")]
+    login: Annotated[Login, Field(description="Email address or username.")]
     password: Password
 
 
@@ -51,7 +50,7 @@ class RefreshIn(Body):
 async def register(body: RegisterIn, client: CurrentClient) -> RegisterOut:
     """Register an account. The response is the same for every address; the mail tells how to continue."""
     now = clock.now()
-    rules.check_username(body.username)
+    usernames.check(body.username, now)
     passwords.check(body.password, username=body.username, email=body.email)
     ratelimit.consume(now, register_address=body.email.lower(), register_ip=network(client.ip))
     with db.as_system("register") as tx:
@@ -82,7 +81,7 @@ async def confirm_address(body: VerifyIn, client: CurrentClient, response: Respo
 async def sign_in_by_password(body: LoginIn, client: CurrentClient, response: Response) -> SessionOut:
     """Sign in with an email address or username, and a password."""
     now = clock.now()
-    name = (normal_address(body.login) if "@" in body.login else body.login).lower()
+    name = addresses.normalise_login(body.login)
     ratelimit.consume(
         now,
         login_account_ip=f"{name} {network(client.ip)}",
@@ -168,11 +167,3 @@ def _refresh_token(request: Request, body: RefreshIn | None) -> tuple[str, str |
     if sent is None:
         raise rules.RefreshInvalid
     return sent, None
-
-
-def normal_address(login: str) -> str:
-    """Normalise an address as registering does."""
-    try:
-        return email_validator.validate_email(login, check_deliverability=False).normalized
-    except email_validator.EmailNotValidError:
-        return login

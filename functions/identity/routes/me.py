@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from chally import audit, clock, cookies, http
+from chally import audit, clock, cookies, http, limits
 from chally.errors import NotFound, Unauthenticated
 from chally.http import AccountTx, CurrentActor, UserTx
 from chally.paging import Page, PageParams, invalid_cursor
@@ -65,7 +65,12 @@ async def list_my_sessions(actor: CurrentActor, tx: AccountTx, asked: PageParams
     return asked.page(rows, items, [str(offset + place) for place in range(1, len(rows) + 1)])
 
 
-@router.delete("/v1/me/sessions/{session_id}", summary="End a session", status_code=204)
+@router.delete(
+    "/v1/me/sessions/{session_id}",
+    summary="End a session",
+    status_code=204,
+    dependencies=[limits.per_account("session_end")],
+)
 async def end_session(session_id: UUID, actor: CurrentActor, tx: AccountTx, response: Response) -> None:
     """End a session and its access token at once. Returns 204 also if it had ended before."""
     if not sessions.belongs_to(tx, session_id, actor.user_id):

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Self
 from uuid import UUID
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from chally import clock, db, http, ratelimit
+from chally import clock, db, http, limits, ratelimit
 from chally.actor import check_fresh
 from chally.body import Body
 from chally.errors import AppError, NotFound, Unauthenticated
@@ -16,6 +16,7 @@ from chally.http import AccountTx, CurrentActor
 from chally.paging import Page, PageParams
 from chally.ratelimit import network
 from chally.settings import IdentitySettings, load
+from chally.text import SHOWN_LINE
 from identity import ceremonies, credentials, passkeys, rules, sign_in
 from identity.queries import passkeys as queries
 from identity.queries import users
@@ -46,7 +47,7 @@ CurrentRelyingParty = Annotated[ceremonies.RelyingParty, Depends(_relying_party)
 
 
 class PasskeyIn(Body):
-    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)]
+    name: Annotated[str, Field(min_length=1, max_length=60), SHOWN_LINE]
     attestation: AttestationJson
 
 
@@ -98,7 +99,7 @@ async def register_passkey(
 ) -> PasskeyOut:
     """Register a passkey. Safe to repeat: if it is registered already, it is returned unchanged."""
     now = clock.now()
-    ratelimit.consume(now, passkey_ip=_network(request))
+    ratelimit.consume(now, actor, passkey_change=str(actor.user_id), passkey_ip=_network(request))
     passkey: Passkey | AppError
     with db.as_account(actor, "register passkey") as tx:  # not a dependency: the used challenge commits
         check_fresh(tx.session, now)
@@ -126,7 +127,12 @@ async def list_my_passkeys(actor: CurrentActor, tx: AccountTx, paging: PageParam
     return paging.page(found, [PasskeyOut.of(passkey) for passkey in found], [str(passkey.id) for passkey in found])
 
 
-@router.delete("/v1/me/passkeys/{passkey_id}", summary="Remove a passkey", status_code=204)
+@router.delete(
+    "/v1/me/passkeys/{passkey_id}",
+    summary="Remove a passkey",
+    status_code=204,
+    dependencies=[limits.per_account("passkey_change")],
+)
 async def remove_passkey(passkey_id: UUID, actor: CurrentActor, tx: AccountTx) -> None:
     """Remove a passkey. Requires a sign-in within the last ten minutes."""
     now = clock.now()

@@ -190,6 +190,7 @@ async def start_totp(actor: CurrentActor, client: CurrentClient) -> TotpOut:
     Requires a sign-in within the last ten minutes.
     """
     now = clock.now()
+    ratelimit.consume(now, actor, totp_setup=str(actor.user_id))
     with db.as_account(actor, "set up totp") as tx:
         check_fresh(tx.session, now)
         user = users.user(tx, actor.user_id)
@@ -221,8 +222,7 @@ async def turn_totp_off(
     """
     now = clock.now()
     factor = body.factor() if body and body.model_fields_set else None
-    if factor is not None:
-        ratelimit.consume(now, actor, factor_check=str(actor.user_id))
+    ratelimit.consume(now, actor, factor_check=str(actor.user_id))
     with db.as_account(actor, "turn totp off") as tx:
         if not queries.methods(tx, actor.user_id):
             raise rules.TotpOff

@@ -34,8 +34,10 @@ async def delete_account(actor: CurrentActor, response: Response, body: Deletion
     """
     now = clock.now()
     password = body.password if body else None
-    if password is not None:
-        ratelimit.consume(now, actor, password_check=str(actor.user_id))
+    if password is None:
+        ratelimit.consume(now, actor, deletion=str(actor.user_id))
+    else:
+        ratelimit.consume(now, actor, deletion=str(actor.user_id), password_check=str(actor.user_id))
     with db.as_account(actor, "DELETE /v1/me") as tx:  # not a dependency: the audit row of a failure commits
         purged_on = deletion.request(tx, actor.user_id, password, now)
     if purged_on is None:

@@ -5,12 +5,12 @@ from typing import Annotated
 from pydantic import Field
 
 from challenges import zone_change
-from chally import clock, db, http, ratelimit
+from chally import clock, db, http, limits, ratelimit
 from chally.body import Body
 from chally.errors import Unauthenticated
 from chally.http import CurrentActor
 from chally.zones import Zone
-from identity import profile, rules
+from identity import profile, usernames
 from identity.fields import Username
 from identity.profile import QuietHoursBody, UserOut
 from notifications import reminders
@@ -37,7 +37,7 @@ class MeIn(Body):
     notifications: NotificationsIn | None = None
 
 
-@router.patch("/v1/me", summary="Change my account")
+@router.patch("/v1/me", summary="Change my account", dependencies=[limits.per_account("profile_change", body=MeIn)])
 async def change_account(body: MeIn, actor: CurrentActor) -> UserOut:
     """Change my username, time zone or notification preferences.
 
@@ -53,7 +53,7 @@ async def change_account(body: MeIn, actor: CurrentActor) -> UserOut:
         former = profile.find(tx, actor.user_id)
     renamed = body.username is not None and (former is None or body.username != former.username)
     if body.username is not None and renamed:
-        rules.check_username(body.username)
+        usernames.check(body.username, now)
         ratelimit.consume(now, actor, username_change=str(actor.user_id))
     if body.timezone is not None and (former is None or body.timezone != former.timezone):
         ratelimit.consume(now, actor, timezone_change=str(actor.user_id))

@@ -4,12 +4,11 @@ from datetime import date, datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from fastapi import Depends
 from pydantic import BaseModel, Field
 
 from challenges import zone_change
 from challenges.zone_change import PREVIEW_PERIOD, ChallengePreview, WindowMove
-from chally import clock, db, http, ratelimit
+from chally import clock, db, http, limits
 from chally.body import Body
 from chally.http import CurrentActor
 from chally.paging import Page, PageParams
@@ -69,13 +68,11 @@ class TimezonePreviewOut(BaseModel):
         )
 
 
-async def _limit_previews(actor: CurrentActor, body: TimezoneIn) -> None:
-    """Charge a preview, which computes up to three years of windows for each challenge. A refused body is free."""
-    ratelimit.consume(clock.now(), actor, timezone_preview=str(actor.user_id))
-
-
 @router.post(
-    "/v1/me/timezone/preview", summary="Preview a change of time zone", dependencies=[Depends(_limit_previews)]
+    "/v1/me/timezone/preview",
+    summary="Preview a change of time zone",
+    # a preview computes up to three years of windows for each challenge
+    dependencies=[limits.per_account("timezone_preview", body=TimezoneIn)],
 )
 async def preview_timezone(body: TimezoneIn, actor: CurrentActor, paging: PageParams) -> Page[TimezonePreviewOut]:
     """Preview which windows PATCH /v1/me with this `timezone` would move now. Nothing is changed.

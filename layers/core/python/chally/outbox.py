@@ -79,6 +79,14 @@ def mark_delivered(tx: Tx, message: OutboxMessage) -> None:
     )
 
 
+def mark_dropped(tx: Tx, message: OutboxMessage, reason: str) -> None:
+    """Record that a message is not sent, ever, and why. Its payload is emptied as well."""
+    tx.run(
+        "update core.outbox set delivered_at = now(), payload = '{}', last_error = %(reason)s where id = %(id)s",
+        {"id": message.id, "reason": reason},
+    )
+
+
 def mark_failed(tx: Tx, message: OutboxMessage, error: str) -> None:
     """Record why a delivery failed. Retried after 30 s, then with twice the delay each time, up to an hour."""
     tx.run(

@@ -23,20 +23,28 @@ def consume(now: datetime, by: Actor | None = None, /, **subjects: str) -> None:
     charges, charge = context.current().charges, (by, subjects)
     if charges.redeem(charge):
         return
-    exempt = ["ip"] if load(FunctionSettings).stage == "local" else []  # there every client is 127.0.0.1
     with db.as_user(by) if by else db.as_anonymous() as tx:
-        wait: timedelta | None = tx.value(
-            "select max(retry_after) from core.take(%(names)s, %(subjects)s, %(lifted)s, %(now)s)",
-            {
-                "names": list(subjects),
-                "subjects": [_hash(subject) for subject in subjects.values()],
-                "lifted": exempt,
-                "now": now,
-            },
-        )
+        wait = take(tx, now, **subjects)
     if wait is not None:
         raise RateLimited(wait)
     charges.record(charge)
+
+
+def take(tx: db.Tx, now: datetime, **subjects: str) -> timedelta | None:
+    """Count one attempt in `tx`, as `consume` does in a transaction of its own. Return the wait if a limit refuses it,
+    otherwise None. A name without a row in `core.limits` limits nothing.
+    """
+    exempt = ["ip"] if load(FunctionSettings).stage == "local" else []  # there every client is 127.0.0.1
+    wait: timedelta | None = tx.value(
+        "select max(retry_after) from core.take(%(names)s, %(subjects)s, %(lifted)s, %(now)s)",
+        {
+            "names": list(subjects),
+            "subjects": [_hash(subject) for subject in subjects.values()],
+            "lifted": exempt,
+            "now": now,
+        },
+    )
+    return wait
 
 
 def reset(tx: db.Tx, name: str, subjects: list[str]) -> None:
