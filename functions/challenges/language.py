@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from chally.body import Body
 from chally.fields import TimeOfDay
 from chally.sentences import sentence
+from chally.text import SHOWN_LINE
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -69,7 +70,7 @@ class NumberProof(Body):
 
     kind: Literal["number"]
     max_per_window: MaxPerWindow = 1
-    unit: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)] | None = None
+    unit: Annotated[str, StringConstraints(min_length=1, max_length=40), SHOWN_LINE] | None = None
     target: Annotated[float, Field(gt=-MAX_NUMBER, lt=MAX_NUMBER, allow_inf_nan=False)] | None = None
 
 

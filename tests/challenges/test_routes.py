@@ -14,6 +14,8 @@ from tests.support.challenges import challenge_body
 from tests.support.database import Database
 from tests.support.people import SignUp
 
+EVERY_NIGHT = {"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "opens": "23:00", "closes": "01:00"}
+
 
 class TestCreate:
     def test_the_owner_takes_part_at_once(self, owner: Client, challenge: dict[str, Any]) -> None:
@@ -42,6 +44,14 @@ class TestCreate:
             ({"starts_at": "2020-01-01T00:00:00"}, "/starts_at"),
             ({"starts_at": "9999-12-31T00:00:00Z", "ends_at": "9999-12-31T23:00:00-14:00"}, "/starts_at"),
             ({"title": "  "}, "/title"),
+            ({"title": "\u200b\u2060\u3164"}, "/title"),  # nothing of it can be seen
+            ({"title": "Run\x1b[2J"}, "/title"),
+            ({"title": "Run \u202etset.live"}, "/title"),
+            ({"description": "Run \u2066now"}, "/description"),
+            (
+                {"rules": {"schedule": EVERY_NIGHT, "proof": {"kind": "number", "unit": "\u200b"}}},
+                "/rules/proof/unit",
+            ),
             ({"ends_at": "2020-01-01T00:00:00Z"}, "/ends_at"),
             ({"ends_at": "2999-01-01T00:00:00Z"}, "/ends_at"),
             ({"rules": {"version": 2, "schedule": {}}}, "/rules/version"),
@@ -53,6 +63,13 @@ class TestCreate:
         answer = owner.post("/v1/challenges", challenge_body(clock.now()) | change)
         assert answer.status == 422
         assert pointer in [error["pointer"] for error in answer.json["errors"]]
+
+    def test_a_title_is_one_line_and_a_description_keeps_its_lines(self, owner: Client) -> None:
+        text = "\ufeff Run\u2028before\r\n\r\neight\u00a0"
+        path = f"/v1/challenges/{owner.post('/v1/challenges', challenge_body(clock.now())).json['id']}"
+        edited = owner.patch(path, {"title": text, "description": text}).json
+        assert (edited["title"], edited["description"]) == ("Run before eight", "Run\nbefore\n\neight")
+        assert owner.patch(path, {"title": "\u202eRun"}).status == 422
 
     def test_rules_that_never_open_a_window_are_refused(self, owner: Client) -> None:
         now = datetime(2027, 3, 1, 12, tzinfo=UTC)  # a Monday

@@ -100,6 +100,20 @@ class TestFields:
         (error,) = refused.value.errors()
         assert error["type"].startswith("string")  # the message is about a text
 
+    @pytest.mark.parametrize("field", ["title", "note"])
+    @pytest.mark.parametrize(
+        "character",
+        ["\x00", "\x07", "\x08", "\x1b", "\x7f", "\x9b", *map(chr, range(0x202A, 0x202F)), "\u2066", "\u2068"],
+    )
+    def test_controls_and_turns_of_direction_are_refused(self, field: str, character: str) -> None:
+        for value in (f"a{character}b", f"{character}ab"):
+            with pytest.raises(ValidationError, match="type the text again"):
+                self.Form.model_validate({field: value})
+
+    def test_marks_of_right_to_left_texts_and_isolates_around_a_text_are_left_out(self) -> None:
+        form = self.Form(title="\u200f\u05e8\u05d9\u05e6\u05d4\u200f", note=" \u2068Kari\u2069 ")
+        assert (form.title, form.note) == ("\u05e8\u05d9\u05e6\u05d4", "Kari")
+
     def test_the_schema_states_the_limits(self) -> None:
         schema = self.Form.model_json_schema()["properties"]["title"]
         assert (schema["type"], schema["minLength"], schema["maxLength"]) == ("string", 1, 5)

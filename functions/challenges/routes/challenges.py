@@ -19,6 +19,7 @@ from chally.body import Body
 from chally.errors import InvalidRequest
 from chally.fields import Instant
 from chally.http import CurrentActor, UserTx
+from chally.text import SHOWN_LINE, SHOWN_TEXT
 from chally.zones import Zone
 
 router = http.router("challenges")
@@ -27,8 +28,8 @@ router = http.router("challenges")
 CODE_ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 CODE_LENGTH = 8
 
-Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
-Description = Annotated[str, Field(max_length=2000)]
+Title = Annotated[str, StringConstraints(min_length=1, max_length=120), SHOWN_LINE]
+Description = Annotated[str, Field(max_length=2000), SHOWN_TEXT]
 Places = Annotated[int, Field(ge=1, le=10_000)]
 
 

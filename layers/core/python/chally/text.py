@@ -7,6 +7,7 @@
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 from pydantic import BeforeValidator
 
@@ -25,6 +26,11 @@ _NOTHING = (
 _JOINERS = "\u034f\u200c\u200d"
 _SELECTORS = "\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0020-\U000e007f\U000e0100-\U000e01ef"
 _BLANK = r"\s\u2800"  # white space of every kind, and the empty pattern of Braille
+
+# Nobody types these: they make a text look like another. Marks and isolates around a whole text are no forgery; phones
+# add them to what people copy.
+_FORGING = re.compile(f"[\x00{_CONTROLS}\u202a-\u202e\u2066-\u2069]")
+_WRAPPED = re.compile("\\A\\s*[\u2066-\u2068]([^\u2066-\u2069]*)\u2069\\s*\\Z")
 
 _REMOVED = re.compile(f"[{_CONTROLS}{_DIRECTIONS}{_NOTHING}]")
 _LEADING = re.compile(f"\\A[{_BLANK}{_JOINERS}{_SELECTORS}]+")
@@ -47,6 +53,21 @@ def visible_line(text: str) -> str:
     return " ".join(visible(text).split())
 
 
-# Validators of strings in request bodies; other types are left for their field to refuse.
-SHOWN_TEXT = BeforeValidator(lambda value: visible(value) if isinstance(value, str) else value)
-SHOWN_LINE = BeforeValidator(lambda value: visible_line(value) if isinstance(value, str) else value)
+def _validator(read: Callable[[str], str]) -> BeforeValidator:
+    """A validator of strings in request bodies. Other types are left for their field to refuse."""
+
+    def validate(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if _FORGING.search(_WRAPPED.sub(r"\1", value)):
+            raise ValueError(
+                "Must not contain control characters, or characters that turn the direction of text."
+                " They cannot be seen: type the text again instead of pasting it."
+            )
+        return read(value)
+
+    return BeforeValidator(validate)
+
+
+SHOWN_TEXT = _validator(visible)
+SHOWN_LINE = _validator(visible_line)
