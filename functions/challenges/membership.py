@@ -1,12 +1,14 @@
 """Membership: joining, leaving, rejoining. A participant who leaves is kept, with their dates and missed windows."""
 
 import unicodedata
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from challenges import rules, windows, zone_change
 from challenges.queries import challenges, participants
 from challenges.queries.challenges import Challenge, ParticipantCount
+from challenges.windows import FirstWindow
 from chally import audit
 from chally.db import Tx
 from chally.errors import NotFound
@@ -14,8 +16,17 @@ from chally.fields import is_id
 from chally.text import visible_line
 
 
-def join(tx: Tx, ref: str, zone: str | None, now: datetime) -> tuple[Challenge, bool]:
-    """Join by invite code, or by the id of a public challenge. Return it, and whether the actor is a new participant.
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """`is_new`: the actor did not take part before. `first_window`: with this window their dates begin."""
+
+    challenge: Challenge
+    is_new: bool
+    first_window: FirstWindow | None
+
+
+def join(tx: Tx, ref: str, zone: str | None, now: datetime) -> Joined:
+    """Join by invite code, or by the id of a public challenge.
 
     A zone also moves a participant who is in already or rejoins. Raises `NotFound`, and by constraint
     `OwnerAlreadyJoined`, `RemovedByOwner`, `NotActive`, `AlreadyStarted`, `ChallengeFull`, `TooManyJoined`.
@@ -28,7 +39,10 @@ def join(tx: Tx, ref: str, zone: str | None, now: datetime) -> tuple[Challenge, 
         zone_change.move_participant(tx, joined.participant_id, zone, now)
     if joined.is_new:
         windows.precompute(tx, joined.participant_id, now)
-    return _existing(challenges.find_after_join(tx, joined.challenge_id)), joined.is_new
+    first_window = windows.first(tx, joined.participant_id)
+    # the last statement, because it locks the challenge
+    challenge = _existing(challenges.find_after_join(tx, joined.challenge_id))
+    return Joined(challenge, joined.is_new, first_window)
 
 
 def join_own(tx: Tx, challenge_id: UUID, now: datetime, *, is_active: bool) -> Challenge:

@@ -48,6 +48,17 @@ class Window:
         return [WindowProof(*each) for each in zip(self.proof_ids, self.proof_statuses, strict=True)]
 
 
+@dataclass(frozen=True, slots=True)
+class FirstWindow:
+    """The window with which a participant's dates begin. `late`: they joined after the challenge had started."""
+
+    local_date: date
+    opens_at: datetime
+    closes_at: datetime
+    timezone: str
+    late: bool
+
+
 def between(tx: Tx, participant_id: UUID, first: date, last: date, now: datetime) -> list[Window]:
     """Return the participant's windows of the local dates `first` to `last` (inclusive), past or future."""
     return tx.all(_select(), _parameters(now, participant_id=participant_id, first=first, last=last), row=Window)
@@ -59,6 +70,24 @@ def current(tx: Tx, participant_id: UUID, now: datetime) -> Window | None:
         _select("where closes_at > %(now)s order by opens_at limit 1"),
         _parameters(now, participant_id=participant_id, from_start=True),
         row=Window,
+    )
+
+
+def first(tx: Tx, participant_id: UUID) -> FirstWindow | None:
+    """Return the first window that closes after the participant joined; None if the challenge has none."""
+    return tx.maybe(
+        """
+        select w.local_date, w.opens_at, w.closes_at, w.timezone, p.joined_at > c.starts_at as late
+        from challenges.participants p
+        join challenges.challenges c on c.id = p.challenge_id
+        cross join lateral challenges.effective_windows(
+            array[p.id], null, null, p.joined_at, %(back)s, %(ahead)s, true
+        ) as w
+        where p.id = %(participant_id)s and w.closes_at > p.joined_at
+        order by w.opens_at limit 1
+        """,
+        {"participant_id": participant_id, "back": LOOK_BACK, "ahead": LOOK_AHEAD},
+        row=FirstWindow,
     )
 
 

@@ -116,8 +116,8 @@ class TwoTransactions:
 
 def joining(made: ChallengeJson) -> Callable[[Tx], str]:
     def join(tx: Tx) -> str:
-        _, is_new = membership.join(tx, made["invite_code"], None, clock.now())
-        return "joined" if is_new else "had joined"
+        joined = membership.join(tx, made["invite_code"], None, clock.now())
+        return "joined" if joined.is_new else "had joined"
 
     return join
 

@@ -42,7 +42,13 @@ class ChallengeIn(Body):
     starts_at: Instant
     ends_at: Instant
     max_participants: Places = 100
-    late_join: bool = False
+    late_join: Annotated[
+        bool,
+        Field(
+            description="Let people join after the start. Their dates begin with the first window that closes after "
+            "they joined"
+        ),
+    ] = False
     roster_visibility: rules.RosterVisibility = "participants"
     rules: Rules
 

@@ -1,6 +1,6 @@
 """The JSON of a challenge."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -8,7 +8,9 @@ from pydantic import BaseModel, Field
 
 from challenges import rules
 from challenges.language import Rules
+from challenges.membership import Joined
 from challenges.queries.challenges import Challenge
+from chally.zones import ZoneInfo
 
 
 class OwnerOut(BaseModel):
@@ -33,7 +35,13 @@ class ChallengeOut(BaseModel):
     ends_at: datetime
     max_participants: int
     participant_count: int
-    late_join: bool
+    late_join: Annotated[
+        bool,
+        Field(
+            description="Whether people can join after the start. Their dates begin with the first window that closes "
+            "after they joined"
+        ),
+    ]
     roster_visibility: rules.RosterVisibility
     rules: Rules
     is_owner: bool
@@ -41,7 +49,7 @@ class ChallengeOut(BaseModel):
     created_at: datetime
 
     @classmethod
-    def of(cls, challenge: Challenge, reader: UUID, now: datetime) -> Self:
+    def of(cls, challenge: Challenge, reader: UUID, now: datetime, **more: object) -> Self:
         is_owner = challenge.owner_id == reader
         is_participant = challenge.participant_id is not None
         return cls.model_validate(
@@ -52,5 +60,52 @@ class ChallengeOut(BaseModel):
                 "invite_code": challenge.invite_code if is_owner or is_participant else None,
                 "is_owner": is_owner,
                 "is_participant": is_participant,
+                **more,
             }
         )
+
+
+class FirstWindowOut(BaseModel):
+    local_date: date
+    opens_at: datetime
+    closes_at: datetime
+    timezone: str
+
+
+class JoinOut(ChallengeOut):
+    """The challenge that you joined, and when your dates begin."""
+
+    first_window: Annotated[
+        FirstWindowOut | None,
+        Field(
+            description="With this window your dates begin: the first one that closes after you joined. Null if the "
+            "challenge ends before any other window opens"
+        ),
+    ]
+    notice: Annotated[
+        str | None,
+        Field(description="If you joined after the start: a sentence for you, which says when your dates begin"),
+    ]
+
+    @classmethod
+    def joined(cls, joined: Joined, reader: UUID, now: datetime) -> Self:
+        first = joined.first_window
+        first_window = first and FirstWindowOut.model_validate(first, from_attributes=True)
+        return cls.of(joined.challenge, reader, now, first_window=first_window, notice=_notice(joined))
+
+
+def _notice(joined: Joined) -> str | None:
+    first = joined.first_window
+    if first is None:
+        return "This challenge has no window left that closes after you joined, so you have no dates in it."
+    if not first.late:
+        return None
+    opens, closes = (
+        f"{instant.astimezone(ZoneInfo(first.timezone)):%H:%M on %Y-%m-%d}"
+        for instant in (first.opens_at, first.closes_at)
+    )
+    return (
+        "You joined after this challenge had started, so your dates begin with the first window that closes after you"
+        f" joined: that of {first.local_date}, from {opens} to {closes} ({first.timezone})."
+        " Earlier dates do not count as missed."
+    )

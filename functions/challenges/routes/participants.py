@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from challenges import membership, rules
 from challenges.queries import participants
 from challenges.routes import access
-from challenges.routes.models import ChallengeOut
+from challenges.routes.models import JoinOut
 from chally import clock, http, limits
 from chally.body import Body
 from chally.http import CurrentActor, UserTx
@@ -40,9 +40,12 @@ class ParticipantOut(BaseModel):
     description="Join a challenge by invite code, or by id if it is public.\n\n"
     "If you already take part, the response is 200, and `timezone`, if given, moves your windows to that zone. If you "
     "left earlier, you get your standing back, with the windows missed in between. If the owner removed you, you need "
-    f"a newer invite code. You can take part in up to {rules.MAX_JOINED} challenges that are not over.",
+    "a newer invite code.\n\n"
+    "If you join after the start, which the owner must allow (`late_join`), your dates begin with the first window "
+    "that closes after you joined: `first_window`. Earlier dates do not count as missed.\n\n"
+    f"You can take part in up to {rules.MAX_JOINED} challenges that are not over.",
     status_code=201,
-    responses={200: {"model": ChallengeOut}},
+    responses={200: {"model": JoinOut}},
     dependencies=[limits.per_account("join")],  # failed ones count: invite codes cannot be guessed
 )
 async def join_challenge(
@@ -51,12 +54,12 @@ async def join_challenge(
     tx: UserTx,
     response: Response,
     body: JoinIn | None = None,
-) -> ChallengeOut:
+) -> JoinOut:
     now = clock.now()
-    challenge, is_new = membership.join(tx, ref, body.timezone if body else None, now)
-    if not is_new:
+    joined = membership.join(tx, ref, body.timezone if body else None, now)
+    if not joined.is_new:
         response.status_code = 200
-    return ChallengeOut.of(challenge, actor.user_id, now)
+    return JoinOut.joined(joined, actor.user_id, now)
 
 
 @router.post(
