@@ -55,11 +55,12 @@ def parse_capture_time(time: object, offset: object = None) -> CaptureTime | Non
         wall = datetime(year, month, day, hour, minute, 59 if leap else second) + leap  # noqa: DTZ001
     except ValueError:
         return None  # 2026:00:00, the 30th of February, 25 o'clock
-    tagged_offset = _parse_offset(text_of(offset))
-    return CaptureTime(wall, _parse_offset(found[8].strip()) if tagged_offset is None else tagged_offset)
+    tagged_offset = parse_offset(text_of(offset))
+    return CaptureTime(wall, parse_offset(found[8].strip()) if tagged_offset is None else tagged_offset)
 
 
-def _parse_offset(text: str) -> timedelta | None:
+def parse_offset(text: str) -> timedelta | None:
+    """Parse a UTC offset: +02:00, -0330, UTC+2, Z."""
     if text.upper() in _UTC:
         return timedelta(0)
     found = _OFFSET.fullmatch(text.upper())

@@ -1,41 +1,41 @@
-"""Reads pictures from untrusted senders: three formats, limited sizes, and only one exception."""
+"""Reads pictures from untrusted senders: four formats, limited sizes, and only one exception."""
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-# By Pillow's name of the format. MPO is a JPEG followed by a second picture, in which phones store a gain map.
-CONTENT_TYPES = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
-# The largest photos of phones have 50.1 million pixels (8160 x 6144). A JPEG is shrunk while it is decoded. PNG and
-# WebP are decoded in full and copied several times: 64 million pixels took 1.3 GB of memory, 32 million take 700 MB.
-MAX_PIXELS = {"image/jpeg": 64_000_000, "image/png": 32_000_000, "image/webp": 32_000_000}
-# A progressive JPEG has about ten scans. Each is a pass over the whole picture, and a small file can contain a million:
-# 64 scans of 64 million pixels took 11 s; within these limits it takes 2 s.
-MAX_SCANS = 64
-MAX_SCANNED_PIXELS = 800_000_000
-# 10 MB of profiles and previews are 160 segments. Pillow makes objects of each, and one can be as small as 4 bytes.
-MAX_SEGMENTS = 2000
+from proofs.formats import heic, jpeg, jpeg_rows, kinds, png, webp
+from proofs.formats.parts import EXIF_HEADER, PictureParts
+from proofs.unreadable import UnreadableImage as UnreadableImage
+from proofs.unreadable import damaged, incomplete
 
-# For its fingerprint, a JPEG is decoded at the smallest of 1/8, 1/4 and 1/2 that keeps 360 pixels a side (1/8 for 12
-# megapixels, in a tenth of the time), and any picture is then shrunk to 384 pixels, where PDQ's window has an odd
-# number of pixels and is centred. On the real photos of our tests the fingerprint stays within 10 bits of the full
-# size's, which is Meta's own tolerance; without the second step, within 14.
-_DRAFT_SIDE = 360
+# The largest photos of phones have 50.1 million pixels (8160 x 6144). A JPEG is shrunk while it is decoded. The others
+# are decoded in full.
+MAX_PIXELS = {
+    "image/jpeg": 64_000_000,
+    "image/png": 32_000_000,
+    "image/webp": 32_000_000,
+    "image/heic": 64_000_000,
+}
+
+# What is computed from a picture is computed from a copy of at most this many pixels a side.
+MAX_SIDE = 2048
+# A JPEG is decoded at the smallest of 1/8, 1/4 and 1/2 that keeps this many pixels of its longer and of its shorter
+# side: enough for other people's screens, and for reading a QR code. 12 megapixels become 2016 pixels wide, in half the
+# time of a full decode.
+_DRAFT = (1600, 1200)
+# For its fingerprint alone, 1/8 is enough for 12 megapixels, in a tenth of the time. PDQ is computed from 384 pixels,
+# where its window has an odd number of pixels and is centred. On the real photos of our tests the fingerprint stays
+# within 10 bits of the full size's, which is Meta's own tolerance.
+_FINGERPRINT_DRAFT = (360, 360)
 _SIDE = 384
-# Reading a QR code needs more pixels: at 1/2, a phone's 12 megapixels are 2016 pixels wide.
-_LEGIBLE_DRAFT_SIDE = 1200
-_LEGIBLE_SIDE = 2048
-
-# ISO/IEC 10918-1, table B.1: the markers SOI, EOI and SOS follow FF. The other markers that occur have a length field.
-_JPEG = b"\xff\xd8\xff"
-_START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 
 # EXIF 2.32, 4.6.4: the orientation of the stored pixels, and what turns them upright. 5 to 8 swap width and height.
 _ORIENTATION = 0x0112
@@ -50,16 +50,27 @@ _UPRIGHT = {
 }
 _SIDEWAYS = {_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}
 
-type UnreadableCode = Literal["not_an_image", "too_large", "type_mismatch"]
 
+@dataclass(eq=False)
+class Picture:
+    """An open picture: `size` is (width, height) of the stored pixels, which `turn` makes upright."""
 
-class UnreadableImage(Exception):
-    """The bytes are not a picture that we accept. `detail` is for the sender."""
+    content_type: str
+    size: tuple[int, int]
+    profile: bytes = field(repr=False)
+    exif: Image.Exif = field(repr=False)
+    turn: Image.Transpose | None
+    _decode: Callable[[], Image.Image] = field(repr=False)
 
-    def __init__(self, code: UnreadableCode, detail: str) -> None:
-        super().__init__(code, detail)
-        self.code: UnreadableCode = code
-        self.detail = detail
+    @cached_property
+    def pixels(self) -> Image.Image:
+        """The stored pixels, at most `MAX_SIDE` a side, as L, LA, RGB, RGBA or CMYK. Decoded once."""
+        return _fitted(_plain(self._decode()))
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        width, height = self.size
+        return (height, width) if self.turn in _SIDEWAYS else (width, height)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,128 +92,176 @@ def read_photo(data: bytes, declared_type: str, *, legible: bool = False) -> Dec
 
     With `legible` it also keeps a luma of up to 2048 pixels a side, which takes longer.
     """
-    with open_image(data, declared_type) as image:
-        content_type = CONTENT_TYPES[str(image.format)]
-        width, height = image.size
-        if content_type == "image/jpeg":
-            side = _LEGIBLE_DRAFT_SIDE if legible else _DRAFT_SIDE
-            image.draft("L", (side, side))
-        turn = upright_transpose(image)
-        luma = _luma(image)
-        large = np.asarray(_bounded(luma, _LEGIBLE_SIDE)) if legible else None
-        luma = luma.resize((min(luma.width, _SIDE), min(luma.height, _SIDE)), Image.Resampling.BILINEAR)
-        if turn is not None:
-            luma = luma.transpose(turn)
-        if turn in _SIDEWAYS:
-            width, height = height, width
-        return DecodedPhoto(content_type, width, height, np.asarray(luma), large)
+    with open_picture(data, declared_type, draft=_DRAFT if legible else _FINGERPRINT_DRAFT) as picture:
+        return decoded(picture, legible=legible)
+
+
+def decoded(picture: Picture, *, legible: bool = False) -> DecodedPhoto:
+    """The brightness of a picture, on a white background."""
+    luma = _luma(picture.pixels)
+    large = np.asarray(luma) if legible else None
+    luma = luma.resize((min(luma.width, _SIDE), min(luma.height, _SIDE)), Image.Resampling.BILINEAR)
+    if picture.turn is not None:
+        luma = luma.transpose(picture.turn)
+    return DecodedPhoto(picture.content_type, *picture.upright_size, np.asarray(luma), large)
 
 
 @contextmanager
-def open_image(data: bytes, declared_type: str) -> Iterator[Image.Image]:
-    """Open a picture, and check its type, size and structure before any pixel is decoded.
+def open_picture(data: bytes, declared_type: str, *, draft: tuple[int, int] = _DRAFT) -> Iterator[Picture]:
+    """Open a picture, and check its type, structure and size before any pixel is decoded.
 
+    `draft`: how many pixels of its longer and shorter side a JPEG must keep when it is shrunk while it is decoded.
     Raises `UnreadableImage`, also in place of any exception in the body of the `with`, where the picture is decoded.
     """
     try:
-        scans = _scans(data) if data.startswith(_JPEG) else 0
         # Pillow warns about odd files, which are the sender's concern, not our logs'.
-        with (
-            warnings.catch_warnings(action="ignore"),
-            Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image,
-        ):
-            _check(image, scans, declared_type)
-            yield image
+        with warnings.catch_warnings(action="ignore"):
+            content_type = _content_type(data)
+            if content_type in heic.CONTENT_TYPES:
+                _check_heic(declared_type)
+                yield _open_heic(data)
+                return
+            parts = _PARTS[content_type](data)
+            with Image.open(io.BytesIO(parts.pixels), formats=_FORMATS) as image:
+                _check_type(content_type, declared_type)
+                yield _open(parts, image, draft)
     except UnreadableImage:
         raise
-    except (Image.DecompressionBombError, MemoryError) as error:
+    except Image.DecompressionBombError as error:
         raise _too_large(declared_type) from error
-    except UnidentifiedImageError as error:
-        raise UnreadableImage("not_an_image", "This file is not a JPEG, PNG or WebP picture.") from error
+    except MemoryError as error:
+        raise damaged() from error
     except Exception as error:
         # Broken files make Pillow raise SyntaxError, IndexError, struct.error, EOFError and more.
-        raise UnreadableImage("not_an_image", "This picture is damaged or incomplete. Send it again.") from error
+        raise incomplete() from error
 
 
-def upright_transpose(image: Image.Image) -> Image.Transpose | None:
-    """The transposition that turns the picture upright, by EXIF; None if it is upright or EXIF is broken."""
+_FORMATS = ("JPEG", "PNG", "WEBP")
+_PARTS: dict[str, Callable[[bytes], PictureParts]] = {
+    jpeg.CONTENT_TYPE: jpeg.parts,
+    png.CONTENT_TYPE: png.parts,
+    webp.CONTENT_TYPE: webp.parts,
+}
+
+
+def _content_type(data: bytes) -> str:
+    content_type = kinds.content_type(data)
+    if content_type is None:
+        kind = kinds.other_kind(data)
+        detail = f"This file is {kind}, not" if kind else "This file is not"
+        raise UnreadableImage("not_an_image", f"{detail} a JPEG, PNG, WebP or HEIC picture.")
+    return content_type
+
+
+def _check_type(content_type: str, declared_type: str) -> None:
+    if content_type != declared_type:
+        detail = f"This file is {content_type}, but {declared_type} was announced. Announce its real content type."
+        raise UnreadableImage("type_mismatch", detail)
+
+
+def _check_heic(declared_type: str) -> None:
+    if declared_type not in heic.CONTENT_TYPES:
+        detail = f"This is an HEIC picture, but {declared_type} was announced. {_AS_JPEG}"
+        raise UnreadableImage("type_mismatch", detail)
+
+
+_AS_JPEG = (
+    "To take JPEGs with an iPhone, choose Settings, Camera, Formats, Most Compatible. To send this photo, convert it to"
+    " JPEG, or announce it as image/heic if the challenge accepts that."
+)
+
+
+def _open(parts: PictureParts, image: Image.Image, draft: tuple[int, int]) -> Picture:
+    _check_size(parts.content_type, image.size)
+    if getattr(image, "is_animated", False):
+        raise UnreadableImage("not_an_image", "This picture is animated. Send a still picture.")
+    if parts.may_be_cut and not jpeg_rows.has_every_row(parts.pixels):
+        raise incomplete()
+    size = image.size
+    exif = _exif(parts.exif)
+
+    def decode() -> Image.Image:
+        longer, shorter = draft
+        width, height = _within(size, longer)
+        image.draft(None, (max(width, shorter), max(height, shorter)))
+        image.load()
+        return image
+
+    return Picture(parts.content_type, size, parts.profile, exif, _upright_transpose(exif), decode)
+
+
+def _open_heic(data: bytes) -> Picture:
+    parts, size, decode = heic.opened(data)
+    _check_size(parts.content_type, size)
+    return Picture(parts.content_type, size, parts.profile, _exif(parts.exif), None, decode)
+
+
+def _check_size(content_type: str, size: tuple[int, int]) -> None:
+    if size[0] * size[1] > MAX_PIXELS[content_type]:
+        raise _too_large(content_type)
+
+
+def _exif(tiff: bytes) -> Image.Exif:
+    """The tags of EXIF; none if it is broken."""
+    exif = Image.Exif()
     try:
-        return _UPRIGHT.get(int(image.getexif().get(_ORIENTATION, 1)))
+        exif.load(EXIF_HEADER + tiff)
+    except Exception:
+        return Image.Exif()
+    return exif
+
+
+def _upright_transpose(exif: Image.Exif) -> Image.Transpose | None:
+    """The transposition that turns the picture upright; None if it is upright or EXIF is broken."""
+    try:
+        return _UPRIGHT.get(int(exif.get(_ORIENTATION, 1)))
     except Exception:
         return None
 
 
-def _check(image: Image.Image, scans: int, declared_type: str) -> None:
-    content_type = CONTENT_TYPES[str(image.format)]
-    if content_type != declared_type:
-        detail = f"This file is {content_type}, but {declared_type} was announced. Announce its real content type."
-        raise UnreadableImage("type_mismatch", detail)
-    if image.width * image.height > MAX_PIXELS[content_type]:
-        raise _too_large(content_type)
-    if content_type == "image/jpeg":
-        if scans * image.width * image.height > MAX_SCANNED_PIXELS:
-            raise _unusual_structure()
-    elif getattr(image, "is_animated", False):
-        raise UnreadableImage("not_an_image", "This picture is animated. Send a still picture.")
-
-
-def _scans(data: bytes) -> int:
-    """The number of scans of a JPEG, up to its end marker: phones append videos, which do not count."""
-    octets = np.frombuffer(data, np.uint8)
-    # Inside a scan, FF is followed by 00 or is a restart marker (D0 to D7). Anything else is a marker between segments.
-    marked = np.flatnonzero(octets[:-1] == 0xFF)
-    kinds = octets[marked + 1]
-    markers = marked[(kinds >= 0xC0) & (kinds < 0xFF) & (kinds >> 3 != 0x1A)]
-    scans, place = 0, 0
-    for _ in range(MAX_SEGMENTS):
-        index = np.searchsorted(markers, place)
-        if index == len(markers):
-            return scans
-        place = int(markers[index])
-        kind = data[place + 1]
-        if kind == _END:
-            return scans
-        scans += kind == _SCAN
-        if scans > MAX_SCANS:
-            break
-        place += 2
-        if kind != _START:
-            place += int.from_bytes(data[place : place + 2])
-    raise _unusual_structure()
-
-
-def _unusual_structure() -> UnreadableImage:
-    return UnreadableImage(
-        "not_an_image",
-        "Cameras do not write JPEGs with this structure. Save the photo again and send that.",
-    )
-
-
-def _luma(image: Image.Image) -> Image.Image:
-    """The visible brightness in 8 bits, on a white background."""
+def _plain(image: Image.Image) -> Image.Image:
+    """The picture in a mode that can be resized; transparency becomes an alpha channel."""
     if image.mode.startswith("I;16"):
-        return eight_bits(image)
+        return _eight_bits(image)
+    if image.mode == "LA":
+        return image
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(image, mask=image.getchannel("A"))
-        return white.convert("L")
-    return image.convert("L")
+        return image.convert("LA" if image.mode == "L" else "RGBA")
+    if image.mode in ("1", "La"):
+        return image.convert("L" if image.mode == "1" else "LA")
+    return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
 
 
-def eight_bits(image: Image.Image) -> Image.Image:
+def _eight_bits(image: Image.Image) -> Image.Image:
     """A 16-bit picture scaled to 8 bits. Pillow would clip it at 255."""
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
-def _bounded(luma: Image.Image, side: int) -> Image.Image:
-    """The same picture with at most `side` pixels a side."""
-    if max(luma.size) <= side:
-        return luma
-    scale = side / max(luma.size)
-    return luma.resize(
-        (max(1, round(luma.width * scale)), max(1, round(luma.height * scale))), Image.Resampling.BILINEAR
-    )
+def _fitted(image: Image.Image) -> Image.Image:
+    if max(image.size) <= MAX_SIDE:
+        return image
+    # Pillow first reduces by a whole number, and uses Lanczos only from twice the final size on.
+    return image.resize(_within(image.size, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+
+
+def _within(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """The size (width, height) when its longer side is `side`."""
+    width, height = (max(1, length * side // max(size)) for length in size)
+    return width, height
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """The picture without transparency, on a white background."""
+    if image.mode not in ("LA", "RGBA"):
+        return image
+    white = Image.new(image.mode.removesuffix("A"), image.size, "white")
+    white.paste(image, mask=image.getchannel("A"))
+    return white
+
+
+def _luma(image: Image.Image) -> Image.Image:
+    """The visible brightness in 8 bits."""
+    return on_white(image).convert("L")
 
 
 def _too_large(content_type: str) -> UnreadableImage:

@@ -1,51 +1,30 @@
-"""A picture's EXIF: when it was taken, and the part that other people may see. The location is never read."""
+"""A picture's EXIF: when it was taken, and what its colours mean. The location is never read."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 
 from PIL import Image
-from PIL.ExifTags import IFD, Base
+from PIL.ExifTags import IFD, Base, Interop
 
-from proofs import images
-from proofs.capture_time import CaptureTime, parse_capture_time
+from proofs.capture_time import CaptureTime, parse_capture_time, text_of
 
 # When the shutter opened, and the clock's UTC offset; then the same for when the picture became a file, which for a
 # camera is the same moment. Not DateTime, which is when the file was last changed: every editor updates it.
 _TIME_TAGS = ((Base.DateTimeOriginal, Base.OffsetTimeOriginal), (Base.DateTimeDigitized, Base.OffsetTimeDigitized))
-# What other people may see if the challenge keeps EXIF: how the picture was taken. This lists the tags to keep, so new
-# tags of camera makers are dropped: no GPS, maker notes, thumbnail, comments, serial numbers, or names of people.
-_SHARED = {Base.ImageDescription, Base.Make, Base.Model, Base.Software, Base.DateTime, Base.Copyright}
-_SHARED_OF_EXPOSURE = {
-    *(Base.ExposureTime, Base.FNumber, Base.ExposureProgram, Base.ISOSpeedRatings, Base.SensitivityType),
-    *(Base.ExifVersion, Base.DateTimeOriginal, Base.DateTimeDigitized),
-    *(Base.OffsetTime, Base.OffsetTimeOriginal, Base.OffsetTimeDigitized),
-    *(Base.SubsecTime, Base.SubsecTimeOriginal, Base.SubsecTimeDigitized),
-    *(Base.ShutterSpeedValue, Base.ApertureValue, Base.BrightnessValue, Base.ExposureBiasValue, Base.MaxApertureValue),
-    *(Base.SubjectDistance, Base.MeteringMode, Base.LightSource, Base.Flash, Base.FocalLength),
-    *(Base.SensingMethod, Base.CustomRendered, Base.ExposureMode, Base.WhiteBalance, Base.DigitalZoomRatio),
-    *(Base.FocalLengthIn35mmFilm, Base.SceneCaptureType, Base.GainControl, Base.Contrast, Base.Saturation),
-    *(Base.Sharpness, Base.SubjectDistanceRange, Base.LensSpecification, Base.LensMake, Base.LensModel),
-}
-_LONGEST = 500  # bytes of a tag with its headers: all of EXIF must fit one JPEG segment of 64 KB
-_UPRIGHT = 1
-_SRGB = 1
+# The names of Adobe RGB: in the interoperability directory (DCF 2.0, 4.5.3), and that of some older cameras.
+_ADOBE_RGB = "R03"
+_ADOBE_RGB_SPACE = 2
 
 
-def capture_time(data: bytes, declared_type: str) -> CaptureTime | None:
-    """When the picture was taken; None if its EXIF has no valid time. Raises `UnreadableImage`."""
-    with images.open_image(data, declared_type) as image:
-        return _capture_time(image)
-
-
-def _capture_time(image: Image.Image) -> CaptureTime | None:
+def capture_time(exif: Image.Exif) -> CaptureTime | None:
+    """When the picture was taken; None if its EXIF has no valid time."""
     try:
-        basic = image.getexif()
-        exposure = basic.get_ifd(IFD.Exif)
+        exposure = exif.get_ifd(IFD.Exif)
+        edited = exif.get(Base.DateTime)
     except Exception:
         return None
     taken, digitized = (parse_capture_time(exposure.get(time), exposure.get(offset)) for time, offset in _TIME_TAGS)
     # Some phones give only the offset of another time, and some cameras only whole hours.
-    changed = parse_capture_time(basic.get(Base.DateTime), exposure.get(Base.OffsetTime))
+    changed = parse_capture_time(edited, exposure.get(Base.OffsetTime))
     found = taken or digitized
     return found and found.completed(digitized, changed, _in_whole_hours(found, exposure.get(Base.TimeZoneOffset)))
 
@@ -56,28 +35,9 @@ def _in_whole_hours(time: CaptureTime, value: object) -> CaptureTime | None:
     return parse_capture_time(time.wall.isoformat(), f"{first:+}") if isinstance(first, int) else None
 
 
-def shareable_exif(image: Image.Image) -> bytes:
-    """The part of the picture's EXIF that other people may see, for a copy that is upright and in sRGB."""
-    kept = Image.Exif()
-    kept[Base.Orientation] = _UPRIGHT
+def is_adobe_rgb(exif: Image.Exif) -> bool:
+    """Whether the camera says that its colours are Adobe RGB."""
     with suppress(Exception):
-        exif = image.getexif()
-        exposure = _chosen(exif.get_ifd(IFD.Exif), _SHARED_OF_EXPOSURE) | {Base.ColorSpace: _SRGB}
-        for tag, value in _chosen(exif, _SHARED).items():
-            kept[tag] = value
-        kept[IFD.Exif] = exposure
-    return kept.tobytes()
-
-
-def _chosen(values: Mapping[int, object], tags: set[Base]) -> dict[int, object]:
-    """The values of the tags that are present, short, and of a type that Pillow can write."""
-    return {tag: values[tag] for tag in sorted(tags) if tag in values and _writable(tag, values[tag])}
-
-
-def _writable(tag: int, value: object) -> bool:
-    alone = Image.Exif()
-    alone[IFD.Exif] = {tag: value}
-    try:
-        return len(alone.tobytes()) <= _LONGEST
-    except Exception:
-        return False
+        index = exif.get_ifd(IFD.Interop).get(Interop.InteropIndex)
+        return text_of(index) == _ADOBE_RGB or exif.get_ifd(IFD.Exif).get(Base.ColorSpace) == _ADOBE_RGB_SPACE
+    return False

@@ -1,32 +1,19 @@
-"""Reads the QR codes in photos, and checks whether one is the overlay token of the photo's window."""
+"""Checks whether a QR code in a photo is the overlay token of the photo's window."""
 
 from collections.abc import Collection
 from datetime import date
 from uuid import UUID
 
-import numpy as np
-import zxingcpp
-from numpy.typing import NDArray
-
 from challenges import overlay, overlay_key
 from challenges.overlay import OverlayResult
 from proofs.rules.verdict import Reason
 
-FORMATS = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCodeModel2)  # no Micro QR: segno generates none for a token
 
-
-def read_codes(luma: NDArray[np.uint8]) -> list[str]:
-    """The texts of the QR codes in a picture, in any orientation; `luma` has the shape (height, width)."""
-    codes = zxingcpp.read_barcodes(luma, formats=FORMATS)
-    return [code.bytes.decode("ascii", "replace") for code in codes]
-
-
-def check_codes(luma: NDArray[np.uint8], secret_arn: str, participant_id: UUID, local_date: date) -> set[OverlayResult]:
-    """Compare the codes in a picture with a window's token.
+def check_codes(texts: Collection[str], secret_arn: str, participant_id: UUID, local_date: date) -> set[OverlayResult]:
+    """Compare the texts of the codes in a picture with a window's token.
 
     It may call Secrets Manager: do not call it inside a transaction.
     """
-    texts = read_codes(luma)
 
     def check(*keys: bytes) -> set[OverlayResult]:
         return {overlay.check(text, keys, participant_id, local_date) for text in texts}

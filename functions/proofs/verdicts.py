@@ -14,7 +14,7 @@ from chally.log import logger, metrics
 from chally.settings import VerdictsSettings, load
 from chally.zones import ZoneInfo
 from notifications import reminders
-from proofs import capture, derivatives, fingerprints, images, malware, metadata, overlay, reviews, storage
+from proofs import capture, malware, overlay, reviews, sandbox, storage
 from proofs.fingerprints import Fingerprint
 from proofs.malware import InfectedFile, ScanResult
 from proofs.queries import arrivals, duplicates, scans
@@ -25,12 +25,14 @@ from proofs.rules.verdict import (
     Doubt,
     Reason,
     Verdict,
+    check_content,
     check_duplicate,
     decide_photo,
     infected_verdict,
     is_comparable,
     too_large,
 )
+from proofs.unreadable import UnreadableImage
 
 
 def decide_upload(upload: UploadVersion) -> None:
@@ -80,6 +82,7 @@ def _decide_arrival(arrival: Arrival, upload: UploadVersion, scan: ScanResult | 
     photo = terms.proof
     assert isinstance(photo, PhotoProof)  # only photos are uploaded
     bucket = load(VerdictsSettings).uploads_bucket
+    sandbox.start()  # it loads the decoders while we fetch the file
     data = storage.read_version(bucket, upload.key, upload.version_id, max_bytes=photo.max_bytes)
     if data is None:
         logger.info("upload_missing", proof_id=str(arrival.id))
@@ -122,25 +125,21 @@ def _inspect(data: bytes, arrival: Arrival, upload: UploadVersion, terms: PhotoP
     sha256 = hashlib.sha256(data).digest()
     if len(data) > terms.max_bytes:
         return Inspection(sha256, [too_large(terms.max_bytes)])
-    declared_type = arrival.content_type
-    results: list[Reason | Doubt | None] = []
     try:
-        photo = images.read_photo(data, declared_type, legible=checks.overlay)
-        variants = fingerprints.dihedral(photo.luma)
-        if photo.legible is not None:
-            key = load(VerdictsSettings).overlay_secret_arn
-            codes = overlay.check_codes(photo.legible, key, arrival.participant_id, arrival.local_date)
-            results.append(overlay.overlay_reason(codes))
-        picture = derivatives.derivative(data, declared_type, strip_exif=checks.strip_exif)
-        if checks.exif_required:
-            captured = metadata.capture_time(data, declared_type)
-            zones = ZoneInfo(arrival.timezone), ZoneInfo(arrival.account_timezone)
-            results.append(
-                capture.check_capture_time(captured, arrival.opens_at, arrival.closes_at, upload.stored_at, *zones)
-            )
-    except images.UnreadableImage as error:
+        found = sandbox.inspect(data, arrival.content_type, strip_exif=checks.strip_exif, read_codes=checks.overlay)
+    except UnreadableImage as error:
         return Inspection(sha256, [Reason(code=error.code, detail=error.detail)])
-    return Inspection(sha256, results, variants, picture)
+    results: list[Reason | Doubt | None] = [check_content(found.width, found.height, found.contrast)]
+    if checks.overlay:
+        key = load(VerdictsSettings).overlay_secret_arn
+        tokens = overlay.check_codes(found.codes, key, arrival.participant_id, arrival.local_date)
+        results.append(overlay.overlay_reason(tokens))
+    if checks.exif_required:
+        zones = ZoneInfo(arrival.timezone), ZoneInfo(arrival.account_timezone)
+        results.append(
+            capture.check_capture_time(found.captured, arrival.opens_at, arrival.closes_at, upload.stored_at, *zones)
+        )
+    return Inspection(sha256, results, found.variants, found.picture)
 
 
 def _decide(

@@ -11,7 +11,8 @@ from PIL import Image, ImageCms, ImageDraw
 from PIL.ExifTags import GPS, IFD, Base
 from PIL.PngImagePlugin import PngInfo
 
-from proofs import derivatives, images
+from proofs import images, inspection
+from proofs.unreadable import UnreadableImage
 from tests.support import corpora
 from tests.support.pictures import encoded, picture
 
@@ -19,6 +20,11 @@ JPEG, PNG, WEBP = "image/jpeg", "image/png", "image/webp"
 FORMATS = [("JPEG", JPEG), ("PNG", PNG), ("WEBP", WEBP)]
 # What metadata in a JPEG begin with: EXIF, XMP, IPTC, profiles, second pictures, and comments (the marker FF FE).
 METADATA = (b"Exif", b"http:", b"xmp", b"Photoshop", b"8BIM", b"ICC_PROFILE", b"MPF\0", b"GPS", b"SECRET")
+
+
+def derivative(data: bytes, declared_type: str, *, strip_exif: bool) -> bytes:
+    """The cleaned copy of a file."""
+    return inspection.inspect(data, declared_type, strip_exif=strip_exif, read_codes=False).picture
 
 
 def segments(data: bytes) -> list[int]:
@@ -87,35 +93,35 @@ class TestWithoutMetadata:
             more |= {"comment": b"SECRET", "progressive": True}
         data = encoded(picture(1, (320, 240)), file_format=file_format, **more)
         assert b"SECRET" in data
-        out = derivatives.derivative(data, declared_type, strip_exif=True)
+        out = derivative(data, declared_type, strip_exif=True)
         assert bare(out)
         assert opened(out).size == (320, 240)
 
     def test_a_second_picture_and_trailing_bytes_are_removed(self) -> None:
         file = io.BytesIO()
         picture(1, (320, 240)).save(file, "MPO", save_all=True, append_images=[picture(2, (160, 120))])
-        assert bare(derivatives.derivative(file.getvalue() + b"SECRET", JPEG, strip_exif=True))
+        assert bare(derivative(file.getvalue() + b"SECRET", JPEG, strip_exif=True))
 
     def test_the_same_photo_gives_the_same_bytes(self) -> None:
         data = encoded(picture(1, (2500, 1500)), exif=exif(6))
         for strip in (True, False):
-            assert len({derivatives.derivative(data, JPEG, strip_exif=strip) for _ in range(3)}) == 1
+            assert len({derivative(data, JPEG, strip_exif=strip) for _ in range(3)}) == 1
 
 
 class TestWithMetadata:
     @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS)
     def test_how_the_photo_was_taken_is_kept(self, file_format: str, declared_type: str) -> None:
         data = encoded(corner(), file_format=file_format, exif=exif(6))
-        out = derivatives.derivative(data, declared_type, strip_exif=False)
+        out = derivative(data, declared_type, strip_exif=False)
         assert not any(word in out for word in (b"SECRET", b"GPS"))
         kept = opened(out).getexif()
-        assert kept[Base.Make] == "Camera"
+        assert Base.Make not in kept
         assert kept.get_ifd(IFD.Exif)[Base.DateTimeOriginal] == "2026:11:20 06:45:10"
         assert not kept.get_ifd(IFD.GPSInfo)
         assert not kept.get_ifd(IFD.IFD1)
 
     def test_the_photo_is_rotated_once(self) -> None:
-        out = derivatives.derivative(encoded(corner(), exif=exif(6)), JPEG, strip_exif=False)
+        out = derivative(encoded(corner(), exif=exif(6)), JPEG, strip_exif=False)
         assert opened(out).getexif()[Base.Orientation] == 1
         assert opened(out).size == (240, 320)
 
@@ -128,7 +134,7 @@ class TestPicture:
     @pytest.mark.parametrize("orientation", SEEN)
     def test_the_picture_is_upright(self, orientation: int, file_format: str, declared_type: str) -> None:
         data = encoded(corner(), file_format=file_format, exif=exif(orientation))
-        out = derivatives.derivative(data, declared_type, strip_exif=True)
+        out = derivative(data, declared_type, strip_exif=True)
         assert opened(out).size == ((240, 320) if orientation >= 5 else (320, 240))
         for x in (0, 1):
             for y in (0, 1):
@@ -153,9 +159,9 @@ class TestPicture:
     ) -> None:
         options = {"method": 0} if file_format == "WEBP" else {"compress_level": 1} if file_format == "PNG" else {}
         data = encoded(Image.new("RGB", size, "teal"), file_format=file_format, **options)
-        out = derivatives.derivative(data, declared_type, strip_exif=True)
+        out = derivative(data, declared_type, strip_exif=True)
         seen = opened(out).size
-        assert max(seen) <= derivatives.MAX_SIDE
+        assert max(seen) <= images.MAX_SIDE
         assert max(abs(a - b) for a, b in zip(seen, expected, strict=True)) <= 32
         assert near(colour(out), (0, 128, 128))
 
@@ -163,7 +169,7 @@ class TestPicture:
     def test_each_png_mode_keeps_its_brightness(self, mode: str) -> None:
         grey: NDArray[np.uint16] = np.full((60, 80), 200 * 257, np.uint16)
         image = Image.fromarray(grey) if mode == "I;16" else Image.new("L", (80, 60), 200).convert(mode)
-        seen = colour(derivatives.derivative(encoded(image, file_format="PNG"), PNG, strip_exif=True))
+        seen = colour(derivative(encoded(image, file_format="PNG"), PNG, strip_exif=True))
         assert near(seen, (200, 200, 200)) or mode == "1"
 
     @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS[1:])
@@ -171,13 +177,13 @@ class TestPicture:
         image = corner((3000, 2000)).convert("RGBA")
         image.paste((0, 0, 0, 0), (1500, 0, 3000, 2000))
         data = encoded(image, file_format=file_format, **({"method": 0} if file_format == "WEBP" else {}))
-        out = derivatives.derivative(data, declared_type, strip_exif=True)
+        out = derivative(data, declared_type, strip_exif=True)
         assert near(colour(out, 0.75, 0.5), (255, 255, 255))
         assert near(colour(out, 0.25, 0.25), (254, 0, 0))
 
     def test_the_picture_looks_like_the_original(self) -> None:
         original = picture(7, (4032, 3024))
-        seen = opened(derivatives.derivative(encoded(original, quality=95), JPEG, strip_exif=True))
+        seen = opened(derivative(encoded(original, quality=95), JPEG, strip_exif=True))
         expected = original.resize(seen.size, Image.Resampling.LANCZOS)
         assert np.abs(np.asarray(seen, np.int16) - np.asarray(expected, np.int16)).mean() < 4
 
@@ -206,7 +212,7 @@ class TestColours:
         image.paste((255, 255, 255), (160, 0, 320, 240))
         options = {"lossless": True} if file_format == "WEBP" else {"quality": 95, "subsampling": 0}
         data = encoded(image, file_format=file_format, icc_profile=self.display_p3(), **options)
-        out = derivatives.derivative(data, declared_type, strip_exif=True)
+        out = derivative(data, declared_type, strip_exif=True)
         assert near(colour(out, 0.25), (215, 97, 36))
         assert near(colour(out, 0.75), (255, 255, 255), by=2)
         assert bare(out)
@@ -214,24 +220,24 @@ class TestColours:
     @pytest.mark.parametrize("profile", [b"", b"not a profile", b"\0" * 128, b"\0" * 70_000])
     def test_a_broken_profile_is_ignored(self, profile: bytes) -> None:
         data = encoded(Image.new("RGB", (320, 240), (200, 100, 50)), icc_profile=profile)
-        assert near(colour(derivatives.derivative(data, JPEG, strip_exif=True)), (200, 100, 50))
+        assert near(colour(derivative(data, JPEG, strip_exif=True)), (200, 100, 50))
 
     @pytest.mark.parametrize("mode", ["L", "CMYK"])
     def test_a_profile_of_another_mode_is_ignored(self, mode: str) -> None:
         data = encoded(Image.new("L", (320, 240), 200).convert(mode), icc_profile=self.display_p3())
-        assert near(colour(derivatives.derivative(data, JPEG, strip_exif=True)), (200, 200, 200))
+        assert near(colour(derivative(data, JPEG, strip_exif=True)), (200, 200, 200))
 
     def test_a_grey_picture_keeps_its_brightness(self) -> None:
         data = encoded(Image.new("L", (320, 240), 200))
-        assert near(colour(derivatives.derivative(data, JPEG, strip_exif=True)), (200, 200, 200))
+        assert near(colour(derivative(data, JPEG, strip_exif=True)), (200, 200, 200))
 
 
 class TestRefusals:
     def test_an_unreadable_file_is_refused(self) -> None:
         whole = encoded(picture(1, (320, 240)))
         for data in (b"", whole[: len(whole) // 2], b"I did it, I promise.\n" * 50):
-            with pytest.raises(images.UnreadableImage):
-                derivatives.derivative(data, JPEG, strip_exif=True)
+            with pytest.raises(UnreadableImage):
+                derivative(data, JPEG, strip_exif=True)
 
     @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from Linux's /proc")
     @pytest.mark.parametrize(("file_format", "declared_type"), FORMATS)
@@ -247,8 +253,8 @@ class TestRefusals:
         )
         largest.save(file, file_format, **options)
         program = (
-            "import sys; sys.path[:] = sys.argv[3:]; from proofs import derivatives;"
-            "derivatives.derivative(open(sys.argv[1], 'rb').read(), sys.argv[2], strip_exif=True);"
+            "import sys; sys.path[:] = sys.argv[3:]; from proofs import inspection;"
+            "inspection.inspect(open(sys.argv[1], 'rb').read(), sys.argv[2], strip_exif=True, read_codes=True);"
             "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
         )
         run = subprocess.run(
@@ -264,14 +270,14 @@ class TestRealFiles:
     )
     def test_all_metadata_of_a_real_photo_is_removed(self, path: Path) -> None:
         data = path.read_bytes()
-        out = derivatives.derivative(data, JPEG, strip_exif=True)
+        out = derivative(data, JPEG, strip_exif=True)
         assert bare(out)
-        kept = opened(derivatives.derivative(data, JPEG, strip_exif=False)).getexif()
+        kept = opened(derivative(data, JPEG, strip_exif=False)).getexif()
         assert not kept.get_ifd(IFD.GPSInfo)
         assert Base.MakerNote not in kept.get_ifd(IFD.Exif)
 
     @pytest.mark.parametrize("path", corpora.files("photos/landscape_*.jpg"), ids=lambda path: path.stem)
     def test_a_landscape_photo_stays_landscape(self, path: Path) -> None:
         """The sixth is stored in portrait, with an EXIF orientation."""
-        image = opened(derivatives.derivative(path.read_bytes(), JPEG, strip_exif=True))
+        image = opened(derivative(path.read_bytes(), JPEG, strip_exif=True))
         assert image.size == (600, 450)

@@ -82,7 +82,7 @@ class TestRejected:
         club = make_club()
         proof = club.send(club.kari, TEXT)
         assert codes(proof) == ("rejected", ["not_an_image"])
-        assert proof["reasons"][0]["detail"] == "This file is not a JPEG, PNG or WebP picture."
+        assert proof["reasons"][0]["detail"] == "This file is not a JPEG, PNG, WebP or HEIC picture."
         assert club.accepted(club.kari) == 0
 
     def test_any_content_gets_a_verdict_and_is_no_failure(

@@ -17,7 +17,7 @@ from challenges import overlay as tokens
 from challenges import overlay_key
 from challenges.overlay import OverlayResult
 from chally import clock, db
-from proofs import fingerprints, images, overlay
+from proofs import fingerprints, images, overlay, qr_codes
 from tests.support import qr_scenes
 from tests.support.api import Client
 from tests.support.challenges import challenge_body
@@ -49,7 +49,7 @@ SHOTS = {
 def found(data: bytes, declared_type: str = "image/jpeg") -> list[str]:
     legible = images.read_photo(data, declared_type, legible=True).legible
     assert legible is not None
-    return overlay.read_codes(legible)
+    return qr_codes.read_codes(legible)
 
 
 class TestReadCodes:
@@ -136,18 +136,18 @@ HOSTILE = hostile()
 class TestHostile:
     @pytest.mark.parametrize("luma", HOSTILE.values(), ids=list(HOSTILE))
     def test_artificial_pictures_have_no_codes(self, luma: NDArray[np.uint8]) -> None:
-        assert overlay.read_codes(np.ascontiguousarray(luma)) == []
+        assert qr_codes.read_codes(np.ascontiguousarray(luma)) == []
 
     @pytest.mark.parametrize(
         "said", ["\0\0", "CHALLY1:", "CHALLY1:" + "A" * 2000, "çédille", "日本語", "\x1b[31m", "CHALLY1:é"]
     )
     def test_codes_with_foreign_texts_are_read(self, said: str) -> None:
-        (text,) = overlay.read_codes(np.asarray(qr_scenes.code(said)))
+        (text,) = qr_codes.read_codes(np.asarray(qr_scenes.code(said)))
         assert tokens.check(text, [b"a key"], UUID(int=7), date(2026, 11, 20)) in ("foreign", "forged")
 
     def test_hundreds_of_codes_are_read(self) -> None:
         small = np.asarray(Image.fromarray(np.asarray(qr_scenes.code("A"))).resize((87, 87), Image.Resampling.NEAREST))
-        assert set(overlay.read_codes(tiled(small, 1024))) == {"A"}
+        assert set(qr_codes.read_codes(tiled(small, 1024))) == {"A"}
 
 
 class TestOverlayReason:
@@ -186,7 +186,7 @@ def token(club: Club, who: Client) -> str:
     response = who.get(f"/v1/challenges/{club.id}/windows/current")
     assert response.status == 200, response.text
     given: dict[str, str] = response.json["overlay"]
-    assert overlay.read_codes(drawn(given["qr"])) == [given["token"]]
+    assert qr_codes.read_codes(drawn(given["qr"])) == [given["token"]]
     return given["token"]
 
 

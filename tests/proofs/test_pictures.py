@@ -302,7 +302,7 @@ class TestMails:
         (mail,) = [mail for mail in mails() if mail["template"] == "proof_rejected"]
         assert mail["user_id"] == club.kari.user["id"]
         assert mail["values"]["appeal_until_at"] is None  # an appeal would be refused: there is no picture
-        assert mail["values"]["reasons"] == ["This file is not a JPEG, PNG or WebP picture."]
+        assert mail["values"]["reasons"] == ["This file is not a JPEG, PNG, WebP or HEIC picture."]
 
     def test_a_mail_offers_an_appeal_only_if_one_is_possible(
         self, make_club: MakeClub, mails: Callable[[], list[dict[str, Any]]]

@@ -8,8 +8,6 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from PIL import Image
-
 from chally import aws, clock
 from proofs import jobs
 from tests.support.api import Client, LambdaContext
@@ -22,7 +20,6 @@ PICTURE = picture(1, SIZE)
 PHOTO = encoded(PICTURE)
 OTHER_PHOTO = encoded(picture(2, SIZE))
 TEXT = b"I did it, I promise.\n" * 20
-FLAT = Image.new("RGB", SIZE, "navy")
 
 
 @dataclass

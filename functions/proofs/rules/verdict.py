@@ -16,6 +16,8 @@ ReasonCode = Literal[
     "not_an_image",
     "too_large",
     "type_mismatch",
+    "damaged",
+    "blank_image",
     "malware",
     "overlay_missing",
     "overlay_invalid",
@@ -34,6 +36,11 @@ DUPLICATE_DISTANCE = 31
 DISCARDED_QUALITY = 49
 # Up to this distance a duplicate is certain; from here to 31 bits a person compares the two pictures.
 CERTAIN_DISTANCE = 23
+
+# A picture with a smaller side cannot be told from others.
+SMALLEST_SIDE = 32
+# The differences of brightness or colour (0 to 255) in a picture that shows nothing: a covered lens, a blank page.
+BLANK_CONTRAST = 8
 
 
 class RejectedBefore(AppError):
@@ -136,6 +143,17 @@ def infected_verdict(signature: str) -> Verdict:
 def too_large(max_bytes: int) -> Reason:
     """The reason against a file that is larger than the challenge allows, even if a smaller one was announced."""
     return Reason(code="too_large", detail=f"This challenge accepts files of at most {max_bytes} bytes.")
+
+
+def check_content(width: int, height: int, contrast: int) -> Reason | None:
+    """The reason against a picture that shows nothing: too small, or all of one colour."""
+    if min(width, height) < SMALLEST_SIDE:
+        detail = f"This picture has only {width} by {height} pixels. Send the photo in its original size."
+        return Reason(code="blank_image", detail=detail)
+    if contrast < BLANK_CONTRAST:
+        detail = "This picture shows nothing: it is all of one colour. Take a new photo, with light and a free lens."
+        return Reason(code="blank_image", detail=detail)
+    return None
 
 
 def is_comparable(quality: int) -> bool:
