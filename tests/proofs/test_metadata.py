@@ -43,9 +43,7 @@ class TestCaptureTime:
         exposure = {Base.DateTimeDigitized: TIME, Base.OffsetTimeDigitized: "-09:30"}
         assert capture_time(photo(exposure), "image/jpeg") == CaptureTime(WALL, timedelta(hours=-9.5))
         exposure |= {Base.DateTimeOriginal: "2026:11:20 06:40:00"}
-        assert capture_time(photo(exposure), "image/jpeg") == CaptureTime(
-            WALL.replace(minute=40, second=0), None
-        )
+        assert capture_time(photo(exposure), "image/jpeg") == CaptureTime(WALL.replace(minute=40, second=0), None)
 
     def test_the_offset_of_another_time_with_the_same_clock_is_used(self) -> None:
         """Some phones write only OffsetTime, which belongs to DateTime; some cameras whole hours."""
