@@ -63,8 +63,8 @@ class Proofs(Construct):
             name="proof-verdicts",
             handler="proofs.jobs.verdicts_handler",
             connects_as=["chally_system"],
-            # a batch is ten photos; fetching, decoding (a whole vCPU, 36 MB for 12 megapixels) and hashing one should
-            # take half a second
+            # A batch is ten photos, and fetching, reading (a whole vCPU, 100 MB for 12 megapixels) and comparing one
+            # takes half a second. The slowest may take 20 seconds: what a batch has no time for is delivered again.
             timeout=Duration.seconds(60),
             layers=["imaging"],
             environment=environment | scanner | {"CHALLY_OVERLAY_SECRET_ARN": overlay_secret_arn},

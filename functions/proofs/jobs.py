@@ -18,10 +18,13 @@ from proofs import malware, verdicts
 from proofs.queries import reviews, scans
 from proofs.queries.scans import UploadVersion
 from proofs.rules.status import EXPIRES_AFTER
+from proofs.sandbox import CLOCK_SECONDS
 
 REMOVALS = 100
 # A run starts no further batch with less time left than this; the next run continues.
 RESERVE = timedelta(seconds=15)
+# An upload needs at most this long: to fetch it, scan it, read it within its limits, and write the verdict.
+UPLOAD_TIME = timedelta(seconds=CLOCK_SECONDS + malware.CLAMD_SECONDS + 5)
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
@@ -32,9 +35,21 @@ def verdicts_handler(event: dict[str, Any], context: LambdaContext) -> PartialIt
     at least once, late and in any order.
 
     A bad upload becomes a rejected proof with its reasons. Only our own failures are reported to SQS, which redelivers
-    those events.
+    those events, and events for which there is no time left.
     """
-    return process_partial_response(event=event, record_handler=_record, processor=_processor, context=context)
+    budget = TimeBudget(context, reserve=UPLOAD_TIME)
+
+    def handle(record: SQSRecord) -> None:
+        if not budget.has_time():
+            logger.warning("verdict_postponed", message_id=record.message_id)
+            raise OutOfTime
+        _record(record)
+
+    return process_partial_response(event=event, record_handler=handle, processor=_processor, context=context)
+
+
+class OutOfTime(Exception):
+    """Lambda could stop this run before the upload is decided, and would then redeliver the whole batch."""
 
 
 def _record(record: SQSRecord) -> None:

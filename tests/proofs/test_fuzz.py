@@ -144,7 +144,6 @@ class TestBombs:
         file.write_bytes(make())
         assert file.stat().st_size < 10.6 * 1024 * 1024
         found = alone("read_file", str(file), declared_type)
-        print(name, found)
         assert found["accepted"] == accepted
         assert found["peak"] < MEMORY
         assert found["seconds"] < sandbox.PROCESSOR_SECONDS / 2

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from chally import clock
-from proofs import storage
+from proofs import jobs, storage
+from tests.support.api import LambdaContext
 from tests.support.database import Database
 from tests.support.pictures import encoded, picture
 from tests.support.proof_uploads import (
@@ -249,6 +250,24 @@ class TestFailures:
         assert database.execute("select count(*) from proofs.fingerprints") == [(0,)]
         assert decide(event) == []
         assert club.accepted(club.kari) == 1
+
+    def test_events_without_enough_time_left_are_redelivered(self, make_club: Callable[..., Club]) -> None:
+        """If Lambda stopped the function, it would redeliver the whole batch, again and again."""
+
+        class NearlyOver(LambdaContext):
+            left = iter((60_000, 5_000))
+
+            def get_remaining_time_in_millis(self) -> int:
+                return next(self.left)
+
+        club = make_club()
+        asked = [club.ask(who, photo) for who, photo in ((club.kari, PHOTO), (club.miro, OTHER_PHOTO))]
+        events = [club.put(asked[0], PHOTO), club.put(asked[1], OTHER_PHOTO)]
+        answer = jobs.verdicts_handler(batch(*events), NearlyOver())
+        assert answer == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+        assert [club.proof(each)["status"] for each in asked] == ["accepted", "awaiting_upload"]
+        assert decide(events[1]) == []
+        assert codes(club.proof(asked[1])) == ("accepted", [])
 
     def test_a_message_that_is_not_an_event_is_a_failure(self, make_club: Callable[..., Club]) -> None:
         make_club()
