@@ -98,7 +98,15 @@ class Backend(Stack):
             receipt_secret_arn=receipts,
         )
         verdicts = proofs.verdicts_queue
-        privacy = Privacy(self, "Privacy", defaults=defaults, outbox=outbox, uploads=storage.uploads)
+        unsubscribe = notifications.unsubscribe_secret_arn
+        privacy = Privacy(
+            self,
+            "Privacy",
+            defaults=defaults,
+            outbox=outbox,
+            uploads=storage.uploads,
+            unsubscribe_secret_arn=unsubscribe,
+        )
         system = System(self, "System", defaults=defaults, outbox=outbox, verdicts=verdicts)
 
         # Which function serves which path. The most specific path wins, and a method wins over any method.
@@ -106,6 +114,7 @@ class Backend(Stack):
         gateway.route(challenges.routes, "/v1/challenges", "/v1/challenges/{proxy+}")
         gateway.route(proofs.routes, "/v1/proofs/{proxy+}", "/v1/challenges/{id}/proofs")
         gateway.route(privacy.routes, "PATCH /v1/me", "DELETE /v1/me", "/v1/me/export", "/v1/me/timezone/preview")
+        gateway.route(privacy.routes, "/v1/notifications/unsubscribe")
         gateway.route(system.routes, "/live", "/ready", "/health", "/version", "/.well-known/jwks.json")
         gateway.route(
             system.routes, "/.well-known/change-password", "/openapi.json", "/docs", "/docs/{proxy+}", "$default"
@@ -126,6 +135,8 @@ class Backend(Stack):
         proofs.routes.allow("secretsmanager:GetSecretValue", resources=[receipts])
         for secret in (identity.signing_secret_arn, receipts):
             identity.keys.allow("secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue", resources=[secret])
+        for signer in (notifications.outbox, privacy.routes):
+            signer.allow("secretsmanager:GetSecretValue", resources=[unsubscribe])
         for signer in (challenges.routes, proofs.verdicts):
             signer.allow("secretsmanager:GetSecretValue", resources=[overlay])
         storage.grant_objects(privacy.routes, "s3:GetObject", prefix=EXPORTS)

@@ -1,6 +1,7 @@
 """Notifications: delivery of the outbox that every context writes to, and reminders."""
 
-from aws_cdk import Duration
+from aws_cdk import Acknowledgment, Duration, Validations
+from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_ses as ses
 from constructs import Construct
 
@@ -19,6 +20,24 @@ class Notifications(Construct):
         sender = ses.EmailIdentity(self, "Sender", identity=ses.Identity.email(mail_from))
         # MiniStack requires the right to send as anyone, and then refuses unverified senders
         self.sender_arn = "*" if defaults.settings.local else sender.email_identity_arn
+        secret = secretsmanager.Secret(
+            self,
+            "UnsubscribeSecret",
+            description="The key that signs the links which switch off reminders. Created by the deploy.",
+            generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
+            removal_policy=defaults.settings.removal_policy,
+        )
+        Validations.of(secret).acknowledge(
+            Acknowledgment(
+                id="AwsSolutions::AwsSolutions-SMG4",
+                reason="No person and no other system holds this key, and its signatures can only switch off a "
+                "person's reminders. It is replaced by hand; links of the previous value stay valid.",
+            )
+        )
+        # not the secret's Ref: see Identity
+        resource = secret.node.default_child
+        assert isinstance(resource, secretsmanager.CfnSecret)
+        self.unsubscribe_secret_arn = resource.attr_id
         self.outbox = Function(
             self,
             "Outbox",
@@ -29,7 +48,10 @@ class Notifications(Construct):
             schedule=Duration.minutes(1),
             timeout=Duration.seconds(30),
             memory=512,
-            environment={"CHALLY_MAIL_FROM": mail_from},
+            environment={
+                "CHALLY_MAIL_FROM": mail_from,
+                "CHALLY_UNSUBSCRIBE_SECRET_ARN": self.unsubscribe_secret_arn,
+            },
             snap_start=True,
         )
         self.outbox_queue = WorkQueue(self, "OutboxQueue", worker=self.outbox)

@@ -12,7 +12,14 @@ class Privacy(Construct):
     """`routes` serves HTTP; `exports` builds the ZIPs that users request; `purge` erases deleted accounts."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, defaults: FunctionDefaults, outbox: WorkQueue, uploads: s3.IBucket
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        defaults: FunctionDefaults,
+        outbox: WorkQueue,
+        uploads: s3.IBucket,
+        unsubscribe_secret_arn: str,
     ) -> None:
         super().__init__(scope, construct_id)
         self.routes = Function(
@@ -23,7 +30,11 @@ class Privacy(Construct):
             handler="privacy.routes.handler",
             connects_as=["chally_app", "chally_system"],
             timeout=Duration.seconds(15),
-            environment={"CHALLY_OUTBOX_QUEUE_URL": outbox.url, "CHALLY_UPLOADS_BUCKET": uploads.bucket_name},
+            environment={
+                "CHALLY_OUTBOX_QUEUE_URL": outbox.url,
+                "CHALLY_UPLOADS_BUCKET": uploads.bucket_name,
+                "CHALLY_UNSUBSCRIBE_SECRET_ARN": unsubscribe_secret_arn,
+            },
             snap_start=True,
         )
         self.exports = Function(

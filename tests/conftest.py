@@ -158,6 +158,7 @@ def cloud(
             "CHALLY_VERDICTS_QUEUE_URL": aws.client("sqs").create_queue(QueueName="verdicts")["QueueUrl"],
             "CHALLY_SIGNING_SECRET_ARN": secret(Name="signing", SecretString=keyring.dumps())["ARN"],
             "CHALLY_OVERLAY_SECRET_ARN": secret(Name="overlay", SecretString=overlay_secret)["ARN"],
+            "CHALLY_UNSUBSCRIBE_SECRET_ARN": secret(Name="unsubscribe", SecretString=secrets.token_hex(32))["ARN"],
             "CHALLY_RECEIPT_SECRET_ARN": secret(Name="receipt", SecretString=receipt_key.dumps())["ARN"],
         }
         for name, value in variables.items():

@@ -11,7 +11,7 @@ from string import Template
 
 from starlette.responses import HTMLResponse
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; }
 body { font: 1.1rem/1.5 system-ui, sans-serif; max-width: 30rem; margin: 12vh auto; padding: 0 1rem; }
 label, input { display: block; width: 100%; box-sizing: border-box; }
@@ -123,7 +123,7 @@ class _Page:
         )
         text = _PAGE.substitute(
             nonce=nonce,
-            style=_STYLE,
+            style=STYLE,
             script=_SCRIPT,
             title=html.escape(self.title),
             sentence=html.escape(self.sentence),

@@ -79,6 +79,12 @@ def find(tx: Tx, user_id: UUID) -> User | None:
     return users.user(tx, user_id)
 
 
+def stop_reminders(tx: Tx, user_id: UUID, now: datetime) -> None:
+    """Switch off reminders. Does nothing if they are off, or if the account does not exist."""
+    if users.stop_reminders(tx, user_id):
+        audit.record(tx, "reminders_stopped_by_link", now, user_id=user_id)
+
+
 def update(
     tx: Tx,
     user_id: UUID,

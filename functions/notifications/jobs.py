@@ -7,13 +7,14 @@ from uuid import UUID
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from chally import clock, db, idempotency, outbox
+from chally import clock, db, idempotency, outbox, secrets
 from chally.addresses import to_ascii
 from chally.jobs import Scan, TimeBudget, job
 from chally.log import logger, metrics
 from chally.outbox import OutboxMessage
 from chally.settings import OutboxSettings, load
-from notifications import mail, recipients, reconciliation, reminders
+from notifications import mail, recipients, reconciliation, reminders, unsubscribe
+from notifications.recipients import Recipient
 from notifications.reconciliation import ReconciliationBatch
 
 REMINDERS = 500  # in one transaction
@@ -136,6 +137,7 @@ def _deliver(message: OutboxMessage) -> bool:
                 {"username": recipient.username} | message.payload["values"],
                 public_url=settings.public_url,
                 timezone=recipient.timezone,
+                unsubscribe_url=_unsubscribe_url(settings, recipient),
             )
             mail.send(composed, to=to_ascii(recipient.email), sender=settings.mail_from, message_id=message.id)
     except Exception as error:
@@ -154,3 +156,10 @@ def _deliver(message: OutboxMessage) -> bool:
         traceparent=message.traceparent,
     )
     return True
+
+
+def _unsubscribe_url(settings: OutboxSettings, recipient: Recipient) -> str | None:
+    if recipient.subscription is None:
+        return None
+    key = secrets.read(settings.unsubscribe_secret_arn).encode()
+    return unsubscribe.url(settings.public_url, key, recipient.subscription)

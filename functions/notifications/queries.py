@@ -12,10 +12,12 @@ SkipReason = Literal["closed", "stopped", "left", "unwanted", "quiet"]
 
 @dataclass(frozen=True, slots=True)
 class Contact:
+    id: UUID
     email: str
     username: str
     timezone: str
     verified: bool
+    wants_reminders: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class ReminderRow:
 
 def find_contact(tx: Tx, user_id: UUID) -> Contact | None:
     return tx.maybe(
-        "select email, username, timezone, verified from identity.contacts where id = %(id)s",
+        "select id, email, username, timezone, verified, wants_reminders from identity.contacts where id = %(id)s",
         {"id": user_id},
         row=Contact,
     )

@@ -6,14 +6,19 @@ instants, told in the reader's time zone.
 
 from dataclasses import dataclass, field
 
+from notifications.unsubscribe import MailKind
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """`optional`: paragraphs by the name of a value without which they are left out."""
+    """`optional`: paragraphs by the name of a value without which they are left out. `kind`: of mails that come by
+    themselves, which a person can switch off.
+    """
 
     subject: str
     text: str
     optional: dict[str, str] = field(default_factory=dict)
+    kind: MailKind | None = None
 
 
 # In mails about a change that the account's owner may not have made. They contain no token, only how to recover.
@@ -148,6 +153,8 @@ TEMPLATES = {
     "reminder": Template(
         "Still open: \u201c{title}\u201d",
         "Hello {username},\n\nYour window for \u201c{title}\u201d closes at {closes_at}."
-        " Send your proof before then.\n\nGood luck!\n",
+        " Send your proof before then.\n\nGood luck!\n\n"
+        "To get no more reminders, open this link:\n\n{unsubscribe_url}\n",
+        kind="reminders",
     ),
 }

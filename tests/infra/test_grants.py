@@ -13,6 +13,7 @@ EXPORTS = "Storage/Uploads.Arn/exports/*"
 SIGNING_SECRET = "Identity/SigningSecret.Id"
 RECEIPT_SECRET = "Identity/ReceiptSecret.Id"
 OVERLAY_SECRET = "Challenges/OverlaySecret.Id"
+UNSUBSCRIBE_SECRET = "Notifications/UnsubscribeSecret.Id"
 CONSUME = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
 SEND = ("sqs:SendMessage", OUTBOX)
@@ -26,7 +27,7 @@ RIGHTS: dict[str, set[tuple[str, str]]] = {
         ("secretsmanager:GetSecretValue", RECEIPT_SECRET),
         ("secretsmanager:PutSecretValue", RECEIPT_SECRET),
     },
-    "privacy": {SEND, ("s3:GetObject", EXPORTS)},
+    "privacy": {SEND, ("s3:GetObject", EXPORTS), ("secretsmanager:GetSecretValue", UNSUBSCRIBE_SECRET)},
     "privacy-exports": {
         SEND,
         ("s3:GetObject", UPLOADS),
@@ -63,7 +64,8 @@ RIGHTS: dict[str, set[tuple[str, str]]] = {
     }
     | {(action, VERDICTS) for action in CONSUME},
     "reminders": {SEND},
-    "outbox": {("ses:SendEmail", "sender")} | {(action, OUTBOX) for action in CONSUME},
+    "outbox": {("ses:SendEmail", "sender"), ("secretsmanager:GetSecretValue", UNSUBSCRIBE_SECRET)}
+    | {(action, OUTBOX) for action in CONSUME},
     "system": {("sqs:GetQueueAttributes", OUTBOX), ("sqs:GetQueueAttributes", VERDICTS)},
 }
 """Function → (action, resource); not the right of every scheduled function to report a failed run."""

@@ -48,6 +48,7 @@ ROUTES = {
     "DELETE /v1/me": "privacy",
     "ANY /v1/me/export": "privacy",
     "ANY /v1/me/timezone/preview": "privacy",
+    "ANY /v1/notifications/unsubscribe": "privacy",
     "ANY /v1/challenges": "challenges",
     "ANY /v1/challenges/{proxy+}": "challenges",
     "ANY /v1/challenges/{id}/proofs": "proofs",

@@ -8,7 +8,7 @@ import pytest
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ses.models import ses_backends
 
-from notifications import mail
+from notifications import mail, unsubscribe
 from notifications.jobs import outbox_handler
 from notifications.templates import TEMPLATES
 from tests.support.api import Client, LambdaContext
@@ -67,7 +67,8 @@ NOTICES = (
 
 def compose(template: str, reader: str = "Europe/Berlin", /, **changes: Any) -> mail.Mail:
     values = {"username": "kari"} | VALUES[template] | changes
-    return mail.compose(template, values, public_url=PUBLIC_URL, timezone=reader)
+    url = f"{PUBLIC_URL}{unsubscribe.PATH}?token=x" if TEMPLATES[template].kind else None
+    return mail.compose(template, values, public_url=PUBLIC_URL, timezone=reader, unsubscribe_url=url)
 
 
 def deliver() -> dict[str, int]:
@@ -109,7 +110,8 @@ class TestTemplates:
         for link in links:
             if link != VALUES[name].get("link"):
                 path = link.removeprefix(PUBLIC_URL).partition("?")[0]
-                assert nobody.get(path).headers["content-type"].startswith("text/html"), path
+                query = {"token": "x"} if "unsubscribe" in path else {}
+                assert nobody.get(path, **query).headers["content-type"].startswith("text/html"), path
         assert len([link for link in links if "the-token" in link]) == ("token" in VALUES[name])
 
     @pytest.mark.parametrize("name", NOTICES)

@@ -30,6 +30,7 @@ CHALLENGES = {
     f"GET {CHALLENGE}/windows/current": THOSE_IN,
 }
 
+REFUSED_ALL = "400 400 400 400 400 400"
 ACCEPTED = "401 202 202 202 202 202"
 # Each call is about the caller's own account.
 PRIVACY = {
@@ -38,6 +39,9 @@ PRIVACY = {
     "POST /v1/me/export": Row(ACCEPTED, ACCEPTED),
     "GET /v1/me/export": Row(ALL_SIGNED_IN, ALL_SIGNED_IN),
     "DELETE /v1/me": Row(ACCEPTED, ACCEPTED),
+    # it takes no sign-in, but a token that we signed
+    "GET /v1/notifications/unsubscribe": Row(REFUSED_ALL, REFUSED_ALL),
+    "POST /v1/notifications/unsubscribe": Row(REFUSED_ALL, REFUSED_ALL),
 }
 
 CHALLENGE_PROOFS = "/v1/challenges/{challenge_id}/proofs"

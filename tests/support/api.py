@@ -15,6 +15,7 @@ ROUTES = {
     "/v1/me/export": "privacy",
     "/v1/me/timezone/preview": "privacy",
     "/v1/me": "identity",
+    "/v1/notifications": "privacy",
     "/v1/proofs": "proofs",
     "/v1/challenges": "challenges",
 }

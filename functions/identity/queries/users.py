@@ -112,6 +112,12 @@ def set_email(tx: Tx, user_id: UUID, email: str, now: datetime) -> None:
     )
 
 
+def stop_reminders(tx: Tx, user_id: UUID) -> bool:
+    """Whether they were on."""
+    sql = "update identity.users set wants_reminders = false where id = %(id)s and wants_reminders"
+    return tx.count(sql, {"id": user_id}) > 0
+
+
 def update(
     tx: Tx,
     user_id: UUID,

@@ -142,6 +142,7 @@ class ReconciliationSettings(DatabaseSettings):
 @loaded_by("notifications.jobs.outbox_handler")
 class OutboxSettings(DatabaseSettings):
     mail_from: str
+    unsubscribe_secret_arn: str
     public_url: str
 
 
@@ -152,6 +153,7 @@ class HousekeepingSettings(DatabaseSettings):
 
 @loaded_by("privacy.routes.handler")
 class PrivacySettings(HttpSettings):
+    unsubscribe_secret_arn: str
     uploads_bucket: str
     # set by the local AWS only; real S3 is addressed by bucket and region
     endpoint_url: str | None = Field(default=None, validation_alias="AWS_ENDPOINT_URL")
