@@ -25,11 +25,18 @@ def check_factor(tx: Tx, user_id: UUID) -> None:
 
 
 def check_current_password(tx: Tx, user_id: UUID, password: str, now: datetime) -> Account | None:
-    """Lock and return the account if `password` is right. None otherwise, with an audit row: commit it, then refuse."""
+    """Lock and return the account if `password` is right. None otherwise, with an audit row: commit it, then refuse.
+
+    Raises `PasswordLocked` while there is a wait after wrong ones.
+    """
     account = users.lock_account(tx, user_id)
-    if account is None or passwords.matches(account.password_hash, password):
+    if account is None:
+        return None
+    lockout.check_own(tx, account, now)
+    if passwords.matches(account.password_hash, password):
+        lockout.clear_own(tx, account)
         return account
-    audit.record(tx, "password_check_failed", now, user_id=user_id)
+    lockout.record_own_failure(tx, account, now)
     return None
 
 

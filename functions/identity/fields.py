@@ -4,12 +4,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from chally.text import SHOWN_LINE
 from identity import addresses, usernames
 
 _HALF_WIDTH = BeforeValidator(lambda value: addresses.half_width(value) if isinstance(value, str) else value)
 
-Token = Annotated[str, Field(min_length=1, max_length=200), SHOWN_LINE]
+Token = Annotated[str, Field(min_length=1, max_length=200), _HALF_WIDTH]
 # `usernames.check` decides, since it offers a free name; so the schema tells the pattern to machines only.
 Username = Annotated[
     str,

@@ -24,8 +24,13 @@ def request(tx: Tx, purpose: Literal["magic_link", "password_reset"], email: str
     send(tx, purpose, email=email, account=account, now=now)
 
 
-def send(tx: Tx, purpose: Purpose, *, email: str, account: User | None, now: datetime) -> None:
-    """Mail a link to the owner of `account`, whose address is `email`. Without an account no mail leaves."""
+def send(
+    tx: Tx, purpose: Purpose, *, email: str, account: User | None, now: datetime, template: str | None = None
+) -> None:
+    """Mail a link to the owner of `account`, whose address is `email`. Without an account no mail leaves.
+
+    `template`: of the mail, if it is not that of the purpose.
+    """
     receiver = account.id if account else uuid4()  # the id of no account: the mailer drops the message
     token = create(tx, purpose, email.lower(), email=email, user_id=receiver, now=now)
     if account is not None and account.deleted_at is not None:
@@ -33,7 +38,7 @@ def send(tx: Tx, purpose: Purpose, *, email: str, account: User | None, now: dat
         to, values = {"to": account.email}, {"username": account.username, "token": token}
     else:
         to, values = {"user_id": str(receiver)}, {"token": token}
-    outbox.add(tx, "mail", {"template": purpose, "values": values, **to})
+    outbox.add(tx, "mail", {"template": template or purpose, "values": values, **to})
 
 
 def create(tx: Tx, purpose: Purpose, subject: str, *, email: str, user_id: UUID, now: datetime) -> str:

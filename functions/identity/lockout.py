@@ -4,29 +4,37 @@ Failures are counted per login (a username or an address, in lower case), whethe
 reveals neither that an account exists nor that a username and an address are the same person's. An attacker cannot lock
 the owner out for good: logins from networks that the owner used recently do not wait, and any link in an email to them
 ends the wait.
+
+Wrong guesses of one's own password while signed in count by themselves, per account.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from chally import audit, ratelimit
+from chally import audit, outbox, ratelimit
 from chally.db import Tx
 from chally.ratelimit import network
 from identity import links, rules, tokens
 from identity.queries import failures as queries
 from identity.queries import sessions
+from identity.queries.failures import LoginFailures
 from identity.queries.users import User
-from identity.rules import LoginLocked
+from identity.rules import LoginLocked, PasswordLocked
 
 
 def check(tx: Tx, login: str, account: User | None, *, ip: str | None, trusts_ips: bool, now: datetime) -> None:
     """Raise `LoginLocked` while the login has to wait. `trusts_ips`: whether recently used networks are exempt."""
     found = queries.find(tx, tokens.digest(login), now - rules.FAILURES_LIVE)
-    known = sessions.is_known_network(tx, account.id if account else None, network(ip), now - rules.KNOWN_IP_LIVES)
-    if found is None or (known and trusts_ips):
+    known = is_known(tx, account, ip, now)
+    if trusts_ips and known:
         return
-    wait = found.failed_at + rules.wait_after(found.failures) - now
-    if wait.total_seconds() > 0:
+    wait = _wait(found, now)
+    if wait is not None:
         raise LoginLocked(wait)
+
+
+def is_known(tx: Tx, account: User | None, ip: str | None, now: datetime) -> bool:
+    """Whether the account's owner signed in from this network recently."""
+    return sessions.is_known_network(tx, account.id if account else None, network(ip), now - rules.KNOWN_IP_LIVES)
 
 
 def record_failure(tx: Tx, login: str, account: User | None, now: datetime) -> None:
@@ -38,6 +46,29 @@ def record_failure(tx: Tx, login: str, account: User | None, now: datetime) -> N
         links.send(tx, "unlock", email=email, account=account, now=now)
 
 
+def check_own(tx: Tx, account: User, now: datetime) -> None:
+    """Raise `PasswordLocked` while a signed-in person has to wait after wrong guesses of their own password."""
+    wait = _wait(queries.find(tx, _own(account), now - rules.FAILURES_LIVE), now)
+    if wait is not None:
+        raise PasswordLocked(wait)
+
+
+def record_own_failure(tx: Tx, account: User, now: datetime) -> None:
+    """Count a wrong guess by somebody who is signed in. When the waits begin, and when they are longest, tell the
+    owner: somebody else may have their device.
+    """
+    count = queries.add(tx, _own(account), now, now - rules.FAILURES_LIVE)
+    audit.record(tx, "password_check_failed", now, user_id=account.id, failures=count)
+    if count == rules.FIRST_WAIT_FAILURES or count % rules.LOCKED_FAILURES == 0:
+        values = {"failures": str(count)}
+        outbox.add(tx, "mail", {"template": "password_guessed", "user_id": str(account.id), "values": values})
+
+
+def clear_own(tx: Tx, account: User) -> None:
+    """Reset what `record_own_failure` counted."""
+    queries.clear(tx, [_own(account)])
+
+
 def clear(tx: Tx, account: User) -> None:
     """Reset the failures after the owner signed in."""
     queries.clear(tx, [tokens.digest(login) for login in _logins(account)])
@@ -46,7 +77,20 @@ def clear(tx: Tx, account: User) -> None:
 def unlock(tx: Tx, account: User) -> None:
     """Reset the failures and the account's rate limit after the owner followed a link in an email."""
     clear(tx, account)
+    clear_own(tx, account)
     ratelimit.reset(tx, "login_account", _logins(account))
+
+
+def _wait(found: LoginFailures | None, now: datetime) -> timedelta | None:
+    if found is None:
+        return None
+    wait = found.failed_at + rules.wait_after(found.failures) - now
+    return wait if wait > timedelta(0) else None
+
+
+def _own(account: User) -> bytes:
+    """The key of guesses in a session; `personal_data` computes the same. No login has a space in it."""
+    return tokens.digest(f"account {account.id}")
 
 
 def _logins(account: User) -> list[str]:

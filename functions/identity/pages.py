@@ -63,7 +63,7 @@ form.addEventListener("submit", async (event) => {
     const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body()) });
     const result = response.status === 204 ? {} : await response.json();
     if (response.ok) {
-      end(form.dataset.done.replace("{username}", () => result.user?.username));
+      end(result.notice ?? form.dataset.done.replace("{username}", () => result.user?.username));
     } else if (result.code === "mfa_required") {
       askForCode(result.mfa_token);
     } else {

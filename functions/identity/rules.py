@@ -150,6 +150,14 @@ class LoginLocked(RateLimited):
     )
 
 
+class PasswordLocked(RateLimited):
+    code = "password_locked"
+    detail = (
+        "Too many wrong passwords. Try again after the number of seconds in Retry-After, or set a new password by a"
+        " mailed link (POST /v1/auth/password/forgot)."
+    )
+
+
 class RefreshDecision(Enum):
     """What to do with a known refresh token."""
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 from chally import audit, cookies, outbox
+from chally.actor import Actor
 from chally.db import Tx
 from chally.errors import SessionEnded
 from identity import rules, tokens
@@ -70,9 +71,6 @@ def refresh(
     _check_csrf(csrf_token, found.session_id, client)
     if found.ended_at is not None:
         raise SessionEnded
-    user = users.user(tx, found.user_id)
-    if user is None or user.deleted_at is not None:
-        raise SessionEnded
     decision = rules.decide_refresh(
         generation=found.generation, newest=found.newest, rotated_at=found.rotated_at, now=arrived
     )
@@ -81,35 +79,50 @@ def refresh(
         raise rules.RefreshInvalid
     if decision is RefreshDecision.REUSED:
         queries.end_session(tx, found.session_id, "reuse", now)
-        audit.record(tx, "refresh_token_reused", now, user_id=user.id, session_id=found.session_id)
-        outbox.add(tx, "mail", {"template": "session_reuse", "user_id": str(user.id), "values": {}})
+        audit.record(tx, "refresh_token_reused", now, user_id=found.user_id, session_id=found.session_id)
+        outbox.add(tx, "mail", {"template": "session_reuse", "user_id": str(found.user_id), "values": {}})
         return None
     child = client.keyring.child_of(refresh_token)
     if decision is RefreshDecision.ROTATE:
         generation = found.generation + 1
         queries.add_refresh_token(tx, tokens.digest(child), found.session_id, generation, now + rules.REFRESH_LIFE)
         queries.advance_session(tx, found.session_id, generation, now)
+    user = users.existing_user(tx, found.user_id)  # its deletion ends its sessions, and its purge deletes them
     return _session(user, found.session_id, child, client, now)
 
 
 def end(
     tx: Tx, refresh_token: str, client: ClientInfo, *, csrf_token: str | None, everywhere: bool, now: datetime
-) -> None:
-    """End the session of a refresh token, or all of its user's. An unknown token ends nothing."""
+) -> bool:
+    """End the session of a refresh token, or all of its user's; False if the token is unknown."""
     found = queries.find_refresh_token(tx, tokens.digest(refresh_token))
     if found is None:
-        return
+        return False
     _check_csrf(csrf_token, found.session_id, client)
     decision = rules.decide_refresh(
         generation=found.generation, newest=found.newest, rotated_at=found.rotated_at, now=now
     )
     if decision is RefreshDecision.REUSED or found.expires_at <= now:
         everywhere = False  # a copied or expired token may end its own session only
-    if everywhere and found.ended_at is None:
-        queries.end_sessions(tx, found.user_id, "signed_out", now)
-    queries.end_session(tx, found.session_id, "signed_out", now)
+    if queries.end_session(tx, found.session_id, "signed_out", now):  # otherwise it had ended before
+        if everywhere:
+            queries.end_sessions(tx, found.user_id, "signed_out", now)
+        _record_end(tx, found.user_id, found.session_id, everywhere, now)
+    return True
+
+
+def end_of_actor(tx: Tx, actor: Actor, *, everywhere: bool, now: datetime) -> None:
+    """End the session of an access token, or all of its user's. One that has ended already ends no other."""
+    if not queries.end_session(tx, actor.session_id, "signed_out", now):
+        return
+    if everywhere:
+        queries.end_sessions(tx, actor.user_id, "signed_out", now)
+    _record_end(tx, actor.user_id, actor.session_id, everywhere, now)
+
+
+def _record_end(tx: Tx, user_id: UUID, session_id: UUID, everywhere: bool, now: datetime) -> None:
     action = "signed_out_everywhere" if everywhere else "signed_out"
-    audit.record(tx, action, now, user_id=found.user_id, session_id=found.session_id)
+    audit.record(tx, action, now, user_id=user_id, session_id=session_id)
 
 
 def _check_csrf(csrf_token: str | None, session_id: UUID, client: ClientInfo) -> None:

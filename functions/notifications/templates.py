@@ -37,6 +37,12 @@ TEMPLATES = {
         " minutes:\n\n"
         "{public_url}/v1/auth/verify-email?token={token}\n\n"
         "If you did not register with this name, ignore this email: without this link, no account is created.\n",
+        {
+            "names": "This address was registered more than once within 15 minutes, with different passwords, as"
+            " {names}. If that was you, follow the link of the name that you want. No password will be set at first:"
+            " after you confirm, we will send you a link for setting one. If you know only one of these names, somebody"
+            " else used your address: do not follow the other link.\n"
+        },
     ),
     "account_exists": Template(
         "You already have an account at Chally",
@@ -56,6 +62,15 @@ TEMPLATES = {
         "{public_url}/v1/auth/password/reset?token={token}\n\n"
         "Do not share this link. If you did not request it, ignore this email: your password stays the same.\n",
     ),
+    "password_unset": Template(
+        "Set a password for your account at Chally",
+        "Hello {username},\n\nYour address is confirmed, and your account {username} is ready, but it has no password"
+        " yet: your address was registered more than once, with different passwords, and we cannot know which one is"
+        " yours. Use this link within 15 minutes to set a password. It works once:\n\n"
+        "{public_url}/v1/auth/password/reset?token={token}\n\n"
+        "If it has expired, request a new one:\n\n{public_url}/v1/auth/password/forgot\n\n"
+        "Do not share this link. If you chose another username, change it in your account.\n",
+    ),
     "email_change": Template(
         "Confirm your new email address for Chally",
         "Hello {username},\n\nTo use this email address for your account at Chally, confirm it within 15 minutes. This"
@@ -71,6 +86,12 @@ TEMPLATES = {
         "{public_url}/v1/auth/unlock?token={token}\n\n"
         "If it was not you, you do not need to do anything. If your password is easy to guess, set a better one:\n\n"
         "{public_url}/v1/auth/password/forgot\n",
+    ),
+    "password_guessed": Template(
+        "Wrong passwords in your account at Chally",
+        "Hello {username},\n\nSomeone who is signed in to your account entered a wrong password {failures} times in a"
+        " row, to make a change that requires it. To protect your account, we now delay each attempt. Your password is"
+        " unchanged. If it was you, you do not need to do anything.\n\n" + _NOT_YOU,
     ),
     "session_reuse": Template(
         "We signed out one of your devices from Chally",

@@ -27,7 +27,7 @@ class TestSpelling:
             ("kari@example.com", "kari@example.com"),
             ("Kari@EXAMPLE.com", "Kari@example.com"),
             (" \u00a0kari@example.com\u3000\r\n", "kari@example.com"),
-            ("\ufeffkari@exam\u200bple.com", "kari@example.com"),
+            ("\ufeff\u202akari@example.com\u202c\u200b", "kari@example.com"),
             ("kari+chally@example.com", "kari+chally@example.com"),
             ("o'kari@example.com", "o'kari@example.com"),
             ("kari\uff20example.com", "kari@example.com"),
@@ -73,7 +73,10 @@ class TestSpelling:
             ("kari@localhost", "should have a period"),
             ("x" * 65 + "@example.com", "too long before the @-sign"),
             ("kari@" + ("ü" * 50 + ".") * 4 + "test", "too long"),
-            ("ka\u202eri@example", "should have a period"),
+            ("ka\u202eri@example.com", "invisible character before the @"),
+            ("kari@exam\u200bple.com", "unsafe characters"),
+            ("kari@exam\u202eple.com", "unsafe characters"),
+            ("ka\0ri@example.com", "invalid characters"),
         ],
     )
     def test_what_is_no_address_gets_a_sentence(self, typed: str, sentence: str) -> None:

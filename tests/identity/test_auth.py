@@ -50,35 +50,74 @@ class TestRegister:
         assert nobody.post("/v1/auth/verify-email", {"token": first}).code == "token_invalid"
         assert nobody.post("/v1/auth/verify-email", {"token": second}).status == 200
 
+    @pytest.mark.parametrize("followed", ["kari", "thief"])
     @pytest.mark.parametrize("thief_first", [True, False])
     def test_a_link_confirms_exactly_the_registration_it_was_sent_for(
-        self, nobody: Client, mails: Mails, thief_first: bool
+        self, nobody: Client, mails: Mails, thief_first: bool, followed: str
     ) -> None:
-        """Somebody else registers the same address: neither registration replaces the other; one link is followed."""
+        """Somebody else registers the same address with another name: neither registration replaces the other, the
+        second mail tells of both, and whichever link is followed, the stranger's password does not count.
+        """
         thief = BODY | {"username": "thief", "password": "another password"}
         for body in (thief, BODY) if thief_first else (BODY, thief):
             assert nobody.post("/v1/auth/register", body).status == 202
+        assert [mail["values"].get("names") for mail in mails()] == [None, "kari and thief"]
         tokens = {mail["values"]["username"]: mail["values"]["token"] for mail in mails()}
-        session = nobody.post("/v1/auth/verify-email", {"token": tokens["kari"]})
-        assert session.json["user"]["username"] == "kari"
-        assert nobody.post("/v1/auth/verify-email", {"token": tokens["thief"]}).code == "token_invalid"
-        login = {"login": "kari@people.test", "password": "another password"}
-        assert nobody.post("/v1/auth/login", login).code == "invalid_credentials"
-        assert nobody.post("/v1/auth/login", login | {"password": BODY["password"]}).status == 200
+        session = nobody.post("/v1/auth/verify-email", {"token": tokens[followed]})
+        assert session.json["user"]["username"] == followed
+        for token in tokens.values():
+            assert nobody.post("/v1/auth/verify-email", {"token": token}).code == "token_invalid"
+        for password in ("another password", BODY["password"]):
+            login = {"login": "kari@people.test", "password": password}
+            assert nobody.post("/v1/auth/login", login).code == "invalid_credentials"
+        assert "no password is set" in session.json["notice"]
+        unset = mails()[-1]
+        assert (unset["template"], unset["user_id"]) == ("password_unset", session.json["user"]["id"])
+        chosen = {"token": unset["values"]["token"], "password": "chosen by the owner"}
+        assert nobody.post("/v1/auth/password/reset", chosen).status == 204
+        assert nobody.post("/v1/auth/login", {"login": followed, "password": chosen["password"]}).status == 200
 
-    def test_with_two_identical_mails_neither_password_counts(self, nobody: Client, mails: Mails) -> None:
-        """A stranger registers the same address and name. Whichever link is followed, the owner sets the password."""
+    @pytest.mark.parametrize("followed", [0, 1])
+    def test_registering_twice_with_different_passwords_leaves_the_password_to_the_mailbox(
+        self, nobody: Client, mails: Mails, followed: int
+    ) -> None:
+        """The same person or a stranger: that cannot be known. The mail and the response say that no password is set,
+        and how to set one.
+        """
         assert nobody.post("/v1/auth/register", BODY).status == 202
         assert nobody.post("/v1/auth/register", BODY | {"password": "a strangers password"}).status == 202
-        assert nobody.post("/v1/auth/verify-email", {"token": mails()[-1]["values"]["token"]}).status == 200
+        session = nobody.post("/v1/auth/verify-email", {"token": mails()[followed]["values"]["token"]})
+        assert session.status == 200
+        assert "no password is set" in session.json["notice"]
         for password in (BODY["password"], "a strangers password"):
             read_response = nobody.post("/v1/auth/login", {"login": "kari", "password": password})
             assert read_response.code == "invalid_credentials"
         reset = mails()[-1]
-        assert reset["template"] == "password_reset"
+        assert reset["template"] == "password_unset"
         chosen = {"token": reset["values"]["token"], "password": "chosen by the owner"}
         assert nobody.post("/v1/auth/password/reset", chosen).status == 204
         assert nobody.post("/v1/auth/login", {"login": "kari", "password": "chosen by the owner"}).status == 200
+
+    def test_registering_again_with_the_same_password_keeps_it(self, nobody: Client, mails: Mails) -> None:
+        """And another name: the password shows that it is the same person, who gets the newest name."""
+        assert nobody.post("/v1/auth/register", BODY).status == 202
+        assert nobody.post("/v1/auth/register", BODY | {"username": "kari_n"}).status == 202
+        first, second = mails()
+        assert "names" not in second["values"]
+        assert nobody.post("/v1/auth/verify-email", {"token": first["values"]["token"]}).code == "token_invalid"
+        session = nobody.post("/v1/auth/verify-email", {"token": second["values"]["token"]})
+        assert (session.json["user"]["username"], "notice" in session.json) == ("kari_n", False)
+        assert nobody.post("/v1/auth/login", {"login": "kari_n", "password": BODY["password"]}).status == 200
+
+    def test_a_password_counts_once_the_other_registration_has_expired(
+        self, nobody: Client, mails: Mails, at: Callable[[datetime], None]
+    ) -> None:
+        nobody.post("/v1/auth/register", BODY | {"username": "thief", "password": "another password"})
+        at(clock.now() + timedelta(minutes=14))
+        nobody.post("/v1/auth/register", BODY)
+        at(clock.now() + timedelta(minutes=1))
+        assert nobody.post("/v1/auth/verify-email", {"token": mails()[-1]["values"]["token"]}).status == 200
+        assert nobody.post("/v1/auth/login", {"login": "kari", "password": BODY["password"]}).status == 200
 
     def test_addresses_that_python_and_postgres_lower_case_differently_are_refused(self, nobody: Client) -> None:
         read_response = nobody.post("/v1/auth/register", BODY | {"email": "\u0130gor@people.test"})
@@ -284,6 +323,50 @@ class TestSignOut:
         nobody.post("/v1/auth/logout", {"refresh_token": phone["refresh_token"]})
         assert nobody.post("/v1/auth/logout-all", {"refresh_token": phone["refresh_token"]}).status == 204
         assert self.is_signed_in(nobody, laptop)
+
+    def test_an_access_token_is_enough_to_sign_out_everywhere(self, nobody: Client, person: SignUp) -> None:
+        """Also with a refresh token that is unknown."""
+        person("kari")
+        for body in (None, {}, {"refresh_token": "x" * 43}):
+            phone, laptop = self.sign_in(nobody), self.sign_in(nobody)
+            assert Client(phone["access_token"]).post("/v1/auth/logout-all", body).status == 204
+            assert (self.is_signed_in(nobody, phone), self.is_signed_in(nobody, laptop)) == (False, False)
+
+    def test_an_access_token_ends_its_own_session_beside_that_of_the_refresh_token(
+        self, nobody: Client, person: SignUp
+    ) -> None:
+        person("kari")
+        phone, laptop, tablet = self.sign_in(nobody), self.sign_in(nobody), self.sign_in(nobody)
+        body = {"refresh_token": laptop["refresh_token"]}
+        assert Client(phone["access_token"]).post("/v1/auth/logout", body).status == 204
+        assert [self.is_signed_in(nobody, each) for each in (phone, laptop, tablet)] == [False, False, True]
+
+    def test_an_access_token_of_an_ended_session_ends_no_other_session(self, nobody: Client, person: SignUp) -> None:
+        person("kari")
+        phone, laptop = self.sign_in(nobody), self.sign_in(nobody)
+        for path in ("logout", "logout", "logout-all"):  # signing out again is no error
+            assert Client(phone["access_token"]).post(f"/v1/auth/{path}").status == 204
+        assert self.is_signed_in(nobody, laptop)
+
+    def test_an_invalid_access_token_that_ends_nothing_is_an_error(self, nobody: Client, person: SignUp) -> None:
+        """But an old one beside a valid refresh token is what a client has that was away for an hour."""
+        person("kari")
+        phone = self.sign_in(nobody)
+        stale = Client("not.a.token")
+        assert stale.post("/v1/auth/logout-all", {"refresh_token": "x" * 43}).code == "unauthenticated"
+        assert stale.post("/v1/auth/logout-all", {"refresh_token": phone["refresh_token"]}).status == 204
+        assert not self.is_signed_in(nobody, phone)
+
+    def test_a_sign_out_is_audited_once(self, nobody: Client, person: SignUp, database: Database) -> None:
+        kari = person("kari")
+        phone, laptop = self.sign_in(nobody), self.sign_in(nobody)
+        for _ in range(2):
+            nobody.post("/v1/auth/logout", {"refresh_token": phone["refresh_token"]})
+            nobody.post("/v1/auth/logout-all", {"refresh_token": laptop["refresh_token"]})
+        rows = database.execute(
+            "select action, user_id::text from core.audit where action like 'signed_out%%' order by id"
+        )
+        assert rows == [("signed_out", kari.user["id"]), ("signed_out_everywhere", kari.user["id"])]
 
     @pytest.mark.parametrize("path", ["logout", "logout-all"])
     def test_signing_out_does_not_reveal_whether_a_token_exists(self, nobody: Client, path: str) -> None:

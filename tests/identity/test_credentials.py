@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from chally import clock
+from identity import rules
 from tests.support.api import Client, Response
 from tests.support.database import Database
 from tests.support.mailed_links import (
@@ -92,6 +93,73 @@ class TestReset:
         response = follow_link("password_reset", mailed_token(mails, "password_reset"))
         assert (response.status, response.cookies) == (204, ())
         assert log_in(NEW_PASSWORD).code == "mfa_required"
+
+
+class TestGuessing:
+    """Somebody has a device that is signed in, and tries passwords: each wait is longer, and the owner is told."""
+
+    WAYS = (
+        ("POST", "/v1/me/password", lambda password: {"current_password": password, "new": NEW_PASSWORD}),
+        ("POST", "/v1/me/email", lambda password: {"current_password": password, "new": "new@people.test"}),
+        ("POST", "/v1/me/step-up", lambda password: {"password": password}),
+        ("DELETE", "/v1/me", lambda password: {"password": password}),
+    )
+
+    @pytest.fixture
+    def guess(self, person: SignUp, database: Database, at: At) -> Callable[..., Response]:
+        database.execute("update core.limits set quantity = 100000")
+        kari = person("kari")
+        at(clock.now())
+
+        def attempt(way: int, password: str = "something else") -> Response:
+            method, path, body = self.WAYS[way]
+            return kari.call(method, path, body=body(password))
+
+        return attempt
+
+    def test_the_waits_grow_across_all_ways(self, guess: Callable[..., Response], at: At) -> None:
+        now = clock.now()
+        for number in range(1, 18):
+            response = guess(number % 4)
+            assert response.code == "invalid_credentials", response.text
+            wait = rules.wait_after(number)
+            if wait:
+                for way in range(4):
+                    refused = guess(way, PASSWORD)  # the right password as well, or a wait would stop nobody
+                    assert (refused.status, refused.code) == (429, "password_locked")
+                    assert refused.headers["retry-after"] == str(int(wait.total_seconds()))
+                now += wait
+                at(now)
+        assert guess(2, PASSWORD).status == 204
+        assert guess(2).code == "invalid_credentials"
+        assert guess(2, PASSWORD).status == 204
+
+    def test_the_owner_is_told(self, guess: Callable[..., Response], at: At, mails: Mails, database: Database) -> None:
+        now = clock.now()
+        told = []
+        for number in range(1, 16):
+            now += rules.wait_after(number - 1)
+            at(now)
+            assert guess(2).code == "invalid_credentials"
+            told.append([mail["values"]["failures"] for mail in mails() if mail["template"] == "password_guessed"])
+        assert told == [[]] * 4 + [["5"]] * 10 + [["5", "15"]]
+        ((counts),) = database.execute(
+            "select array_agg((detail ->> 'failures')::int order by id) from core.audit"
+            " where action = 'password_check_failed'"
+        )
+        assert counts == (list(range(1, 16)),)
+
+    def test_it_does_not_lock_the_owner_out(self, guess: Callable[..., Response], mails: Mails) -> None:
+        """Neither at sign-in nor after a new password."""
+        for _ in range(6):
+            guess(2)
+        assert guess(2, PASSWORD).code == "password_locked"
+        assert log_in(PASSWORD).status == 200
+        assert guess(2, PASSWORD).code == "password_locked"
+        request_link("password_reset")
+        assert follow_link("password_reset", mailed_token(mails, "password_reset")).status == 204
+        kari = Client(log_in(NEW_PASSWORD).json["access_token"])
+        assert kari.post("/v1/me/step-up", {"password": NEW_PASSWORD}).status == 204
 
 
 class TestChangePassword:

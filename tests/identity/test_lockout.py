@@ -259,8 +259,11 @@ class TestOwner:
         assert login(password=PASSWORD, ip=home).status == 200
 
         fail(time, 15)
-        database.execute("update identity.sessions set created_at = created_at - interval '31 days'")
+        database.execute("update identity.sessions set created_at = %(since)s", since=time.now - timedelta(days=30))
         assert wait(ip=home) == timedelta(minutes=15)
+        just = time.now - timedelta(days=30) + timedelta(microseconds=1)
+        database.execute("update identity.sessions set created_at = %(since)s", since=just)
+        assert login(password=PASSWORD, ip=home).status == 200
 
     def test_a_strangers_network_exempts_only_the_stranger(
         self, person: SignUp, time: Clock, prod: Callable[[], None]
@@ -299,6 +302,30 @@ class TestLimits:
         got = self.responses(21, lambda _: "kari", lambda number: f"198.51.100.{number}")
         assert got == [200] * 20 + [429]
         assert login("kari", PASSWORD, "203.0.113.1").headers["retry-after"] == "3"
+
+    def test_guessing_from_anywhere_does_not_keep_the_owner_out_where_they_are_known(
+        self, person: SignUp, time: Clock, prod: Callable[[], None]
+    ) -> None:
+        person("kari")
+        home = Client().ip
+        prod()
+        for name in ("kari", "kari@people.test"):
+            guesses = [login(name, ip=f"198.51.100.{number}").status for number in range(21)]
+            assert guesses[-1] == 429
+            assert login(name, PASSWORD, ip="203.0.113.1").code == "rate_limited"
+            assert login(name, PASSWORD, ip=home).status == 200
+
+    def test_a_known_network_has_its_own_limits(
+        self, person: SignUp, time: Clock, prod: Callable[[], None], database: Database
+    ) -> None:
+        """It may be a school's: whoever guesses there, guesses slowly. And it is known for one account only."""
+        person("kari"), person("ola")
+        home = Client().ip
+        prod()
+        for name in ("kari", "nobody"):
+            assert [login(name, ip=f"198.51.100.{number}").status for number in range(21)][-1] == 429
+        assert [login(ip=home).status for _ in range(6)] == [401] * 5 + [429]
+        assert login("nobody", ip=home).code == "rate_limited"
 
     def test_an_attacker_on_one_network_does_not_exhaust_the_accounts_limit(self, person: SignUp, time: Clock) -> None:
         person("kari")

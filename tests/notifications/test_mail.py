@@ -19,10 +19,12 @@ from tests.support.people import SignUp
 
 # The values of each template, besides the recipient's name.
 VALUES: dict[str, dict[str, Any]] = {
-    "verify_email": {"token": "the-token"},
+    "verify_email": {"token": "the-token", "names": "kari and kari_"},
     "account_exists": {},
     "magic_link": {"token": "the-token"},
     "password_reset": {"token": "the-token"},
+    "password_unset": {"token": "the-token"},
+    "password_guessed": {"failures": "5"},
     "email_change": {"token": "the-token"},
     "unlock": {"token": "the-token"},
     "session_reuse": {},
@@ -54,6 +56,7 @@ EACH = pytest.mark.parametrize("name", VALUES)
 # Mails about changes that the recipient may not have made.
 NOTICES = (
     "session_reuse",
+    "password_guessed",
     "password_changed",
     "second_factor_changed",
     "passkey_added",

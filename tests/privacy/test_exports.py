@@ -19,8 +19,10 @@ from privacy.jobs import exports_handler, purge_handler
 from tests.support.api import Client, LambdaContext
 from tests.support.database import Database
 from tests.support.environment import PUBLIC_URL
-from tests.support.people import SignUp
+from tests.support.mailed_links import turn_on_totp
+from tests.support.people import PASSWORD, SignUp
 from tests.support.personal_data import BUCKET, NOTE, PHOTO, Traces, leave_traces
+from tests.support.totp_phone import Later
 
 At = Callable[[datetime], None]
 Mails = Callable[[], list[dict[str, Any]]]
@@ -90,6 +92,33 @@ class TestAsking:
         assert liv.get("/v1/me/export").json["status"] == "none"
         build()
         assert liv.get("/v1/me/export").json["status"] == "none"
+
+    def test_requesting_and_downloading_require_a_recent_sign_in(self, person: SignUp, later: Later) -> None:
+        """Whoever finds a device unlocked must not get everything."""
+        kari = person("kari")
+        later(timedelta(minutes=10, seconds=1))
+        assert kari.post("/v1/me/export").code == "step_up_required"
+        assert kari.post("/v1/me/step-up", {"password": PASSWORD}).status == 204
+        assert kari.post("/v1/me/export").status == 202
+        later(timedelta(minutes=10, seconds=1))
+        assert kari.get("/v1/me/export").json["status"] == "building"  # there is nothing to protect yet
+        build()
+        refused = kari.get("/v1/me/export")
+        assert (refused.status, refused.code) == (403, "step_up_required")
+        assert kari.post("/v1/me/step-up", {"password": PASSWORD}).status == 204
+        assert kari.get("/v1/me/export").json["status"] == "ready"
+
+    def test_with_an_authenticator_app_an_export_requires_a_second_factor(
+        self, person: SignUp, database: Database
+    ) -> None:
+        kari = person("kari")
+        kari.post("/v1/me/export")
+        build()
+        turn_on_totp(database, kari)
+        assert kari.get("/v1/me/export").code == "step_up_required"
+        assert kari.post("/v1/me/export").code == "step_up_required"
+        database.execute("update identity.sessions set second_factor = true")
+        assert kari.get("/v1/me/export").json["status"] == "ready"
 
     def test_a_request_during_the_build_returns_the_same_export_and_is_free(
         self, person: SignUp, database: Database

@@ -144,17 +144,14 @@ def delete_expired(tx: Tx, now: datetime) -> int:
     return tx.count("delete from identity.registrations where expires_at <= %(now)s", {"now": now})
 
 
-def has_competing_registration(tx: Tx, registration: Registration, now: datetime) -> bool:
-    """Whether another pending registration requests the same address and username."""
-    return bool(
+def names_of_address(tx: Tx, email: str, now: datetime) -> list[str]:
+    """Return the usernames that pending registrations of an address request, in alphabetical order."""
+    return list(
         tx.value(
             """
-            select exists (
-                select from identity.registrations
-                where lower(email) = lower(%(email)s) and lower(username) = lower(%(username)s)
-                  and expires_at > %(now)s
-            )
+            select coalesce(array_agg(username order by username), '{}') from identity.registrations
+            where lower(email) = lower(%(email)s) and expires_at > %(now)s
             """,
-            {"email": registration.email, "username": registration.username, "now": now},
+            {"email": email, "now": now},
         )
     )

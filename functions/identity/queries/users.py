@@ -40,6 +40,11 @@ def user(tx: Tx, user_id: UUID) -> User | None:
     return tx.maybe(f"select {_USER} from identity.users where id = %(id)s", {"id": user_id}, row=User)
 
 
+def existing_user(tx: Tx, user_id: UUID) -> User:
+    """Return a user to whom a foreign key refers."""
+    return tx.one(f"select {_USER} from identity.users where id = %(id)s", {"id": user_id}, row=User)
+
+
 def account_by_email(tx: Tx, email: str) -> Account | None:
     return _account_or_none(
         tx.one(
@@ -59,6 +64,11 @@ def account_by_username(tx: Tx, username: str) -> Account | None:
             row=Account,
         )
     )
+
+
+def find_account(tx: Tx, login: str) -> Account | None:
+    """Return the account with this address or username."""
+    return account_by_email(tx, login) if "@" in login else account_by_username(tx, login)
 
 
 # Always returns one row, of nulls if there is no account: no row would be faster, and so reveal that there is none.

@@ -1,13 +1,17 @@
 """HTTP of registering, signing in and signing out."""
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Request
+from fastapi.security import HTTPAuthorizationCredentials
 from pydantic import BaseModel, Field
 from starlette.responses import HTMLResponse, Response
 
 from chally import clock, cookies, db, http, ratelimit
+from chally.actor import Actor
 from chally.body import Body
+from chally.errors import RateLimited, Unauthenticated
 from chally.http import ArrivedAt
 from chally.ratelimit import network
 from chally.settings import IdentitySettings, load
@@ -42,6 +46,12 @@ class LoginIn(Body):
     password: Password
 
 
+CONTESTED = (
+    "You are signed in, but no password is set: your address was registered more than once, with different passwords."
+    " We have sent you an email with a link for setting one."
+)
+
+
 class RefreshIn(Body):
     refresh_token: Token | None = Field(None, description="Omit it if the cookie carries the token.")
 
@@ -68,13 +78,18 @@ async def confirm_address_page() -> HTMLResponse:
 
 @router.post("/v1/auth/verify-email", summary="Confirm the address", response_model_exclude_unset=True)
 async def confirm_address(body: VerifyIn, client: CurrentClient, response: Response) -> SessionOut:
-    """Confirm the address with the token from the mail, and sign in. The token is single-use."""
+    """Confirm the address with the token from the mail, and sign in. The token is single-use.
+
+    If the address was registered more than once within 15 minutes, with different passwords, none of them counts:
+    `notice` says so, and a mail has a link for setting one.
+    """
     now = clock.now()
     ratelimit.consume(now, token_ip=network(client.ip))
     with db.as_system("verify email") as tx:
-        user = registration.confirm(tx, body.token, now)
-        outcome = sign_in.proceed(tx, user, client, now, method="registration")
-    return sign_in_response(outcome, client, response)
+        confirmed = registration.confirm(tx, body.token, now)
+        outcome = sign_in.proceed(tx, confirmed.user, client, now, method="registration")
+    session = sign_in_response(outcome, client, response)
+    return session if confirmed.has_password else session.model_copy(update={"notice": CONTESTED})
 
 
 @router.post("/v1/auth/login", summary="Sign in with a password", response_model_exclude_unset=True)
@@ -82,16 +97,10 @@ async def sign_in_by_password(body: LoginIn, client: CurrentClient, response: Re
     """Sign in with an email address or username, and a password."""
     now = clock.now()
     name = addresses.normalise_login(body.login)
-    ratelimit.consume(
-        now,
-        login_account_ip=f"{name} {network(client.ip)}",
-        login_account=name,
-        login_ip=network(client.ip),
-    )
+    _limit_login(name, client.ip, now)
     with db.as_system("login") as tx:  # not a dependency: a counted failure commits although the response is an error
-        account = users.account_by_email(tx, name) if "@" in name else users.account_by_username(tx, name)
-        local = load(IdentitySettings).stage == "local"
-        lockout.check(tx, name, account, ip=client.ip, trusts_ips=not local, now=now)
+        account = users.find_account(tx, name)
+        lockout.check(tx, name, account, ip=client.ip, trusts_ips=_trusts_ips(), now=now)
         matches = passwords.matches(
             account.password_hash if account else passwords.DUMMY_HASH,
             body.password,
@@ -116,6 +125,27 @@ async def sign_in_by_password(body: LoginIn, client: CurrentClient, response: Re
     return sign_in_response(outcome, client, response)
 
 
+def _limit_login(name: str, ip: str | None, now: datetime) -> None:
+    """Count a login. Guessing from anywhere uses up the limit of the account, but not where its owner was recently."""
+    here = {"login_account_ip": f"{name} {network(ip)}", "login_ip": network(ip)}
+    try:
+        ratelimit.consume(now, **here, login_account=name)
+    except RateLimited:
+        if not _trusts_ips():
+            raise
+        with db.as_system("look for a known network", read_only=True) as tx:
+            account = users.find_account(tx, name)
+            known = lockout.is_known(tx, account, ip, now)
+        if not known:
+            raise
+        ratelimit.consume(now, **here)
+
+
+def _trusts_ips() -> bool:
+    stage: str = load(IdentitySettings).stage
+    return stage != "local"  # there every client is 127.0.0.1
+
+
 @router.post("/v1/auth/refresh", summary="Refresh a session", response_model_exclude_unset=True)
 async def refresh_session(
     request: Request, arrived: ArrivedAt, client: CurrentClient, response: Response, body: RefreshIn | None = None
@@ -133,7 +163,7 @@ async def refresh_session(
 
 @router.post("/v1/auth/logout", summary="Sign out", status_code=204)
 async def sign_out(request: Request, client: CurrentClient, response: Response, body: RefreshIn | None = None) -> None:
-    """End the session of the refresh token."""
+    """End the session of the refresh token, and that of the access token if there is one."""
     _sign_out(request, client, response, body, everywhere=False)
 
 
@@ -141,19 +171,38 @@ async def sign_out(request: Request, client: CurrentClient, response: Response, 
 async def sign_out_everywhere(
     request: Request, client: CurrentClient, response: Response, body: RefreshIn | None = None
 ) -> None:
-    """End all sessions of the account."""
+    """End all sessions of the account. An access token is enough."""
     _sign_out(request, client, response, body, everywhere=True)
 
 
 def _sign_out(
     request: Request, client: sessions.ClientInfo, response: Response, body: RefreshIn | None, *, everywhere: bool
 ) -> None:
-    token, csrf_token = _refresh_token(request, body)
     now = clock.now()
     ratelimit.consume(now, refresh_ip=network(client.ip))
+    by = _bearer(request)
+    sent = body.refresh_token if body else None
+    token, csrf_token = (sent, None) if by is not None else _refresh_token(request, body)
     with db.as_system("logout") as tx:
-        sessions.end(tx, token, client, csrf_token=csrf_token, everywhere=everywhere, now=now)
+        if by is not None:
+            sessions.end_of_actor(tx, by, everywhere=everywhere, now=now)
+        known = token is not None and sessions.end(
+            tx, token, client, csrf_token=csrf_token, everywhere=everywhere, now=now
+        )
+    if by is None and not known and "authorization" in request.headers:
+        raise Unauthenticated  # nothing was ended, which whoever sends an access token must not take for a success
     cookies.clear(response)
+
+
+def _bearer(request: Request) -> Actor | None:
+    """The caller by their access token; None without a valid one: whoever signs out may have an old one."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or cookies.REFRESH in request.cookies:
+        return None
+    try:
+        return http.actor(request, HTTPAuthorizationCredentials(scheme=scheme, credentials=token.strip()))
+    except Unauthenticated:
+        return None
 
 
 def _refresh_token(request: Request, body: RefreshIn | None) -> tuple[str, str | None]:

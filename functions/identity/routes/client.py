@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from fastapi import Depends, Header, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from chally import cookies
@@ -26,6 +26,7 @@ class SessionOut(BaseModel):
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - a scheme, no password
     expires_in: int
     user: UserOut
+    notice: Annotated[str | None, Field(description="A sentence for the user, if there is something to know.")] = None
 
 
 async def _client(

@@ -6,8 +6,10 @@ from typing import Literal
 from pydantic import BaseModel
 
 from chally import aws, clock, db, http, ratelimit
+from chally.actor import check_fresh
 from chally.http import CurrentActor
 from chally.settings import PrivacySettings, load
+from identity import credentials
 from privacy import exports
 
 router = http.router("privacy")
@@ -27,9 +29,15 @@ class ExportOut(BaseModel):
 
 @router.post("/v1/me/export", summary="Request an export of my data", status_code=202)
 async def request_export(actor: CurrentActor) -> ExportOut:
-    """Request a ZIP of all my data. An email tells when it is ready. While one is being built, no other is started."""
+    """Request a ZIP of all my data. An email tells when it is ready. While one is being built, no other is started.
+
+    Requires a sign-in within the last ten minutes, and with an authenticator app a second factor (see POST
+    /v1/me/step-up): whoever finds a device unlocked must not get everything.
+    """
     now = clock.now()
     with db.as_account(actor, "look for an export", read_only=True) as tx:
+        check_fresh(tx.session, now)
+        credentials.check_factor(tx, actor.user_id)
         found = exports.latest(tx, actor.user_id, now)
     if found is None or found.built_at is not None:
         ratelimit.consume(now, actor, export=str(actor.user_id))
@@ -41,12 +49,17 @@ async def request_export(actor: CurrentActor) -> ExportOut:
 
 @router.get("/v1/me/export", summary="Get my export")
 async def get_export(actor: CurrentActor) -> ExportOut:
-    """Get the state of my export, and a link to download it."""
+    """Get the state of my export, and a link to download it. When it is ready, this requires the same recent sign-in
+    as requesting it.
+    """
     now = clock.now()
     with db.as_account(
         actor, "GET /v1/me/export", read_only=True
     ) as tx:  # not a dependency: credentials may come by network
         found = exports.latest(tx, actor.user_id, now)
+        if found is not None and found.built_at is not None:
+            check_fresh(tx.session, now)
+            credentials.check_factor(tx, actor.user_id)
     if found is None:
         return ExportOut(status="none")
     if found.built_at is None:
