@@ -246,6 +246,7 @@ class TestJob:
         assert build() == 0
         at(now + rules.EXPORT_LEASE)
         assert build() == 1
+        assert kari.post("/v1/me/step-up", {"password": PASSWORD}).status == 204
         assert kari.get("/v1/me/export").json["status"] == "ready"
         assert [mail["template"] for mail in mails()][-2:] == ["export_ready", "export_ready"]
 
@@ -260,6 +261,7 @@ class TestJob:
         with db.as_system("test") as tx:
             exports.delete_old(tx, clock.now())
         assert kari.get("/v1/me/export").json["status"] == "none"
+        assert kari.post("/v1/me/step-up", {"password": PASSWORD}).status == 204
         assert kari.post("/v1/me/export").status == 202
         assert build() == 1
 
