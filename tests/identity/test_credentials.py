@@ -98,7 +98,7 @@ class TestReset:
 class TestGuessing:
     """Somebody has a device that is signed in, and tries passwords: each wait is longer, and the owner is told."""
 
-    WAYS = (
+    WAYS: tuple[tuple[str, str, Callable[[str], object]], ...] = (
         ("POST", "/v1/me/password", lambda password: {"current_password": password, "new": NEW_PASSWORD}),
         ("POST", "/v1/me/email", lambda password: {"current_password": password, "new": "new@people.test"}),
         ("POST", "/v1/me/step-up", lambda password: {"password": password}),
