@@ -266,11 +266,18 @@ class TestRefresh:
         self.refresh(nobody, child)
         assert self.refresh(nobody, session["refresh_token"]).code == "refresh_reused"
 
-    def test_a_refresh_token_expires(
-        self, nobody: Client, session: dict[str, Any], at: Callable[[datetime], None]
+    def test_a_refresh_token_expires_after_30_days_to_the_moment(
+        self, nobody: Client, session: dict[str, Any], at: Callable[[datetime], None], database: Database
     ) -> None:
-        at(clock.now() + timedelta(days=30, seconds=1))
+        ((began, expires),) = database.execute(
+            "select s.created_at, t.expires_at from identity.refresh_tokens t"
+            " join identity.sessions s on s.id = t.session_id order by s.created_at desc limit 1"
+        )
+        assert expires - began == timedelta(days=30)
+        at(expires)
         assert self.refresh(nobody, session["refresh_token"]).code == "refresh_invalid"
+        at(expires - timedelta(microseconds=1))
+        assert self.refresh(nobody, session["refresh_token"]).status == 200
 
     @pytest.mark.parametrize("body", [None, {}, {"refresh_token": None}, {"refresh_token": "x" * 43}])
     def test_a_refresh_without_a_known_token_is_refused(self, nobody: Client, body: object) -> None:

@@ -251,6 +251,17 @@ class TestPurge:
         assert database.execute("select count(*) from proofs.proofs") == [(1,)]
         assert purge()["purged"] == 0
 
+    def test_a_purge_erases_a_link_that_was_requested_meanwhile(
+        self, kari: Client, nobody: Client, database: Database, at: At
+    ) -> None:
+        """Requesting one is how to restore an account; so it may be minutes old, and holds the address."""
+        kari.delete("/v1/me", PASSWORD)
+        at(clock.now() + LATER - timedelta(minutes=2))
+        assert nobody.post("/v1/auth/magic-link", {"email": "kari@people.test"}).status == 202
+        at(clock.now() + timedelta(minutes=2))
+        assert purge()["purged"] == 1
+        assert database.execute("select * from identity.mail_links") == []
+
     def test_a_purged_account_cannot_sign_in_and_its_name_is_free(
         self, kari: Client, nobody: Client, person: SignUp, at: At, mails: Mails
     ) -> None:
