@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from unittest.mock import ANY
+from uuid import UUID
 
 import pytest
 
-from chally import clock
+from chally import clock, secrets
+from chally.settings import PrivacySettings, load
 from identity.jobs import roles_handler
 from infra.tools.bootstrap import ROOT
+from notifications import unsubscribe
+from notifications.unsubscribe import Subscription
 from privacy.jobs import exports_handler, purge_handler
 from tests.support.api import Client, LambdaContext
 from tests.support.authenticator import Authenticator
@@ -191,6 +195,12 @@ def remove_ola(story: Story) -> None:
     assert story.kari.delete(f"{path}/{places['ola']}").status == 204
 
 
+def follow_the_link_of_a_reminder(story: Story) -> None:
+    key = secrets.read(load(PrivacySettings).unsubscribe_secret_arn).encode()
+    token = unsubscribe.make_token(key, Subscription(UUID(story.kari.user["id"]), "reminders"))
+    assert Client().call("POST", unsubscribe.PATH, query={"token": token}).status == 200
+
+
 PROOF, CHALLENGE = {"proof_id": ANY}, {"challenge_id": ANY}
 ACTS = {
     "signed_in": Act(lambda story: story.login(), {"by": "password"}, actor=None),
@@ -208,6 +218,7 @@ ACTS = {
     "email_change_requested": Act(change_address),
     "email_changed": Act(confirm_address, actor=None),
     "username_changed": Act(lambda story: story.kari.patch("/v1/me", {"username": "kari_n"})),
+    "reminders_stopped_by_link": Act(follow_the_link_of_a_reminder, actor=None),
     "totp_on": Act(lambda story: turn_on(story.kari, story.later)),
     "totp_off": Act(turn_off),
     "second_factor_failed": Act(fail_a_factor, {"by": "code"}),
