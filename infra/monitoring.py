@@ -51,6 +51,7 @@ class Monitoring(Construct):
         self._watch_malware()
         self._watch_zones()
         self._watch_reminders()
+        self._watch_rows()
 
     def _watch_api(self, api: apigwv2.HttpApi) -> None:
         requests = api.metric_count(period=PERIOD, statistic="Sum")
@@ -170,6 +171,22 @@ class Monitoring(Construct):
         )
         self._alarm("ZonesDiffer", differ, over=0, advice=advice)
         self._graph("Zones", [differ], [])
+
+    def _watch_rows(self) -> None:
+        """Rows that jobs could not process: a fault in our code or data, which one person waits for."""
+        skipped: list[cloudwatch.IMetric] = []
+        for service in ("challenges", "notifications", "proofs"):
+            metric = cloudwatch.Metric(
+                namespace=self._namespace,
+                metric_name="RowsSkipped",
+                dimensions_map={"service": service},
+                period=PERIOD,
+                statistic="Sum",
+            )
+            advice = f"A job of {service} skipped a broken row. See row_skipped in its log; the next run tries again."
+            self._alarm(f"RowsSkipped{service.title()}", metric, over=0, advice=advice)
+            skipped.append(metric)
+        self._graph("Rows skipped by jobs", skipped, [])
 
     def _watch_reminders(self) -> None:
         lateness, wrong = (

@@ -1,5 +1,6 @@
 """Jobs of challenges: precompute and close windows every 15 minutes; check what was computed every night."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,7 @@ from challenges.clock_changes import ClockChangeBatch
 from challenges.queries.challenges import ParticipantCount
 from challenges.standings import StandingCheck
 from chally import clock, db
-from chally.jobs import Scan, TimeBudget, drain, job
+from chally.jobs import UNAVAILABLE, Scan, TimeBudget, attempt, drain_isolated, isolate, job
 from chally.log import logger, metrics
 
 BATCH = 1_000
@@ -25,25 +26,45 @@ RESERVE = timedelta(seconds=30)
 def windows_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Every 15 minutes: store the windows from yesterday to the day after tomorrow, and decide overdue ones.
 
-    Idempotent and resumable: each batch commits on its own, and windows that are already stored do not change.
+    Idempotent and resumable: each batch commits on its own, and windows that are already stored do not change. A
+    participant whose rows are broken is skipped and counted (RowsSkipped).
     """
     budget = TimeBudget(context, reserve=RESERVE)
     scan = Scan(_precompute, budget)
     batches = sum(1 for _ in scan)
-    closed = drain(_close_overdue, limit=BATCH, budget=budget)
+    closed = drain_isolated(_find_overdue, _close_overdue, task="close windows", budget=budget)
     metrics.add_metric("WindowsMissed", MetricUnit.Count, closed)
     logger.info("windows_job_finished", batches=batches, closed=closed, complete=scan.complete)
     return {"batches": batches, "closed": closed}
 
 
 def _precompute(after: UUID) -> tuple[None, UUID | None]:
+    try:
+        with db.as_system("precompute windows") as tx:
+            return None, windows.precompute_batch(tx, after, BATCH, clock.now())
+    except UNAVAILABLE:
+        raise
+    except Exception:
+        logger.warning("windows_batch_split", after=str(after))
+    with db.as_system("find participants", read_only=True) as tx:
+        people = windows.list_people(tx, after, BATCH, clock.now())
+    isolate(people, _precompute_people, task="precompute windows")
+    return None, people[-1] if people else None
+
+
+def _precompute_people(people: Sequence[UUID]) -> None:
     with db.as_system("precompute windows") as tx:
-        return None, windows.precompute_batch(tx, after, BATCH, clock.now())
+        windows.precompute_people(tx, people, clock.now())
 
 
-def _close_overdue() -> int:
+def _find_overdue(broken: list[UUID]) -> list[UUID]:
+    with db.as_system("find overdue windows", read_only=True) as tx:
+        return standings.list_overdue(tx, clock.now(), BATCH, without=broken)
+
+
+def _close_overdue(people: Sequence[UUID]) -> int:
     with db.as_system("close overdue windows") as tx:
-        return standings.close_overdue(tx, clock.now(), BATCH)
+        return standings.close_overdue(tx, clock.now(), BATCH, people)
 
 
 @job
@@ -51,16 +72,17 @@ def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
     """Every night: compare participant counts and standings with their sources, and Postgres' time zones with ours.
 
     Where clocks change within two days, also windows and planned reminders with a second calculation. The job only
-    reports: the same bug would corrupt a repair. Raises RuntimeError at the end if anything but a zone is wrong, which
-    triggers the alarm.
+    reports: the same bug would corrupt a repair. A part that fails does not stop the others. Raises RuntimeError at the
+    end if anything but a zone is wrong, or if a part failed, which triggers the alarm.
     """
     budget = TimeBudget(context, reserve=RESERVE)
-    with db.as_system("compare zones", read_only=True) as tx:
-        names = zones.in_use(tx)
-    zones_differ = _compare_zones(names)
-    checked_clocks, wrong_clocks, clocks_complete = _check_clock_changes(names, budget)
-    checked_counts, wrong_counts, counts_complete = _check_counts(budget)
-    checked_standings, wrong_standings, standings_complete = _check_standings(budget)
+    zones_differ = attempt(lambda: _compare_zones(_zones_in_use()), name="zones")
+    clocks = attempt(lambda: _check_clock_changes(_zones_in_use(), budget), name="clock changes")
+    counts = attempt(lambda: _check_counts(budget), name="counts")
+    scores = attempt(lambda: _check_standings(budget), name="standings")
+    checked_clocks, wrong_clocks, clocks_complete = clocks or (0, 0, False)
+    checked_counts, wrong_counts, counts_complete = counts or (0, 0, False)
+    checked_standings, wrong_standings, standings_complete = scores or (0, 0, False)
     metrics.add_metric("ClockChangesChecked", MetricUnit.Count, checked_clocks)
     metrics.add_metric("ClockChangesWrong", MetricUnit.Count, wrong_clocks)
     metrics.add_metric("CountsWrong", MetricUnit.Count, wrong_counts)
@@ -74,6 +96,8 @@ def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
         wrong=wrong,
         complete=clocks_complete and counts_complete and standings_complete,
     )
+    if zones_differ is None or clocks is None or counts is None or scores is None:
+        raise RuntimeError("a part of the job failed: see job_part_failure in the log")
     if wrong:
         raise RuntimeError(
             f"{wrong_counts} of {checked_counts} challenges have a wrong participant_count,"
@@ -124,7 +148,7 @@ def _check_standings(budget: TimeBudget) -> tuple[int, int, bool]:
                     "standing_mismatch",
                     participant_id=str(each.stored.participant_id),
                     stored=str(each.stored.score),
-                    recomputed=str(each.recomputed.score),
+                    recomputed=str(each.recomputed.score) if each.recomputed else None,
                     proofs_agree=each.proofs_agree,
                     visibility_agrees=each.visibility_agrees,
                 )
@@ -135,6 +159,11 @@ def _check_standings(budget: TimeBudget) -> tuple[int, int, bool]:
 def _standing_checks(after: UUID) -> tuple[list[StandingCheck], UUID | None]:
     with db.as_system("check standings", read_only=True) as tx:
         return standings.check(tx, after, BATCH)
+
+
+def _zones_in_use() -> list[str]:
+    with db.as_system("list zones", read_only=True) as tx:
+        return zones.in_use(tx)
 
 
 def _compare_zones(names: list[str]) -> int:

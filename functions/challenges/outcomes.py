@@ -98,8 +98,30 @@ class OverdueWindow:
     was_running: bool
 
 
-def lock_overdue(tx: Tx, closed_before: datetime, limit: int) -> list[OverdueWindow]:
-    """Lock and return undecided windows that closed before an instant, oldest first; skip locked ones."""
+def list_overdue(tx: Tx, closed_before: datetime, limit: int, *, without: Sequence[UUID]) -> list[UUID]:
+    """List the participants of the oldest `limit` undecided windows that closed before an instant."""
+    return list(
+        tx.value(
+            """
+            select coalesce(array_agg(distinct participant_id), '{}') from (
+                select w.participant_id from challenges.windows w
+                where w.outcome is null and w.closes_at <= %(closed_before)s
+                  and w.participant_id <> all (%(without)s::uuid[])
+                order by w.closes_at limit %(limit)s
+            ) as oldest
+            """,
+            {"closed_before": closed_before, "without": list(without), "limit": limit},
+        )
+    )
+
+
+def lock_overdue(
+    tx: Tx, closed_before: datetime, limit: int, participants: Sequence[UUID] | None = None
+) -> list[OverdueWindow]:
+    """Lock and return undecided windows that closed before an instant, oldest first; skip locked ones.
+
+    `participants`: only theirs; None: everyone's.
+    """
     return tx.all(
         f"""
         select w.participant_id, w.local_date, ({_WAS_RUNNING}) as was_running
@@ -107,8 +129,9 @@ def lock_overdue(tx: Tx, closed_before: datetime, limit: int) -> list[OverdueWin
         join challenges.participants p on p.id = w.participant_id
         join challenges.challenges c on c.id = p.challenge_id
         where w.outcome is null and w.closes_at <= %(closed_before)s
+          and (%(participants)s::uuid[] is null or w.participant_id = any (%(participants)s))
         order by w.closes_at limit %(limit)s for no key update of w skip locked
         """,
-        {"closed_before": closed_before, "limit": limit},
+        {"closed_before": closed_before, "limit": limit, "participants": participants},
         row=OverdueWindow,
     )

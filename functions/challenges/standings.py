@@ -45,12 +45,18 @@ def retract(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> No
     queries.save(tx, _recompute(tx, queries.lock(tx, [participant_id])))
 
 
-def close_overdue(tx: Tx, now: datetime, limit: int) -> int:
-    """Decide up to `limit` windows whose verdict is overdue, and return how many there were.
+def list_overdue(tx: Tx, now: datetime, limit: int, *, without: Sequence[UUID] = ()) -> list[UUID]:
+    """List the participants of the oldest `limit` windows whose verdict is overdue, except `without`."""
+    return outcomes.list_overdue(tx, now - rules.VERDICT_TIMEOUT, limit, without=without)
+
+
+def close_overdue(tx: Tx, now: datetime, limit: int, participants: Sequence[UUID] | None = None) -> int:
+    """Decide up to `limit` windows whose verdict is overdue, and return how many there were. `participants`: only
+    theirs.
 
     They are missed, or excused if their challenge was paused, canceled or deleted when they closed.
     """
-    overdue = outcomes.lock_overdue(tx, now - rules.VERDICT_TIMEOUT, limit)
+    overdue = outcomes.lock_overdue(tx, now - rules.VERDICT_TIMEOUT, limit, participants)
     closed = [
         WindowOutcome(window.participant_id, window.local_date, "missed" if window.was_running else "excused")
         for window in overdue
@@ -106,11 +112,11 @@ class StandingCheck:
     """A stored standing next to its recomputation from the participant's outcomes.
 
     `proofs_agree`: the accepted windows are those with an accepted proof. `visibility_agrees`: the standing is shown
-    exactly while the participant takes part.
+    exactly while the participant takes part. `recomputed` is None if the challenge's scoring cannot be read.
     """
 
     stored: Standing
-    recomputed: Standing
+    recomputed: Standing | None
     proofs_agree: bool
     visibility_agrees: bool
 
@@ -127,8 +133,11 @@ def check(tx: Tx, after: UUID, limit: int) -> tuple[list[StandingCheck], UUID | 
     rows = queries.compare(tx, after=after, limit=limit)
     checks = []
     for row in rows:
-        score = add_outcomes(Score(), row.outcomes, _scoring(row))
-        recomputed = Standing(row.participant_id, score, row.newest)
+        try:
+            score = add_outcomes(Score(), row.outcomes, _scoring(row))
+            recomputed = Standing(row.participant_id, score, row.newest)
+        except ValueError:  # of one challenge, and no reason not to check the others
+            recomputed = None
         stored = Standing(row.participant_id, row.score, row.last_decided)
         checks.append(StandingCheck(stored, recomputed, row.proofs_agree, row.visibility_agrees))
     return checks, rows[-1].participant_id if rows else None

@@ -1995,8 +1995,6 @@ ALTER TABLE challenges.standings ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY standings_owner ON challenges.standings TO chally_owner USING (true);
 
-CREATE POLICY standings_roster ON challenges.standings FOR SELECT TO chally_app USING (challenges.shows_roster(challenge_id));
-
 CREATE POLICY standings_system ON challenges.standings TO chally_system USING (true);
 
 ALTER TABLE challenges.windows ENABLE ROW LEVEL SECURITY;
@@ -2121,8 +2119,6 @@ CREATE POLICY users_system ON identity.users TO chally_system USING (true);
 
 ALTER TABLE notifications.reminders ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY reminders_own ON notifications.reminders FOR SELECT TO chally_app USING ((user_id = core.actor()));
-
 CREATE POLICY reminders_owner ON notifications.reminders TO chally_owner USING (true);
 
 CREATE POLICY reminders_system ON notifications.reminders TO chally_system USING (true);
@@ -2188,7 +2184,7 @@ GRANT ALL ON FUNCTION challenges.change_own_zone(participant uuid, zone text, at
 REVOKE ALL ON FUNCTION challenges.change_participant_zone(participant uuid, zone text, at timestamp with time zone, tzdata text) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges.change_participant_zone(participant uuid, zone text, at timestamp with time zone, tzdata text) TO chally_system;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE challenges.challenges TO chally_system;
+GRANT SELECT ON TABLE challenges.challenges TO chally_system;
 GRANT SELECT ON TABLE challenges.challenges TO chally_app;
 
 GRANT INSERT(owner_id) ON TABLE challenges.challenges TO chally_app;
@@ -2255,10 +2251,10 @@ REVOKE ALL ON FUNCTION challenges.schedule(rules jsonb, OUT opens time without t
 GRANT ALL ON FUNCTION challenges.schedule(rules jsonb, OUT opens time without time zone, OUT closes time without time zone, OUT length interval, OUT days jsonb, OUT local boolean, OUT remind integer) TO chally_app;
 GRANT ALL ON FUNCTION challenges.schedule(rules jsonb, OUT opens time without time zone, OUT closes time without time zone, OUT length interval, OUT days jsonb, OUT local boolean, OUT remind integer) TO chally_system;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE challenges.participants TO chally_system;
+GRANT SELECT ON TABLE challenges.participants TO chally_system;
 GRANT SELECT ON TABLE challenges.participants TO chally_app;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.users TO chally_system;
+GRANT SELECT,INSERT,UPDATE ON TABLE identity.users TO chally_system;
 
 GRANT SELECT(id) ON TABLE identity.users TO chally_app;
 
@@ -2345,7 +2341,6 @@ GRANT ALL ON FUNCTION challenges.words(title text, description text) TO chally_s
 
 REVOKE ALL ON FUNCTION core.check_present(at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION core.check_present(at timestamp with time zone) TO chally_app;
-GRANT ALL ON FUNCTION core.check_present(at timestamp with time zone) TO chally_system;
 
 REVOKE ALL ON FUNCTION core.check_timezone() FROM PUBLIC;
 
@@ -2355,7 +2350,6 @@ GRANT ALL ON FUNCTION core.claim_key(key text) TO chally_system;
 
 REVOKE ALL ON FUNCTION core.clock_tolerance() FROM PUBLIC;
 GRANT ALL ON FUNCTION core.clock_tolerance() TO chally_app;
-GRANT ALL ON FUNCTION core.clock_tolerance() TO chally_system;
 
 REVOKE ALL ON FUNCTION core.identify(actor uuid, session uuid, reason text, traceparent text, read_only boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION core.identify(actor uuid, session uuid, reason text, traceparent text, read_only boolean) TO chally_app;
@@ -2371,7 +2365,6 @@ GRANT ALL ON FUNCTION core.moderates() TO chally_system;
 
 REVOKE ALL ON FUNCTION core.take(names text[], subjects bytea[], lifted text[], at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION core.take(names text[], subjects bytea[], lifted text[], at timestamp with time zone) TO chally_app;
-GRANT ALL ON FUNCTION core.take(names text[], subjects bytea[], lifted text[], at timestamp with time zone) TO chally_system;
 
 REVOKE ALL ON FUNCTION core.tzdata_release() FROM PUBLIC;
 
@@ -2379,8 +2372,7 @@ REVOKE ALL ON FUNCTION identity.live_session(session_id uuid, user_id uuid) FROM
 GRANT ALL ON FUNCTION identity.live_session(session_id uuid, user_id uuid) TO chally_app;
 GRANT ALL ON FUNCTION identity.live_session(session_id uuid, user_id uuid) TO chally_system;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE notifications.reminders TO chally_system;
-GRANT SELECT ON TABLE notifications.reminders TO chally_app;
+GRANT SELECT,DELETE,UPDATE ON TABLE notifications.reminders TO chally_system;
 
 REVOKE ALL ON FUNCTION notifications.clear_reminders(participant uuid, at timestamp with time zone) FROM PUBLIC;
 
@@ -2457,8 +2449,21 @@ GRANT ALL ON FUNCTION proofs.shows_details(sender uuid, challenge uuid) TO chall
 REVOKE ALL ON FUNCTION proofs.within_one_bit(key bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION proofs.within_one_bit(key bigint) TO chally_system;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE challenges.standings TO chally_system;
-GRANT SELECT ON TABLE challenges.standings TO chally_app;
+GRANT SELECT ON TABLE challenges.standings TO chally_system;
+
+GRANT UPDATE(points) ON TABLE challenges.standings TO chally_system;
+
+GRANT UPDATE(current_streak) ON TABLE challenges.standings TO chally_system;
+
+GRANT UPDATE(best_streak) ON TABLE challenges.standings TO chally_system;
+
+GRANT UPDATE(accepted) ON TABLE challenges.standings TO chally_system;
+
+GRANT UPDATE(missed) ON TABLE challenges.standings TO chally_system;
+
+GRANT UPDATE(grace_spent) ON TABLE challenges.standings TO chally_system;
+
+GRANT UPDATE(last_decided) ON TABLE challenges.standings TO chally_system;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE proofs.proofs TO chally_system;
 GRANT SELECT ON TABLE proofs.proofs TO chally_app;
@@ -2466,8 +2471,10 @@ GRANT SELECT ON TABLE proofs.proofs TO chally_app;
 GRANT SELECT ON TABLE challenges.window_proofs TO chally_app;
 GRANT SELECT ON TABLE challenges.window_proofs TO chally_system;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE challenges.windows TO chally_system;
+GRANT SELECT ON TABLE challenges.windows TO chally_system;
 GRANT SELECT ON TABLE challenges.windows TO chally_app;
+
+GRANT UPDATE(outcome) ON TABLE challenges.windows TO chally_system;
 
 GRANT SELECT,INSERT,DELETE ON TABLE core.audit TO chally_system;
 
@@ -2498,10 +2505,12 @@ GRANT SELECT ON TABLE core.limits TO chally_system;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.outbox TO chally_system;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.rate_limits TO chally_system;
+GRANT SELECT,DELETE ON TABLE core.rate_limits TO chally_system;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE core.signing_keys TO chally_system;
+GRANT SELECT,INSERT ON TABLE core.signing_keys TO chally_system;
 GRANT SELECT ON TABLE core.signing_keys TO chally_app;
+
+GRANT UPDATE(verifies_until) ON TABLE core.signing_keys TO chally_system;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.backup_codes TO chally_system;
 
@@ -2511,7 +2520,7 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.login_failures TO chally_sys
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.mail_links TO chally_system;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.passkey_challenges TO chally_system;
+GRANT SELECT,INSERT,DELETE ON TABLE identity.passkey_challenges TO chally_system;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.passkeys TO chally_system;
 
@@ -2520,7 +2529,7 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.pending_sign_ins TO chally_s
 GRANT SELECT ON TABLE identity.profiles TO chally_app;
 GRANT SELECT ON TABLE identity.profiles TO chally_system;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.refresh_tokens TO chally_system;
+GRANT SELECT,INSERT,DELETE ON TABLE identity.refresh_tokens TO chally_system;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE identity.registrations TO chally_system;
 

@@ -1,5 +1,6 @@
 """Jobs of notifications: send due reminders, deliver and tidy the outbox, and check reminders every night."""
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -9,13 +10,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chally import clock, db, idempotency, outbox, secrets
 from chally.addresses import to_ascii
-from chally.jobs import Scan, TimeBudget, job
+from chally.db import Tx
+from chally.jobs import Scan, TimeBudget, attempt, drain_isolated, isolate, job
 from chally.log import logger, metrics
 from chally.outbox import OutboxMessage
 from chally.settings import OutboxSettings, load
 from notifications import mail, recipients, reconciliation, reminders, unsubscribe
+from notifications.queries import ReminderKey
 from notifications.recipients import Recipient
-from notifications.reconciliation import ReconciliationBatch
 
 REMINDERS = 500  # in one transaction
 PARTICIPANTS = 1_000  # checked in one transaction
@@ -26,18 +28,26 @@ RESERVE = timedelta(seconds=15)
 
 @job
 def reminders_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Every minute: write the mails of due reminders. The next run continues after a timeout or a crash."""
-    claimed = sent = 0
+    """Every minute: write the mails of due reminders. The next run continues after a timeout or a crash.
+
+    A broken reminder is skipped and counted (RowsSkipped), and does not stop the others.
+    """
+    sent = 0
     lateness = timedelta()
-    budget = TimeBudget(context, reserve=RESERVE)
-    while budget.has_time():
+
+    def find(broken: list[ReminderKey]) -> list[ReminderKey]:
+        with db.as_system("find due reminders", read_only=True) as tx:
+            return reminders.list_due(tx, clock.now(), REMINDERS, without=broken)
+
+    def send(keys: Sequence[ReminderKey]) -> int:
+        nonlocal sent, lateness
         with db.as_system("send due reminders") as tx:
-            batch = reminders.send_due(tx, clock.now(), REMINDERS)
-        claimed += batch.claimed
+            batch = reminders.send_due(tx, clock.now(), REMINDERS, keys)
         sent += batch.sent
         lateness = max(lateness, batch.lateness)
-        if batch.claimed < REMINDERS:
-            break
+        return batch.claimed
+
+    claimed = drain_isolated(find, send, task="send reminders", budget=TimeBudget(context, reserve=RESERVE))
     metrics.add_metric("RemindersClaimed", MetricUnit.Count, claimed)
     metrics.add_metric("RemindersSent", MetricUnit.Count, sent)
     # Also when nothing is due: an alarm treats missing data as a job that does not run.
@@ -55,13 +65,15 @@ def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
     now = clock.now()
     checked = wrong = 0
 
-    def check(after: UUID) -> tuple[ReconciliationBatch, UUID | None]:
-        with db.as_system("check reminders", read_only=True) as tx:
-            batch = reconciliation.check_reminders(tx, now, after, PARTICIPANTS)
-        return batch, batch.last
+    def load(after: UUID) -> tuple[list[UUID], UUID | None]:
+        with db.as_system("find reminders to check", read_only=True) as tx:
+            people = reconciliation.list_participants(tx, now, after, PARTICIPANTS)
+        return people, people[-1] if people else None
 
-    scan = Scan(check, TimeBudget(context, reserve=RESERVE))
-    for batch in scan:
+    def check(people: Sequence[UUID]) -> None:
+        nonlocal checked, wrong
+        with db.as_system("check reminders", read_only=True) as tx:
+            batch = reconciliation.check_reminders(tx, now, people)
         checked += batch.checked
         wrong += len(batch.mismatches)
         for mismatch in batch.mismatches:
@@ -71,6 +83,11 @@ def nightly_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
                 local_date=str(mismatch.local_date),
                 kind=mismatch.kind,
             )
+
+    scan = Scan(load, TimeBudget(context, reserve=RESERVE))
+    for people in scan:
+        unreadable = isolate(people, check, task="check reminders")
+        wrong += len(unreadable)
     metrics.add_metric("RemindersWrong", MetricUnit.Count, wrong)
     logger.info("reminder_reconciliation", checked=checked, wrong=wrong, complete=scan.complete)
     if wrong:
@@ -105,17 +122,23 @@ def outbox_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, i
 def housekeeping_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Every five minutes: delete old outbox rows and idempotency keys, and report messages that used up their attempts.
 
-    A job of its own, so that a nudge only delivers. Each part commits separately.
+    A job of its own, so that a nudge only delivers. Each part commits separately, and does not stop the others if it
+    fails; RuntimeError at the end triggers the alarm.
     """
-    with db.as_system("delete delivered messages") as tx:
-        messages = outbox.delete_delivered(tx)
-    with db.as_system("delete old idempotency keys") as tx:
-        keys = idempotency.delete_expired(tx)
-    with db.as_system("count dead messages", read_only=True) as tx:
-        dead = outbox.count_dead(tx)
-    metrics.add_metric("MessagesDead", MetricUnit.Count, dead)
+    messages = attempt(lambda: _in_transaction("delete delivered messages", outbox.delete_delivered), name="messages")
+    keys = attempt(lambda: _in_transaction("delete old idempotency keys", idempotency.delete_expired), name="keys")
+    dead = attempt(lambda: _in_transaction("count dead messages", outbox.count_dead), name="dead messages")
+    if dead is not None:
+        metrics.add_metric("MessagesDead", MetricUnit.Count, dead)
+    if messages is None or keys is None or dead is None:
+        raise RuntimeError("a part of the job failed: see job_part_failure in the log")
     logger.info("outbox_housekeeping", messages_deleted=messages, keys_deleted=keys, messages_dead=dead)
     return {"messages_deleted": messages, "keys_deleted": keys, "messages_dead": dead}
+
+
+def _in_transaction(reason: str, part: Callable[[Tx], int]) -> int:
+    with db.as_system(reason) as tx:
+        return part(tx)
 
 
 def _deliver(message: OutboxMessage) -> bool:

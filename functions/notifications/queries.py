@@ -1,5 +1,6 @@
 """SQL of notifications. One function, one statement."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Literal
@@ -90,8 +91,37 @@ def reschedule_reminders(tx: Tx, user_id: UUID, now: datetime) -> None:
     tx.run("select notifications.replan_reminders(%(user_id)s, %(now)s)", {"user_id": user_id, "now": now})
 
 
-def claim_due(tx: Tx, now: datetime, late: timedelta, limit: int) -> list[DueReminder]:
-    """Claim due reminders for this transaction, and write the outcome of each.
+@dataclass(frozen=True, slots=True)
+class ReminderKey:
+    participant_id: UUID
+    local_date: date
+
+
+def list_due(tx: Tx, now: datetime, limit: int, *, without: Sequence[ReminderKey] = ()) -> list[ReminderKey]:
+    """List the oldest `limit` due reminders, except `without`."""
+    return tx.all(
+        """
+        select participant_id, local_date from notifications.reminders r
+        where r.due_at <= %(now)s and r.sent_at is null and r.cleared_at is null and r.skipped is null
+          and not exists (
+              select from unnest(%(participants)s::uuid[], %(dates)s::date[]) as x (participant_id, local_date)
+              where x.participant_id = r.participant_id and x.local_date = r.local_date
+          )
+        order by r.due_at limit %(limit)s
+        """,
+        {"now": now, "limit": limit} | _columns(without),
+        row=ReminderKey,
+    )
+
+
+def _columns(keys: Sequence[ReminderKey]) -> dict[str, object]:
+    return {"participants": [key.participant_id for key in keys], "dates": [key.local_date for key in keys]}
+
+
+def claim_due(
+    tx: Tx, now: datetime, late: timedelta, limit: int, among: Sequence[ReminderKey] | None = None
+) -> list[DueReminder]:
+    """Claim due reminders for this transaction, and write the outcome of each. `among`: only these.
 
     A reminder is never sent after its window closed. If it is late, or if quiet hours changed since it was planned, its
     due time is computed again.
@@ -115,6 +145,10 @@ def claim_due(tx: Tx, now: datetime, late: timedelta, limit: int) -> list[DueRem
             join notifications.participations p on p.participant_id = r.participant_id
             left join identity.contacts person on person.id = r.user_id
             where r.due_at <= %(now)s and r.sent_at is null and r.cleared_at is null and r.skipped is null
+              and (%(all)s or (r.participant_id, r.local_date) in (
+                  select x.participant_id, x.local_date
+                  from unnest(%(participants)s::uuid[], %(dates)s::date[]) as x (participant_id, local_date)
+              ))
             order by r.due_at limit %(limit)s for update of r skip locked
         ), outcome as (
             select participant_id, local_date, coalesce(skipped, case when due_at is null then 'quiet' end) as skipped,
@@ -130,7 +164,7 @@ def claim_due(tx: Tx, now: datetime, late: timedelta, limit: int) -> list[DueRem
         returning r.participant_id, r.local_date, r.user_id, r.title, r.timezone, old.due_at, r.closes_at,
             r.sent_at is not null as sent, r.skipped
         """,
-        {"now": now, "late": late, "limit": limit},
+        {"now": now, "late": late, "limit": limit, "all": among is None} | _columns(among or ()),
         row=DueReminder,
     )
 

@@ -1,5 +1,6 @@
 """Reconciliation: compares reminders with a second, independent calculation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -27,30 +28,33 @@ class ReminderMismatch:
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationBatch:
-    """`last`: the participant id after which the next batch starts; None at the end."""
-
     checked: int
     mismatches: list[ReminderMismatch]
-    last: UUID | None
 
 
-def check_reminders(tx: Tx, now: datetime, after: UUID, limit: int) -> ReconciliationBatch:
-    """Check the reminders of the last day of the next `limit` participants with ids greater than `after`."""
+def list_participants(tx: Tx, now: datetime, after: UUID, limit: int) -> list[UUID]:
+    """List the next `limit` participants, by id, who may have had reminders in the last day."""
+    return queries.list_participants(tx, now - SPAN - REACH, now, after=after, limit=limit)
+
+
+def check_reminders(tx: Tx, now: datetime, participants: Sequence[UUID]) -> ReconciliationBatch:
+    """Check the reminders of the last day of these participants."""
     since, until = now - SPAN, now - rules.LATE
-    participants = queries.list_participants(tx, since - REACH, now, after=after, limit=limit)
     return _check(tx, participants, since, until, now)
 
 
-def check_planned(tx: Tx, participants: list[UUID], now: datetime, until: datetime) -> ReconciliationBatch:
+def check_planned(tx: Tx, participants: Sequence[UUID], now: datetime, until: datetime) -> ReconciliationBatch:
     """Check the reminders of these participants from now on until an instant."""
     return _check(tx, participants, now, until, now)
 
 
-def _check(tx: Tx, participants: list[UUID], since: datetime, until: datetime, now: datetime) -> ReconciliationBatch:
+def _check(
+    tx: Tx, participants: Sequence[UUID], since: datetime, until: datetime, now: datetime
+) -> ReconciliationBatch:
     """Check those whose nominal or due instant is in [since, until)."""
     checked = 0
     mismatches = []
-    for row in queries.list_reminders(tx, participants, (since - REACH).date(), (until + REACH).date()):
+    for row in queries.list_reminders(tx, list(participants), (since - REACH).date(), (until + REACH).date()):
         window = rules.ReminderWindow(
             row.opens_at, row.closes_at, before_close=timedelta(minutes=row.before_close_minutes)
         )
@@ -62,7 +66,7 @@ def _check(tx: Tx, participants: list[UUID], since: datetime, until: datetime, n
         kind = rules.find_mismatch(window, _quiet_hours(row), row.quiet_since, _reminder(row), now)
         if kind is not None:
             mismatches.append(ReminderMismatch(row.participant_id, row.local_date, kind))
-    return ReconciliationBatch(checked, mismatches, participants[-1] if participants else None)
+    return ReconciliationBatch(checked, mismatches)
 
 
 def _quiet_hours(row: ReminderRow) -> rules.QuietSchedule | None:

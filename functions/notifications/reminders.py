@@ -3,6 +3,7 @@
 Database functions plan them. Python clears, restores, reschedules and sends them, through this module.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -10,9 +11,10 @@ from uuid import UUID
 from chally import outbox
 from chally.db import Tx
 from notifications import queries
+from notifications.queries import ReminderKey
 from notifications.rules import LATE
 
-__all__ = ["ReminderBatch", "clear", "reschedule", "restore", "send_due"]
+__all__ = ["ReminderBatch", "clear", "list_due", "reschedule", "restore", "send_due"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,17 @@ def reschedule(tx: Tx, user_id: UUID, now: datetime) -> None:
     queries.reschedule_reminders(tx, user_id, now)
 
 
-def send_due(tx: Tx, now: datetime, limit: int) -> ReminderBatch:
-    """Move due reminders to the outbox. In one transaction, so none is lost and none is queued twice; the mail is
-    delivered at least once.
+def list_due(tx: Tx, now: datetime, limit: int, *, without: Sequence[ReminderKey]) -> list[ReminderKey]:
+    """List the oldest `limit` due reminders, except `without`."""
+    return queries.list_due(tx, now, limit, without=without)
+
+
+def send_due(tx: Tx, now: datetime, limit: int, among: Sequence[ReminderKey] | None = None) -> ReminderBatch:
+    """Move due reminders, or only those `among` them, to the outbox.
+
+    In one transaction, so none is lost and none is queued twice; the mail is delivered at least once.
     """
-    due = queries.claim_due(tx, now, LATE, limit)
+    due = queries.claim_due(tx, now, LATE, limit, among)
     mails = []
     for reminder in due:
         if reminder.sent:

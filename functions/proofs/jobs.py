@@ -1,5 +1,6 @@
 """Jobs of proofs: the verdict on every upload, and the deletion of objects that are no longer needed."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chally import clock, db, storage
-from chally.jobs import TimeBudget, drain, job
+from chally.jobs import TimeBudget, drain_isolated, job
 from chally.log import logger, metrics
 from chally.settings import RemovalsSettings, load
 from proofs import malware, verdicts
@@ -92,16 +93,20 @@ def removals_handler(event: dict[str, Any], context: LambdaContext) -> dict[str,
 
     It waits until the upload URL has expired and any verdict in progress is done, as both could write the object again.
     """
-    removed = drain(_remove_objects, limit=REMOVALS, budget=TimeBudget(context, reserve=RESERVE))
+    budget = TimeBudget(context, reserve=RESERVE)
+    removed = drain_isolated(_find_objects, _remove_objects, task="remove objects", budget=budget)
     metrics.add_metric("ObjectsRemoved", MetricUnit.Count, removed)
     logger.info("removals", removed=removed)
     return {"removed": removed}
 
 
-def _remove_objects() -> int:
-    bucket = load(RemovalsSettings).uploads_bucket
+def _find_objects(broken: list[str]) -> list[str]:
     with db.as_system("find objects to delete", read_only=True) as tx:
-        keys = reviews.list_removals(tx, clock.now() - EXPIRES_AFTER, REMOVALS)
+        return reviews.list_removals(tx, clock.now() - EXPIRES_AFTER, REMOVALS, without=broken)
+
+
+def _remove_objects(keys: Sequence[str]) -> int:
+    bucket = load(RemovalsSettings).uploads_bucket
     for key in keys:
         storage.erase(bucket, key)
         with db.as_system("an object is deleted") as tx:

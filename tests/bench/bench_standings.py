@@ -139,7 +139,7 @@ def count(connection: psycopg.Connection[Any]) -> None:
             checked, last = standings.check(tx, after, PEOPLE)
             if last is None:
                 return
-            queries.save(tx, [each.recomputed for each in checked])
+            queries.save(tx, [each.recomputed for each in checked if each.recomputed])
         after = last
 
 

@@ -14,7 +14,7 @@ from tests.support.people import SignUp
 
 
 class TestRowLevelSecurity:
-    TABLES = ("challenges", "participants", "standings")
+    TABLES = ("challenges", "participants")
 
     def seen(self, database: Database, who: Client) -> dict[str, int]:
         with psycopg.connect(database.app) as app:
@@ -37,12 +37,12 @@ class TestRowLevelSecurity:
     ) -> None:
         removed = person("removed")
         removed.post(by_code)
-        assert self.seen(database, member) == {"challenges": 1, "participants": 3, "standings": 3}
+        assert self.seen(database, member) == {"challenges": 1, "participants": 3}
         member.post(f"{path}/leave")
         owner.delete(f"{path}/participants/{place_of(owner, path, 'removed')}")
-        assert self.seen(database, stranger) == {"challenges": 0, "participants": 0, "standings": 0}
+        assert self.seen(database, stranger) == {"challenges": 0, "participants": 0}
         for gone in (member, removed):  # only their own row, which belongs to their export
-            assert self.seen(database, gone) == {"challenges": 0, "participants": 1, "standings": 0}
+            assert self.seen(database, gone) == {"challenges": 0, "participants": 1}
         assert self.seen(database, owner)["participants"] == 1
 
     def test_an_invite_code_alone_shows_no_challenge(

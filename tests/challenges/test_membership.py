@@ -203,6 +203,14 @@ class TestRemove:
         assert stranger.post(f"{path}/join").code == "removed"  # joining by id uses no code, so no newer one either
         assert stranger.post(f"/v1/challenges/{code}/join").status == 201
 
+    def test_nobody_is_removed_from_a_deleted_challenge(
+        self, owner: Client, member: Client, path: str, database: Database
+    ) -> None:
+        place = place_of(owner, path, "member")
+        assert owner.post(f"{path}/transitions", {"to": "deleted"}).status == 200
+        assert owner.delete(f"{path}/participants/{place}").code == "not_found"
+        assert database.execute("select count(*) from challenges.participants where left_at is not null") == [(0,)]
+
     def test_a_participant_who_left_can_still_be_removed(
         self, owner: Client, member: Client, path: str, by_code: str
     ) -> None:

@@ -266,6 +266,11 @@ class TestResponses:
             assert refused.headers["x-content-type-options"] == "nosniff"
             assert refused.headers["content-security-policy"].startswith("default-src 'none'")
 
+    def test_the_request_id_is_that_of_the_gateways_log(self) -> None:
+        event = request_event("GET", "/nowhere", {})
+        event["requestContext"]["requestId"] = "Zf3kQg1hFiAEJ4Q="
+        assert read_response(handler(event, LambdaContext())).headers["x-request-id"] == "Zf3kQg1hFiAEJ4Q="
+
     def test_a_problem_has_the_request_id(self, token: str) -> None:
         refused = call("GET", "/nowhere")
         assert refused.status == 404

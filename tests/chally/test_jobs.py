@@ -1,6 +1,6 @@
 """What jobs share: the entry point, the time budget, batches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -9,7 +9,8 @@ import pytest
 from aws_lambda_powertools.metrics import MetricUnit
 
 from chally import context
-from chally.jobs import FIRST_ID, JobFailed, Scan, TimeBudget, drain, job
+from chally.errors import ServiceUnavailable
+from chally.jobs import FIRST_ID, JobFailed, Scan, TimeBudget, attempt, drain, drain_isolated, isolate, job
 from chally.log import logger, metrics
 from tests.support.api import LambdaContext
 
@@ -130,3 +131,56 @@ class TestDrain:
 
     def test_it_does_nothing_without_time(self) -> None:
         assert drain(lambda: 5, limit=5, budget=budget(seconds=2)) == 0
+
+
+class TestIsolation:
+    """A broken row stops only itself."""
+
+    def test_only_the_broken_rows_are_left_out(
+        self, logs: Callable[[], str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        done: list[UUID] = []
+
+        def work(rows: Sequence[UUID]) -> int:
+            if IDS[2] in rows or IDS[6] in rows:
+                raise ValueError("broken")
+            done.extend(rows)
+            return len(rows)
+
+        def find(broken: list[UUID]) -> list[UUID]:
+            return [each for each in IDS if each not in broken and each not in done]
+
+        @job
+        def handler(event: dict[str, Any], lambda_context: object) -> int:
+            return drain_isolated(find, work, task="test", budget=budget())
+
+        assert handler({}, invocation()) == 5
+        assert sorted(done) == [each for each in IDS if each not in (IDS[2], IDS[6])]
+        assert logs().count('"message":"row_skipped"') == 2
+        assert str(IDS[2]) in logs()
+        assert '"RowsSkipped":[1.0,1.0]' in capsys.readouterr().out.replace(" ", "")
+
+    def test_an_unreachable_database_is_no_broken_row(self) -> None:
+        calls = []
+
+        def work(rows: Sequence[UUID]) -> int:
+            calls.append(rows)
+            raise ServiceUnavailable
+
+        with pytest.raises(ServiceUnavailable):
+            isolate(IDS, work, task="test")
+        assert len(calls) == 1
+
+    def test_rows_that_another_run_has_locked_are_left_to_it(self) -> None:
+        assert drain_isolated(lambda _: IDS, lambda _: 0, task="test", budget=budget()) == 0
+
+    def test_no_batch_begins_without_time_to_finish_it(self) -> None:
+        assert drain_isolated(lambda _: IDS, len, task="test", budget=budget(5)) == 2 * len(IDS)
+
+    def test_a_part_that_fails_is_logged(self, logs: Callable[[], str]) -> None:
+        def part() -> int:
+            raise LookupError("broken")
+
+        assert attempt(part, name="sweep") is None
+        assert '"message":"job_part_failure"' in logs()
+        assert attempt(lambda: 3, name="sweep") == 3

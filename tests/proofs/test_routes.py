@@ -243,6 +243,14 @@ class TestIdempotency:
         assert responses[0].text == responses[1].text
         assert database.execute("select count(*) from proofs.proofs") == [(1,)]
 
+    def test_two_people_may_use_the_same_key(self, make_club: Callable[..., Club]) -> None:
+        """The route runs with the system's rights: no policy keeps one person's stored response from another."""
+        club = make_club()
+        mine, other = (who.post(club.path, BODY, idempotency_key="one") for who in (club.member, club.owner))
+        assert (mine.status, other.status) == (201, 201)
+        assert "idempotent-replayed" not in other.headers
+        assert mine.json["proof"]["user_id"] != other.json["proof"]["user_id"]
+
 
 class TestRead:
     def test_participants_and_the_owner_see_a_proof(self, make_club: Callable[..., Club]) -> None:

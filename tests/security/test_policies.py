@@ -44,9 +44,6 @@ CASES = {
     "challenges.participants.participants_roster": Case(
         "select from challenges.participants where id = %(participant)s", "owner", "stranger"
     ),
-    "challenges.standings.standings_roster": Case(
-        "select from challenges.standings where participant_id = %(participant)s", "owner", "stranger"
-    ),
     "challenges.windows.windows_own": Case(
         "select from challenges.windows where participant_id = %(participant)s", "member", "owner"
     ),
@@ -56,9 +53,6 @@ CASES = {
     "core.idempotency_keys.idempotency_keys_own": Case(INSERT_KEY, "owner", "stranger"),
     "core.signing_keys.signing_keys_public": Case("select kid from core.signing_keys", "nobody", None),
     "identity.users.users_self": Case("select id from identity.users where id = %(member)s", "member", "owner"),
-    "notifications.reminders.reminders_own": Case(
-        "select from notifications.reminders where participant_id = %(participant)s", "member", "owner"
-    ),
     "proofs.proofs.proofs_visible": Case("select id from proofs.proofs where id = %(proof)s", "owner", "stranger"),
 }
 

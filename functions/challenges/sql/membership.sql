@@ -245,5 +245,5 @@ create policy participants_roster on challenges.participants for select to chall
 using (user_id = core.actor() or left_at is null and challenges.shows_roster(challenge_id));
 
 revoke all on challenges.participants from chally_app, chally_system;
-grant select, insert, update, delete on challenges.participants to chally_system;
+grant select on challenges.participants to chally_system;
 grant select on challenges.participants to chally_app;

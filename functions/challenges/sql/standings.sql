@@ -76,9 +76,9 @@ for each row when ((old.left_at is null) <> (new.left_at is null)) execute funct
 
 create policy standings_owner on challenges.standings to chally_owner using (true);
 create policy standings_system on challenges.standings to chally_system using (true);
-create policy standings_roster on challenges.standings for select to chally_app
-using (challenges.shows_roster(challenge_id));
+
+drop policy if exists standings_roster on challenges.standings;
 
 revoke all on challenges.standings from chally_app, chally_system;
-grant select, insert, update, delete on challenges.standings to chally_system;
-grant select on challenges.standings to chally_app;
+grant select, update (points, current_streak, best_streak, accepted, missed, grace_spent, last_decided)
+on challenges.standings to chally_system;

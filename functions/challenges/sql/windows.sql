@@ -229,5 +229,5 @@ create policy windows_own on challenges.windows for select to chally_app
 using (exists (select from challenges.participants p where p.id = participant_id and p.user_id = core.actor()));
 
 revoke all on challenges.windows from chally_app, chally_system;
-grant select, insert, update, delete on challenges.windows to chally_system;
+grant select, update (outcome) on challenges.windows to chally_system;
 grant select on challenges.windows to chally_app;

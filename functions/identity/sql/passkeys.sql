@@ -8,4 +8,4 @@ create policy passkey_challenges_owner on identity.passkey_challenges to chally_
 create policy passkey_challenges_system on identity.passkey_challenges to chally_system using (true);
 
 revoke all on identity.passkey_challenges from chally_app, chally_system;
-grant select, insert, update, delete on identity.passkey_challenges to chally_system;
+grant select, insert, delete on identity.passkey_challenges to chally_system;

@@ -49,4 +49,4 @@ create policy refresh_tokens_owner on identity.refresh_tokens to chally_owner us
 create policy refresh_tokens_system on identity.refresh_tokens to chally_system using (true);
 
 revoke all on identity.refresh_tokens from chally_app, chally_system;
-grant select, insert, update, delete on identity.refresh_tokens to chally_system;
+grant select, insert, delete on identity.refresh_tokens to chally_system;

@@ -28,7 +28,7 @@ create policy users_system on identity.users to chally_system using (true);
 create policy users_self on identity.users for select to chally_app using (id = core.actor());
 
 revoke all on identity.users from chally_app, chally_system;
-grant select, insert, update, delete on identity.users to chally_system;
+grant select, insert, update on identity.users to chally_system;
 grant select (
     id, email, username, timezone, role, email_verified_at, created_at, wants_reminders, deleted_at, quiet_from,
     quiet_to

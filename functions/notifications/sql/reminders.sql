@@ -170,8 +170,8 @@ to chally_system;
 
 create policy reminders_owner on notifications.reminders to chally_owner using (true);
 create policy reminders_system on notifications.reminders to chally_system using (true);
-create policy reminders_own on notifications.reminders for select to chally_app using (user_id = core.actor());
+
+drop policy if exists reminders_own on notifications.reminders;
 
 revoke all on notifications.reminders from chally_app, chally_system;
-grant select, insert, update, delete on notifications.reminders to chally_system;
-grant select on notifications.reminders to chally_app;
+grant select, update, delete on notifications.reminders to chally_system;

@@ -1,5 +1,6 @@
 """SQL of reviews, appeals and removals."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -159,17 +160,18 @@ def delete_proof(tx: Tx, proof: ReviewRow, now: datetime) -> None:
     )
 
 
-def list_removals(tx: Tx, before: datetime, limit: int) -> list[str]:
-    """The keys of objects that were queued for deletion before an instant, the oldest first."""
+def list_removals(tx: Tx, before: datetime, limit: int, *, without: Sequence[str] = ()) -> list[str]:
+    """The keys of objects that were queued for deletion before an instant, the oldest first, except `without`."""
     return list(
         tx.value(
             """
             select coalesce(array_agg(key), '{}')
             from (
-                select key from proofs.removals where added_at <= %(before)s order by added_at limit %(limit)s
+                select key from proofs.removals where added_at <= %(before)s and key <> all (%(without)s::text[])
+                order by added_at limit %(limit)s
             ) as oldest
             """,
-            {"before": before, "limit": limit},
+            {"before": before, "limit": limit, "without": list(without)},
         )
     )
 

@@ -1,19 +1,24 @@
 """What scheduled and queue-driven functions share: the entry point, time limits, and work in batches."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
+from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chally import context as request_context
 from chally import redaction, zones
 from chally.context import RequestContext
+from chally.errors import ServiceUnavailable
 from chally.log import logger, metrics
 
 FIRST_ID = UUID(int=0)
+# Not the fault of a row: the database cannot be reached, or others hold the locks. The next run tries again.
+UNAVAILABLE = (ServiceUnavailable, psycopg.OperationalError)
 
 
 class JobFailed(Exception):
@@ -90,3 +95,56 @@ def drain(step: Callable[[], int], *, limit: int, budget: TimeBudget) -> int:
         if handled < limit:
             break
     return total
+
+
+def isolate[T](rows: Sequence[T], work: Callable[[Sequence[T]], object], *, task: str) -> list[T]:
+    """Do `work`, which commits or changes nothing, on all rows at once. If that fails, on each half of them, and so on:
+    a broken row stops only itself. Returns the broken rows, which are logged and counted.
+
+    Raises `UNAVAILABLE` errors, which no row causes.
+    """
+    if not rows:
+        return []
+    try:
+        work(rows)
+    except UNAVAILABLE:
+        raise
+    except Exception:
+        if len(rows) > 1:
+            middle = len(rows) // 2
+            return [*isolate(rows[:middle], work, task=task), *isolate(rows[middle:], work, task=task)]
+        logger.exception("row_skipped", task=task, row=str(rows[0]))
+        metrics.add_metric("RowsSkipped", MetricUnit.Count, 1)
+        return [rows[0]]
+    return []
+
+
+def drain_isolated[T](
+    find: Callable[[list[T]], list[T]], work: Callable[[Sequence[T]], int], *, task: str, budget: TimeBudget
+) -> int:
+    """Find rows and do `work` on them, until none are found or the time is up. Returns the total of what it did.
+
+    `find` is passed the rows that are broken, and leaves them out; see `isolate`. The next run tries them again.
+    """
+    total = 0
+    broken: list[T] = []
+
+    def add(rows: Sequence[T]) -> None:
+        nonlocal total
+        total += work(rows)
+
+    while budget.has_time():
+        before = total, len(broken)
+        broken += isolate(find(broken), add, task=task)
+        if (total, len(broken)) == before:  # nothing is left, or another run has locked it
+            break
+    return total
+
+
+def attempt[R](part: Callable[[], R], *, name: str) -> R | None:
+    """Return the result of a part of a job; None if it fails, which is logged and must not stop the other parts."""
+    try:
+        return part()
+    except Exception:
+        logger.exception("job_part_failure", part=name)
+        return None

@@ -17,5 +17,5 @@ create policy signing_keys_system on core.signing_keys to chally_system using (t
 create policy signing_keys_public on core.signing_keys for select to chally_app using (true);
 
 revoke all on core.signing_keys from chally_app, chally_system;
-grant select, insert, update, delete on core.signing_keys to chally_system;
+grant select, insert, update (verifies_until) on core.signing_keys to chally_system;
 grant select on core.signing_keys to chally_app;

@@ -18,4 +18,4 @@ end
 $$;
 
 revoke all on function core.clock_tolerance, core.check_present from public, chally_app, chally_system;
-grant execute on function core.clock_tolerance, core.check_present to chally_app, chally_system;
+grant execute on function core.clock_tolerance, core.check_present to chally_app;

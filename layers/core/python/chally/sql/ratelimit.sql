@@ -44,7 +44,7 @@ language sql security definer set search_path = '' as $$
 $$;
 
 revoke all on function core.take from public, chally_app, chally_system;
-grant execute on function core.take to chally_app, chally_system;
+grant execute on function core.take to chally_app;
 
 create policy limits_owner on core.limits to chally_owner using (true);
 create policy limits_system on core.limits to chally_system using (true);
@@ -56,4 +56,4 @@ create policy rate_limits_owner on core.rate_limits to chally_owner using (true)
 create policy rate_limits_system on core.rate_limits to chally_system using (true);
 
 revoke all on core.rate_limits from chally_app, chally_system;
-grant select, insert, update, delete on core.rate_limits to chally_system;
+grant select, delete on core.rate_limits to chally_system;
