@@ -266,7 +266,7 @@ class TestResponses:
             assert refused.headers["x-content-type-options"] == "nosniff"
             assert refused.headers["content-security-policy"].startswith("default-src 'none'")
 
-    def test_the_request_id_is_that_of_the_gateways_log(self) -> None:
+    def test_the_request_id_is_that_of_the_gateways_log(self, token: str) -> None:
         event = request_event("GET", "/nowhere", {})
         event["requestContext"]["requestId"] = "Zf3kQg1hFiAEJ4Q="
         assert read_response(handler(event, LambdaContext())).headers["x-request-id"] == "Zf3kQg1hFiAEJ4Q="

@@ -249,7 +249,7 @@ class TestIdempotency:
         mine, other = (who.post(club.path, BODY, idempotency_key="one") for who in (club.member, club.owner))
         assert (mine.status, other.status) == (201, 201)
         assert "idempotent-replayed" not in other.headers
-        assert mine.json["proof"]["user_id"] != other.json["proof"]["user_id"]
+        assert mine.json["proof"]["id"] != other.json["proof"]["id"]
 
 
 class TestRead:

@@ -98,10 +98,9 @@ def test_the_database_refuses_an_unknown_zone(person: SignUp, database: Database
     """One unknown zone would fail the statement that computes everybody's windows."""
     kari = person("kari")
     kari.post("/v1/challenges", challenge_body(clock.now()))
-    with psycopg.connect(database.system, autocommit=True) as system:
-        for table in ("challenges.challenges", "challenges.participants", "identity.users"):
-            with pytest.raises(psycopg.errors.InvalidParameterValue):
-                system.execute(f"update {table} set timezone = 'nonsense'".encode())
+    for table in ("challenges.challenges", "challenges.participants", "identity.users"):
+        with pytest.raises(psycopg.errors.InvalidParameterValue):
+            database.execute(f"update {table} set timezone = 'nonsense'")
 
 
 def test_nobody_writes_in_another_persons_name(person: SignUp, database: Database) -> None:

@@ -17,8 +17,8 @@ from chally.errors import ServiceUnavailable
 from chally.log import logger, metrics
 
 FIRST_ID = UUID(int=0)
-# Not the fault of a row: the database cannot be reached, or others hold the locks. The next run tries again.
-UNAVAILABLE = (ServiceUnavailable, psycopg.OperationalError)
+# Not the fault of a row: the database cannot be reached, others hold the locks, memory ran out. The next run tries again.
+UNAVAILABLE = (ServiceUnavailable, psycopg.OperationalError, MemoryError)
 
 
 class JobFailed(Exception):
