@@ -2365,6 +2365,7 @@ GRANT ALL ON FUNCTION core.moderates() TO chally_system;
 
 REVOKE ALL ON FUNCTION core.take(names text[], subjects bytea[], lifted text[], at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION core.take(names text[], subjects bytea[], lifted text[], at timestamp with time zone) TO chally_app;
+GRANT ALL ON FUNCTION core.take(names text[], subjects bytea[], lifted text[], at timestamp with time zone) TO chally_system;
 
 REVOKE ALL ON FUNCTION core.tzdata_release() FROM PUBLIC;
 

@@ -127,6 +127,7 @@ SYSTEM_FUNCTIONS = {
     "core.identify",
     "core.instants",
     "core.moderates",
+    "core.take",
     "identity.live_session",
     "notifications.due_instant",
     "notifications.quiet_spans",

@@ -17,7 +17,7 @@ from chally.errors import ServiceUnavailable
 from chally.log import logger, metrics
 
 FIRST_ID = UUID(int=0)
-# Not the fault of a row: the database cannot be reached, others hold the locks, memory ran out. The next run tries again.
+# Not the fault of a row: no database, locks of others, no memory. The next run tries again.
 UNAVAILABLE = (ServiceUnavailable, psycopg.OperationalError, MemoryError)
 
 

@@ -44,7 +44,7 @@ language sql security definer set search_path = '' as $$
 $$;
 
 revoke all on function core.take from public, chally_app, chally_system;
-grant execute on function core.take to chally_app;
+grant execute on function core.take to chally_app, chally_system;
 
 create policy limits_owner on core.limits to chally_owner using (true);
 create policy limits_system on core.limits to chally_system using (true);
