@@ -2,12 +2,14 @@
 
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import pytest
 
 from chally import clock
 from tests.support.api import Client
 from tests.support.challenges import challenge_body
+from tests.support.concurrency import TwoTransactions, joining
 
 
 class TestInviteCode:
@@ -59,3 +61,18 @@ class TestInviteCode:
         owner.post(f"{path}/transitions", {"to": "deleted"})
         assert stranger.post(by_code).code == "not_found"
         assert owner.post(by_code).code == "not_found"
+
+    def test_a_code_that_is_replaced_while_somebody_joins_with_it_is_not_found(
+        self, owner: Client, stranger: Client, challenge: dict[str, Any], path: str, two: TwoTransactions
+    ) -> None:
+        """The owner edits the schedule and replaces the code; the join, which has read it before, waits for that."""
+        with two.first.transaction():
+            two.first.execute(
+                "select pg_advisory_xact_lock(hashtextextended('schedule of ' || %s::uuid, 0))", [challenge["id"]]
+            )
+            join = two.begin(UUID(stranger.user["id"]), joining(challenge))
+            assert join.is_alive()
+            assert owner.post(f"{path}/invite-code").status == 200
+        join.join()
+        assert two.outcome == "not_found"
+        assert owner.get(path).json["participant_count"] == 1

@@ -1,7 +1,7 @@
 """Rules and scores of challenges, without a database."""
 
 from datetime import UTC, datetime, timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -136,7 +136,7 @@ class TestLanguage:
 
 class TestPeriod:
     def schedule(self, *days: str, opens: str = "05:00", closes: str = "08:00") -> Schedule:
-        return Schedule.model_validate({"days": days, "opens": opens, "closes": closes, "scope": "challenge_tz"})
+        return Schedule.model_validate({"days": [*days], "opens": opens, "closes": closes, "scope": "challenge_tz"})
 
     def check(self, schedule: Schedule, starts: datetime, ends: datetime, zone: str = "UTC") -> None:
         rules.check_period(schedule, zone=zone, starts_at=starts, ends_at=ends, now=NOW)
@@ -166,3 +166,57 @@ def test_a_challenge_that_is_already_over_is_refused() -> None:
             now=NOW,
         )
     assert [error["pointer"] for error in caught.value.errors] == ["/ends_at"]
+
+
+MOMENT = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "pointer"),
+    [
+        (timedelta(days=-1), timedelta(days=30), None),
+        (timedelta(days=-1) - MOMENT, timedelta(days=30), "/starts_at"),
+        (timedelta(days=1098), timedelta(days=1128), None),
+        (timedelta(days=1098) + MOMENT, timedelta(days=1128), "/starts_at"),
+        (timedelta(days=1), timedelta(days=1099), None),
+        (timedelta(days=1), timedelta(days=1099) + MOMENT, "/ends_at"),
+        (timedelta(hours=-20), MOMENT, None),
+        (timedelta(hours=-20), timedelta(0), "/ends_at"),
+        (timedelta(days=2), timedelta(days=2), "/ends_at"),
+    ],
+)
+def test_a_period_is_refused_from_the_first_moment_beyond_a_limit(
+    starts: timedelta, ends: timedelta, pointer: str | None
+) -> None:
+    """At most a day ago, three years ahead, and three years long."""
+    days: list[Any] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    schedule = Schedule(days=days, opens="00:00", closes="00:00")
+    found = []
+    try:
+        rules.check_period(schedule, zone="UTC", starts_at=NOW + starts, ends_at=NOW + ends, now=NOW)
+    except InvalidRequest as refused:
+        found = [error["pointer"] for error in refused.errors]
+    assert found == ([pointer] if pointer else [])
+
+
+def test_an_edit_cannot_move_the_start_to_this_moment() -> None:
+    rules.check_new_start(NOW + MOMENT, NOW)
+    with pytest.raises(InvalidRequest):
+        rules.check_new_start(NOW, NOW)
+
+
+@pytest.mark.parametrize(
+    ("after_close", "outcome"),
+    [(rules.VERDICT_TIMEOUT - MOMENT, None), (rules.VERDICT_TIMEOUT, "missed")],
+)
+def test_a_window_waits_for_verdicts_until_the_last_moment(after_close: timedelta, outcome: str | None) -> None:
+    assert rules.outcome_without_proof(NOW, NOW + after_close, was_running=True) == outcome
+
+
+def test_a_window_is_open_from_its_first_moment_until_before_its_last() -> None:
+    closes = NOW + timedelta(hours=1)
+    states = [
+        (rules.window_state(None, NOW, closes, at), rules.accepts_proofs("active", NOW, closes, at))
+        for at in (NOW - MOMENT, NOW, closes - MOMENT, closes)
+    ]
+    assert states == [("upcoming", False), ("open", True), ("open", True), ("closed", False)]

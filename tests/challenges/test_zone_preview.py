@@ -57,6 +57,15 @@ def test_the_preview_shows_each_window_before_and_after(owner: Client, person: S
         )
 
 
+def test_the_preview_shows_each_date_once(member: Client, path: str) -> None:
+    for zone in ("America/New_York", "Europe/Oslo"):  # before and after all windows are stored
+        [item] = member.post(ZONE_PREVIEW, {"timezone": zone}).json["items"]
+        dates = [window["local_date"] for window in item["windows"]]
+        assert len(dates) > 25
+        assert dates == sorted(set(dates))
+        assert member.patch("/v1/me", {"timezone": "America/New_York"}).status == 200
+
+
 def test_the_preview_changes_nothing(member: Client, database: Database) -> None:
     before = row_versions(database)
     assert preview_zone_change(member, "America/New_York")

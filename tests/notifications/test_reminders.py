@@ -20,7 +20,7 @@ from tests.support.quiet_hours import NIGHT, pending, set_quiet_hours
 
 At = Callable[[datetime], None]
 Mails = Callable[[], list[dict[str, Any]]]
-MINUTE = timedelta(minutes=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 @pytest.fixture
@@ -55,6 +55,24 @@ class TestQuietHours:
         set_quiet_hours(owner, None)
         assert walls(database) == {"23:00"}
         assert owner.get("/v1/me").json["notifications"] == {"reminders": True, "quiet_hours": None}
+
+    def test_a_reminder_that_a_proof_cleared_keeps_its_record(self, owner: Client, database: Database, at: At) -> None:
+        due = pending(database)
+        [(participant, day)] = database.execute(
+            "select participant_id, local_date from notifications.reminders where due_at = %(due)s", due=due
+        )
+        at(due - HOUR)
+        with db.as_system("test") as tx:
+            reminders.clear(tx, participant, day, clock.now())
+        record = (
+            "select due_at, planned_at, cleared_at, skipped from notifications.reminders where local_date = %(day)s"
+        )
+        before = database.execute(record, day=day)
+        set_quiet_hours(owner, NIGHT)
+        assert owner.patch("/v1/me", {"timezone": "Europe/Lisbon"}).status == 200
+        assert database.execute(record, day=day) == before
+        at(due)
+        assert remind()["sent"] == 0
 
     def test_other_changes_keep_quiet_hours(self, owner: Client, database: Database) -> None:
         set_quiet_hours(owner, NIGHT)
