@@ -1,8 +1,12 @@
 """The API reference at /docs: Swagger UI from our own package, so that nothing loads from another host."""
 
 import importlib.util
+import json
+from datetime import date
 from functools import cache
 from pathlib import Path
+
+from system.examples import with_dates_ahead
 
 OPENAPI = Path(__file__).with_name("openapi.json")  # written by `make openapi`
 TYPES = {
@@ -21,12 +25,29 @@ PAGE = """<!doctype html>
 <body><div id="docs"></div>
 <script src="docs/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body></html>
 """
+# The browser may hold a session's cookies, and the API takes one credential. A call with a bearer token goes without
+# cookies; any other goes with them, and with the CSRF token.
 START = """
 const api = new URL(".", document.baseURI).href.replace(/\\/$/, "");
+const csrfToken = () =>
+  document.cookie.split("; ").find((cookie) => cookie.startsWith("__Host-csrf="))?.slice("__Host-csrf=".length);
+const withOneCredential = (request) => {
+  request.credentials = request.headers.Authorization ? "omit" : "same-origin";
+  if (!request.headers.Authorization && csrfToken()) request.headers["X-CSRF-Token"] ??= csrfToken();
+  return request;
+};
 fetch(api + "/openapi.json").then((response) => response.json()).then((spec) => SwaggerUIBundle({
   spec: { ...spec, servers: [{ url: api }] }, dom_id: "#docs", deepLinking: true, persistAuthorization: false,
+  requestInterceptor: withOneCredential,
 }));
 """
+
+
+def openapi(url: str, today: date) -> bytes:
+    """The description as one server sends it: with its own URL, and with examples whose dates lie ahead."""
+    document = json.loads(with_dates_ahead(OPENAPI.read_text(), today))
+    document["servers"] = [{"url": url, "description": "This server"}]
+    return json.dumps(document, ensure_ascii=False).encode()
 
 
 @cache

@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from chally import access_tokens, aws, db, http
+from chally import access_tokens, aws, clock, db, http
 from chally.actor import check_role
 from chally.errors import NotFound, ServiceUnavailable
 from chally.log import logger
@@ -107,7 +107,8 @@ Reader = Annotated[None, Depends(_check_reader)]
 @router.get("/openapi.json", summary="Read the OpenAPI document", response_class=JSONResponse)
 async def get_openapi(reader: Reader) -> Response:
     """The OpenAPI document of the API."""
-    return Response(docs.OPENAPI.read_bytes(), media_type="application/json")
+    document = docs.openapi(load(HttpSettings).public_url, clock.now().date())
+    return Response(document, media_type="application/json")
 
 
 @router.get("/docs", summary="Read the API reference", response_class=HTMLResponse)

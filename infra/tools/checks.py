@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from infra.tools import deploy
+from infra.tools import deploy, npm
 from infra.tools.bootstrap import IMPORT_PATH, PYTHON, ROOT, environment
 from infra.tools.process import ChildFailed, ToolError, run
 from infra.tools.progress import Steps
@@ -15,6 +15,8 @@ from infra.tools.progress import Steps
 _LOG = ROOT / ".local" / "logs" / "check.log"
 _SQL = ROOT / ".local" / "check" / "sql"
 _FUNCTIONS = ROOT / "functions"
+_LINTERS = ROOT / "infra" / "linters"
+OPENAPI = _FUNCTIONS / "system" / "openapi.json"
 _ALEMBIC_BOOKKEEPING = re.compile(r"^CREATE TABLE core\.schema_version .*?;\n", re.DOTALL | re.MULTILINE)
 _OBJECT = re.compile(
     r"\bcreate\s+(?:or\s+replace\s+)?(?:constraint\s+|materialized\s+|recursive\s+)?"
@@ -56,10 +58,19 @@ def run_all(steps: Steps) -> int:
             path for stage in deploy.CLOUD_STAGES for path in (ROOT / "cdk.out" / stage).glob("*.template.json")
         ]
         check("cfn-lint", lambda: _tool("cfn-lint", *_CFN_LINT, *map(str, sorted(templates))))
+    check("Redocly and Spectral", lint_description)
     for title, output in failures.items():
         steps.say(f"\n{title}:\n{output.rstrip()}")
     steps.say(f"\n{len(failures)} of the checks failed." if failures else "\nAll checks passed.")
     return 1 if failures else 0
+
+
+def lint_description() -> None:
+    """Lint the API's description with Redocly's recommended rules and Spectral's for OpenAPI. Warnings do not fail."""
+    programs = npm.install(_LINTERS)
+    env = environment() | {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
+    for linter, rules in (("redocly", "--config=redocly.yaml"), ("spectral", "--ruleset=.spectral.yaml")):
+        run([str(programs / linter), "lint", rules, str(OPENAPI)], log=_LOG, env=env, cwd=_LINTERS)
 
 
 def check_migrations(directory: Path) -> None:

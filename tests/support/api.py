@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
+from tests.support import contract
+
 # Which function serves which path, as infra/gateway.py maps them; the most specific prefix first.
 ROUTES = {
     "/v1/auth": "identity",
@@ -102,6 +104,7 @@ class Client:
         response = read_response(
             importlib.import_module(f"{_context(method, path)}.routes").handler(event, LambdaContext())
         )
+        contract.check(method, path, response.status, response.headers.get("content-type"), response.text)
         for line in response.cookies:
             jar = SimpleCookie(line)
             for name, morsel in jar.items():

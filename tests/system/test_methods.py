@@ -1,7 +1,6 @@
 """Methods, parameters and limits: what every path of the API has in common, over the description of all of them."""
 
 import json
-import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -12,16 +11,12 @@ from chally import clock
 from system import docs
 from tests.support.api import Client
 from tests.support.challenges import challenge_body
+from tests.support.contract import ID, filled
 from tests.support.database import Database
 from tests.support.people import SignUp
 
 DOCUMENT = json.loads(docs.OPENAPI.read_text())
-ID = "01a222ea-7d51-7c3e-9b0a-3f4e5d6c7b8a"
 PATHS = {path: {method.upper() for method in methods} for path, methods in DOCUMENT["paths"].items()}
-
-
-def filled(path: str) -> str:
-    return re.sub(r"\{\w+\}", ID, path.replace("{name}", "start.js"))
 
 
 @pytest.fixture

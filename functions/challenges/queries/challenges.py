@@ -160,6 +160,7 @@ def lock_schedule(tx: Tx, challenge_id: UUID) -> None:
 
 
 def insert(tx: Tx, fields: ChallengeFields, *, status: str, invite_code: str, now: datetime) -> UUID:
+    """Insert a challenge of the actor's and return its id. Raises `TooManyOwned` by constraint."""
     challenge_id: UUID = tx.value(
         """
         insert into challenges.challenges (

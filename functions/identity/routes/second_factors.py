@@ -33,8 +33,8 @@ def _without_spaces(value: object) -> object:
 
 Code = Annotated[
     str,
-    BeforeValidator(_without_spaces),
     pattern(r"^[0-9]{6}$", "Must be the six digits that the app shows.", examples=["123456"]),
+    BeforeValidator(_without_spaces),  # outside of the pattern, or the description would lack it
 ]
 BackupCode = Annotated[str, Field(min_length=1, max_length=40, examples=["7d0kx-mq3vt"])]
 

@@ -70,7 +70,15 @@ def _is_text(value: str) -> bool:
 Value = Annotated[
     Any,
     BeforeValidator(_text_or_number),
-    WithJsonSchema({"anyOf": [{"type": "string", "maxLength": 2000}, {"type": "number"}, {"type": "null"}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "maxLength": 2000},
+                {"type": "number", "exclusiveMinimum": -(10**12), "exclusiveMaximum": 10**12},
+                {"type": "null"},
+            ]
+        }
+    ),
 ]
 
 
