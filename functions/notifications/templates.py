@@ -38,10 +38,9 @@ TEMPLATES = {
         "{public_url}/v1/auth/verify-email?token={token}\n\n"
         "If you did not register with this name, ignore this email: without this link, no account is created.\n",
         {
-            "names": "This address was registered more than once within 15 minutes, with different passwords, as"
-            " {names}. If that was you, follow the link of the name that you want. No password will be set at first:"
-            " after you confirm, we will send you a link for setting one. If you know only one of these names, somebody"
-            " else used your address: do not follow the other link.\n"
+            "names": "This address was registered more than once within 15 minutes, with different passwords (username:"
+            " {names}). Somebody else may have used it, so no password will be set at first: after you confirm, we will"
+            " send you a link for setting one. Follow only the link with the username that you chose.\n"
         },
     ),
     "account_exists": Template(

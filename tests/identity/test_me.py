@@ -154,6 +154,11 @@ class TestSessions:
             assert (each["ended_at"], each["ended_reason"], each["ended_because"]) == (None, None, None)
         assert [each["current"] for each in kari.get("/v1/me/sessions").json["items"]] == [False, True]
 
+    def test_a_device_is_named_without_what_cannot_be_seen(self, nobody: Client, person: SignUp) -> None:
+        person("kari")
+        kari = sign_in(nobody, "kari", " A\x07 phone\t of mine\x7f")
+        assert kari.get("/v1/me/sessions").json["items"][0]["device"] == "A phone of mine"
+
     def test_listing_sessions_requires_signing_in(self, nobody: Client) -> None:
         assert nobody.get("/v1/me/sessions").code == "unauthenticated"
 

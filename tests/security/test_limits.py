@@ -91,6 +91,15 @@ def refused(cloud: None, database: Database, keyring: Keyring, monkeypatch: pyte
     return Refused(database, callers["caller"])
 
 
+@pytest.mark.parametrize("route", [route for route, body in BODIES.items() if body is not None])
+def test_a_body_that_is_refused_uses_up_no_limit(refused: Refused, route: str) -> None:
+    method, path = route.split()
+    names = ("ref", "challenge_id", "participant_id", "proof_id", "passkey_id", "session_id")
+    caller = Client() if "/auth/" in path else refused.signed_in
+    response = caller.call(method, path.format(**{name: uuid4() for name in names}), body={"no_such_field": 1})
+    assert response.status == 422, response.text
+
+
 @pytest.mark.parametrize("route", BODIES)
 def test_a_write_whose_limit_is_used_up_is_refused_before_it_does_anything(refused: Refused, route: str) -> None:
     before = refused.rows()

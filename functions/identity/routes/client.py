@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from chally import cookies
 from chally.settings import IdentitySettings, load
+from chally.text import visible_line
 from identity import keyring, rules, sessions
 from identity.profile import UserOut
 from identity.sessions import TokenPair
@@ -32,10 +33,10 @@ class SessionOut(BaseModel):
 async def _client(
     request: Request, x_session_transport: Annotated[Literal["bearer", "cookie"], Header()] = "bearer"
 ) -> sessions.ClientInfo:
-    agent = request.headers.get("user-agent")
+    agent = request.headers.get("user-agent", "")
     settings = load(IdentitySettings)
     return sessions.ClientInfo(
-        user_agent=agent[:200] if agent else None,
+        user_agent=visible_line(agent)[:200] or None,
         ip=request.client.host if request.client else None,
         cookies=x_session_transport == "cookie" or cookies.REFRESH in request.cookies,
         keyring=keyring.load(settings.signing_secret_arn),
