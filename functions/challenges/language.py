@@ -23,7 +23,10 @@ from chally.text import SHOWN_LINE
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-ImageType = Literal["image/jpeg", "image/png", "image/webp"]
+ImageType = Literal["image/jpeg", "image/png", "image/webp", "image/heic", "image/heif"]
+IMAGE_TYPES: tuple[ImageType, ...] = ("image/jpeg", "image/png", "image/webp", "image/heic", "image/heif")
+# Two names of one format: a challenge that accepts one accepts both.
+HEIC: tuple[ImageType, ...] = ("image/heic", "image/heif")
 MaxPerWindow = Annotated[int, Field(ge=1, le=10)]
 MAX_BYTES = 10 * 1024 * 1024
 MAX_NUMBER = 10**12
@@ -54,7 +57,7 @@ class PhotoProof(Body):
     kind: Literal["photo"] = "photo"
     max_per_window: MaxPerWindow = 1
     max_bytes: Annotated[int, Field(ge=1024, le=MAX_BYTES)] = MAX_BYTES
-    types: Annotated[list[ImageType], Field(min_length=1, max_length=3)] = ["image/jpeg", "image/png", "image/webp"]
+    types: Annotated[list[ImageType], Field(min_length=1, max_length=len(IMAGE_TYPES))] = list(IMAGE_TYPES)
 
 
 class TextProof(Body):

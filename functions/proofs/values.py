@@ -23,7 +23,7 @@ def submit_value(
     """
     submission.check_value(value, terms)
     outcomes.lock_window(tx, request.participant_id, request.local_date)
-    statuses = proofs.window_statuses(tx, request.participant_id, request.local_date)
+    statuses = proofs.window_statuses(tx, request.participant_id, request.local_date, now)
     submission.check_room(statuses, terms.max_per_window)
     reviewed = proofs.list_reviewed_values(tx, request.participant_id, request.local_date)
     doubt = check_rejected_before(value, reviewed)

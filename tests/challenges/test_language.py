@@ -44,7 +44,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("/proof/max_per_window", "many", "Must be a whole number."),
     ("/proof/max_per_window", None, "Must be a whole number."),
     ("/proof/max_bytes", 10**30, "Must be 10485760 or less."),
-    ("/proof/types/0", ["image/gif"], "Must be 'image/jpeg', 'image/png' or 'image/webp'."),
+    ("/proof/types/0", ["image/gif"], "Must be 'image/jpeg', 'image/png', 'image/webp', 'image/heic' or 'image/heif'."),
     ("/anti_cheat/overlay", "always", "Must be true or false."),
     ("/anti_cheat/exif_required", "perhaps", "Must be true or false."),
     ("/anti_cheat/phash_check", "maybe", "Must be true or false."),

@@ -129,9 +129,20 @@ class TestLanguage:
             "reminders": {"before_close_minutes": 60},
         }  # fmt: skip
         assert Rules.model_validate(example).model_dump() == example
-        assert (
-            Rules.model_validate({"schedule": example["schedule"]}).model_dump() == example
-        )  # all other fields have defaults
+
+    def test_all_but_the_schedule_has_defaults(self) -> None:
+        schedule = {"days": ["mon"], "opens": "05:00", "closes": "08:00", "scope": "participant_local"}
+        assert Rules.model_validate({"schedule": schedule}).model_dump() == {
+            "version": 1,
+            "schedule": schedule,
+            "proof": {
+                "kind": "photo", "max_per_window": 1, "max_bytes": 10485760,
+                "types": ["image/jpeg", "image/png", "image/webp", "image/heic", "image/heif"],
+            },
+            "anti_cheat": {"overlay": False, "exif_required": False, "phash_check": True, "strip_exif": True},
+            "scoring": {"points": 10, "streak_bonus": 1, "grace_days": 0},
+            "reminders": {"before_close_minutes": 60},
+        }  # fmt: skip
 
 
 class TestPeriod:

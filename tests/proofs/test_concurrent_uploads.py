@@ -23,7 +23,7 @@ from tests.support.database import Database
 from tests.support.pictures import encoded, picture
 from tests.support.proof_uploads import TEXT, Club, batch, created
 
-UPLOADS = 40
+UPLOADS = 24
 
 
 @dataclass
@@ -102,7 +102,7 @@ def _in_two_environments(
                     env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
                 )
             )
-        deadline = datetime.now(UTC) + timedelta(seconds=60)
+        deadline = datetime.now(UTC) + timedelta(seconds=180)
         waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
         while database.execute(waiting) != [(2,)]:
             assert datetime.now(UTC) < deadline

@@ -173,7 +173,7 @@ class Club:
     def run(self) -> datetime:
         """Deliver all events day by day, and late ones some days after the last; return the time of the last."""
         asks = [
-            (day, who, where) for day in range(DAYS) for who in PEOPLE for where in self.challenges for _ in range(5)
+            (day, who, where) for day in range(DAYS) for who in PEOPLE for where in self.challenges for _ in range(3)
         ]
         agenda: list[tuple[datetime, int, Callable[[datetime], None]]] = []
         waiting: list[Version] = []

@@ -234,6 +234,22 @@ class TestRoom:
         self.decide(database, club.ask().json["proof"], "processing")
         assert club.ask().code == "window_full"
 
+    def test_uploads_that_were_requested_take_a_place(
+        self, make_club: Callable[..., Club], at: Callable[[datetime], None]
+    ) -> None:
+        """Otherwise one person could send forty large photos at once."""
+        club = make_club()
+        responses = [club.ask() for _ in range(5)]
+        assert [response.status for response in responses] == [201, 201, 201, 409, 409]
+        assert responses[-1].code == "window_full"
+        assert "You have requested 3 uploads" in responses[-1].text
+        assert club.ask(club.owner).status == 201
+        assert club.member.delete(f"/v1/proofs/{responses[0].json['proof']['id']}").status == 204
+        assert club.ask().status == 201
+        assert club.ask().status == 409
+        at(clock.now() + timedelta(minutes=15))
+        assert club.ask().status == 201
+
 
 class TestIdempotency:
     def test_a_retried_request_returns_the_same_proof(self, make_club: Callable[..., Club], database: Database) -> None:

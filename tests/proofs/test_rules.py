@@ -14,6 +14,7 @@ from proofs.rules.status import (
     UPLOAD_LIFE,
     NotDecided,
     ProofStatus,
+    ShownStatus,
     check_decided,
     shown_status,
     shows_picture,
@@ -67,12 +68,21 @@ class TestCheckWindow:
 
 
 class TestCheckRoom:
-    @pytest.mark.parametrize("status", ["awaiting_upload", "rejected", "replaced"])
-    def test_rejected_and_missing_proofs_do_not_count(self, status: ProofStatus) -> None:
+    @pytest.mark.parametrize("status", ["expired", "rejected", "replaced"])
+    def test_rejected_proofs_and_expired_uploads_do_not_count(self, status: ShownStatus) -> None:
         submission.check_room([status] * 5, 1)
 
+    def test_requested_uploads_take_a_place_of_which_two_are_spare(self) -> None:
+        requested: list[ShownStatus] = ["awaiting_upload"] * 3
+        accepted: list[ShownStatus] = ["accepted"]
+        submission.check_room(requested[:2], 1)
+        submission.check_room([*requested, *accepted], 3)
+        for proofs, places in ((requested, 1), (requested + accepted * 2, 3)):
+            with pytest.raises(submission.WindowFull, match="You have requested 3 uploads for this window"):
+                submission.check_room(proofs, places)
+
     @pytest.mark.parametrize("status", ["processing", "accepted", "needs_review"])
-    def test_other_proofs_count(self, status: ProofStatus) -> None:
+    def test_other_proofs_count(self, status: ShownStatus) -> None:
         submission.check_room([status], 2)
         with pytest.raises(submission.WindowFull):
             submission.check_room([status], 1)
@@ -99,6 +109,18 @@ class TestCheckAnnounced:
         with pytest.raises(InvalidRequest) as caught:
             submission.check_announced(content_type, content_length, self.RULES)
         assert [error["pointer"] for error in caught.value.errors] == pointers
+
+    @pytest.mark.parametrize("content_type", ["image/heic", "image/heif"])
+    def test_a_challenge_without_heic_says_how_to_take_jpegs(self, content_type: str) -> None:
+        with pytest.raises(InvalidRequest) as caught:
+            submission.check_announced(content_type, 1, self.RULES)
+        (error,) = caught.value.errors
+        assert error["message"].startswith("This is an HEIC picture. This challenge accepts image/jpeg. ")
+        assert "Most Compatible" in error["message"]
+
+    @pytest.mark.parametrize("content_type", ["image/heic", "image/heif"])
+    def test_a_challenge_that_accepts_one_name_of_heic_accepts_both(self, content_type: str) -> None:
+        submission.check_announced(content_type, 1, PhotoProof(types=["image/heic"]))
 
 
 class TestShownStatus:

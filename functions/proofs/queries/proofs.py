@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 
 from chally.db import Tx
 from proofs.rules.review import ReviewDecision
-from proofs.rules.status import EXPIRES_AFTER, ProofKind, ProofStatus
+from proofs.rules.status import EXPIRES_AFTER, ProofKind, ProofStatus, ShownStatus
 from proofs.rules.verdict import Reason, ReviewedValue, Verdict
 
 
@@ -203,15 +203,23 @@ def _parameters(request: ProofRequest) -> dict[str, object]:
     }
 
 
-def window_statuses(tx: Tx, participant_id: UUID, local_date: date) -> list[ProofStatus]:
+def window_statuses(tx: Tx, participant_id: UUID, local_date: date, now: datetime) -> list[ShownStatus]:
     """The statuses of all proofs of a window."""
     return list(
         tx.value(
             """
-            select coalesce(array_agg(p.status), '{}') from proofs.proofs p
+            select coalesce(array_agg(
+                case when p.status = 'awaiting_upload' and p.created_at <= %(now)s - %(expires_after)s
+                     then 'expired' else p.status end
+            ), '{}') from proofs.proofs p
             where p.participant_id = %(participant_id)s and p.local_date = %(local_date)s
             """,
-            {"participant_id": participant_id, "local_date": local_date},
+            {
+                "participant_id": participant_id,
+                "local_date": local_date,
+                "now": now,
+                "expires_after": EXPIRES_AFTER,
+            },
         )
     )
 

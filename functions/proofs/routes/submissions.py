@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import Depends, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 
-from challenges import windows
+from challenges import outcomes, windows
 from challenges.language import PhotoProof, Rules
 from chally import aws, clock, http, ratelimit
 from chally.body import Body
@@ -150,7 +150,10 @@ async def send_proof(challenge_id: UUID, body: ProofIn, tx: TrustedTx, response:
         body.note or None,
     )
     if isinstance(terms.proof, PhotoProof):
-        submission.check_room(window.proof_statuses, terms.proof.max_per_window)
+        # Concurrent requests for the same window count each other.
+        outcomes.lock_window(tx, participant_id, window.local_date)
+        statuses = proofs.window_statuses(tx, participant_id, window.local_date, now)
+        submission.check_room(statuses, terms.proof.max_per_window)
         result = _add_photo(tx, request, body, terms.proof, now)
     else:
         proof = values.submit_value(tx, request, body.value, terms.proof, now)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from challenges.language import NumberProof, PhotoProof, TextProof
+from challenges.language import HEIC, NumberProof, PhotoProof, TextProof
 from chally.errors import AppError, FieldError, InvalidRequest
 from chally.text import visible_line
 from proofs.rules.status import COUNTED, EXPIRES_AFTER, ProofStatus, ShownStatus
@@ -13,6 +13,13 @@ MAX_NUMBER = 10**12
 # The storage that one person's photos may use. Each photo is kept for 30 days (infra/storage.py).
 STORAGE_QUOTA = 2**30
 STORED_FOR = timedelta(days=30)
+# How many uploads of a window one person may have requested and not sent, besides those that it has room for.
+SPARE_UPLOADS = 2
+# How people with an iPhone, which takes HEIC, send a JPEG.
+JPEG_ADVICE = (
+    "To take JPEGs with an iPhone, choose Settings, Camera, Formats, Most Compatible. Or send this photo through a"
+    " browser on the phone, which converts it to JPEG."
+)
 # How many versions of one upload get a verdict.
 MAX_VERSIONS = 5
 
@@ -61,9 +68,20 @@ def check_window[W: WindowBounds](window: W | None, challenge_status: str, now: 
 
 
 def check_room(proofs: Collection[ShownStatus], max_per_window: int) -> None:
-    """Raise `WindowFull` if the window has all its proofs. Rejected proofs and missing uploads do not count."""
+    """Raise `WindowFull` if the window has all its proofs. Rejected proofs and uploads that expired do not count.
+
+    Uploads that were requested take a place too, until they expire, so that one person cannot send forty at once. There
+    are `SPARE_UPLOADS` more of these places: a request may have to be repeated, or a photo replaced by a better one.
+    """
     if sum(status in COUNTED for status in proofs) >= max_per_window:
         raise _full(max_per_window, "To send another, remove one first (DELETE /v1/proofs/{id}).")
+    requested = list(proofs).count("awaiting_upload")
+    if sum(status in COUNTED for status in proofs) + requested >= max_per_window + SPARE_UPLOADS:
+        raise WindowFull(
+            f"You have requested {requested} uploads for this window and not sent them. Send one of these files to its"
+            " URL, or remove one of these proofs first (DELETE /v1/proofs/{id}). Each ends"
+            f" {EXPIRES_AFTER // timedelta(minutes=1)} minutes after its request."
+        )
 
 
 def check_room_to_accept(proofs: Collection[ProofStatus], max_per_window: int) -> None:
@@ -98,8 +116,11 @@ def check_fields(sent: Collection[str], terms: PhotoProof | TextProof | NumberPr
 def check_announced(content_type: str, content_length: int, terms: PhotoProof) -> None:
     """Raise `InvalidRequest` for a content type or a size (bytes) that the challenge does not accept."""
     errors = []
-    if content_type not in terms.types:
+    accepted = {*terms.types, *(HEIC if set(HEIC) & set(terms.types) else ())}
+    if content_type not in accepted:
         message = f"This challenge accepts {', '.join(terms.types)}."
+        if content_type in HEIC:
+            message = f"This is an HEIC picture. {message} {JPEG_ADVICE}"
         errors.append(FieldError(pointer="/content_type", message=message))
     if content_length > terms.max_bytes:
         message = f"This challenge accepts files of at most {terms.max_bytes} bytes."
