@@ -8,12 +8,12 @@ from uuid import UUID
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from challenges import clock_changes, membership, standings, windows, zones
+from challenges import clock_changes, membership, search, standings, windows, zones
 from challenges.clock_changes import ClockChangeBatch
 from challenges.queries.challenges import ParticipantCount
 from challenges.standings import StandingCheck
 from chally import clock, db
-from chally.jobs import UNAVAILABLE, Scan, TimeBudget, attempt, drain_isolated, isolate, job
+from chally.jobs import UNAVAILABLE, Scan, TimeBudget, attempt, drain, drain_isolated, isolate, job
 from chally.log import logger, metrics
 
 BATCH = 1_000
@@ -33,6 +33,7 @@ def windows_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, 
     scan = Scan(_precompute, budget)
     batches = sum(1 for _ in scan)
     closed = drain_isolated(_find_overdue, _close_overdue, task="close windows", budget=budget)
+    drain(_fill_search, limit=BATCH, budget=budget)
     metrics.add_metric("WindowsMissed", MetricUnit.Count, closed)
     logger.info("windows_job_finished", batches=batches, closed=closed, complete=scan.complete)
     return {"batches": batches, "closed": closed}
@@ -55,6 +56,12 @@ def _precompute(after: UUID) -> tuple[None, UUID | None]:
 def _precompute_people(people: Sequence[UUID]) -> None:
     with db.as_system("precompute windows") as tx:
         windows.precompute_people(tx, people, clock.now())
+
+
+def _fill_search() -> int:
+    """Usually nothing is left to do: only what the release before the search's wrote after the migration."""
+    with db.as_system("fill the search") as tx:
+        return search.fill(tx, BATCH)
 
 
 def _find_overdue(broken: list[UUID]) -> list[UUID]:

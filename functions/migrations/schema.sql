@@ -140,6 +140,7 @@ CREATE TABLE challenges.challenges (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     invite_code_number integer DEFAULT 1 NOT NULL,
     runs_since timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone NOT NULL,
+    search tsvector,
     CONSTRAINT challenges_description_length CHECK ((length(description) <= 2000)),
     CONSTRAINT challenges_full CHECK (((participant_count >= 0) AND (participant_count <= max_participants))),
     CONSTRAINT challenges_max_participants_range CHECK (((max_participants >= 1) AND (max_participants <= 10000))),
@@ -353,6 +354,44 @@ begin
     if was_present then
         perform notifications.clear_reminders(participant, at);
     end if;
+end
+$$;
+
+CREATE FUNCTION challenges.find_public(wanted tsquery, state text, at timestamp with time zone, before uuid, skip integer, quantity integer) RETURNS SETOF uuid
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 25
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+    rare constant integer := 10000;
+begin
+    if wanted is not null and rare > (
+        select count(*) from (
+            select from challenges.challenges c
+            where c.visibility = 'public' and c.status not in ('draft', 'deleted')
+              and c.search @@ wanted
+            limit rare
+        ) as found
+    ) then
+        return query
+        select found.id from (
+            select c.id from challenges.challenges c
+            where c.visibility = 'public' and c.status not in ('draft', 'deleted')
+              and c.search @@ wanted
+              and challenges.matches_state(state, at, c.status, c.starts_at, c.ends_at)
+              and (before is null or c.id < before)
+            offset 0
+        ) as found
+        order by found.id desc offset skip limit quantity;
+        return;
+    end if;
+    return query
+    select c.id from challenges.challenges c
+    where c.visibility = 'public' and c.status not in ('draft', 'deleted')
+      and (wanted is null or coalesce(c.search @@ wanted, false))
+      and challenges.matches_state(state, at, c.status, c.starts_at, c.ends_at)
+      and (before is null or c.id < before)
+    order by c.id desc offset skip limit quantity;
 end
 $$;
 
@@ -1776,6 +1815,10 @@ CREATE INDEX challenges_listed_by_status ON challenges.challenges USING btree (s
 
 CREATE INDEX challenges_mine ON challenges.challenges USING btree (owner_id, id DESC);
 
+CREATE INDEX challenges_search ON challenges.challenges USING gin (search) WHERE ((visibility = 'public'::text) AND (status <> ALL (ARRAY['draft'::text, 'deleted'::text])));
+
+CREATE INDEX challenges_unsearchable ON challenges.challenges USING btree (id) WHERE (search IS NULL);
+
 CREATE INDEX challenges_words ON challenges.challenges USING gin (challenges.words(title, description)) WHERE ((visibility = 'public'::text) AND (status <> ALL (ARRAY['draft'::text, 'deleted'::text])));
 
 CREATE INDEX participants_joined ON challenges.participants USING btree (user_id, id DESC);
@@ -2215,6 +2258,9 @@ GRANT INSERT(rules) ON TABLE challenges.challenges TO chally_app;
 
 GRANT INSERT(created_at) ON TABLE challenges.challenges TO chally_app;
 
+GRANT UPDATE(search) ON TABLE challenges.challenges TO chally_system;
+GRANT INSERT(search),UPDATE(search) ON TABLE challenges.challenges TO chally_app;
+
 REVOKE ALL ON FUNCTION challenges.check_joinable(challenge challenges.challenges, at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION challenges.check_owned_quota() FROM PUBLIC;
@@ -2238,6 +2284,9 @@ GRANT ALL ON FUNCTION challenges.effective_windows(people uuid[], first date, la
 GRANT ALL ON FUNCTION challenges.effective_windows(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) TO chally_system;
 
 REVOKE ALL ON FUNCTION challenges.end_participation(challenge uuid, participant uuid, barred boolean, at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION challenges.find_public(wanted tsquery, state text, at timestamp with time zone, before uuid, skip integer, quantity integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION challenges.find_public(wanted tsquery, state text, at timestamp with time zone, before uuid, skip integer, quantity integer) TO chally_app;
 
 REVOKE ALL ON FUNCTION challenges."join"(challenge uuid, code text, zone text, at timestamp with time zone, max_joined integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION challenges."join"(challenge uuid, code text, zone text, at timestamp with time zone, max_joined integer) TO chally_app;

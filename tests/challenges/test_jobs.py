@@ -107,3 +107,16 @@ def test_paused_challenges_get_no_windows(
     at(clock.now() + timedelta(days=3))
     run()
     assert database.execute("select count(*) from challenges.windows") == before
+
+
+def test_challenges_of_an_earlier_release_become_findable(owner: Client, person: SignUp, database: Database) -> None:
+    """It writes no column for the search, also while the functions are replaced after the migration."""
+    stranger = person("stranger")
+    for title in ("Ran", "Rodeo"):
+        owner.post("/v1/challenges", challenge_body(clock.now(), title=title, visibility="public"))
+    database.execute("update challenges.challenges set search = null where title = 'Ran'")
+    assert stranger.get("/v1/challenges", q="ran").json["items"] == []
+    for _ in range(2):
+        run()
+        assert [item["title"] for item in stranger.get("/v1/challenges", q="ran").json["items"]] == ["Ran"]
+    assert database.execute("select count(*) from challenges.challenges where search is null") == [(0,)]

@@ -69,6 +69,10 @@ class TestDiscover:
             ("coffee", ["Morning Run"]),  # in the description
             ("run, morning!", ["Morning Run"]),
             ("übung", ["ÜBUNG macht den Meister"]),
+            ("ubung", ["ÜBUNG macht den Meister"]),  # without accents
+            ("勉強", ["毎日日本語を勉強する"]),  # inside a script without spaces
+            ("🏃", ["C++ 🏃"]),
+            ("c++", ["C++ 🏃"]),
             ("दौड़", ["सुबह की दौड़"]),
             ("e-mail", ["Inbox zero: no e-mail at night"]),
             ("mail", ["Inbox zero: no e-mail at night"]),
@@ -89,6 +93,9 @@ class TestDiscover:
         make(owner, "ÜBUNG macht den Meister", visibility="public")
         make(owner, "सुबह की दौड़", visibility="public")
         make(owner, "Inbox zero: no e-mail at night", visibility="public")
+        make(owner, "毎日日本語を勉強する", visibility="public")
+        make(owner, "C++ 🏃", visibility="public")
+        make(owner, "C# and cooking", visibility="public")
         make(owner, "Running in secret", visibility="private")
         assert titles(stranger, q=q) == (titles(stranger) if expected is None else expected)
 

@@ -13,7 +13,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from challenges import jobs, outcomes, windows
+from challenges import jobs, outcomes, windows, words
 from challenges.queries import challenges, participants
 from challenges.rules import ListedState
 from chally import clock
@@ -31,7 +31,7 @@ PAGE = 26
 # Statuses and times are in random order, as in a table that has grown for years. One title in 500 has a rare word.
 GROW = """
     insert into challenges.challenges
-        (id, owner_id, title, description, status, visibility, invite_code, timezone, starts_at, ends_at, rules)
+        (id, owner_id, title, description, status, visibility, invite_code, timezone, starts_at, ends_at, rules, search)
     select uuidv7(make_interval(secs => n - 200000)), owners.ids[1 + n %% cardinality(owners.ids)],
            'Run ' || n || case when n %% 500 = 3 then ' zebra' else '' end, 'Every morning, rain or shine.',
            case when s < 85 then 'active' when s < 90 then 'paused' when s < 95 then 'canceled' else 'archived' end,
@@ -39,7 +39,9 @@ GROW = """
            n::text, 'UTC',
            %(now)s + make_interval(days => case when s < 40 then -60 when s < 75 then -5 else 5 end),
            %(now)s + make_interval(days => case when s < 40 then -30 else 30 end),
-           '{"version": 1, "schedule": {"days": ["mon"], "opens": "05:00", "closes": "08:00"}}'
+           '{"version": 1, "schedule": {"days": ["mon"], "opens": "05:00", "closes": "08:00"}}',
+           array_to_tsvector(array['run', n::text, 'every', 'morning', 'rain', 'or', 'shine']
+               || case when n %% 500 = 3 then array['zebra'] end)
     from generate_series(%(first)s::integer, %(last)s::integer) as n
     cross join lateral (select (n * 7919) %% 100 as s) as spread
     cross join (select array_agg(id order by id) as ids from identity.users) as owners
@@ -194,9 +196,10 @@ def lists(crowded: UUID) -> dict[str, Ask]:
         "joined": partial(challenges.list_joined, before=None, **page),
         "roster": partial(participants.roster, challenge_id=crowded, after=None, **page),
     }
-    for words, state in product(WORDS, STATES):
-        discover = partial(challenges.discover, words=words, state=state, now=now, before=None, **page)
-        found[f"discover {words} {state}"] = discover
+    for typed, state in product(WORDS, STATES):
+        query = words.query(typed) if typed else None
+        discover = partial(challenges.discover, query=query, state=state, now=now, before=None, **page)
+        found[f"discover {typed} {state}"] = discover
     return found
 
 

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from challenges import words
 from infra.local.postgres import Postgres
 from infra.tools import schema
 from migrations.handler import UnsafeRole, handler
@@ -101,3 +102,31 @@ def test_an_older_release_leaves_a_newer_schema_as_it_is(empty: str, logs: Calla
 
 def test_schema_sql_is_the_schema(postgres: Postgres, template: str) -> None:
     assert schema.dump(postgres.url(template)) == schema.SCHEMA.read_text(), "run `make schema`"
+
+
+def test_challenges_that_exist_already_become_findable(empty: str) -> None:
+    handler({}, LambdaContext())
+    with psycopg.connect(empty, autocommit=True) as connection:
+        # as the release before left it
+        connection.execute("alter table challenges.challenges drop column search")
+        connection.execute("update core.schema_version set version_num = '0008'")
+        connection.execute("delete from core.sql_files where name = 'challenges/challenges'")
+        connection.execute(
+            "insert into identity.users (email, username, password_hash, timezone)"
+            " values ('kari@people.test', 'kari', 'x', 'UTC')"
+        )
+        connection.execute(
+            "insert into challenges.challenges (owner_id, title, visibility, status, invite_code, timezone, starts_at,"
+            " ends_at, rules) select id, case n when 1 then '日本語の勉強' else 'Run ' || n end, 'public', 'active',"
+            " n::text, 'UTC', now(), now() + interval '30 days', '{}'"
+            " from identity.users, generate_series(1, 2500) as n"
+        )
+        handler({}, LambdaContext())
+        found = "select count(*) from challenges.find_public(%(query)s::tsquery, null, now(), null, 0, 10000)"
+        for typed, count in (("run", 2499), ("勉強", 1), (None, 2500)):
+            query = words.query(typed) if typed else None
+            assert connection.execute(found.encode(), {"query": query}).fetchone() == (count,)
+        indexes = (
+            "select count(*) from pg_index where indexrelid = 'challenges.challenges_search'::regclass and indisvalid"
+        )
+        assert connection.execute(indexes.encode()).fetchone() == (1,)

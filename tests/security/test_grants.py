@@ -15,8 +15,8 @@ APP_TABLES: dict[str, set[str]] = {
     "challenges.challenges": {
         READ,
         "insert (created_at, description, ends_at, invite_code, late_join, max_participants, "
-        "owner_id, roster_visibility, rules, starts_at, status, timezone, title, visibility)",
-        "update (description, late_join, max_participants, roster_visibility, title, visibility)",
+        "owner_id, roster_visibility, rules, search, starts_at, status, timezone, title, visibility)",
+        "update (description, late_join, max_participants, roster_visibility, search, title, visibility)",
     },
     "challenges.participants": {READ},
     "challenges.window_proofs": {READ},
@@ -34,7 +34,7 @@ APP_TABLES: dict[str, set[str]] = {
 """Table or view → rights on all of it, or on some columns: `right (column, column)`."""
 
 SYSTEM_TABLES: dict[str, set[str]] = {
-    "challenges.challenges": {READ},
+    "challenges.challenges": {READ, "update (search)"},
     "challenges.participants": {READ},
     "challenges.standings": {
         READ,
@@ -78,6 +78,7 @@ APP_FUNCTIONS = {
     "challenges.compute_windows",
     "challenges.count_participants_now",
     "challenges.discover",
+    "challenges.find_public",
     "challenges.effective_windows",
     "challenges.join",
     "challenges.leave",

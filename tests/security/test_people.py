@@ -29,7 +29,7 @@ NOBODYS = {
 WITHHELD = {
     "core.idempotency_keys": {"fingerprint", "headers", "body"},
     "core.outbox": {"traceparent", "last_error"},
-    "challenges.challenges": {"invite_code_number", "runs_since"},
+    "challenges.challenges": {"invite_code_number", "runs_since", "search"},
     "challenges.standings": {"grace_spent", "last_decided", "present"},
     "identity.users": {"password_hash"},
     "identity.refresh_tokens": {"hash", "generation"},

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from challenges import words
 from challenges.rules import ChallengeStatus, ListedState, RosterVisibility, Visibility
 from chally.db import Tx
 
@@ -93,20 +94,19 @@ def find_after_join(tx: Tx, challenge_id: UUID) -> Challenge | None:
 
 
 def discover(
-    tx: Tx, words: str | None, state: ListedState | None, now: datetime, *, before: UUID | None, offset: int, limit: int
+    tx: Tx, query: str | None, state: ListedState | None, now: datetime, *, before: UUID | None, offset: int, limit: int
 ) -> list[Challenge]:
-    """Return public challenges, newest first (ids are in time order).
-
-    Each of `words` must be the beginning of a word in the title or description.
-    """
+    """Return public challenges, newest first (ids are in time order). `query`: see `words.query`; None finds all."""
     return tx.all(
         f"""
         select {_STORED}
-        from challenges.discover(%(words)s, %(state)s, %(now)s, %(before)s, %(offset)s, %(limit)s) as found (id)
+        from challenges.find_public(
+            %(query)s::tsquery, %(state)s, %(now)s, %(before)s, %(offset)s, %(limit)s
+        ) as found (id)
         join challenges.challenges c on c.id = found.id {_OWNER} {_OWN_PARTICIPANT}
         order by c.id desc
         """,
-        {"words": words, "state": state, "now": now, "before": before, "offset": offset, "limit": limit},
+        {"query": query, "state": state, "now": now, "before": before, "offset": offset, "limit": limit},
         row=Challenge,
     )
 
@@ -165,11 +165,12 @@ def insert(tx: Tx, fields: ChallengeFields, *, status: str, invite_code: str, no
         """
         insert into challenges.challenges (
             owner_id, title, description, status, visibility, invite_code, timezone, starts_at, ends_at,
-            max_participants, late_join, roster_visibility, rules, created_at
+            max_participants, late_join, roster_visibility, rules, created_at, search
         )
         values (
             core.actor(), %(title)s, %(description)s, %(status)s, %(visibility)s, %(invite_code)s, %(timezone)s,
-            %(starts_at)s, %(ends_at)s, %(max_participants)s, %(late_join)s, %(roster_visibility)s, %(rules)s, %(now)s
+            %(starts_at)s, %(ends_at)s, %(max_participants)s, %(late_join)s, %(roster_visibility)s, %(rules)s, %(now)s,
+            %(search)s
         )
         returning id
         """,
@@ -185,7 +186,7 @@ def update(tx: Tx, challenge_id: UUID, fields: ChallengeFields) -> None:
         update challenges.challenges set
             title = %(title)s, description = %(description)s, visibility = %(visibility)s,
             roster_visibility = %(roster_visibility)s, late_join = %(late_join)s,
-            max_participants = %(max_participants)s
+            max_participants = %(max_participants)s, search = %(search)s
         where id = %(id)s
         """,
         _parameters(fields) | {"id": challenge_id},
@@ -217,6 +218,7 @@ def _parameters(fields: ChallengeFields) -> dict[str, object]:
         "starts_at": fields.starts_at,
         "ends_at": fields.ends_at,
         "rules": Jsonb(fields.rules),
+        "search": words.document(fields.title, fields.description),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Query
 from starlette.responses import JSONResponse, Response
 
-from challenges import language, rules
+from challenges import language, rules, words
 from challenges.queries import challenges
 from challenges.queries.challenges import Challenge
 from challenges.routes.models import ChallengeOut
@@ -14,6 +14,7 @@ from chally import clock, http
 from chally.http import CurrentActor, UserTx
 from chally.paging import Page, PageParams, Paging
 from chally.settings import HttpSettings, load
+from chally.text import SHOWN_LINE
 
 router = http.router("challenges")
 SCHEMA_PATH = "/v1/challenges/rules.schema.json"
@@ -29,15 +30,21 @@ async def list_public_challenges(
     tx: UserTx,
     paging: PageParams,
     q: Annotated[
-        str | None, Query(max_length=100, description="Words, or beginnings of words, in the title or description")
+        str | None,
+        Query(
+            max_length=100,
+            description="Words, or beginnings of words, in the title or description, in any script. Case and accents do"
+            " not matter.",
+        ),
+        SHOWN_LINE,
     ] = None,
     state: Annotated[rules.ListedState | None, Query(description="Only challenges in this runtime_state")] = None,
 ) -> Page[ChallengeOut]:
     """List public challenges, newest first, optionally those that match words or a state."""
     now = clock.now()
-    words = q if q and not q.isspace() else None
+    query = words.query(q) if q else None
     rows = challenges.discover(
-        tx, words, state, now, before=paging.after, offset=paging.offset, limit=paging.fetch_limit
+        tx, query, state, now, before=paging.after, offset=paging.offset, limit=paging.fetch_limit
     )
     return _page(paging, rows, [str(row.id) for row in rows], actor, now)
 

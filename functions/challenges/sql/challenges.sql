@@ -56,9 +56,9 @@ create policy challenges_edit on challenges.challenges for update to chally_app
 using (owner_id = core.actor() and status <> 'deleted') with check (owner_id = core.actor());
 
 revoke all on challenges.challenges from chally_app, chally_system;
-grant select on challenges.challenges to chally_system;
+grant select, update (search) on challenges.challenges to chally_system;
 grant select, insert (
     owner_id, title, description, status, visibility, invite_code, timezone, starts_at, ends_at, max_participants,
-    late_join, roster_visibility, rules, created_at
-), update (title, description, visibility, max_participants, late_join, roster_visibility)
+    late_join, roster_visibility, rules, created_at, search
+), update (title, description, visibility, max_participants, late_join, roster_visibility, search)
 on challenges.challenges to chally_app;
