@@ -36,10 +36,10 @@ const withOneCredential = (request) => {
   if (!request.headers.Authorization && csrfToken()) request.headers["X-CSRF-Token"] ??= csrfToken();
   return request;
 };
-fetch(api + "/openapi.json").then((response) => response.json()).then((spec) => SwaggerUIBundle({
+fetch(api + "/openapi.json").then((response) => response.json()).then((spec) => (window.ui = SwaggerUIBundle({
   spec: { ...spec, servers: [{ url: api }] }, dom_id: "#docs", deepLinking: true, persistAuthorization: false,
   requestInterceptor: withOneCredential,
-}));
+})));
 """
 
 

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.api import Client
@@ -12,9 +12,9 @@ from tests.support.api import Client
 
 @contextmanager
 def served() -> Iterator[str]:
-    """Serve while the block runs, one request at a time as Lambda does. Yields the URL."""
-    server = HTTPServer(("127.0.0.1", 0), _Handler)
-    thread = Thread(target=_run, args=(server,))
+    """Serve while the block runs. Yields the URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    thread = Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -24,25 +24,25 @@ def served() -> Iterator[str]:
         server.server_close()
 
 
-def _run(server: HTTPServer) -> None:
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)  # Mangum runs on it
-    server.serve_forever(poll_interval=0.02)
-    loop.close()
-
-
 class _Handler(BaseHTTPRequestHandler):
+    """Browsers keep connections open, so each has a thread. The functions handle one request at a time."""
+
+    turn = Lock()
+
     def _answer(self) -> None:
         target = urlsplit(self.path)
         length = int(self.headers.get("content-length", 0))
+        raw = self.rfile.read(length) if length else None
         headers = {name.lower(): value for name, value in self.headers.items()}
-        response = Client(cookies=_cookies(headers.pop("cookie", ""))).call(
-            self.command,
-            target.path,
-            raw=self.rfile.read(length) if length else None,
-            query=dict(parse_qsl(target.query, keep_blank_values=True)),
-            headers=headers,
-        )
+        with self.turn, asyncio.Runner() as runner:
+            asyncio.set_event_loop(runner.get_loop())  # Mangum runs on it
+            response = Client(cookies=_cookies(headers.pop("cookie", ""))).call(
+                self.command,
+                target.path,
+                raw=raw,
+                query=dict(parse_qsl(target.query, keep_blank_values=True)),
+                headers=headers,
+            )
         body = response.text.encode()
         self.send_response(response.status)
         for name, value in response.headers.items():
