@@ -5,10 +5,11 @@ reveals neither that an account exists nor that a username and an address are th
 the owner out for good: logins from networks that the owner used recently do not wait, and any link in an email to them
 ends the wait.
 
-Wrong guesses of one's own password while signed in count by themselves, per account.
+Wrong guesses of one's own password while signed in, and wrong second factors, count by themselves, per account.
 """
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from chally import audit, outbox, ratelimit
 from chally.db import Tx
@@ -44,6 +45,22 @@ def record_failure(tx: Tx, login: str, account: User | None, now: datetime) -> N
     if count % rules.LOCKED_FAILURES == 0:
         email = account.email if account else login
         links.send(tx, "unlock", email=email, account=account, now=now)
+
+
+def record_factor_failure(tx: Tx, user_id: UUID, now: datetime, *, by: str) -> None:
+    """Count a wrong second factor. After several in a row tell the owner: whoever tries them knows the password, or has
+    a device that is signed in.
+    """
+    count = queries.add(tx, _factor(user_id), now, now - rules.FAILURES_LIVE)
+    audit.record(tx, "second_factor_failed", now, user_id=user_id, by=by, failures=count)
+    if count == rules.FIRST_WAIT_FAILURES or count % rules.LOCKED_FAILURES == 0:
+        values = {"failures": str(count)}
+        outbox.add(tx, "mail", {"template": "second_factor_guessed", "user_id": str(user_id), "values": values})
+
+
+def clear_factor(tx: Tx, user_id: UUID) -> None:
+    """Reset what `record_factor_failure` counted."""
+    queries.clear(tx, [_factor(user_id)])
 
 
 def check_own(tx: Tx, account: User, now: datetime) -> None:
@@ -91,6 +108,10 @@ def _wait(found: LoginFailures | None, now: datetime) -> timedelta | None:
 def _own(account: User) -> bytes:
     """The key of guesses in a session; `personal_data` computes the same. No login has a space in it."""
     return tokens.digest(f"account {account.id}")
+
+
+def _factor(user_id: UUID) -> bytes:
+    return tokens.digest(f"factor {user_id}")
 
 
 def _logins(account: User) -> list[str]:

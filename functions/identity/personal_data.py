@@ -30,7 +30,7 @@ _EXPORT = {
         from identity.login_failures f, identity.users u
         where u.id = %(user_id)s and f.login_hash in (
             sha256(convert_to(lower(u.email), 'UTF8')), sha256(convert_to(lower(u.username), 'UTF8')),
-            sha256(convert_to('account ' || u.id, 'UTF8'))
+            sha256(convert_to('account ' || u.id, 'UTF8')), sha256(convert_to('factor ' || u.id, 'UTF8'))
         )
     """,
     "pending_sign_ins": "select expires_at from identity.pending_sign_ins where user_id = %(user_id)s",
@@ -59,7 +59,8 @@ _FORGET = (
     delete from identity.login_failures
     where login_hash in (
         select sha256(convert_to(lower(login), 'UTF8'))
-        from identity.users u, unnest(array[u.email, u.username, 'account ' || u.id]) as login where u.id = %(user_id)s
+        from identity.users u, unnest(array[u.email, u.username, 'account ' || u.id, 'factor ' || u.id]) as login
+        where u.id = %(user_id)s
     )
     """,
     "delete from identity.pending_sign_ins where user_id = %(user_id)s",

@@ -5,10 +5,9 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from chally import audit
 from chally.db import Tx
 from chally.errors import AppError
-from identity import backup_codes, passkeys, rules, totp
+from identity import backup_codes, lockout, passkeys, rules, totp
 from identity.ceremonies import RelyingParty
 from identity.keyring import Keyring
 
@@ -43,8 +42,10 @@ def verify(
         error = None if consumed else rules.SecondFactorInvalid()
     else:
         error = _verify_passkey(tx, user_id, factor.assertion or {}, relying_party, now)
-    if error is not None:
-        audit.record(tx, "second_factor_failed", now, user_id=user_id, by=factor.method)
+    if error is None:
+        lockout.clear_factor(tx, user_id)
+    else:
+        lockout.record_factor_failure(tx, user_id, now, by=factor.method)
     return error
 
 

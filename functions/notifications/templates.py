@@ -92,6 +92,12 @@ TEMPLATES = {
         " row, to make a change that requires it. To protect your account, we now delay each attempt. Your password is"
         " unchanged. If it was you, you do not need to do anything.\n\n" + _NOT_YOU,
     ),
+    "second_factor_guessed": Template(
+        "Wrong codes for your account at Chally",
+        "Hello {username},\n\nSomeone entered a wrong second factor for your account {failures} times in a row. None"
+        " was accepted. Whoever tries knows your password, or has a device that is signed in. If it was you, check your"
+        " phone's clock: the codes depend on it.\n\n" + _NOT_YOU,
+    ),
     "session_reuse": Template(
         "We signed out one of your devices from Chally",
         "Hello {username},\n\nThe sign-in key of one of your devices was used twice, so it may have been copied. We"

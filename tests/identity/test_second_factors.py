@@ -72,8 +72,24 @@ class TestMfa:
         for _ in range(2):
             wrong = nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.wrong_code()})
             assert (wrong.status, wrong.code) == (401, "second_factor_invalid")
-        assert acts(database, "second_factor_failed") == [{"by": "code"}] * 2
+        assert acts(database, "second_factor_failed") == [{"by": "code", "failures": 1}, {"by": "code", "failures": 2}]
         assert nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": phone.code()}).status == 200
+
+    def test_the_owner_is_told_when_somebody_with_the_password_guesses_codes(
+        self, nobody: Client, kari: Client, phone: Phone, later: Later, mails: Callable[[], list[dict[str, Any]]]
+    ) -> None:
+        def guess(code: Callable[[], str], status: int = 401) -> list[dict[str, Any]]:
+            later(timedelta(minutes=10))
+            mfa_token = sign_in(nobody, "kari")
+            assert nobody.post("/v1/auth/mfa", {"mfa_token": mfa_token, "code": code()}).status == status
+            return [mail for mail in mails() if mail["template"] == "second_factor_guessed"]
+
+        assert [guess(phone.wrong_code) for _ in range(4)] == [[]] * 4
+        guess(phone.code, 200)  # the owner's own sign-in begins the count again
+        assert [len(guess(phone.wrong_code)) for _ in range(5)] == [0, 0, 0, 0, 1]
+        assert guess(phone.wrong_code) == [
+            {"template": "second_factor_guessed", "user_id": kari.user["id"], "values": {"failures": "5"}}
+        ]
 
     def test_an_mfa_token_works_once(self, nobody: Client, phone: Phone, later: Later) -> None:
         mfa_token = sign_in(nobody, "kari")
@@ -188,7 +204,7 @@ class TestAssertion:
         body = {"mfa_token": sign_in(nobody, "kari"), "assertion": assertion(nobody, eves)}
         response = nobody.post("/v1/auth/mfa", body)
         assert (response.status, response.code) == (401, "passkey_invalid")
-        assert acts(database, "second_factor_failed") == [{"by": "passkey"}]
+        assert acts(database, "second_factor_failed") == [{"by": "passkey", "failures": 1}]
 
     @pytest.mark.parametrize(
         ("lies", "why"), [({"origin": "https://evil.test"}, "origin"), ({"rp_id": "evil.test"}, "relying party")]

@@ -106,7 +106,7 @@ class TestStepUp:
         self, person: SignUp, kari: Client, phone: Phone, database: Database
     ) -> None:
         assert person("eve").post("/v1/me/step-up", {"code": phone.code()}).code == "second_factor_invalid"
-        assert acts(database, "second_factor_failed") == [{"by": "code"}]
+        assert acts(database, "second_factor_failed") == [{"by": "code", "failures": 1}]
 
     @pytest.mark.parametrize("body", [{}, {"password": PASSWORD, "code": "123456"}, {"password": None}])
     def test_stepping_up_requires_exactly_one_field(self, kari: Client, body: dict[str, Any]) -> None:

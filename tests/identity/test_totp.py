@@ -274,7 +274,7 @@ class TestTurningOff:
         assert kari.delete("/v1/me/totp", {"code": phone.code(drift)}).code == "second_factor_invalid"
         assert login(nobody, "kari").code == "mfa_required"
         failed = database.execute("select detail from core.audit where action = 'second_factor_failed'")
-        assert failed == [({"by": "code"},)]
+        assert failed == [({"by": "code", "failures": 1},)]
 
     def test_another_users_code_does_not_turn_the_app_off(
         self, person: SignUp, kari: Client, phone: Phone, later: Later

@@ -25,6 +25,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "password_reset": {"token": "the-token"},
     "password_unset": {"token": "the-token"},
     "password_guessed": {"failures": "5"},
+    "second_factor_guessed": {"failures": "5"},
     "email_change": {"token": "the-token"},
     "unlock": {"token": "the-token"},
     "session_reuse": {},
@@ -57,6 +58,7 @@ EACH = pytest.mark.parametrize("name", VALUES)
 NOTICES = (
     "session_reuse",
     "password_guessed",
+    "second_factor_guessed",
     "password_changed",
     "second_factor_changed",
     "passkey_added",

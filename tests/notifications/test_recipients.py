@@ -17,7 +17,14 @@ from tests.support.people import PASSWORD, SignUp
 
 # Only the recipient's own acts, or somebody with their credentials, cause these; their limits are those of the acts.
 OWN = {
-    *("session_reuse", "password_guessed", "password_changed", "email_changed", "second_factor_changed"),
+    *(
+        "session_reuse",
+        "password_guessed",
+        "second_factor_guessed",
+        "password_changed",
+        "email_changed",
+        "second_factor_changed",
+    ),
     *("passkey_added", "passkey_removed", "deletion_requested", "deletion_cancelled", "export_ready", "reminder"),
 }
 

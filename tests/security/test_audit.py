@@ -221,7 +221,7 @@ ACTS = {
     "reminders_stopped_by_link": Act(follow_the_link_of_a_reminder, actor=None),
     "totp_on": Act(lambda story: turn_on(story.kari, story.later)),
     "totp_off": Act(turn_off),
-    "second_factor_failed": Act(fail_a_factor, {"by": "code"}),
+    "second_factor_failed": Act(fail_a_factor, {"by": "code", "failures": 1}),
     "backup_codes_made": Act(lambda story: turn_on(story.kari, story.later)),
     "backup_code_used": Act(use_a_backup_code),
     "passkey_added": Act(lambda story: add_passkey(story.kari), {"passkey": ANY}),
