@@ -29,11 +29,10 @@ class ClockChangeMismatch:
 
 @dataclass(frozen=True, slots=True)
 class ClockChangeBatch:
-    """`checked`: how many windows and reminders; `last`: the participant to continue after, None at the end."""
+    """`checked`: how many windows and reminders."""
 
     checked: int
     mismatches: list[ClockChangeMismatch]
-    last: UUID | None
 
 
 def changing(names: Sequence[str], now: datetime) -> list[str]:
@@ -45,12 +44,15 @@ def changing(names: Sequence[str], now: datetime) -> list[str]:
     ]
 
 
-def check(tx: Tx, names: Sequence[str], now: datetime, after: UUID, limit: int) -> ClockChangeBatch:
-    """Check the next `limit` participants, in order of id after `after`, whom changes in these zones can concern."""
-    rows = queries.list_schedules(tx, names, now, after=after, limit=limit)
+def list_participants(tx: Tx, names: Sequence[str], now: datetime, after: UUID, limit: int) -> list[UUID]:
+    """The next `limit` participants, in order of id after `after`, whom changes in these zones may concern."""
+    return queries.list_participants(tx, names, now, after=after, limit=limit)
+
+
+def check(tx: Tx, candidates: Sequence[UUID], names: Sequence[str], now: datetime) -> ClockChangeBatch:
+    """Check those of these participants whose windows or quiet hours follow one of these zones."""
+    rows = queries.list_schedules(tx, candidates, names)
     participants = [row.participant_id for row in rows]
-    if not participants:
-        return ClockChangeBatch(0, [], None)
     today = now.date()
     first, last = today - BACK, today + AHEAD
     windows: dict[UUID, dict[date, Span]] = {participant: {} for participant in participants}
@@ -65,7 +67,7 @@ def check(tx: Tx, names: Sequence[str], now: datetime, after: UUID, limit: int) 
     reminders = reconciliation.check_planned(tx, participants, now, now + PERIOD)
     wrong += [ClockChangeMismatch(each.participant_id, each.local_date, each.kind) for each in reminders.mismatches]
     checked = sum(len(found) for found in windows.values()) + reminders.checked
-    return ClockChangeBatch(checked, wrong, participants[-1])
+    return ClockChangeBatch(checked, wrong)
 
 
 def _terms(row: ScheduleRow) -> WindowTerms:

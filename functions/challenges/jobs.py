@@ -9,7 +9,6 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from challenges import clock_changes, membership, search, standings, windows, zones
-from challenges.clock_changes import ClockChangeBatch
 from challenges.queries.challenges import ParticipantCount
 from challenges.standings import StandingCheck
 from chally import clock, db
@@ -196,14 +195,17 @@ def _check_clock_changes(names: list[str], budget: TimeBudget) -> tuple[int, int
     if not changing:
         return 0, 0, True
 
-    def check(after: UUID) -> tuple[ClockChangeBatch, UUID | None]:
-        with db.as_system("check changes of clocks", read_only=True) as tx:
-            batch = clock_changes.check(tx, changing, now, after, BATCH)
-        return batch, batch.last
-
     checked = wrong = 0
-    scan = Scan(check, budget)
-    for batch in scan:
+
+    def load(after: UUID) -> tuple[list[UUID], UUID | None]:
+        with db.as_system("find changes of clocks", read_only=True) as tx:
+            people = clock_changes.list_participants(tx, changing, now, after, BATCH)
+        return people, people[-1] if people else None
+
+    def check(people: Sequence[UUID]) -> None:
+        nonlocal checked, wrong
+        with db.as_system("check changes of clocks", read_only=True) as tx:
+            batch = clock_changes.check(tx, people, changing, now)
         checked += batch.checked
         wrong += len(batch.mismatches)
         for mismatch in batch.mismatches:
@@ -213,5 +215,10 @@ def _check_clock_changes(names: list[str], budget: TimeBudget) -> tuple[int, int
                 local_date=str(mismatch.local_date),
                 kind=mismatch.kind,
             )
+
+    scan = Scan(load, budget)
+    for people in scan:
+        unreadable = isolate(people, check, task="check changes of clocks")
+        wrong += len(unreadable)
     logger.info("clock_changes_checked", zones=changing, checked=checked, wrong=wrong, complete=scan.complete)
     return checked, wrong, scan.complete

@@ -142,6 +142,26 @@ def test_reminders_are_checked_for_everyone_else(two: Two, database: Database, a
     assert '"message":"reminder_mismatch"' in logs()
 
 
+@pytest.mark.parametrize("broken", ["zone", "rules"])
+def test_changes_of_clocks_are_looked_at_for_everyone_else(
+    two: Two, database: Database, at: At, logs: Logs, broken: str
+) -> None:
+    for client in two:
+        set_quiet_hours(client, NIGHT)
+    database.execute("update challenges.challenges set ends_at = ends_at + interval '200 days'")
+    at(datetime.fromisoformat("2027-03-27T03:00:00Z"))  # clocks change in Berlin the next morning
+    windows_handler({}, LambdaContext())
+    checked = check_standings({}, LambdaContext())["clock_changes"]
+    before = skipped(logs)
+    if broken == "zone":
+        lose_zone(database)
+    else:
+        break_rules(database, '{"schedule": {"opens": "noon"}}')
+    with pytest.raises(RuntimeError, match=f"1 of {checked // 2} windows and reminders around a change of clocks"):
+        check_standings({}, LambdaContext())
+    assert skipped(logs) > before
+
+
 def test_objects_are_deleted_after_one_that_cannot_be(cloud: None, database: Database, logs: Logs) -> None:
     old = clock.now() - EXPIRES_AFTER - timedelta(hours=1)
     for key in ("/", "uploads/b", "uploads/c"):  # to delete "/" would be to delete the whole bucket

@@ -32,8 +32,32 @@ class WindowRow:
     timezone: str
 
 
-def list_schedules(tx: Tx, zones: Sequence[str], now: datetime, *, after: UUID, limit: int) -> list[ScheduleRow]:
-    """The next `limit` participants, by id, whose windows or quiet hours follow one of these zones in these days."""
+def list_participants(tx: Tx, zones: Sequence[str], now: datetime, *, after: UUID, limit: int) -> list[UUID]:
+    """The next `limit` participants, by id, of challenges that run in these days, who have to do with these zones.
+
+    It does not read the rules, because one that is broken would fail the statement.
+    """
+    return list(
+        tx.value(
+            """
+            select coalesce(array_agg(participant_id order by participant_id), '{}') from (
+                select p.id as participant_id
+                from challenges.participants p
+                join challenges.challenges c on c.id = p.challenge_id
+                join identity.users u on u.id = p.user_id
+                where p.id > %(after)s and p.left_at is null and c.status = 'active'
+                  and c.starts_at < %(now)s + interval '4 days' and c.ends_at > %(now)s - interval '2 days'
+                  and (p.timezone = any (%(zones)s) or c.timezone = any (%(zones)s) or u.timezone = any (%(zones)s))
+                order by p.id limit %(limit)s
+            ) as batch
+            """,
+            {"zones": list(zones), "now": now, "after": after, "limit": limit},
+        )
+    )
+
+
+def list_schedules(tx: Tx, participants: Sequence[UUID], zones: Sequence[str]) -> list[ScheduleRow]:
+    """Those of these participants whose windows or quiet hours follow one of these zones."""
     return tx.all(
         """
         select p.id as participant_id, s.opens, s.closes, s.days, used.zone,
@@ -43,12 +67,10 @@ def list_schedules(tx: Tx, zones: Sequence[str], now: datetime, *, after: UUID, 
         join identity.users u on u.id = p.user_id
         cross join lateral challenges.schedule(c.rules) as s
         cross join lateral (select case when s.local then p.timezone else c.timezone end as zone) as used
-        where p.id > %(after)s and p.left_at is null and c.status = 'active'
-          and c.starts_at < %(now)s + interval '4 days' and c.ends_at > %(now)s - interval '2 days'
-          and (used.zone = any (%(zones)s) or u.timezone = any (%(zones)s))
-        order by p.id limit %(limit)s
+        where p.id = any (%(participants)s) and (used.zone = any (%(zones)s) or u.timezone = any (%(zones)s))
+        order by p.id
         """,
-        {"zones": list(zones), "now": now, "after": after, "limit": limit},
+        {"participants": list(participants), "zones": list(zones)},
         row=ScheduleRow,
     )
 

@@ -10,7 +10,7 @@ from challenges import rules
 from challenges.language import Rules
 from challenges.membership import Joined
 from challenges.queries.challenges import Challenge
-from chally.zones import ZoneInfo
+from chally import wall_clock
 
 
 class OwnerOut(BaseModel):
@@ -100,12 +100,8 @@ def _notice(joined: Joined) -> str | None:
         return "This challenge has no window left that closes after you joined, so you have no dates in it."
     if not first.late:
         return None
-    opens, closes = (
-        f"{instant.astimezone(ZoneInfo(first.timezone)):%H:%M on %Y-%m-%d}"
-        for instant in (first.opens_at, first.closes_at)
-    )
+    closes = wall_clock.describe(first.closes_at, first.timezone)
     return (
         "You joined after this challenge had started, so your dates begin with the first window that closes after you"
-        f" joined: that of {first.local_date}, from {opens} to {closes} ({first.timezone})."
-        " Earlier dates do not count as missed."
+        f" joined: that of {first.local_date}, which closes at {closes}. Earlier dates do not count as missed."
     )
