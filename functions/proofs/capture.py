@@ -42,15 +42,18 @@ def check_capture_time(
         )
         return Reason(code="exif_missing", detail=detail)
     zones = [zone]
-    if captured.offset is None and account_zone is not None and _differ(zone, account_zone, opens_at, closes_at):
+    if account_zone is not None and _differ(zone, account_zone, opens_at, closes_at):
         zones.append(account_zone)
     latest = min(closes_at, stored_at + CLOCK_TOLERANCE)
     taken_at = min(_readings(captured, zones), key=lambda instant: _outside(instant, opens_at, latest))
     outside = _outside(taken_at, opens_at, latest)
     if outside == timedelta(0) or (captured.offset is not None and outside <= CLOCK_TOLERANCE):
         return None
-    wall = captured.wall if captured.offset is None else taken_at.astimezone(zone)
-    detail = f"This photo says that it was taken at {_clock_face(wall)}, but "
+    if captured.offset is None:
+        said = _clock_face(captured.wall)
+    else:
+        said = _in_each(zones, taken_at) if len(zones) > 1 else _clock_face(taken_at.astimezone(zone))
+    detail = f"This photo says that it was taken at {said}, but "
     if opens_at <= taken_at < closes_at:
         detail += f"it was sent before that, at {_in_each(zones, stored_at)}."
     else:

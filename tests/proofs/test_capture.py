@@ -115,6 +115,18 @@ class TestCheckCapture:
         assert found is not None
         assert (found.reason if isinstance(found, Doubt) else found)["detail"] == detail
 
+    def test_the_reason_names_both_zones_also_of_a_photo_with_an_offset(self) -> None:
+        captured = CaptureTime(datetime.fromisoformat("2026-11-20T18:10:00"), timedelta(hours=9))
+        found = capture.check_capture_time(captured, OPENS, CLOSES, CLOSES, OSLO, TOKYO)
+        assert found is not None
+        assert not isinstance(found, Doubt)
+        assert found["detail"] == (
+            "This photo says that it was taken at 10:10 on 2026-11-20 (Europe/Oslo), which is 18:10 on 2026-11-20"
+            " (Asia/Tokyo), but your window was from 06:00 on 2026-11-20 to 09:00 on 2026-11-20 (Europe/Oslo), which is"
+            " 14:00 on 2026-11-20 to 17:00 on 2026-11-20 (Asia/Tokyo). Set your camera's clock and time zone, and send"
+            " a photo taken in the window."
+        )
+
     def test_the_reason_names_one_zone_if_the_clocks_are_the_same(self) -> None:
         found = capture.check_capture_time(
             taken("2026-11-20T02:10:00"), OPENS, CLOSES, CLOSES, OSLO, ZoneInfo("Europe/Berlin")
