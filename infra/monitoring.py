@@ -52,6 +52,7 @@ class Monitoring(Construct):
         self._watch_zones()
         self._watch_reminders()
         self._watch_rows()
+        self._watch_schema()
 
     def _watch_api(self, api: apigwv2.HttpApi) -> None:
         requests = api.metric_count(period=PERIOD, statistic="Sum")
@@ -187,6 +188,20 @@ class Monitoring(Construct):
             self._alarm(f"RowsSkipped{service.title()}", metric, over=0, advice=advice)
             skipped.append(metric)
         self._graph("Rows skipped by jobs", skipped, [])
+
+    def _watch_schema(self) -> None:
+        undeclared = cloudwatch.Metric(
+            namespace=self._namespace,
+            metric_name="UndeclaredSqlObjects",
+            dimensions_map={"service": "migrations"},
+            period=PERIOD,
+            statistic="Maximum",
+        )
+        advice = (
+            "The database has functions, views, triggers or policies that no file declares: left over, or made by hand."
+            " The log of migrations names them (undeclared_sql_objects); drop them in a file of their context."
+        )
+        self._alarm("UndeclaredSqlObjects", undeclared, over=0, advice=advice)
 
     def _watch_reminders(self) -> None:
         lateness, wrong = (

@@ -13,9 +13,10 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from aws_lambda_powertools.metrics import MetricUnit
 from sqlalchemy import URL, Connection, create_engine, make_url, text
 
-from chally.log import logger
+from chally.log import logger, metrics
 from chally.settings import MigrationSettings, load
 from migrations import objects
 
@@ -45,6 +46,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, str]:
             return {"revision": migrate(connection)}
     finally:
         engine.dispose()
+        if metrics.metric_set:
+            metrics.flush_metrics()
 
 
 def migrate(connection: Connection) -> str:
@@ -77,7 +80,8 @@ def migrate(connection: Connection) -> str:
     objects.apply(driver, [file for file in files if file.fixed])
     command.upgrade(config, "head")
     objects.apply(driver, [file for file in files if not file.fixed])
-    objects.report_undeclared(driver, files)
+    if undeclared := objects.report_undeclared(driver, files):
+        metrics.add_metric("UndeclaredSqlObjects", MetricUnit.Count, len(undeclared))
     revision = _revision(connection)
     _end(connection)
     logger.info("migrated", revision=revision)

@@ -42,6 +42,17 @@ def test_the_functions_roles_make_no_temporary_tables(empty: str) -> None:
             assert connection.execute(may.encode(), {"role": role}).fetchone() == (False,)
 
 
+def test_objects_that_nobody_declares_are_counted_for_the_operator(
+    empty: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler({}, LambdaContext())
+    assert "UndeclaredSqlObjects" not in capsys.readouterr().out
+    with psycopg.connect(empty, autocommit=True) as connection:
+        connection.execute("create function core.made_by_hand() returns integer language sql return 1")
+    handler({}, LambdaContext())
+    assert '"UndeclaredSqlObjects":[1.0]' in capsys.readouterr().out.replace(" ", "")
+
+
 @pytest.mark.parametrize(
     ("grant", "revoke"),
     [

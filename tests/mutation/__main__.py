@@ -45,6 +45,7 @@ class Result:
 
 
 def main() -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also in the background, where a shell ignores it
     arguments = _parse()
     random_ = random.Random(arguments.seed)
     groups = [_mutants(patterns, random_) for patterns in TARGETS.values()]
@@ -150,10 +151,10 @@ def _tests(tree: Path, mutant: Mutant) -> list[Path]:
     spread = Counter(word for each in words.values() for word in each)
     names = _related(tree, mutant)
     context = "chally" if mutant.path.startswith("layers") else mutant.path.split("/")[1]
-    noun = Path(mutant.path).stem.rstrip("s")
+    noun = Path(mutant.path).stem.rstrip("s") if "/rules" not in mutant.path else "rules"
 
     def score(path: Path) -> float:
-        shared = sum(1 / spread[name] for name in names & words[path])
+        shared = sum(2 / spread[name] for name in names & words[path])
         return shared + (path.parent.name == context) / 2 + (path.parent.name == context and noun in path.stem)
 
     return [path.relative_to(tree) for path in sorted(files, key=lambda path: -score(path))]

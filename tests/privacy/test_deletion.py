@@ -8,6 +8,7 @@ from uuid import UUID
 import boto3
 import pytest
 
+from challenges.jobs import windows_handler
 from chally import clock, db, storage
 from identity import sessions
 from identity import sign_in as signing_in
@@ -17,6 +18,7 @@ from identity.queries import users
 from privacy import deletion
 from privacy.jobs import purge_handler
 from tests.support.api import Client, LambdaContext
+from tests.support.challenges import challenge_body
 from tests.support.database import Database
 from tests.support.people import SignUp
 from tests.support.personal_data import BUCKET, everything, leave_traces
@@ -250,6 +252,18 @@ class TestPurge:
         assert after == before
         assert database.execute("select count(*) from proofs.proofs") == [(1,)]
         assert purge()["purged"] == 0
+
+    def test_a_purged_participant_gets_windows_but_no_reminders(self, kari: Client, database: Database, at: At) -> None:
+        ends_at = (clock.now() + timedelta(days=60)).isoformat()
+        assert kari.post("/v1/challenges", challenge_body(clock.now(), ends_at=ends_at)).status == 201
+        assert kari.delete("/v1/me", PASSWORD).status == 202
+        at(clock.now() + LATER)
+        assert purge()["purged"] == 1
+        windows_handler({}, LambdaContext())
+        assert database.execute("select count(*) > 0 from challenges.windows where opens_at > now() + '29 days'") == [
+            (True,)
+        ]
+        assert database.execute("select count(*) from notifications.reminders") == [(0,)]
 
     def test_a_purge_erases_a_link_that_was_requested_meanwhile(
         self, kari: Client, nobody: Client, database: Database, at: At
