@@ -25,21 +25,31 @@ def table_profile(space: str, points: int, *, padding: int = 0) -> bytes:
         + np.array([65536, 0, 0, 0, 65536, 0, 0, 0, 65536], ">i4").tobytes()
         + (2).to_bytes(2) * 2 + linear * inputs + encoded.clip(0, 65535).astype(">u2").tobytes() + linear * 3
     )  # fmt: skip
-    text = b"Table\0"
-    contents = {
-        b"desc": b"desc" + bytes(4) + len(text).to_bytes(4) + text + bytes(78 + -len(text) % 4),
-        b"wtpt": b"XYZ " + bytes(4) + np.array([63190, 65536, 54061], ">i4").tobytes(),
-        b"A2B0": table + bytes(-len(table) % 4),
-        b"priv": b"data" + bytes(8 + padding),
-    }
-    place, index = 128 + 4 + 12 * len(contents), len(contents).to_bytes(4)
-    for name, content in contents.items():
+    return assembled(
+        (b"prtr" if space == "CMYK" else b"mntr") + space.ljust(4).encode() + b"Lab ",
+        {
+            b"desc": b"desc" + bytes(4) + (2).to_bytes(4) + b"x\0" + bytes(78),
+            b"wtpt": white(),
+            b"A2B0": table,
+            b"priv": b"data" + bytes(8 + padding),
+        },
+    )
+
+
+def white() -> bytes:
+    """D50, as a tag."""
+    return b"XYZ " + bytes(4) + np.array([63190, 65536, 54061], ">i4").tobytes()
+
+
+def assembled(kind: bytes, contents: dict[bytes, bytes]) -> bytes:
+    """A profile of a kind (class, colours, connection space) with these tags."""
+    padded = {name: content + bytes(-len(content) % 4) for name, content in contents.items()}
+    place, index = 128 + 4 + 12 * len(padded), len(padded).to_bytes(4)
+    for name, content in padded.items():
         index += name + place.to_bytes(4) + len(content).to_bytes(4)
         place += len(content)
-    kind = (b"prtr" if space == "CMYK" else b"mntr") + space.ljust(4).encode() + b"Lab "
-    white = np.array([63190, 65536, 54061], ">i4").tobytes()
-    header = place.to_bytes(4) + bytes(4) + b"\2\x40\0\0" + kind + bytes(12) + b"acsp" + bytes(28) + white
-    return header.ljust(128, b"\0") + index + b"".join(contents.values())
+    header = place.to_bytes(4) + bytes(4) + b"\2\x40\0\0" + kind + bytes(12) + b"acsp" + bytes(28) + white()[8:]
+    return header.ljust(128, b"\0") + index + b"".join(padded.values())
 
 
 def by_littlecms(image: Image.Image, profile: bytes) -> Image.Image:

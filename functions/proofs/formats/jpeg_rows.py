@@ -11,9 +11,15 @@ from PIL import Image
 
 from proofs.formats.jpeg import END
 
-# Bytes of which a decoder makes pixels: no FF, which begins a marker. One continuation could, by chance, decode to
-# the same grey as nothing.
-_CONTINUATIONS = tuple(hashlib.shake_128(seed).digest(256).replace(b"\xff", b"") for seed in (b"one", b"other"))
+
+def _continuation(seed: bytes) -> bytes:
+    """Bytes of which a decoder makes pixels, alone and after each of the eight restart markers it may wait for."""
+    pixels = hashlib.shake_128(seed).digest(64).replace(b"\xff", b"")
+    return pixels + b"".join(bytes((0xFF, marker)) + pixels for marker in range(0xD0, 0xD8))
+
+
+# One continuation could, by chance, decode to the same grey as nothing.
+_CONTINUATIONS = (_continuation(b"one"), _continuation(b"other"))
 
 
 def has_every_row(pixels: bytes) -> bool:
