@@ -19,12 +19,18 @@ _INVALID_DATE = "Must be a date, such as 2026-11-28."
 # [0-9] because \d also matches the digits of other scripts
 _ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_WHOLE = re.compile(r"-?[0-9]{1,9}")
 _INSTANT = re.compile(_DATE.pattern + r"[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})")
 
 
 def is_id(text: str) -> bool:
     """Whether the text is a UUID as we write it: with hyphens, without braces or a prefix."""
     return _ID.fullmatch(text) is not None
+
+
+def is_whole(text: str) -> bool:
+    """Whether the text is a whole number in digits alone; pydantic also reads 10.0, 1_0 and spaces."""
+    return _WHOLE.fullmatch(text) is not None
 
 
 def _check_id(value: object) -> object:

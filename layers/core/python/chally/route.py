@@ -1,7 +1,8 @@
 """What happens around every route: parameters and bodies are read within bounds, and keyed responses are stored."""
 
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 from uuid import UUID
 
 from fastapi import Request
@@ -11,7 +12,7 @@ from starlette.responses import HTMLResponse, Response
 
 from chally import body, idempotency
 from chally.errors import FieldError, InvalidRequest, pointer
-from chally.fields import INVALID_ID, is_id
+from chally.fields import INVALID_ID, is_id, is_whole
 from chally.methods import Methods
 from chally.problems import MAX_ERRORS, MethodNotAllowed
 
@@ -25,27 +26,10 @@ class Route(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        query = sorted({field.alias for part in _flat(self.dependant) for field in part.query_params})
-        ids = sorted(
-            {
-                field.alias
-                for part in _flat(self.dependant)
-                for field in part.path_params
-                if field.field_info.annotation is UUID
-            }
-        )
-        # mail programs and trackers add parameters to links, and a page ignores them
-        takes_any = self.response_class is HTMLResponse
+        parameters = _Parameters.of(self)
 
         async def handle_and_store(request: Request) -> Response:
-            errors = [] if takes_any else _unknown(request, query)
-            wrong_ids = [name for name in ids if not is_id(request.path_params[name])]
-            methods: Methods = request.app.state.methods
-            if wrong_ids and methods.is_fixed(request.url.path):
-                raise MethodNotAllowed(headers={"Allow": methods.of(request.url.path)})
-            errors += [FieldError(pointer=pointer("path", name), message=INVALID_ID) for name in wrong_ids]
-            if errors:
-                raise InvalidRequest(errors=errors)
+            parameters.check(request)
             if self.body_field is not None:
                 request = _ReadRequest(request.scope, request.receive)
                 await request.read()
@@ -60,6 +44,48 @@ class Route(APIRoute):
             return response
 
         return handle_and_store
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    """What a route reads from its path and query: the names of its ids, of its query, and of the numbers in that."""
+
+    ids: list[str]
+    query: list[str]
+    numbers: list[str]
+    takes_any: bool
+
+    @classmethod
+    def of(cls, route: APIRoute) -> Self:
+        parts = [*_flat(route.dependant)]
+        path = [field for part in parts for field in part.path_params]
+        query = [field for part in parts for field in part.query_params]
+        return cls(
+            ids=sorted({field.alias for field in path if field.field_info.annotation is UUID}),
+            query=sorted({field.alias for field in query}),
+            numbers=sorted({field.alias for field in query if field.field_info.annotation is int}),
+            # mail programs and trackers add parameters to links, and a page ignores them
+            takes_any=route.response_class is HTMLResponse,
+        )
+
+    def check(self, request: Request) -> None:
+        """Raise `InvalidRequest`, or `MethodNotAllowed` where a word such as `mine` stands in the place of an id."""
+        wrong_ids = [name for name in self.ids if not is_id(request.path_params[name])]
+        methods: Methods = request.app.state.methods
+        if wrong_ids and methods.is_fixed(request.url.path):
+            raise MethodNotAllowed(headers={"Allow": methods.of(request.url.path)})
+        sent = request.query_params
+        errors = [
+            *([] if self.takes_any else _unknown(request, self.query)),
+            *(FieldError(pointer=pointer("path", name), message=INVALID_ID) for name in wrong_ids),
+            *(
+                FieldError(pointer=pointer("query", name), message="Must be a whole number.")
+                for name in self.numbers
+                if name in sent and not is_whole(sent[name])
+            ),
+        ]
+        if errors:
+            raise InvalidRequest(errors=errors)
 
 
 class _ReadRequest(Request):
