@@ -46,7 +46,7 @@ class ParticipantOut(BaseModel):
     f"You can take part in up to {rules.MAX_JOINED} challenges that are not over.",
     status_code=201,
     responses={200: {"model": JoinOut}},
-    dependencies=[limits.per_account("join")],  # failed ones count: invite codes cannot be guessed
+    dependencies=[limits.per_account("join", body=JoinIn | None)],  # failed ones count: invite codes cannot be guessed
 )
 async def join_challenge(
     ref: Annotated[str, Path(max_length=64, description="Invite code, or the id of a public challenge")],

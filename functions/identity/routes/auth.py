@@ -127,9 +127,9 @@ async def sign_in_by_password(body: LoginIn, client: CurrentClient, response: Re
 
 def _limit_login(name: str, ip: str | None, now: datetime) -> None:
     """Count a login. Guessing from anywhere uses up the limit of the account, but not where its owner was recently."""
-    here = {"login_account_ip": f"{name} {network(ip)}", "login_ip": network(ip)}
+    here = network(ip)
     try:
-        ratelimit.consume(now, **here, login_account=name)
+        ratelimit.consume(now, login_account_ip=f"{name} {here}", login_ip=here, login_account=name)
     except RateLimited:
         if not _trusts_ips():
             raise
@@ -138,7 +138,7 @@ def _limit_login(name: str, ip: str | None, now: datetime) -> None:
             known = lockout.is_known(tx, account, ip, now)
         if not known:
             raise
-        ratelimit.consume(now, **here)
+        ratelimit.consume(now, login_account_ip=f"{name} {here}", login_ip=here)
 
 
 def _trusts_ips() -> bool:
