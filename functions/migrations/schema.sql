@@ -1173,7 +1173,7 @@ begin
         cross join lateral (
             select min(bit_count(f.pdq # variant))::integer as bits from unnest(variants::bit(256)[]) as variant
         ) as nearest
-        where f.user_id = scope and f.comparable and nearest.bits <= distance;
+        where f.user_id = scope and nearest.bits <= distance;
     else
         return query
         select found.proof_id, min(found.bits)::integer
@@ -1182,97 +1182,97 @@ begin
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 1, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 1, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 17, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 17, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 33, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 33, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 49, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 49, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 65, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 65, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 81, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 81, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 97, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 97, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 113, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 113, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 129, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 129, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 145, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 145, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 161, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 161, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 177, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 177, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 193, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 193, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 209, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 209, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 225, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 225, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 241, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 241, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
         ) as found
         group by found.proof_id;
@@ -1346,6 +1346,8 @@ CREATE TABLE proofs.proofs (
     review_reason text,
     reviewed_by uuid,
     reviewed_at timestamp with time zone,
+    picture_width integer,
+    picture_height integer,
     CONSTRAINT proofs_appeal_length CHECK ((length(appeal) <= 1000)),
     CONSTRAINT proofs_content_length_positive CHECK ((content_length > 0)),
     CONSTRAINT proofs_note_length CHECK ((length(note) <= 500)),
@@ -1647,6 +1649,8 @@ CREATE TABLE proofs.fingerprints (
     quality smallint NOT NULL,
     comparable boolean NOT NULL,
     user_id uuid NOT NULL,
+    graphic bytea,
+    CONSTRAINT fingerprints_graphic_size CHECK ((length(graphic) <= 49152)),
     CONSTRAINT fingerprints_quality_range CHECK (((quality >= 0) AND (quality <= 100)))
 );
 
@@ -1883,37 +1887,37 @@ CREATE UNIQUE INDEX exports_one_under_way ON privacy.exports USING btree (user_i
 
 CREATE INDEX exports_user ON privacy.exports USING btree (user_id, id);
 
-CREATE INDEX fingerprints_band_00 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 1, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
+CREATE INDEX fingerprints_band_00 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 1, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id);
 
-CREATE INDEX fingerprints_band_01 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 17, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
+CREATE INDEX fingerprints_band_01 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 17, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id);
 
-CREATE INDEX fingerprints_band_02 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 33, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
+CREATE INDEX fingerprints_band_02 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 33, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id);
 
-CREATE INDEX fingerprints_band_03 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 49, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
+CREATE INDEX fingerprints_band_03 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 49, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id);
 
-CREATE INDEX fingerprints_band_04 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 65, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
+CREATE INDEX fingerprints_band_04 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 65, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id);
 
-CREATE INDEX fingerprints_band_05 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 81, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
+CREATE INDEX fingerprints_band_05 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 81, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id);
 
-CREATE INDEX fingerprints_band_06 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 97, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
+CREATE INDEX fingerprints_band_06 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 97, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id);
 
-CREATE INDEX fingerprints_band_07 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 113, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
+CREATE INDEX fingerprints_band_07 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 113, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id);
 
-CREATE INDEX fingerprints_band_08 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 129, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
+CREATE INDEX fingerprints_band_08 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 129, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id);
 
-CREATE INDEX fingerprints_band_09 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 145, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
+CREATE INDEX fingerprints_band_09 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 145, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id);
 
-CREATE INDEX fingerprints_band_10 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 161, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
+CREATE INDEX fingerprints_band_10 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 161, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id);
 
-CREATE INDEX fingerprints_band_11 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 177, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
+CREATE INDEX fingerprints_band_11 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 177, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id);
 
-CREATE INDEX fingerprints_band_12 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 193, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
+CREATE INDEX fingerprints_band_12 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 193, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id);
 
-CREATE INDEX fingerprints_band_13 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 209, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
+CREATE INDEX fingerprints_band_13 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 209, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id);
 
-CREATE INDEX fingerprints_band_14 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 225, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
+CREATE INDEX fingerprints_band_14 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 225, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id);
 
-CREATE INDEX fingerprints_band_15 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 241, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id) WHERE comparable;
+CREATE INDEX fingerprints_band_15 ON proofs.fingerprints USING btree ((((uuid_hash_extended(challenge_id, (0)::bigint) << 16) | (("substring"(pdq, 241, 16))::integer)::bigint))) INCLUDE (challenge_id, pdq, proof_id);
 
 CREATE INDEX fingerprints_challenge ON proofs.fingerprints USING btree (challenge_id);
 

@@ -27,7 +27,7 @@ _MARKS |= str.maketrans(dict.fromkeys("\u201d\u00bb\u301d\u301e\u301f", "\u2019"
 
 def quote(text: str) -> str:
     """Return what a person typed, to stand between quotation marks in a mail."""
-    line = visible_line(text).translate(_MARKS)
+    line = visible_line(text.replace("\0", "")).translate(_MARKS)
     line = line if len(line) <= LONGEST else f"{line[:LONGEST].rstrip()}\u2026"
     for mark in (_SCHEMES, _SLASHES, _DOTS, _NUMBERS, _AT_SIGNS):
         line = mark.sub(r"\1 ", line)

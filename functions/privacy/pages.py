@@ -43,13 +43,13 @@ def confirm(kind: MailKind) -> HTMLResponse:
     return _response("Reminders are off", f"{_paragraph(done)}\n{_paragraph(back)}")
 
 
-def refuse() -> HTMLResponse:
+def refuse(status: int) -> HTMLResponse:
     """The page for a link that we did not send."""
     sentence = (
         "It is incomplete or was changed. Open the link in the mail again, or sign in to the app and turn off reminders"
         " in your settings."
     )
-    return _response("This link is not valid", _paragraph(sentence), status=400)
+    return _response("This link is not valid", _paragraph(sentence), status)
 
 
 def _paragraph(sentence: str) -> str:

@@ -9,7 +9,8 @@ _EXPORT = {
     "proofs": """
         select id, challenge_id, participant_id, local_date, opens_at, closes_at, kind, status, reasons, note,
             captured_at, content_type, content_length, encode(sha256, 'hex') as sha256, value_text, value_number,
-            stored_at, decided_at, created_at, timezone, tzdata, appeal, appealed_at, review, review_reason, reviewed_at
+            stored_at, decided_at, created_at, timezone, tzdata, appeal, appealed_at, review, review_reason,
+            reviewed_at, picture_width, picture_height
         from proofs.proofs where user_id = %(user_id)s order by id
     """,
     "fingerprints": """
@@ -40,6 +41,7 @@ def objects(tx: Tx, user_id: UUID) -> list[StoredObject]:
         select object_key as key,
             'photos/' || local_date || '_' || id || case content_type
                 when 'image/jpeg' then '.jpg' when 'image/png' then '.png' when 'image/webp' then '.webp'
+                when 'image/heic' then '.heic' when 'image/heif' then '.heic'
                 else '.bin' end as name
         from proofs.proofs where user_id = %(user_id)s and kind = 'photo' and object_key not like 'forgotten/%%'
         union all
@@ -74,7 +76,8 @@ def forget(tx: Tx, user_id: UUID) -> None:
             object_key = case kind when 'photo' then 'forgotten/' || id end,
             value_text = case kind when 'text' then '' end,
             value_number = case kind when 'number' then 0 end,
-            picture_key = null, appeal = case when appeal is not null then '' end, review_reason = null,
+            picture_key = null, picture_width = null, picture_height = null,
+            appeal = case when appeal is not null then '' end, review_reason = null,
             sequencer = null
         where user_id = %(user_id)s
         """,

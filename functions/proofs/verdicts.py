@@ -1,10 +1,12 @@
 """Decides on uploads: inspects the bytes, then writes the verdict and all its effects in one transaction."""
 
 import hashlib
+import io
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from aws_lambda_powertools.metrics import MetricUnit
+from PIL import Image
 
 from challenges import standings
 from challenges.language import AntiCheat, PhotoProof, Rules
@@ -14,8 +16,10 @@ from chally.log import logger, metrics
 from chally.settings import VerdictsSettings, load
 from chally.zones import ZoneInfo
 from notifications import reminders
-from proofs import capture, malware, overlay, reviews, sandbox, storage
+from proofs import capture, comparison, malware, overlay, reviews, sandbox, storage
+from proofs.comparison import Comparison
 from proofs.fingerprints import Fingerprint
+from proofs.graphics import Graphic
 from proofs.malware import InfectedFile, ScanResult
 from proofs.queries import arrivals, duplicates, scans
 from proofs.queries.arrivals import Arrival
@@ -26,7 +30,6 @@ from proofs.rules.verdict import (
     Reason,
     Verdict,
     check_content,
-    check_duplicate,
     decide_photo,
     infected_verdict,
     is_comparable,
@@ -111,13 +114,14 @@ def _decide_arrival(arrival: Arrival, upload: UploadVersion, scan: ScanResult | 
 class Inspection:
     """What the checks of a file found, without the database.
 
-    `variants`: the fingerprint of the picture, followed by those of its rotations and reflections; `picture`: the
-    cleaned copy. A file that could not be read has neither.
+    `variants`: the fingerprint of the picture, followed by those of its rotations and reflections; `graphic`: its
+    pixels if it is a flat graphic; `picture`: the cleaned copy. A file that could not be read has none of them.
     """
 
     sha256: bytes
     results: list[Reason | Doubt | None]
     variants: tuple[Fingerprint, ...] = ()
+    graphic: Graphic | None = None
     picture: bytes | None = field(default=None, repr=False)
 
 
@@ -139,7 +143,7 @@ def _inspect(data: bytes, arrival: Arrival, upload: UploadVersion, terms: PhotoP
         results.append(
             capture.check_capture_time(found.captured, arrival.opens_at, arrival.closes_at, upload.stored_at, *zones)
         )
-    return Inspection(sha256, results, found.variants, found.picture)
+    return Inspection(sha256, results, found.variants, Graphic.of(found.luma), found.picture)
 
 
 def _decide(
@@ -153,15 +157,17 @@ def _decide(
     """Write the verdict, the fingerprint, the standing, the reminder and the mails in one transaction."""
     now = clock.now()
     compares = terms.anti_cheat.phash_check
-    variants = [variant.bits for variant in inspection.variants if compares and is_comparable(variant.quality)]
+    variants = inspection.variants
     with db.as_system("decide on a proof") as tx:
         duplicates.lock_for_verdict(tx, arrival, inspection.sha256)
-        match = None
-        if inspection.variants:
-            match = duplicates.find_nearest(tx, arrival, inspection.sha256, variants, only_rejected=not compares)
-        duplicate = check_duplicate(match.kind, match.distance, rejected=match.rejected) if match else None
+        found = Comparison()
+        if variants:
+            found = comparison.compare(
+                tx, arrival, inspection.sha256, variants, inspection.graphic, only_rejected=not compares
+            )
+        match = found.match
         verdict = decide_photo(
-            closes_at=arrival.closes_at, stored_at=upload.stored_at, results=[*inspection.results, duplicate]
+            closes_at=arrival.closes_at, stored_at=upload.stored_at, results=[*inspection.results, found.result]
         )
         if not arrivals.save_verdict(
             tx,
@@ -169,16 +175,26 @@ def _decide(
             verdict,
             upload,
             picture_key=picture_key,
+            picture_size=_size(inspection.picture) if inspection.picture else None,
             match_id=match.proof_id if match else None,
             match_distance=match.distance if match else None,
             now=now,
         ):
             return
-        if inspection.variants:
-            first = inspection.variants[0]
-            duplicates.save_fingerprint(tx, arrival, inspection.sha256, pdq=first.bits, quality=first.quality)
+        if variants:
+            duplicates.save_fingerprint(
+                tx,
+                arrival,
+                inspection.sha256,
+                pdq=variants[0].bits,
+                quality=variants[0].quality,
+                graphic=inspection.graphic.pack() if inspection.graphic else None,
+            )
         if verdict.status == "accepted":
-            duplicates.replace_earlier(tx, arrival, inspection.sha256, variants, max_per_window=photo.max_per_window)
+            # graphics and pictures of low quality are replaced by the same file only: near ones may show another thing
+            surely = compares and inspection.graphic is None and is_comparable(variants[0].quality)
+            bits = [variant.bits for variant in variants] if surely else []
+            duplicates.replace_earlier(tx, arrival, inspection.sha256, bits, max_per_window=photo.max_per_window)
             standings.record(tx, arrival.participant_id, arrival.local_date, "accepted")
         if verdict.status != "rejected":
             reminders.clear(tx, arrival.participant_id, arrival.local_date, now)
@@ -188,6 +204,12 @@ def _decide(
         can_be_appealed = picture_key is not None and not own_rejected
         _notify(tx, arrival, verdict, now, can_be_appealed=can_be_appealed, elsewhere=elsewhere)
     _record(arrival, verdict)
+
+
+def _size(picture: bytes) -> tuple[int, int]:
+    """The width and height of a cleaned picture."""
+    with Image.open(io.BytesIO(picture)) as image:
+        return image.size
 
 
 def _notify(

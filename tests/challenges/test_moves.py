@@ -100,3 +100,13 @@ def test_a_window_that_was_proven_gets_no_reminder_after_a_move(
         reminders_handler({}, LambdaContext())
     reminded = [mail for mail in mails()[before:] if mail.get("user_id") == kari.user["id"]]
     assert reminded == []
+
+
+def test_a_person_who_left_returns_in_the_zone_that_they_left_in(kari: Client, join: str, database: Database) -> None:
+    [(challenge,)] = database.execute("select id from challenges.challenges")
+    assert kari.post(f"/v1/challenges/{challenge}/leave").status == 204
+    before = row_versions(database)
+    assert kari.patch("/v1/me", {"timezone": "Asia/Tokyo"}).status == 200
+    assert row_versions(database) == before
+    assert kari.post(join).status == 201
+    assert kari.get(f"/v1/challenges/{challenge}/windows/current").json["timezone"] == "Europe/Berlin"

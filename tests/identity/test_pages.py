@@ -277,6 +277,14 @@ class TestInABrowser:
         assert page.press() == "Your account now uses this address."
         assert database.execute("select email from identity.users") == [("new@people.test",)]
 
+    def test_who_has_no_password_yet_is_told(self, page: Page, nobody: Client, mails: Mails) -> None:
+        body = {"email": "kari@people.test", "username": "kari", "password": PASSWORD, "timezone": "UTC"}
+        nobody.post("/v1/auth/register", body)
+        nobody.post("/v1/auth/register", body | {"password": "another password"})
+        page.open("/v1/auth/verify-email", token=token_of(mails, "verify_email"))
+        assert page.press().startswith("You are signed in, but no password is set")
+        assert not page.has_button
+
     def test_an_invalid_unlock_link_is_refused(self, page: Page) -> None:
         page.open("/v1/auth/unlock", token="x")
         assert page.press().startswith("This link is invalid")

@@ -57,6 +57,18 @@ def test_native_code_is_built_for_lambda() -> None:
         assert machine == AARCH64, library.name
 
 
+@pytest.mark.long
+def test_the_layers_of_the_verdicts_fit_lambda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code and layers of one function may have 250 MB unzipped. The decoder of HEIC is among them, for arm64."""
+    monkeypatch.setattr(assets, "GROUPS", {"vendor": None, "imaging": "imaging"})
+    assets.build(assets.LAMBDA)
+    layers = [assets.layer_path(name, assets.LAMBDA) for name in ("vendor", "imaging")]
+    size = sum(file.stat().st_size for layer in layers for file in layer.rglob("*") if file.is_file())
+    assert size < 200_000_000
+    (decoder,) = layers[1].rglob("libde265*")
+    assert struct.unpack_from("<H", decoder.read_bytes(), 18) == (AARCH64,)
+
+
 def test_bytecode_is_shipped_with_the_source() -> None:
     """It is unchecked (flags 0b01 in the header, PEP 552), because zip changes modification times."""
     assets.build(assets.HOST)

@@ -159,11 +159,11 @@ class TestLink:
     ) -> None:
         from aws_lambda_powertools.utilities.parameters.constants import DEFAULT_PROVIDERS
 
-        for status in (200, 400):
+        for title in ("Switch off reminders?", "This link is not valid"):
             aws.client("secretsmanager").put_secret_value(SecretId="unsubscribe", SecretString=uuid4().hex)
             for provider in DEFAULT_PROVIDERS.values():
                 provider.clear_cache()
-            assert open_link(link).status == status
+            assert title in open_link(link).text
 
     def test_wrong_links_are_refused_and_limited(self, link: str, database: Database) -> None:
         token = token_of(link)

@@ -157,17 +157,28 @@ class TestScope:
         assert found.proof_id == first
 
     @pytest.mark.parametrize("near_me", ["challenge", "person"])
-    def test_a_photo_of_low_quality_is_not_compared(self, database: Database, near_me: str) -> None:
-        """All flat pictures are alike. The indexes and the rules have the same limit."""
+    def test_a_photo_of_low_quality_is_found_and_marked(self, database: Database, near_me: str) -> None:
+        """Its bits are those of the photo it was made of; whether it is the same is for a person to say."""
         new = eight(np.random.default_rng(46))
         me = somebody()
         other = somebody(me.challenge_id) if near_me == "challenge" else somebody(user_id=me.user_id)
-        keep(database, [other], new[:1], quality=DISCARDED_QUALITY)
-        assert search(database, me, *new) is None
-        (worth,) = keep(database, [other], new[:1], quality=DISCARDED_QUALITY + 1)
-        found = search(database, me, *new)
-        assert found is not None
-        assert found.proof_id == worth
+        for quality, comparable in ((0, False), (DISCARDED_QUALITY, False), (DISCARDED_QUALITY + 1, True)):
+            (proof,) = keep(database, [other], new[:1], quality=quality)
+            found = search(database, me, *new)
+            assert found is not None
+            assert (found.proof_id, found.comparable) == (proof, comparable)
+            database.execute("delete from proofs.proofs")
+
+    def test_the_nearest_photos_come_first_and_no_more_than_asked_for(self, database: Database) -> None:
+        chance = np.random.default_rng(47)
+        new = eight(chance)
+        me = somebody()
+        near_ones = np.array([neighbour(chance, new[0], distance) for distance in (9, 3, 6, LIMIT + 1)])
+        ids = keep(database, [somebody(me.challenge_id) for _ in near_ones], near_ones)
+        with as_system(database) as tx:
+            variants = [text(variant) for variant in new]
+            found = duplicates.find_matches(tx, me.arrival(), FILE, variants, limit=2)
+        assert [(match.proof_id, match.distance) for match in found] == [(ids[1], 3), (ids[2], 6)]
 
 
 class TestReviewers:

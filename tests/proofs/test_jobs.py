@@ -7,16 +7,18 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 import psycopg
 import pytest
 from PIL import Image
 
-from chally import clock
+from chally import aws, clock
 from proofs import jobs, storage
 from tests.support.api import LambdaContext
 from tests.support.database import Database
+from tests.support.heic import heic
 from tests.support.pictures import encoded, picture
 from tests.support.proof_uploads import (
     BUCKET,
@@ -63,6 +65,31 @@ class TestAccepted:
         club = make_club()
         proof = club.send(club.kari, encoded(PICTURE, file_format=file_format), content_type)
         assert codes(proof) == ("accepted", [])
+
+    @pytest.mark.parametrize("content_type", ["image/heic", "image/heif"])
+    def test_heic_is_accepted_and_others_see_a_jpeg(self, make_club: Callable[..., Club], content_type: str) -> None:
+        club = make_club()
+        proof = club.send(club.kari, heic(PICTURE), content_type)
+        assert codes(proof) == ("accepted", [])
+        link = club.miro.get(f"/v1/proofs/{proof['id']}/image").headers["location"]
+        key = urlsplit(link).path.lstrip("/")
+        copy = aws.client("s3").get_object(Bucket=BUCKET, Key=key)
+        assert copy["ContentType"] == "image/jpeg"
+        assert copy["Body"].read().startswith(b"\xff\xd8\xff")
+
+    def test_heic_named_jpg_is_told_how_to_send_it(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        proof = club.send(club.kari, heic(PICTURE))
+        assert codes(proof) == ("rejected", ["type_mismatch"])
+        assert proof["reasons"][0]["detail"].startswith("This is an HEIC picture, but image/jpeg was announced.")
+        assert "Most Compatible" in proof["reasons"][0]["detail"]
+
+    def test_a_challenge_without_heic_says_so_before_the_upload(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(proof={"kind": "photo", "types": ["image/jpeg"]})
+        body = {"content_type": "image/heic", "content_length": 9, "sha256": "0" * 64}
+        response = club.kari.post(f"/v1/challenges/{club.id}/proofs", body)
+        assert response.status == 422
+        assert "This is an HEIC picture. This challenge accepts image/jpeg." in response.text
 
     def test_an_upload_after_the_close_is_accepted_while_its_url_is_valid(
         self, make_club: Callable[..., Club], at: Callable[[datetime], None], database: Database

@@ -59,6 +59,43 @@ class TestPicture:
             assert image.format == "JPEG"
             assert not image.getexif()
 
+    @pytest.mark.parametrize(
+        ("accept", "is_json"),
+        [
+            ("application/json", True),
+            ("application/json, text/plain, */*", True),
+            ("application/json;q=0.9, text/html", True),
+            ("*/*", False),
+            (None, False),
+            ("image/avif,image/webp,*/*;q=0.8", False),
+            ("image/*, application/json;q=0.5", False),
+            ("application/json;q=0", False),
+            ("application/json;q=lots", False),
+        ],
+    )
+    def test_scripts_get_the_link_as_json_and_others_are_redirected(
+        self, make_club: MakeClub, accept: str | None, is_json: bool
+    ) -> None:
+        """A script cannot follow a redirect to storage: the browser would send `Origin: null`."""
+        club = make_club()
+        data = encoded(picture(7, (600, 400)))
+        proof = club.send(club.kari, data)
+        headers = {} if accept is None else {"accept": accept}
+        response = club.miro.call("GET", f"/v1/proofs/{proof['id']}/image", headers=headers)
+        assert response.headers["vary"] == "Accept"
+        if not is_json:
+            assert (response.status, response.text) == (307, "")
+            return
+        assert response.status == 200, response.text
+        assert response.headers["cache-control"] == "no-store"  # the link is a credential
+        found = response.json
+        assert found.keys() == {"url", "expires_at", "width", "height", "content_type"}
+        assert (found["width"], found["height"], found["content_type"]) == (600, 400, "image/jpeg")
+        life = datetime.fromisoformat(found["expires_at"]) - clock.now()
+        assert timedelta(minutes=4) < life <= timedelta(minutes=5)
+        with Image.open(io.BytesIO(stored(found["url"]))) as image:
+            assert image.size == (600, 400)
+
     def test_nobody_but_participants_sees_the_picture(
         self, make_club: MakeClub, person: SignUp, nobody: Client
     ) -> None:

@@ -1,7 +1,8 @@
 """Reviews, appeals and removals: who can, and their effect on standings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,8 +12,10 @@ import boto3
 import psycopg
 import pytest
 
-from chally import clock
+from chally import clock, db
+from proofs import personal_data
 from proofs.jobs import removals_handler
+from proofs.rules.submission import WindowFull
 from tests.support.api import Client, LambdaContext, Response
 from tests.support.challenges import challenge_body
 from tests.support.database import Database
@@ -228,6 +231,74 @@ class TestReview:
                 each.result(60)
         status = club.member.get(club.path).json["status"]
         assert club.standing() == ((10, 1, 0) if status == "accepted" else (0, 0, 0))
+
+    def test_an_accepted_review_waits_for_a_new_proof_of_the_same_window(
+        self, make_club: Callable[..., Club], database: Database
+    ) -> None:
+        """Otherwise neither would see the other, and a window for one proof would have two."""
+        club = make_club()
+        club.review(club.owner, REJECT)
+        with ThreadPoolExecutor(1) as one:
+            with sending_directly(database, club, "I swam"):
+                accepting = one.submit(review_directly, database, club, club.owner, "accept")
+                while database.execute("select count(*) from pg_locks where not granted") < [(1,)]:
+                    assert not accepting.done()
+            with pytest.raises(WindowFull):
+                accepting.result(60)
+        assert club.standing() == (10, 1, 0)
+        assert club.member.get(club.path).json["status"] == "rejected"
+
+    def test_what_a_forgotten_reviewer_wrote_is_erased_and_their_decision_stays(
+        self, make_club: Callable[..., Club], database: Database
+    ) -> None:
+        club = make_club()
+        club.review(club.owner, REJECT)
+        with db.as_system("test") as tx:
+            personal_data.forget(tx, UUID(club.owner.user["id"]))
+        assert database.execute("select status, review, review_reason, reviewed_by from proofs.proofs") == [
+            ("rejected", "reject", None, None)
+        ]
+        assert club.member.delete(club.path).code == "decided_by_person"
+
+
+class TestHiddenRoster:
+    """Where only the owner sees who takes part, participants do not see each other's proofs."""
+
+    @pytest.mark.parametrize(("roster", "status"), [("owner", 404), ("participants", 200)])
+    def test_another_participant_sees_a_proof_only_with_the_roster(
+        self, make_club: Callable[..., Club], database: Database, roster: str, status: int
+    ) -> None:
+        club = make_club(roster_visibility=roster)
+        assert club.friend.get(club.path).status == status
+        listed = club.friend.get(f"/v1/challenges/{club.id}/proofs").json["items"]
+        assert len(listed) == (status == 200)
+        assert [who.get(club.path).status for who in (club.owner, club.member)] == [200, 200]
+        with psycopg.connect(database.app, autocommit=True) as app:
+            app.execute("select set_config('chally.actor', %s, false)", [club.friend.user["id"]])
+            assert app.execute("select count(*) from proofs.proofs").fetchone() == (int(status == 200),)
+
+
+@contextmanager
+def sending_directly(database: Database, club: Club, text: str) -> Iterator[None]:
+    """What the route does to send a text, on a separate connection that commits at the end."""
+    from challenges import windows
+    from challenges.language import TextProof
+    from chally.actor import Actor
+    from chally.db import Tx
+    from proofs import values
+    from proofs.queries.proofs import ProofRequest
+
+    with psycopg.connect(database.system, autocommit=True) as connection, connection.transaction():
+        connection.execute("select set_config('chally.actor', %s, true)", [club.member.user["id"]])
+        tx = Tx(connection, Actor(UUID(club.member.user["id"]), uuid4()))
+        participant = UUID(club.proof["participant_id"])
+        window = windows.current(tx, participant, clock.now())
+        assert window is not None
+        request = ProofRequest(
+            UUID(club.id), participant, window.local_date, window.opens_at, window.closes_at, "UTC", "2026b", None
+        )
+        values.submit_value(tx, request, text, TextProof(kind="text"), clock.now())
+        yield
 
 
 def review_directly(database: Database, club: Club, who: Client, decision: str) -> None:

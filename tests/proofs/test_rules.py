@@ -157,6 +157,36 @@ class TestShownStatus:
         assert not shows_picture("rejected", shows_details=False)
 
 
+class TestSecondLook:
+    """Two pictures near each other that are of low quality, or flat graphics."""
+
+    @pytest.mark.parametrize("distance", [0, 23, 31])
+    @pytest.mark.parametrize("rejected", [False, True])
+    def test_a_near_picture_of_low_quality_is_for_a_person(self, distance: int, rejected: bool) -> None:
+        for look in (None, "same", "unclear"):
+            found = check_duplicate("picture", distance, rejected=rejected, comparable=False, look=look)
+            assert isinstance(found, Doubt)
+
+    def test_the_same_file_of_low_quality_is_rejected(self) -> None:
+        found = check_duplicate("file", 0, comparable=False, look="different")
+        assert found is not None
+        assert not isinstance(found, Doubt)
+
+    def test_graphics_that_differ_are_no_duplicates(self) -> None:
+        assert check_duplicate("picture", 0, look="different") is None
+        assert check_duplicate("picture", 0, rejected=True, look="different") is None
+
+    def test_graphics_that_may_differ_are_for_a_person(self) -> None:
+        assert isinstance(check_duplicate("picture", 0, look="unclear"), Doubt)
+        assert isinstance(check_duplicate("picture", 0, rejected=True, look="unclear"), Doubt)
+
+    @pytest.mark.parametrize(("distance", "is_certain"), [(23, True), (24, False)])
+    def test_graphics_that_are_the_same_are_judged_by_their_distance(self, distance: int, is_certain: bool) -> None:
+        found = check_duplicate("picture", distance, look="same")
+        assert found is not None
+        assert isinstance(found, Doubt) != is_certain
+
+
 class TestIsComparable:
     def test_fingerprints_above_metas_quality_limit_are_comparable(self) -> None:
         assert not is_comparable(49)

@@ -6,15 +6,18 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageFilter
 from PIL.ExifTags import GPS, IFD, Base
 
 from chally import clock
 from chally.zones import ZoneInfo
+from proofs.rules.verdict import CERTAIN_DISTANCE
 from tests.support.challenges import challenge_body
+from tests.support.database import Database
 from tests.support.people import SignUp
 from tests.support.pictures import encoded, picture
 from tests.support.proof_uploads import OTHER_PHOTO, PHOTO, PICTURE, SIZE, TEXT, Club, codes, decide
+from tests.support.screens import CLOSE_RUNS, screen
 
 
 class TestDuplicates:
@@ -71,6 +74,72 @@ class TestDuplicates:
         decide(club.put(proof_id, PHOTO, time=clock.now() + timedelta(days=3)))
         assert codes(club.proof(proof_id)) == ("rejected", ["outside_window"])
         assert codes(club.send(club.miro, PHOTO)) == ("accepted", [])
+
+    @pytest.mark.parametrize("contrast", [0.1, 0.2])
+    @pytest.mark.parametrize("first", ["the original", "the copy"])
+    def test_a_copy_without_contrast_goes_to_a_person(
+        self, make_club: Callable[..., Club], contrast: float, first: str
+    ) -> None:
+        """PDQ calls it too flat to compare, but it keeps the bits of the original."""
+        club = make_club()
+        copy = encoded(ImageEnhance.Contrast(PICTURE).enhance(contrast))
+        photos = [PHOTO, copy] if first == "the original" else [copy, PHOTO]
+        assert codes(club.send(club.kari, photos[0])) == ("accepted", [])
+        held = club.send(club.miro, photos[1])
+        assert codes(held) == ("needs_review", ["duplicate_image"])
+        assert club.accepted(club.miro) == 0
+        assert codes(club.send(club.owner, photos[1])) == ("rejected", ["duplicate_image"])  # the same file
+
+    def test_a_copy_without_contrast_of_a_rejected_photo_goes_to_a_person(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        first = club.send(club.kari, PHOTO)
+        review = {"decision": "reject", "reason": "This is a picture of a film."}
+        assert club.owner.post(f"/v1/proofs/{first['id']}/review", review).status == 200
+        copy = encoded(ImageEnhance.Contrast(PICTURE).enhance(0.15))
+        assert codes(club.send(club.kari, copy)) == ("needs_review", ["duplicate_image"])
+
+    def test_screens_of_two_days_are_no_duplicates(self, make_club: Callable[..., Club], database: Database) -> None:
+        """Their layout is the same, and their fingerprints are 10 bits apart; their figures differ."""
+        club = make_club()
+        one, two = (encoded(screen("run", seed)) for seed in CLOSE_RUNS)
+        assert codes(club.send(club.kari, one)) == ("accepted", [])
+        assert codes(club.send(club.miro, two)) == ("accepted", [])
+        assert codes(club.send(club.owner, encoded(screen("run", CLOSE_RUNS[0]), quality=40))) == (
+            "rejected",
+            ["duplicate_image"],
+        )
+        ((bits,),) = database.execute(
+            "select bit_count(a.pdq # b.pdq) from proofs.fingerprints a join proofs.fingerprints b on a.proof_id <"
+            " b.proof_id join proofs.proofs p on p.id = a.proof_id join proofs.proofs q on q.id = b.proof_id"
+            " where p.status = 'accepted' and q.status = 'accepted'"
+        )
+        assert bits <= CERTAIN_DISTANCE  # the fingerprints alone would have rejected it
+
+    def test_a_blurred_copy_of_a_screen_goes_to_a_person(self, make_club: Callable[..., Club]) -> None:
+        club = make_club()
+        original = screen("steps", 3)
+        club.send(club.kari, encoded(original))
+        blurred = encoded(original.filter(ImageFilter.GaussianBlur(4)))
+        assert codes(club.send(club.miro, blurred)) == ("needs_review", ["duplicate_image"])
+
+    def test_a_copy_of_a_screen_is_found_behind_nearer_ones_of_other_days(
+        self, make_club: Callable[..., Club], database: Database
+    ) -> None:
+        club = make_club()
+        first = club.send(club.kari, encoded(screen("run", CLOSE_RUNS[0])))
+        other = club.send(club.owner, encoded(screen("run", CLOSE_RUNS[1])))
+        # as if the other day were the nearest
+        database.execute(
+            "update proofs.fingerprints set pdq = (select pdq from proofs.fingerprints where proof_id = %(first)s)"
+            " where proof_id = %(other)s", first=first["id"], other=other["id"],
+        )  # fmt: skip
+        copy = encoded(screen("run", CLOSE_RUNS[0]), quality=50)
+        assert codes(club.send(club.miro, copy)) == ("rejected", ["duplicate_image"])
+
+    def test_two_screens_of_one_window_do_not_replace_each_other(self, make_club: Callable[..., Club]) -> None:
+        club = make_club(proof={"kind": "photo", "max_per_window": 2})
+        sent = [club.send(club.kari, encoded(screen("run", seed))) for seed in CLOSE_RUNS]
+        assert [club.proof(each["id"])["status"] for each in sent] == ["accepted", "accepted"]
 
     def test_pictures_are_not_compared_unless_the_rules_require_it(self, make_club: Callable[..., Club]) -> None:
         club = make_club(anti_cheat={"phash_check": False})

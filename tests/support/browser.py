@@ -1,5 +1,6 @@
 """A real Chromium over the DevTools protocol, for what only a browser decides: passkeys and cookies."""
 
+import base64
 import json
 import os
 import shutil
@@ -52,6 +53,7 @@ class Browser:
         self._calls = 0
         self._events: list[dict[str, Any]] = []
         self._session: str | None = None  # the page's; until it exists, commands go to the browser
+        self._served = base64.b64encode(b"<!doctype html>").decode()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -105,6 +107,10 @@ class Browser:
 
         if not any(map(loaded, self._events)):  # the event can precede the response
             self._receive(loaded, f"{url} to load")
+
+    def serve(self, origin: str) -> None:
+        """Answer requests to this origin with an empty page, without a server and whatever listens there."""
+        self.call("Fetch.enable", patterns=[{"urlPattern": f"{origin}/*"}])
 
     def evaluate(self, javascript: str) -> Any:
         """Evaluate an expression in the page; if it is a promise, wait for its value."""
@@ -161,6 +167,14 @@ class Browser:
                 return line.removeprefix(LISTENING).strip()
             said.append(line)
 
+    def _fulfil(self, request: str) -> None:
+        """Answer a request of `serve`. Nobody waits for the command's own answer."""
+        self._calls += 1
+        html = [{"name": "content-type", "value": "text/html"}]
+        params = {"requestId": request, "responseCode": 200, "responseHeaders": html, "body": self._served}
+        command = {"id": self._calls, "method": "Fetch.fulfillRequest", "params": params, "sessionId": self._session}
+        self._socket.send(json.dumps(command))
+
     def _receive(self, wanted: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
         """Return the first matching message; keep the events before it."""
         deadline = time.monotonic() + PATIENCE
@@ -170,6 +184,9 @@ class Browser:
                 message: dict[str, Any] = json.loads(self._socket.recv())
             except websocket.WebSocketTimeoutException:
                 raise TimeoutError(f"waited {PATIENCE} s for {what}") from None
+            if message.get("method") == "Fetch.requestPaused":
+                self._fulfil(message["params"]["requestId"])
+                continue
             if wanted(message):
                 return message
             self._events.append(message)

@@ -66,10 +66,12 @@ class ChallengeOut(BaseModel):
 
 
 class FirstWindowOut(BaseModel):
-    local_date: date
-    opens_at: datetime
-    closes_at: datetime
-    timezone: str
+    """The first of your windows."""
+
+    local_date: Annotated[date, Field(description="The first date that you can prove, on the clock of `timezone`")]
+    opens_at: Annotated[datetime, Field(description="When it opens; it may be open already")]
+    closes_at: Annotated[datetime, Field(description="When it closes: after you joined")]
+    timezone: Annotated[str, Field(description="The time zone that the window follows: yours, or the challenge's")]
 
 
 class JoinOut(ChallengeOut):
@@ -84,7 +86,10 @@ class JoinOut(ChallengeOut):
     ]
     notice: Annotated[
         str | None,
-        Field(description="If you joined after the start: a sentence for you, which says when your dates begin"),
+        Field(
+            description="A sentence to show, if you joined after the start: it says when your dates begin. Or if no "
+            "window is left for you. Otherwise null"
+        ),
     ]
 
     @classmethod

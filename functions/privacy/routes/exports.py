@@ -17,13 +17,14 @@ router = http.router("privacy")
 
 class ExportOut(BaseModel):
     """The state of the export. `size` is in bytes. `url` downloads the ZIP without further credentials for ten minutes;
-    each GET returns a new one. The ZIP is deleted at `expires_at`.
+    each GET returns a new one. The link ends at `url_expires_at`; the ZIP is deleted at `expires_at`.
     """
 
     status: Literal["none", "building", "ready"]
     requested_at: datetime | None = None
     size: int | None = None
     url: str | None = None
+    url_expires_at: datetime | None = None
     expires_at: datetime | None = None
 
 
@@ -74,5 +75,10 @@ async def get_export(actor: CurrentActor) -> ExportOut:
         now=now,
     )
     return ExportOut(
-        status="ready", requested_at=found.requested_at, size=found.size, url=url, expires_at=found.expires_at
+        status="ready",
+        requested_at=found.requested_at,
+        size=found.size,
+        url=url,
+        url_expires_at=exports.link_end(found, now),
+        expires_at=found.expires_at,
     )

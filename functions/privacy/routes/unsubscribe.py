@@ -39,7 +39,7 @@ FromLink = Annotated[Subscription | None, Depends(_subscription)]
 @router.get(unsubscribe.PATH, summary="Page: switch off reminders", response_class=HTMLResponse)
 async def unsubscribe_page(subscription: FromLink) -> HTMLResponse:
     """The page behind the link in reminders. Opening it changes nothing; its button switches reminders off."""
-    return pages.ask(subscription.kind) if subscription else pages.refuse()
+    return pages.ask(subscription.kind) if subscription else pages.refuse(200)
 
 
 @router.post(unsubscribe.PATH, summary="Switch off reminders by link", response_class=HTMLResponse)
@@ -48,7 +48,7 @@ async def unsubscribe_by_link(subscription: FromLink) -> HTMLResponse:
     (RFC 8058): the body is ignored. It is safe to repeat.
     """
     if subscription is None:
-        return pages.refuse()
+        return pages.refuse(400)
     with db.as_system("unsubscribe by link") as tx:
         profile.stop_reminders(tx, subscription.user_id, clock.now())
     return pages.confirm(subscription.kind)

@@ -95,6 +95,7 @@ def save_verdict(
     upload: UploadVersion,
     *,
     picture_key: str | None = None,
+    picture_size: tuple[int, int] | None = None,
     match_id: UUID | None = None,
     match_distance: int | None = None,
     now: datetime,
@@ -104,6 +105,7 @@ def save_verdict(
         f"""
         update proofs.proofs p set status = %(status)s, reasons = %(reasons)s, sequencer = %(sequencer)s,
             stored_at = %(stored_at)s, decided_at = %(now)s, picture_key = %(picture_key)s,
+            picture_width = %(picture_width)s, picture_height = %(picture_height)s,
             matched_proof_id = %(match_id)s, matched_distance = %(match_distance)s
         where p.id = %(id)s and {_UNDECIDED}
         """,
@@ -114,6 +116,8 @@ def save_verdict(
             "sequencer": upload.sequencer,
             "stored_at": upload.stored_at,
             "picture_key": picture_key,
+            "picture_width": picture_size[0] if picture_size else None,
+            "picture_height": picture_size[1] if picture_size else None,
             "match_id": match_id,
             "match_distance": match_distance,
             "now": now,

@@ -253,10 +253,15 @@ def find_proof(tx: Tx, proof_id: UUID) -> Proof | None:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The cleaned picture of a proof; `shows_details`: the actor sent the proof or can review it."""
+    """The cleaned picture of a proof; `shows_details`: the actor sent the proof or can review it.
+
+    Pictures made before sizes were recorded have none.
+    """
 
     status: ProofStatus
     key: str | None
+    width: int | None
+    height: int | None
     shows_details: bool
 
 
@@ -264,7 +269,8 @@ def find_picture(tx: Tx, proof_id: UUID) -> Picture | None:
     """Find the picture of a proof that the actor can see."""
     return tx.maybe(
         """
-        select p.status, p.picture_key as key, proofs.shows_details(p.user_id, p.challenge_id) as shows_details
+        select p.status, p.picture_key as key, p.picture_width as width, p.picture_height as height,
+            proofs.shows_details(p.user_id, p.challenge_id) as shows_details
         from proofs.proofs p join identity.profiles u on u.id = p.user_id
         where p.id = %(id)s and not u.is_deleted
         """,

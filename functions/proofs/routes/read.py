@@ -1,10 +1,12 @@
 """HTTP of reading proofs: the list of a challenge, one proof, its picture."""
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Header, Query, Response
+from pydantic import BaseModel
 
 from challenges.rules import NotParticipant
 from chally import aws, clock, http
@@ -56,11 +58,29 @@ async def get_proof(proof_id: UUID, tx: UserTx) -> ProofOut:
     return ProofOut.of(responses.require_proof(proofs.find_proof(tx, proof_id)), clock.now())
 
 
+class PictureOut(BaseModel):
+    """A link to the cleaned picture of a proof, for anyone who has it until `expires_at`. The size is in pixels;
+    pictures made before sizes were recorded have none.
+    """
+
+    url: str
+    expires_at: datetime
+    width: int | None
+    height: int | None
+    content_type: Literal["image/jpeg"]
+
+
 @router.get(
-    "/v1/proofs/{proof_id}/image", summary="Read the picture of a proof", status_code=307, response_class=Response
+    "/v1/proofs/{proof_id}/image",
+    summary="Read the picture of a proof",
+    response_model=PictureOut,
+    responses={307: {"description": "A redirect to the picture, for other values of `Accept`"}},
 )
-async def get_proof_image(proof_id: UUID, tx: UserTx) -> Response:
-    """Redirect to the cleaned picture of a proof; the link is valid for five minutes.
+async def get_proof_image(
+    proof_id: UUID, tx: UserTx, response: Response, accept: Annotated[str, Header(include_in_schema=False)] = ""
+) -> object:
+    """A link to the cleaned picture of a proof, valid for five minutes: as JSON for `Accept: application/json`, which
+    scripts in browsers should send, otherwise as a redirect.
 
     Participants who can see the roster see the pictures of accepted and replaced proofs. Pictures of other proofs are
     shown only to the sender, the owner of the challenge and moderators.
@@ -69,13 +89,38 @@ async def get_proof_image(proof_id: UUID, tx: UserTx) -> Response:
     if picture is None or picture.key is None or not shows_picture(picture.status, shows_details=picture.shows_details):
         raise NotFound
     settings = load(ProofsSettings)
+    now = clock.now()
     url = storage.presign_get(
         bucket=settings.uploads_bucket,
         key=picture.key,
         expires=PICTURE_LINK_LIFE,
-        now=clock.now(),
+        now=now,
         region=settings.region,
         endpoint_url=settings.endpoint_url,
         credentials=aws.credentials(),
     )
-    return Response(status_code=307, headers={"location": url})
+    vary = {"vary": "Accept"}
+    if not _prefers_json(accept):
+        return Response(status_code=307, headers=vary | {"location": url})
+    response.headers.update(vary)
+    return PictureOut(
+        url=url,
+        expires_at=now + PICTURE_LINK_LIFE,
+        width=picture.width,
+        height=picture.height,
+        content_type="image/jpeg",
+    )
+
+
+def _prefers_json(accept: str) -> bool:
+    """Whether an Accept header (RFC 9110, 12.5.1) names JSON, and no picture before it. `*/*` names neither."""
+    json, picture = 0.0, 0.0
+    for each in accept.lower().split(","):
+        media_type, *parameters = (part.strip() for part in each.split(";"))
+        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        weight = float(quality) if re.fullmatch(r"[01](\.\d{0,3})?", quality) else 0.0
+        if media_type == "application/json":
+            json = max(json, weight)
+        elif media_type.startswith("image/"):
+            picture = max(picture, weight)
+    return json > 0 and json >= picture

@@ -30,8 +30,9 @@ ReasonCode = Literal[
 ]
 MatchKind = Literal["file", "picture"]
 
-# Meta's recommended start (pdq/README.md, "Matching"): fingerprints at most 31 bits apart show the same picture, and a
-# fingerprint with a quality of 49 or less is discarded, because its picture shows too little to tell it from others.
+# Meta's recommended start (pdq/README.md, "Matching"): fingerprints at most 31 bits apart show the same picture, and
+# one with a quality of 49 or less shows too little to tell it from others. Meta discards those. Here a person looks at
+# near ones, because a photo without its contrast has such a quality, and the same bits.
 DUPLICATE_DISTANCE = 31
 DISCARDED_QUALITY = 49
 # Up to this distance a duplicate is certain; from here to 31 bits a person compares the two pictures.
@@ -157,24 +158,33 @@ def check_content(width: int, height: int, contrast: int) -> Reason | None:
 
 
 def is_comparable(quality: int) -> bool:
-    """Whether a fingerprint of this quality tells its picture from others."""
+    """Whether a fingerprint of this quality tells its picture from others; if not, a person compares near ones."""
     return quality > DISCARDED_QUALITY
 
 
-def check_duplicate(match: MatchKind | None, distance: int, *, rejected: bool = False) -> Reason | Doubt | None:
-    """Compare a photo with the nearest earlier proof: the same file, or a picture `distance` bits away.
+def check_duplicate(
+    match: MatchKind | None,
+    distance: int,
+    *,
+    rejected: bool = False,
+    comparable: bool = True,
+    look: Literal["same", "different", "unclear"] | None = None,
+) -> Reason | Doubt | None:
+    """Compare a photo with an earlier proof: the same file, or a picture `distance` bits away.
 
-    `rejected`: a reviewer rejected that proof.
+    `rejected`: a reviewer rejected that proof. `comparable`: both fingerprints are. `look`: if both are flat graphics,
+    what a second look at their pixels found (`proofs.graphics`).
     """
-    if match is None:
+    if match is None or (match == "picture" and look == "different"):
         return None
-    if rejected and distance <= CERTAIN_DISTANCE:
+    certain = match == "file" or (distance <= CERTAIN_DISTANCE and comparable and look != "unclear")
+    if rejected and certain:
         detail = "A reviewer has already rejected this photo. Take a new one, or appeal that decision."
         return Reason(code="duplicate_image", detail=detail)
     if match == "file":
         detail = "This exact file was sent as a proof before. Take a new photo."
         return Reason(code="duplicate_image", detail=detail)
-    if distance <= CERTAIN_DISTANCE:
+    if certain:
         detail = "This photo shows the same picture as an earlier proof. Take a new one."
         return Reason(code="duplicate_image", detail=detail)
     detail = "This photo looks very similar to an earlier proof and needs manual review."

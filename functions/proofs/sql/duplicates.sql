@@ -31,7 +31,7 @@ begin
         cross join lateral (
             select min(bit_count(f.pdq # variant))::integer as bits from unnest(variants::bit(256)[]) as variant
         ) as nearest
-        where f.user_id = scope and f.comparable and nearest.bits <= distance;
+        where f.user_id = scope and nearest.bits <= distance;
     else
         return query
         select found.proof_id, min(found.bits)::integer
@@ -40,97 +40,97 @@ begin
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 1, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 1, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 17, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 17, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 33, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 33, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 49, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 49, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 65, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 65, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 81, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 81, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 97, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 97, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 113, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 113, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 129, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 129, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 145, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 145, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 161, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 161, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 177, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 177, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 193, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 193, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 209, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 209, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 225, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 225, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
             union all
             select f.proof_id, bit_count(f.pdq # variant) as bits from proofs.fingerprints f
             where (uuid_hash_extended(f.challenge_id, 0) << 16 | substring(f.pdq, 241, 16)::integer)
                   = any (proofs.within_one_bit((uuid_hash_extended(scope, 0) << 16 | substring(variant, 241, 16)::integer)))
-              and f.challenge_id is not distinct from scope and f.comparable
+              and f.challenge_id is not distinct from scope
               and bit_count(f.pdq # variant) <= distance
         ) as found
         group by found.proof_id;
