@@ -8,6 +8,7 @@ import pytest
 _DEADLINE = time.monotonic() + float(os.environ["CHALLY_MUTATION_SECONDS"])
 
 
+@pytest.hookimpl
 def pytest_runtest_logfinish() -> None:
     if time.monotonic() > _DEADLINE:
         pytest.exit("the time is up", returncode=0)
