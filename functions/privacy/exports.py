@@ -100,20 +100,13 @@ def link(
         "GET",
         bucket=bucket,
         key=export.object_key,
-        expires=(link_end(export, now) or now) - now,
+        expires=min(rules.EXPORT_LINK_LIFE, max(export.expires_at - now, timedelta(seconds=1))),
         now=now,
         region=region,
         endpoint_url=endpoint_url,
         credentials=credentials,
         query={"response-content-disposition": f'attachment; filename="chally-{export.built_at:%Y-%m-%d}.zip"'},
     )
-
-
-def link_end(export: Export, now: datetime) -> datetime | None:
-    """Return until when a link that is made now downloads the ZIP; None while it is being built."""
-    if export.expires_at is None:
-        return None
-    return min(now + rules.EXPORT_LINK_LIFE, max(export.expires_at, now + timedelta(seconds=1)))
 
 
 def delete_old(tx: Tx, now: datetime) -> int:

@@ -30,8 +30,7 @@ async (url, init) => {
   const found = await link.json();
   const picture = await fetch(found.url);
   const bitmap = await createImageBitmap(await picture.blob());
-  const head = await fetch(found.url, {method: "HEAD"});
-  return {status: picture.status, type: picture.headers.get("content-type"), head: head.status,
+  return {status: picture.status, type: picture.headers.get("content-type"),
           size: [bitmap.width, bitmap.height], said: [found.width, found.height]};
 }
 """
@@ -84,7 +83,7 @@ def bearer(kari: DeployedPerson) -> dict[str, Any]:
     return {"headers": {"authorization": f"Bearer {kari.token}", "accept": "application/json"}}
 
 
-SHOWN = {"status": 200, "type": "image/jpeg", "head": 200, "size": [*SIZE], "said": [*SIZE]}
+SHOWN = {"status": 200, "type": "image/jpeg", "size": [*SIZE], "said": [*SIZE]}
 
 
 def test_a_page_shows_a_proof_with_a_bearer_token(

@@ -114,10 +114,22 @@ def _try(tree: Path, mutant: Mutant, seconds: int) -> Result:
     failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
     if status == 1 and "migrations/handler.py" in output and _STILLBORN.search(output) and " passed" not in output:
         return Result(mutant, "stillborn", "", took)
+    if failed and status == 1 and not _passes(tree, failed[1], seconds):
+        raise SystemExit(f"{failed[1]} fails without a mutant, too. Fix it first.")
     if status == 0 or "the time is up" in output:
         passed = re.search(r"(\d+) passed", output)
         return Result(mutant, "survived", f"{passed[1] if passed else 0} tests passed", took)
     return Result(mutant, "killed", failed[1] if failed else f"pytest ended with {status}", took)
+
+
+_passing: set[str] = set()
+
+
+def _passes(tree: Path, test: str, seconds: int) -> bool:
+    """Whether a test that failed passes in the tree as it is; tried once for each test."""
+    if test not in _passing and _pytest(tree, [test], seconds)[0] == 0:
+        _passing.add(test)
+    return test in _passing
 
 
 def _pytest(tree: Path, tests: list[str], seconds: int) -> tuple[int, str]:

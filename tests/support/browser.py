@@ -28,6 +28,8 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # a page of `Browser.serve` comes from no address, and would need a permission to call one of this machine
+    "--disable-features=LocalNetworkAccessChecks",
 )
 AUTHENTICATOR = {
     "protocol": "ctap2",

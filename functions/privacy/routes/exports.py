@@ -17,14 +17,13 @@ router = http.router("privacy")
 
 class ExportOut(BaseModel):
     """The state of the export. `size` is in bytes. `url` downloads the ZIP without further credentials for ten minutes;
-    each GET returns a new one. The link ends at `url_expires_at`; the ZIP is deleted at `expires_at`.
+    each GET returns a new one. The ZIP is deleted at `expires_at`.
     """
 
     status: Literal["none", "building", "ready"]
     requested_at: datetime | None = None
     size: int | None = None
     url: str | None = None
-    url_expires_at: datetime | None = None
     expires_at: datetime | None = None
 
 
@@ -79,6 +78,5 @@ async def get_export(actor: CurrentActor) -> ExportOut:
         requested_at=found.requested_at,
         size=found.size,
         url=url,
-        url_expires_at=exports.link_end(found, now),
         expires_at=found.expires_at,
     )
