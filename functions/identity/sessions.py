@@ -71,6 +71,9 @@ def refresh(
     _check_csrf(csrf_token, found.session_id, client)
     if found.ended_at is not None:
         raise SessionEnded
+    user = users.existing_user(tx, found.user_id)
+    if user.deleted_at is not None:
+        raise SessionEnded
     decision = rules.decide_refresh(
         generation=found.generation, newest=found.newest, rotated_at=found.rotated_at, now=arrived
     )
@@ -87,7 +90,6 @@ def refresh(
         generation = found.generation + 1
         queries.add_refresh_token(tx, tokens.digest(child), found.session_id, generation, now + rules.REFRESH_LIFE)
         queries.advance_session(tx, found.session_id, generation, now)
-    user = users.existing_user(tx, found.user_id)  # its deletion ends its sessions, and its purge deletes them
     return _session(user, found.session_id, child, client, now)
 
 

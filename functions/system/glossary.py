@@ -193,7 +193,6 @@ PROPERTIES = {
     "url": "A link that needs no further credentials.",
     "headers": "The headers to send.",
     "expires_at": "Until when this is valid.",
-    "url_expires_at": "Until when the link works. The next GET returns a new one.",
     "requested_at": "When it was requested.",
     "size": "The size in bytes.",
     "items": "The items of this page.",

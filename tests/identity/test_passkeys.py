@@ -45,7 +45,7 @@ class TestWhoMay:
         assert (refused.status, refused.code) == (401, "passkey_invalid")
         assert "Unknown passkey" in refused.json["detail"]
         assert audited_actions_of(database, kari)[-1] == "passkey_removed"
-        assert "Old phone" in mails()[-1]["values"]["change"]
+        assert mails()[-1]["values"]["name"] == "Old phone"
 
     def test_a_session_has_two_factors_only_while_the_user_has_one(
         self, nobody: Client, person: SignUp, database: Database

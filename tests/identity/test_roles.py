@@ -108,8 +108,8 @@ class TestAdmins:
     def test_a_role_has_no_effect_without_a_second_factor(
         self, person: SignUp, database: Database, prod: Callable[[], None]
     ) -> None:
-        admin, member = person("root"), person("kari")
-        run(email="root@people.test", role="admin")
+        admin, member = person("liv"), person("kari")
+        run(email="liv@people.test", role="admin")
         pass_second_factor(database, member)
         prod()
         assert admin.get("/docs").code == "second_factor_required"
