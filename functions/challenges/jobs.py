@@ -58,7 +58,7 @@ def _precompute_people(people: Sequence[UUID]) -> None:
 
 
 def _fill_search() -> int:
-    """Usually nothing is left to do: only what the release before the search's wrote after the migration."""
+    """Usually nothing is left to do: only what releases before the search's wrote."""
     with db.as_system("fill the search") as tx:
         return search.fill(tx, BATCH)
 

@@ -6,16 +6,11 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from alembic import command
-from alembic.config import Config
 from psycopg import sql
-from sqlalchemy import create_engine, text
-from sqlalchemy.pool import NullPool
 
-from challenges import words
 from infra.local.postgres import Postgres
 from infra.tools import schema
-from migrations.handler import MIGRATIONS, UnsafeRole, handler
+from migrations.handler import UnsafeRole, handler
 from tests.support.api import LambdaContext
 
 NEWER = "9999"  # a revision of a release to come
@@ -117,42 +112,3 @@ def test_an_older_release_leaves_a_newer_schema_as_it_is(empty: str, logs: Calla
 
 def test_schema_sql_is_the_schema(postgres: Postgres, template: str) -> None:
     assert schema.dump(postgres.url(template)) == schema.SCHEMA.read_text(), "run `make schema`"
-
-
-def upgrade(url: str, revision: str) -> None:
-    """Run the migrations up to a revision, as the handler does, and none of the later ones."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with create_engine(url.replace("postgresql://", "postgresql+psycopg://"), poolclass=NullPool).connect() as owner:
-        config.attributes["connection"] = owner
-        owner.execute(text("set role chally_owner"))
-        owner.commit()
-        command.upgrade(config, revision)
-
-
-def test_challenges_that_exist_already_become_findable(empty: str) -> None:
-    newest = handler({}, LambdaContext())["revision"]
-    with psycopg.connect(empty, autocommit=True) as connection:
-        # as the release before left it
-        connection.execute("alter table challenges.challenges drop column search")
-        connection.execute("update core.schema_version set version_num = '0008'")
-        connection.execute(
-            "insert into identity.users (email, username, password_hash, timezone)"
-            " values ('kari@people.test', 'kari', 'x', 'UTC')"
-        )
-        connection.execute(
-            "insert into challenges.challenges (owner_id, title, visibility, status, invite_code, timezone, starts_at,"
-            " ends_at, rules) select id, case n when 1 then '日本語の勉強' else 'Run ' || n end, 'public', 'active',"
-            " n::text, 'UTC', now(), now() + interval '30 days', '{}'"
-            " from identity.users, generate_series(1, 2500) as n"
-        )
-        upgrade(empty, "0009")
-        connection.execute("update core.schema_version set version_num = %(newest)s", {"newest": newest})
-        found = "select count(*) from challenges.find_public(%(query)s::tsquery, null, now(), null, 0, 10000)"
-        for typed, count in (("run", 2499), ("勉強", 1), (None, 2500)):
-            query = words.query(typed) if typed else None
-            assert connection.execute(found.encode(), {"query": query}).fetchone() == (count,)
-        indexes = (
-            "select count(*) from pg_index where indexrelid = 'challenges.challenges_search'::regclass and indisvalid"
-        )
-        assert connection.execute(indexes.encode()).fetchone() == (1,)

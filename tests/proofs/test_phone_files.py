@@ -3,7 +3,6 @@
 import contextlib
 import io
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -134,14 +133,6 @@ class TestAppended:
             * 10
         )
         check_scene(data[:2] + more + data[2:])
-
-
-def chunks_of(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place = 8
-    while place < len(data):
-        length = int.from_bytes(data[place : place + 4])
-        yield data[place + 4 : place + 8], data[place + 8 : place + 8 + length]
-        place += length + 12
 
 
 def with_chunk(name: bytes, content: bytes, *, crc: int | None = None, number: int = 1) -> bytes:

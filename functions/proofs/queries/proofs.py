@@ -252,7 +252,7 @@ def find_proof(tx: Tx, proof_id: UUID) -> Proof | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class CleanedPicture:
     """The cleaned picture of a proof; `shows_details`: the actor sent the proof or can review it.
 
     Pictures made before sizes were recorded have none.
@@ -265,7 +265,7 @@ class Picture:
     shows_details: bool
 
 
-def find_picture(tx: Tx, proof_id: UUID) -> Picture | None:
+def find_picture(tx: Tx, proof_id: UUID) -> CleanedPicture | None:
     """Find the picture of a proof that the actor can see."""
     return tx.maybe(
         """
@@ -275,7 +275,7 @@ def find_picture(tx: Tx, proof_id: UUID) -> Picture | None:
         where p.id = %(id)s and not u.is_deleted
         """,
         {"id": proof_id},
-        row=Picture,
+        row=CleanedPicture,
     )
 
 
