@@ -24,6 +24,8 @@ _OURS = {
 }
 _AUTHORITY = {"admin", "administrator", "chally", "moderator", "official", "staff", "support"}
 _BRAND = "chally"
+_ANYWHERE = {"moderator", "administrat"}  # no other word contains them
+_ENDINGS = ("admin", "support")  # of sysadmin, customersupport; badminton and supporter are words of their own
 _CAPITALS = re.compile(r"_|(?<=[a-z])(?=[A-Z])")
 _LOOK_ALIKE = str.maketrans("013456789i", "oleasgtbgl")  # what they look like; i, I and 1 like l
 _FALLBACK = "runner"
@@ -32,12 +34,14 @@ _NUMBERS = range(2, 10)
 
 def skeleton(name: str) -> str:
     """Return what two names have in common if they look alike (as UTS 39, for the characters of usernames)."""
-    text = name.lower().replace("rn", "m").replace("vv", "w").translate(_LOOK_ALIKE)
+    text = name.lower().replace("rn", "m").replace("vv", "w").replace("cl", "d").translate(_LOOK_ALIKE)
     return re.sub(r"(.)\1+", r"\1", text.replace("_", ""))
 
 
 _AUTHORITY_SKELETONS = {skeleton(word) for word in _AUTHORITY}
 _SKELETONS = _AUTHORITY_SKELETONS | {skeleton(word) for word in _OURS}
+_ANYWHERE_SKELETONS = {skeleton(word) for word in _ANYWHERE}
+_ENDING_SKELETONS = tuple(skeleton(word) for word in _ENDINGS)
 
 
 def find_problem(name: str) -> str | None:
@@ -68,9 +72,23 @@ def _is_reserved(name: str) -> bool:
     whole = {skeleton(name), skeleton(name.strip("0123456789_"))}
     words = {*name.split("_"), *_CAPITALS.split(name)}
     words |= {word.strip("0123456789") for word in words}
-    if whole & _SKELETONS or {skeleton(word) for word in words} & _AUTHORITY_SKELETONS:
+    if any(_is_one_of(text, _SKELETONS) or _speaks_for_us(text) for text in whole):
+        return True
+    parts = {skeleton(word) for word in words} - {""}
+    if any(_is_one_of(part, _AUTHORITY_SKELETONS) or part.endswith(_ENDING_SKELETONS) for part in parts):
+        return True
+    if all(_is_one_of(skeleton(part), _SKELETONS) for part in _CAPITALS.split(name) if part.strip("0123456789")):
         return True
     return _BRAND in name.lower().replace("_", "").translate(_LOOK_ALIKE)
+
+
+def _is_one_of(text: str, skeletons: set[str]) -> bool:
+    """Whether it is one of these words, or its plural."""
+    return text in skeletons or text.removesuffix("s") in skeletons
+
+
+def _speaks_for_us(text: str) -> bool:
+    return text.endswith(_ENDING_SKELETONS) or any(word in text for word in _ANYWHERE_SKELETONS)
 
 
 def _candidates(name: str) -> Iterator[str]:

@@ -25,6 +25,8 @@ def register(nobody: Client, username: str, email: str = "kari@people.test") -> 
         *("support", "supp0rt", "Support_Team", "SupportTeam", "chally_support", "kari_admin", "AdminKari"),
         *("chally", "Chally", "cha11y", "chaIIy", "cha_lly", "challyclub", "the_chally_team", "officialchally"),
         *("security", "system", "no_reply", "postmaster", "abuse", "help", "mailer_daemon", "team"),
+        *("admins", "Moderators", "theadmin", "sysadmin", "xadm1n", "customersupport", "aclmin", "administration"),
+        *("themoderator", "kari_moderators", "security_team", "Abuse_Team", "TeamSecurity", "supports"),
     ],
 )
 def test_names_that_speak_for_us_are_reserved(name: str) -> None:
@@ -37,6 +39,7 @@ def test_names_that_speak_for_us_are_reserved(name: str) -> None:
     "name",
     [
         *("kari", "Kari_99", "badminton", "supporter", "challenger", "admiral", "modern", "rooted", "staffan"),
+        *("team_kari", "unsupported", "system_of_a_down", "climber", "uncle_bob", "rugby_team", "root_vegetable"),
         *("helper", "teamwork", "michal", "charly", "owner", "member", "systematic", "moderate", "x_y", "a" * 30),
     ],
 )
