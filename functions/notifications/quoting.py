@@ -23,11 +23,18 @@ _AT_SIGNS = re.compile(r"(?<=\S)([@\uff20])(?=\S)")
 _SLASHES = re.compile(r"([/\\\uff0f\uff3c]{2,})(?=\S)")  # before a host: //host/path, \\host\path
 _MARKS = str.maketrans({'"': "'", "\uff02": "'"} | dict.fromkeys("\u201c\u201e\u201f\u00ab", "\u2018"))
 _MARKS |= str.maketrans(dict.fromkeys("\u201d\u00bb\u301d\u301e\u301f", "\u2019"))
+# what only looks like a quotation mark: ornaments, marks of inches, seconds, ditto and Hebrew
+_MARKS |= str.maketrans(dict.fromkeys("\u275d\u2760\u2e42\U0001f676\U0001f678", "\u2018"))
+_MARKS |= str.maketrans(
+    dict.fromkeys("\u275e\U0001f677\u02ba\u02dd\u02ee\u02f5\u02f6\u2033\u2036\u3003\u05f4", "\u2019")
+)
+_SINGLE = "['`\u00b4\u2018\u2019\u201b\u2032\u2035\uff07\u05f3]"
+_PAIRS = re.compile(f"({_SINGLE})(?:[{_JOINERS}]*{_SINGLE})+")
 
 
 def quote(text: str) -> str:
     """Return what a person typed, to stand between quotation marks in a mail."""
-    line = visible_line(text.replace("\0", "")).translate(_MARKS)
+    line = _PAIRS.sub(r"\1", visible_line(text.replace("\0", "")).translate(_MARKS))
     line = line if len(line) <= LONGEST else f"{line[:LONGEST].rstrip()}\u2026"
     for mark in (_SCHEMES, _SLASHES, _DOTS, _NUMBERS, _AT_SIGNS):
         line = mark.sub(r"\1 ", line)

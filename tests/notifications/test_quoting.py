@@ -62,10 +62,36 @@ class TestQuotations:
     def test_a_quotation_is_one_line(self, breaks: str) -> None:
         assert quote(f"Run{breaks}YOUR ACCOUNT IS LOCKED") == "Run YOUR ACCOUNT IS LOCKED"
 
-    @pytest.mark.parametrize("mark", '\u201c\u201d\u201e\u201f\u00ab\u00bb"\uff02\u301d\u301e\u301f')
+    @pytest.mark.parametrize(
+        "mark",
+        [
+            *'\u201c\u201d\u201e\u201f\u00ab\u00bb"\uff02\u301d\u301e\u301f',
+            *"\u275d\u275e\u2760\u2e42\U0001f676\U0001f677\U0001f678\u02ba\u02dd\u02ee\u2033\u2036\u3003\u05f4",
+            *(
+                "''",
+                "\u2019\u2019",
+                "``",
+                "\u00b4\u00b4",
+                "'\u2019",
+                "\u2032\u2032",
+                "\uff07\uff07",
+                "\u2019\u200d\u2019",
+            ),
+        ],
+        ids=ascii,
+    )
     def test_a_text_cannot_end_its_quotation(self, mark: str) -> None:
         quoted = quote(f"Run{mark} Your account is locked. {mark}")
-        assert re.fullmatch("Run['\u2018\u2019] Your account is locked. ['\u2018\u2019]", quoted)
+        assert re.fullmatch("Run[^ ] Your account is locked. [^ ]", quoted)
+        assert not set(quoted) & set('\u201c\u201d"\u275e\u2033\u05f4')
+
+    @pytest.mark.parametrize(
+        "blank", ["\u2800", "\u00a0", "\u3000", "\u2003", " \u200d", "\u2800\u200d", "\u3164\u2800"], ids=ascii
+    )
+    def test_no_run_of_blanks_makes_a_new_line_of_the_rest(self, blank: str) -> None:
+        """A mail program wraps a long line, so a hundred blanks would begin a paragraph."""
+        quoted = quote(f"Run{blank * 100}YOUR ACCOUNT IS LOCKED")
+        assert sum(each in " \u2800" for each in quoted) == 4
 
     def test_characters_that_are_not_seen_are_left_out(self) -> None:
         assert quote("\u202eRun\u202c\u200b\x07 now\ufeff") == "Run now"

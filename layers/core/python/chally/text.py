@@ -34,6 +34,8 @@ _WRAPPED = re.compile("\\A\\s*[\u2066-\u2068]([^\u2066-\u2069]*)\u2069\\s*\\Z")
 
 _REMOVED = re.compile(f"[{_CONTROLS}{_DIRECTIONS}{_NOTHING}]")
 _LEADING = re.compile(f"\\A[{_BLANK}{_JOINERS}{_SELECTORS}]+")
+# Joiners between blanks join nothing. A single blank of Braille stays: it is the space of that script.
+_RUN = re.compile(f"(?!\u2800(?![{_BLANK}{_JOINERS}]))[{_BLANK}](?:[{_JOINERS}]*[{_BLANK}])*")
 # For `rstrip`: a pattern for the end of the text would try every run of spaces inside it.
 _TRAILING = "".join(filter(re.compile(f"[{_BLANK}{_JOINERS}]").match, map(chr, range(0x3001))))
 
@@ -49,8 +51,8 @@ def visible(text: str) -> str:
 
 
 def visible_line(text: str) -> str:
-    """`visible` on one line: each run of white space, line breaks included, becomes one space."""
-    return " ".join(visible(text).split())
+    """`visible` on one line: each run of blanks, line breaks included, becomes one space."""
+    return _RUN.sub(" ", visible(text))
 
 
 def _validator(read: Callable[[str], str]) -> BeforeValidator:
