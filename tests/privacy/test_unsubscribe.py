@@ -172,6 +172,7 @@ class TestLink:
         for wrong in (other, token[:-1], *unsigned):
             assert click(wrong).status == 400
         assert "not valid" in Client().get(unsubscribe.PATH).text
+        assert "not valid" in Client().get(unsubscribe.PATH, token=token + "x" * 1000).text
         assert wants_reminders(database)
         database.execute("update core.limits set quantity = 1 where name = 'token_ip'")
         database.execute("update core.limits set per = 'account' where name = 'token_ip'")

@@ -17,7 +17,8 @@ router = http.router("privacy")
 
 async def _subscription(
     request: Request,
-    token: Annotated[str, Query(max_length=200, description="The token of the link in the mail.")] = "",
+    # no bound on its length: a refusal would not be a page
+    token: Annotated[str, Query(description="The token of the link in the mail.")] = "",
 ) -> Subscription | None:
     """The subscription that the link names. Only wrong links are limited: mail providers follow many from one address.
 
