@@ -185,6 +185,10 @@ def _open(parts: PictureParts, image: Image.Image, draft: tuple[int, int]) -> Pi
         width, height = _within(size, longer)
         image.draft(None, (max(width, shorter), max(height, shorter)))
         image.load()
+        # Apps that repair a cut JPEG append the end marker.
+        is_jpeg = parts.content_type == jpeg.CONTENT_TYPE
+        if is_jpeg and jpeg_rows.may_lack_rows(image) and not jpeg_rows.has_every_row(parts.pixels, details=False):
+            raise incomplete()
         return image
 
     return Picture(parts.content_type, size, parts.profile, exif, _upright_transpose(exif), decode)

@@ -56,6 +56,9 @@ def inspect(
     except TimeoutError:  # neither the limit nor the alarm ended it
         stop()
         raise damaged() from None
+    except (ValueError, KeyError, TypeError):  # a file made the fork write something else
+        stop()
+        raise damaged() from None
     if "killed_by" in answer:
         raise damaged()
     if "refused" in answer:

@@ -77,6 +77,8 @@ def _limit(processor: float, clock: float, memory: int) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 2):
         os.dup2(nothing, standard)
+    # It opens no file, such as the environment of the function's process with its credentials, and no connection.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 
 def _read(request: dict[str, Any], data: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import zlib
 from typing import Any
 
@@ -78,6 +79,27 @@ class TestCutJpegs:
         data = encoded(SCENE, progressive=True)
         assert refusal(data[: data.rindex(b"\xff\xda")]).code == "not_an_image"
         assert refusal(data[: data.rindex(b"\xff\xc4")]).code == "not_an_image"
+
+    @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+    @pytest.mark.parametrize("options", [{}, {"restart_marker_rows": 1}, {"subsampling": 0}, {"optimize": True}])
+    @pytest.mark.parametrize("missing", [0.1, 0.5, 0.9])
+    def test_a_jpeg_with_missing_rows_is_refused_in_spite_of_an_end_marker(
+        self, mode: str, options: dict[str, Any], missing: float
+    ) -> None:
+        """Apps that repair a cut file append the marker."""
+        data = encoded(SCENE.convert(mode), **options)
+        assert refusal(data[: int(len(data) * (1 - missing))] + data[-2:]).code == "not_an_image"
+
+    def test_a_progressive_jpeg_with_missing_rows_is_refused_in_spite_of_an_end_marker(self) -> None:
+        data = encoded(SCENE, progressive=True)
+        first, second = (found.start() for found in list(re.finditer(b"\xff\xda", data))[:2])
+        assert refusal(data[: (first + second) // 2] + data[-2:]).code == "not_an_image"
+
+    @pytest.mark.parametrize("options", JPEGS.values(), ids=list(JPEGS))
+    def test_a_complete_jpeg_that_ends_in_one_colour_is_read(self, options: dict[str, Any]) -> None:
+        bordered = SCENE.copy()
+        bordered.paste("white", (0, SIZE[1] - 100, *SIZE))
+        assert read(encoded(bordered, **options)).width == SIZE[0]
 
     def test_only_the_last_row_of_blocks_missing_is_refused(self) -> None:
         """With a restart marker after each row of blocks, the last row begins at the last of them."""

@@ -1,16 +1,19 @@
 """Photos are read in another process: what one file does there harms nothing else."""
 
+import json
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
-from proofs import inspection, sandbox
+from proofs import frames, inspection, sandbox, sandbox_worker
 from proofs.sandbox import Limits
 from proofs.unreadable import UnreadableImage
 from tests.support.hostile_pictures import slow_jpeg
@@ -120,6 +123,36 @@ class TestWorker:
         opened = Path(f"/proc/{sandbox._worker.process.pid}/fd")
         sockets = [link for link in opened.iterdir() if "socket" in os.readlink(link)]
         assert [link.name for link in sockets] == ["0"]
+
+
+class TestFork:
+    """What reads the photo, if the photo took control of it."""
+
+    @pytest.mark.parametrize("act", ["read the credentials", "connect"])
+    def test_it_opens_neither_files_nor_connections(self, monkeypatch: pytest.MonkeyPatch, act: str) -> None:
+        def misled(data: bytes, **request: object) -> inspection.Findings:
+            if act == "connect":
+                socket.socket().close()
+            else:
+                Path(f"/proc/{os.getppid()}/environ").read_bytes()
+            return inspection.Findings(1, 1, 0, (), np.zeros((1, 1), np.uint8), b"", None, [])
+
+        monkeypatch.setattr(inspection, "inspect", misled)
+        request = {"photo": {}, "limits": asdict(Limits())}
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.sendall(sandbox_worker._in_a_fork(request, b""))
+            answer, _ = frames.receive(theirs)
+        assert "Too many open files" in str(answer["failed"])
+
+    @pytest.mark.usefixtures("own_worker")
+    def test_an_answer_in_another_form_is_a_damaged_file_and_the_next_photo_is_read(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(frames, "receive", lambda connection: json.loads("no answer"))
+            assert refusal(PHOTO).code == "damaged"
+        assert inspect(PHOTO).width == 400
 
 
 class TestBatch:

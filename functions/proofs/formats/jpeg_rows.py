@@ -1,4 +1,4 @@
-"""Whether a JPEG without its end marker has every row.
+"""Whether a JPEG has every row.
 
 The decoder itself does not tell: it fills what is missing with grey. So we let the picture continue with other bytes. A
 complete picture ignores them; an incomplete one takes them for its missing pixels, and changes.
@@ -7,6 +7,7 @@ complete picture ignores them; an incomplete one takes them for its missing pixe
 import hashlib
 import io
 
+import numpy as np
 from PIL import Image
 
 from proofs.formats.jpeg import END
@@ -22,16 +23,27 @@ def _continuation(seed: bytes) -> bytes:
 _CONTINUATIONS = (_continuation(b"one"), _continuation(b"other"))
 
 
-def has_every_row(pixels: bytes) -> bool:
-    """Whether the last scan of a JPEG is complete. `pixels` ends with an end marker."""
+def has_every_row(pixels: bytes, *, details: bool = True) -> bool:
+    """Whether the last scan of a JPEG is complete. `pixels` ends with an end marker.
+
+    The last scan of a progressive JPEG only adds details. Without `details`, a picture that lacks only those is
+    complete.
+    """
     without_end = pixels.removesuffix(END)
-    seen = _decoded(pixels)
-    return all(_decoded(without_end + more + END) == seen for more in _CONTINUATIONS)
+    seen = _decoded(pixels, details=details)
+    return all(_decoded(without_end + more + END, details=details) == seen for more in _CONTINUATIONS)
 
 
-def _decoded(data: bytes) -> bytes:
+def may_lack_rows(image: Image.Image) -> bool:
+    """Whether a decoded JPEG ends as one does whose last row of blocks is missing: in one colour."""
+    width, height = image.size
+    end = np.asarray(image.crop((width // 2, height - 1, width, height)))
+    return bool((end == end[0, -1]).all())
+
+
+def _decoded(data: bytes, *, details: bool) -> bytes:
     with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
-        # An eighth of the size shows whether a block is there. The last scan of a progressive JPEG only adds details.
-        if "progressive" not in image.info:
+        # An eighth of the size shows whether a block is there.
+        if not details or "progressive" not in image.info:
             image.draft(None, (1, 1))
         return image.tobytes()
