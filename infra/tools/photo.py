@@ -11,7 +11,9 @@ from PIL import Image, UnidentifiedImageError
 
 from infra.tools.process import ToolError
 
-TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
+TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "HEIC": "image/heic"}
+# How iPhones' pictures begin, after four bytes; Pillow does not read them.
+_HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1")
 MAX_BYTES = 10_485_760
 _SIZE = (1600, 1200)
 
@@ -37,11 +39,14 @@ def read(path: Path) -> Photo:
     """Read a picture. Raises ToolError if it is not one, or not one that Chally accepts."""
     try:
         content = path.expanduser().read_bytes()
-        with Image.open(io.BytesIO(content)) as image:
-            kind = image.format or "?"
+        if content[4:12] in _HEIC:
+            kind = "HEIC"
+        else:
+            with Image.open(io.BytesIO(content)) as image:
+                kind = image.format or "?"
     except OSError as error:
         unknown = isinstance(error, UnidentifiedImageError)
-        problem = f"{path} is not a JPEG, PNG or WebP picture." if unknown else f"{path} cannot be read: {error}"
+        problem = f"{path} is not a JPEG, PNG, WebP or HEIC picture." if unknown else f"{path} cannot be read: {error}"
         raise ToolError(problem, "Give another, `make demo PHOTO=path`, or none: the demo generates one.") from error
     if kind not in TYPES or len(content) > MAX_BYTES:
         problem = f"{path} is a {kind} file of {len(content) / 1e6:.1f} MB."

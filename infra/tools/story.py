@@ -18,7 +18,7 @@ from PIL import Image
 from rich.console import Console
 
 from infra.tools import photo as photos
-from infra.tools.photo import Photo
+from infra.tools.photo import TYPES, Photo
 from infra.tools.process import ToolError
 
 PATIENCE = 60.0
@@ -31,7 +31,7 @@ SCHEDULE = {"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "opens": 
 RULES = {
     "version": 1,
     "schedule": SCHEDULE | {"scope": "participant_local"},
-    "proof": {"kind": "photo", "max_per_window": 10, "types": ["image/jpeg", "image/png", "image/webp"]},
+    "proof": {"kind": "photo", "max_per_window": 10, "types": list(TYPES.values())},
     "scoring": {"points": 10, "streak_bonus": 1},
 }
 

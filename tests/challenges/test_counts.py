@@ -24,7 +24,13 @@ class TestCountsJob:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         made = [make(), make()]
-        assert nightly_handler({}, LambdaContext()) == {"counts": 2, "standings": 2, "wrong": 0, "zones_differ": 0}
+        assert nightly_handler({}, LambdaContext()) == {
+            "counts": 2,
+            "standings": 2,
+            "wrong": 0,
+            "zones_differ": 0,
+            "clock_changes": 0,
+        }
         database.execute("update challenges.challenges set participant_count = 5 where id = %(id)s", id=made[1]["id"])
         with pytest.raises(RuntimeError, match="1 of 2 challenges"):
             nightly_handler({}, LambdaContext())
@@ -40,7 +46,13 @@ class TestCountsJob:
         for _ in range(5):
             make()
         monkeypatch.setattr("challenges.jobs.BATCH", 2)
-        assert nightly_handler({}, LambdaContext()) == {"counts": 5, "standings": 5, "wrong": 0, "zones_differ": 0}
+        assert nightly_handler({}, LambdaContext()) == {
+            "counts": 5,
+            "standings": 5,
+            "wrong": 0,
+            "zones_differ": 0,
+            "clock_changes": 0,
+        }
 
 
 PROVE = """
@@ -69,7 +81,13 @@ class TestStandingsJob:
         return made
 
     def test_the_nightly_job_reports_nothing_if_all_standings_are_correct(self, run: Season) -> None:
-        assert nightly_handler({}, LambdaContext()) == {"counts": 1, "standings": 2, "wrong": 0, "zones_differ": 0}
+        assert nightly_handler({}, LambdaContext()) == {
+            "counts": 1,
+            "standings": 2,
+            "wrong": 0,
+            "zones_differ": 0,
+            "clock_changes": 0,
+        }
 
     @pytest.mark.parametrize(
         "damage",
@@ -112,7 +130,13 @@ class TestStandingsJob:
         self, run: Season, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("challenges.jobs.BATCH", 1)
-        assert nightly_handler({}, LambdaContext()) == {"counts": 1, "standings": 2, "wrong": 0, "zones_differ": 0}
+        assert nightly_handler({}, LambdaContext()) == {
+            "counts": 1,
+            "standings": 2,
+            "wrong": 0,
+            "zones_differ": 0,
+            "clock_changes": 0,
+        }
         for each in run.participants:
             database.execute("update challenges.standings set missed = 9 where participant_id = %(id)s", id=each)
         with pytest.raises(RuntimeError, match="2 of 2 standings"):

@@ -28,8 +28,8 @@ class TestRoute:
 
     @pytest.fixture
     def moderator(self, person: SignUp, database: Database) -> Client:
-        client = person("mod")
-        database.execute("update identity.users set role = 'moderator' where username = 'mod'")
+        client = person("mona")
+        database.execute("update identity.users set role = 'moderator' where username = 'mona'")
         return client
 
     @pytest.fixture

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from challenges import windows, zone_change
 from chally import db
 from chally.zones import ZoneInfo
+from tests.support.concurrency import acting, connect
 from tests.support.database import Database
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -20,6 +21,7 @@ END = datetime(2027, 12, 31, tzinfo=UTC)
 ALL_DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 Take = Callable[..., UUID]
+Move = Callable[[UUID, str, datetime], None]
 
 
 @pytest.fixture
@@ -223,20 +225,29 @@ class TestStored:
 
 
 class TestMoved:
-    def move(self, participant: UUID, zone: str, now: datetime) -> None:
-        with db.as_system("test") as tx:
-            zone_change.move_participant(tx, participant, zone, now)
+    @pytest.fixture
+    def move(self, database: Database) -> Move:
+        """The participant moves to a zone at an instant."""
+
+        def move(participant: UUID, zone: str, now: datetime) -> None:
+            [(user,)] = database.execute(
+                "select user_id from challenges.participants where id = %(id)s", id=participant
+            )
+            with connect(database) as own, acting(own, user) as tx:
+                zone_change.move_participant(tx, participant, zone, now)
+
+        return move
 
     def now(self, participant: UUID, now: datetime) -> windows.Window | None:
         with db.as_system("test", read_only=True) as tx:
             return windows.current(tx, participant, now)
 
     @pytest.mark.parametrize("zone", ["Asia/Tokyo", "Pacific/Pago_Pago", "Pacific/Kiritimati"])
-    def test_an_open_window_stays_after_a_change_of_zone(self, take_part: Take, zone: str) -> None:
+    def test_an_open_window_stays_after_a_change_of_zone(self, take_part: Take, move: Move, zone: str) -> None:
         participant = take_part("Europe/Berlin", "09:00", "12:00")
         now = datetime(2026, 6, 10, 8, tzinfo=UTC)  # 10:00 in Berlin
         before = self.now(participant, now)
-        self.move(participant, zone, now)
+        move(participant, zone, now)
         after = self.now(participant, now)
         assert before is not None
         assert after is not None
@@ -246,11 +257,13 @@ class TestMoved:
             before.closes_at,
         )
 
-    def test_the_job_adds_no_past_window_after_a_change_of_zone(self, take_part: Take, database: Database) -> None:
+    def test_the_job_adds_no_past_window_after_a_change_of_zone(
+        self, take_part: Take, move: Move, database: Database
+    ) -> None:
         start = datetime(2026, 6, 9, 20, tzinfo=UTC)
         participant = take_part("Pacific/Kiritimati", "05:00", "08:00", starts_at=start, joined_at=start)
         now = datetime(2026, 6, 10, 20, tzinfo=UTC)  # 09:00 on the 10th in Pago Pago
-        self.move(participant, "Pacific/Pago_Pago", now)
+        move(participant, "Pacific/Pago_Pago", now)
         with db.as_system("test") as tx:
             windows.precompute_batch(tx, UUID(int=0), 10, now)
         invented = database.execute(
@@ -259,9 +272,9 @@ class TestMoved:
         )
         assert invented == []
 
-    def test_windows_do_not_overlap_after_a_change_of_zone(self, take_part: Take) -> None:
+    def test_windows_do_not_overlap_after_a_change_of_zone(self, take_part: Take, move: Move) -> None:
         participant = take_part("Pacific/Kiritimati", "00:00", "00:00")
-        self.move(participant, "Pacific/Pago_Pago", datetime(2026, 6, 10, 12, tzinfo=UTC))
+        move(participant, "Pacific/Pago_Pago", datetime(2026, 6, 10, 12, tzinfo=UTC))
         spans = sorted(between(participant, date(2026, 6, 9), date(2026, 6, 16)).values())
         assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans))
         assert all(opening < closing for opening, closing in spans)

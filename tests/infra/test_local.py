@@ -27,6 +27,7 @@ from infra.local.workspace import Workspace, free_port
 from infra.tools import bootstrap, checks, doctor, photo
 from infra.tools.process import ChildFailed, ToolError, run
 from infra.tools.progress import Steps
+from tests.support.heic import heic
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -350,9 +351,13 @@ class TestPhoto:
             hashes.append(bits)
         assert min(int((one != other).sum()) for one, other in combinations(hashes, 2)) > 62
 
+    def test_a_photo_of_an_iphone_is_read(self, tmp_path: Path) -> None:
+        (tmp_path / "run.heic").write_bytes(heic(Image.new("RGB", (64, 64))))
+        assert photo.read(tmp_path / "run.heic").content_type == "image/heic"
+
     def test_a_file_that_is_not_a_picture_is_reported(self, tmp_path: Path) -> None:
         (tmp_path / "diary.jpg").write_text("Dear diary")
-        with pytest.raises(ToolError, match="is not a JPEG, PNG or WebP picture"):
+        with pytest.raises(ToolError, match="is not a JPEG, PNG, WebP or HEIC picture"):
             photo.read(tmp_path / "diary.jpg")
         with pytest.raises(ToolError, match="cannot be read"):
             photo.read(tmp_path / "missing.jpg")
