@@ -128,7 +128,19 @@ class TestRejectedBefore:
         assert club.owner.post(f"/v1/proofs/{proof_id}/review", self.REJECT).status == 200
         return proof_id
 
-    @pytest.mark.parametrize("again", ["I ran 5 km", " i RAN\u00a05 km! ", "I r\u200ban 5 km", "\uff29 ran 5 km."])
+    @pytest.mark.parametrize(
+        "again",
+        [
+            "I ran 5 km",
+            " i RAN\u00a05 km! ",
+            "I r\u200ban 5 km",
+            "\uff29 ran 5 km.",
+            "I ran 5 km\u02bc",
+            "I ran 5 km\u00b4",
+            "I ran\u180b 5 km",
+            "I r\u0336an 5 km\u20dd",
+        ],
+    )
     def test_the_same_text_is_refused_for_the_same_window(self, make_club: Callable[..., Club], again: str) -> None:
         club = make_club(TEXT)
         first = self.rejected(club, "I ran 5 km")

@@ -1,5 +1,6 @@
 """The verdict on a proof, and its reasons."""
 
+import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -116,11 +117,19 @@ def check_rejected_before(value: str | float, reviewed: Iterable[ReviewedValue])
     return None
 
 
+# What changes how characters look and not what they say: marks around and over them that make no letter with them,
+# selectors of a variant, apostrophes and accents that stand alone.
+_ORNAMENTS = re.compile(
+    r"\s*[\u0300-\u036f\u0488\u0489\u180b-\u180d\u180f\u1abe\u20d0-\u20ff\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+    "|[\u02b9-\u02df\u02e5-\u02ff^`\u00a8\u00af\u00b4\u00b8]"
+)
+
+
 def _comparable(value: str | float) -> str | float:
     """The same for texts that differ only in case, spaces, punctuation, or in how characters are written."""
     if not isinstance(value, str):
         return value
-    text = unicodedata.normalize("NFKC", visible(value)).casefold()
+    text = _ORNAMENTS.sub("", unicodedata.normalize("NFKC", visible(value)).casefold())
     letters = "".join(each for each in text if unicodedata.category(each)[0] not in "ZPC")
     return letters or "".join(text.split())
 
