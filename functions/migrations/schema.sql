@@ -189,19 +189,53 @@ $$;
 CREATE FUNCTION challenges.check_rules(rules jsonb) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
-    AS $$
+    AS $_$
 begin
-    if exists (
-        select from challenges.schedule(check_rules.rules) as s
-        where s.opens is not null and s.closes is not null and s.local is not null
-          and jsonb_typeof(s.days) = 'array' and coalesce(s.remind between 0 and 10080, true)
-    ) and coalesce(jsonb_typeof(check_rules.rules -> 'scoring') = 'object', true) then
+    if (
+        rules - array['version', 'schedule', 'proof', 'anti_cheat', 'scoring', 'reminders'] = '{}'
+        and (rules -> 'schedule') - array['days', 'opens', 'closes', 'scope'] = '{}'
+        and rules #> '{schedule,days}' <@ '["mon", "tue", "wed", "thu", "fri", "sat", "sun"]'
+        and jsonb_array_length(rules #> '{schedule,days}') between 1 and 7
+        and rules #>> '{schedule,opens}' ~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'
+        and rules #>> '{schedule,closes}' ~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'
+        and rules #>> '{schedule,scope}' in ('participant_local', 'challenge_tz')
+        and coalesce(
+            (rules -> 'proof') - array['kind', 'max_per_window', 'max_bytes', 'types', 'min_length', 'unit', 'target']
+                = '{}', true)
+        and coalesce(rules #> '{proof,kind}' <@ '["photo", "text", "number"]', true)
+        and coalesce(
+            rules #> '{proof,types}' <@ '["image/jpeg", "image/png", "image/webp", "image/heic", "image/heif"]'
+            and jsonb_array_length(rules #> '{proof,types}') > 0, true)
+        and coalesce(jsonb_typeof(rules #> '{proof,unit}') in ('string', 'null'), true)
+        and coalesce(
+            (rules -> 'anti_cheat') - array['overlay', 'exif_required', 'phash_check', 'strip_exif'] = '{}', true)
+        and coalesce((rules -> 'scoring') - array['points', 'streak_bonus', 'grace_days'] = '{}', true)
+        and coalesce((rules -> 'reminders') - array['before_close_minutes'] = '{}', true)
+        and not exists (
+            select from jsonb_each(rules -> 'anti_cheat') as flag where jsonb_typeof(flag.value) <> 'boolean'
+        )
+        and not exists (
+            select from (
+                values
+                ('{version}'::text[], 1, 1), ('{proof,max_per_window}', 1, 10), ('{proof,max_bytes}', 1024, 10485760),
+                ('{proof,min_length}', 1, 2000), ('{scoring,points}', 0, 1000), ('{scoring,streak_bonus}', 0, 100),
+                ('{scoring,grace_days}', 0, 30), ('{reminders,before_close_minutes}', 1, 1440)
+            ) as whole (place, least, most)
+            cross join lateral (select rules #> whole.place as value) as sent
+            where sent.value is not null
+              and not (sent.value = 'null' and whole.place = '{reminders,before_close_minutes}')
+              and (jsonb_typeof(sent.value) <> 'number' or sent.value::text !~ '^[0-9]{1,9}$'
+                   or sent.value::text::numeric not between whole.least and whole.most)
+        )
+        and coalesce(jsonb_typeof(rules #> '{proof,target}') in ('number', 'null'), true)
+        and coalesce(abs((rules #>> '{proof,target}')::numeric) < 10 ^ 12, true)
+    ) is true then
         return true;
     end if;
-    raise exception 'the rules have no schedule that can be read'
+    raise exception 'the rules cannot be read'
     using errcode = 'check_violation', constraint = 'challenges_rules_readable';
 end
-$$;
+$_$;
 
 CREATE FUNCTION challenges.compute_windows(people uuid[], first date, last date, at timestamp with time zone, back integer, ahead integer, from_start boolean) RETURNS TABLE(participant_id uuid, local_date date, opens_at timestamp with time zone, closes_at timestamp with time zone, timezone text)
     LANGUAGE sql STABLE
@@ -734,6 +768,12 @@ declare
     c challenges.challenges;
 begin
     perform core.check_present(reschedule.at), challenges.check_rules(reschedule.rules);
+    if reschedule.starts_at <= '2000-01-01' or reschedule.ends_at >= '2200-01-01'
+        or reschedule.ends_at - reschedule.starts_at > interval '1098 days'
+    then
+        raise exception 'the challenge lasts too long'
+        using errcode = 'check_violation', constraint = 'challenges_period';
+    end if;
     select x.* into c from challenges.challenges x
     where x.id = reschedule.challenge and x.owner_id = core.actor() and x.status in ('draft', 'active', 'paused')
     for no key update;
@@ -948,12 +988,22 @@ $$;
 CREATE FUNCTION core.check_timezone() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO ''
-    AS $$
+    AS $_$
 begin
     perform now() at time zone new.timezone;
+    if new.timezone !~ '^[A-Z][A-Za-z]*(/[A-Z][A-Za-z0-9_+-]*)+$' and new.timezone not in (
+            'CET', 'CST6CDT', 'Cuba', 'EET', 'EST', 'EST5EDT', 'Egypt', 'Eire', 'GB', 'GB-Eire',
+            'GMT', 'GMT+0', 'GMT-0', 'GMT0', 'Greenwich', 'HST', 'Hongkong', 'Iceland', 'Iran',
+            'Israel', 'Jamaica', 'Japan', 'Kwajalein', 'Libya', 'MET', 'MST', 'MST7MDT', 'NZ',
+            'NZ-CHAT', 'Navajo', 'PRC', 'PST8PDT', 'Poland', 'Portugal', 'ROC', 'ROK', 'Singapore',
+            'Turkey', 'UCT', 'UTC', 'Universal', 'W-SU', 'WET', 'Zulu'
+        )
+    then
+        raise exception 'time zone "%" not recognized', new.timezone using errcode = 'invalid_parameter_value';
+    end if;
     return new;
 end
-$$;
+$_$;
 
 CREATE FUNCTION core.claim_key(key text) RETURNS TABLE(claimed boolean, fingerprint bytea, status integer, headers jsonb, body bytea)
     LANGUAGE plpgsql ROWS 1
@@ -2020,7 +2070,7 @@ ALTER TABLE ONLY proofs.scans
 
 ALTER TABLE challenges.challenges ENABLE ROW LEVEL SECURITY;
 
-CREATE POLICY challenges_create ON challenges.challenges FOR INSERT TO chally_app WITH CHECK (((owner_id = core.actor()) AND (status = ANY (ARRAY['draft'::text, 'active'::text])) AND core.check_present(created_at) AND challenges.check_rules(rules) AND challenges.check_owned_quota()));
+CREATE POLICY challenges_create ON challenges.challenges FOR INSERT TO chally_app WITH CHECK (((owner_id = core.actor()) AND (status = ANY (ARRAY['draft'::text, 'active'::text])) AND core.check_present(created_at) AND challenges.check_rules(rules) AND challenges.check_owned_quota() AND (starts_at > '2000-01-01 00:00:00+00'::timestamp with time zone) AND (ends_at < '2200-01-01 00:00:00+00'::timestamp with time zone) AND ((ends_at - starts_at) <= '1098 days'::interval)));
 
 CREATE POLICY challenges_edit ON challenges.challenges FOR UPDATE TO chally_app USING (((owner_id = core.actor()) AND (status <> 'deleted'::text))) WITH CHECK ((owner_id = core.actor()));
 

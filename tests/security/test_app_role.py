@@ -14,7 +14,7 @@ import pytest
 
 from chally import clock
 from chally.zones import tzdata_version
-from tests.support.challenges import challenge_body
+from tests.support.challenges import RULES, challenge_body
 from tests.support.database import Database
 from tests.support.people import SignUp
 
@@ -165,6 +165,24 @@ class TestChallengesThatStarted:
                 "schedule": {"days": ["mon"], "opens": "05:00", "closes": "08:00", "scope": "participant_local"},
                 "scoring": 10,
             },
+            *(
+                RULES | changed
+                for changed in (
+                    {"schedule": RULES["schedule"] | {"days": ["mon", 1]}},
+                    {"schedule": RULES["schedule"] | {"days": []}},
+                    {"scoring": {"points": "x"}},
+                    {"scoring": {"points": None}},
+                    {"scoring": {"points": 1e300}},
+                    {"scoring": {"points": 1.5}},
+                    {"proof": {"kind": "photo", "max_per_window": "x"}},
+                    {"proof": {"kind": "photo", "max_bytes": None}},
+                    {"proof": {"kind": "song"}},
+                    {"proof": {"kind": "photo", "types": []}},
+                    {"anti_cheat": {"overlay": "yes"}},
+                    {"version": 2},
+                    {"more": 1},
+                )
+            ),
         ],
     )
     def test_rules_that_a_job_could_not_read_are_refused(self, app: App, rules: dict[str, Any]) -> None:
@@ -177,6 +195,39 @@ class TestChallengesThatStarted:
             " rules) values (%(owner)s, 't', 'draft', 'c', 'UTC', now(), now() + interval '1 day', %(rules)s)",
         ):
             with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.DataError)):
+                app.connection.execute(statement.encode(), app.ids)
+
+    @pytest.mark.parametrize(
+        ("zone", "starts_at", "ends_at"),
+        [
+            ("UTC", "now() + interval '1 day'", "'infinity'"),
+            ("UTC", "'-infinity'", "now() + interval '1 day'"),
+            ("UTC", "now() + interval '1 day'", "'20000-01-01'"),
+            ("UTC", "now() + interval '1 day'", "now() + interval '9 years'"),
+            *(
+                (zone, "now() + interval '1 day'", "now() + interval '9 days'")
+                for zone in ("EST5EDT,M3.2.0,M11.1.0", "PST", "X5", "+02:00", "02:00", "europe/berlin", "utc")
+            ),
+        ],
+    )
+    def test_a_period_or_a_zone_that_python_could_not_read_is_refused(
+        self, app: App, zone: str, starts_at: str, ends_at: str
+    ) -> None:
+        """One such row in a list would fail the list for everyone."""
+        app.act_as("owner")
+        app.ids["zone"] = zone
+        for statement in (
+            f"select challenges.reschedule(%(ahead)s, %(zone)s, {starts_at}, {ends_at}, %(rules)s, now())",
+            "insert into challenges.challenges (owner_id, title, status, visibility, invite_code, timezone, starts_at,"
+            f" ends_at, rules) values (%(owner)s, 't', 'active', 'public', 'c', %(zone)s, {starts_at}, {ends_at},"
+            " %(rules)s)",
+        ):
+            refusals = (
+                psycopg.errors.CheckViolation,
+                psycopg.errors.InvalidParameterValue,
+                psycopg.errors.InsufficientPrivilege,
+            )
+            with pytest.raises(refusals):
                 app.connection.execute(statement.encode(), app.ids)
 
     def test_a_challenge_that_is_over_does_not_run_again(self, app: App) -> None:

@@ -18,19 +18,53 @@ begin
 end
 $$;
 
--- True if the database's functions and jobs can read these rules; otherwise an error. `challenges.language` checks the
--- rest and says more; here nothing may enter that would make a statement over many challenges fail.
+-- True if these rules have the form of version 1; otherwise an error. `challenges.language` checks the same and says what
+-- is wrong; here nothing may enter that would make a list or a job over many challenges fail.
 create or replace function challenges.check_rules(rules jsonb) returns boolean
 language plpgsql immutable set search_path = '' as $$
 begin
-    if exists (
-        select from challenges.schedule(check_rules.rules) as s
-        where s.opens is not null and s.closes is not null and s.local is not null
-          and jsonb_typeof(s.days) = 'array' and coalesce(s.remind between 0 and 10080, true)
-    ) and coalesce(jsonb_typeof(check_rules.rules -> 'scoring') = 'object', true) then
+    if (
+        rules - array['version', 'schedule', 'proof', 'anti_cheat', 'scoring', 'reminders'] = '{}'
+        and (rules -> 'schedule') - array['days', 'opens', 'closes', 'scope'] = '{}'
+        and rules #> '{schedule,days}' <@ '["mon", "tue", "wed", "thu", "fri", "sat", "sun"]'
+        and jsonb_array_length(rules #> '{schedule,days}') between 1 and 7
+        and rules #>> '{schedule,opens}' ~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'
+        and rules #>> '{schedule,closes}' ~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'
+        and rules #>> '{schedule,scope}' in ('participant_local', 'challenge_tz')
+        and coalesce(
+            (rules -> 'proof') - array['kind', 'max_per_window', 'max_bytes', 'types', 'min_length', 'unit', 'target']
+                = '{}', true)
+        and coalesce(rules #> '{proof,kind}' <@ '["photo", "text", "number"]', true)
+        and coalesce(
+            rules #> '{proof,types}' <@ '["image/jpeg", "image/png", "image/webp", "image/heic", "image/heif"]'
+            and jsonb_array_length(rules #> '{proof,types}') > 0, true)
+        and coalesce(jsonb_typeof(rules #> '{proof,unit}') in ('string', 'null'), true)
+        and coalesce(
+            (rules -> 'anti_cheat') - array['overlay', 'exif_required', 'phash_check', 'strip_exif'] = '{}', true)
+        and coalesce((rules -> 'scoring') - array['points', 'streak_bonus', 'grace_days'] = '{}', true)
+        and coalesce((rules -> 'reminders') - array['before_close_minutes'] = '{}', true)
+        and not exists (
+            select from jsonb_each(rules -> 'anti_cheat') as flag where jsonb_typeof(flag.value) <> 'boolean'
+        )
+        and not exists (
+            select from (
+                values
+                ('{version}'::text[], 1, 1), ('{proof,max_per_window}', 1, 10), ('{proof,max_bytes}', 1024, 10485760),
+                ('{proof,min_length}', 1, 2000), ('{scoring,points}', 0, 1000), ('{scoring,streak_bonus}', 0, 100),
+                ('{scoring,grace_days}', 0, 30), ('{reminders,before_close_minutes}', 1, 1440)
+            ) as whole (place, least, most)
+            cross join lateral (select rules #> whole.place as value) as sent
+            where sent.value is not null
+              and not (sent.value = 'null' and whole.place = '{reminders,before_close_minutes}')
+              and (jsonb_typeof(sent.value) <> 'number' or sent.value::text !~ '^[0-9]{1,9}$'
+                   or sent.value::text::numeric not between whole.least and whole.most)
+        )
+        and coalesce(jsonb_typeof(rules #> '{proof,target}') in ('number', 'null'), true)
+        and coalesce(abs((rules #>> '{proof,target}')::numeric) < 10 ^ 12, true)
+    ) is true then
         return true;
     end if;
-    raise exception 'the rules have no schedule that can be read'
+    raise exception 'the rules cannot be read'
     using errcode = 'check_violation', constraint = 'challenges_rules_readable';
 end
 $$;
@@ -51,6 +85,8 @@ create policy challenges_create on challenges.challenges for insert to chally_ap
 with check (
     owner_id = core.actor() and status in ('draft', 'active') and core.check_present(created_at)
     and challenges.check_rules(rules) and challenges.check_owned_quota()
+    -- the calendar that Python reads, and as long as challenges.rules allows
+    and starts_at > '2000-01-01' and ends_at < '2200-01-01' and ends_at - starts_at <= interval '1098 days'
 );
 create policy challenges_edit on challenges.challenges for update to chally_app
 using (owner_id = core.actor() and status <> 'deleted') with check (owner_id = core.actor());

@@ -15,6 +15,12 @@ declare
     c challenges.challenges;
 begin
     perform core.check_present(reschedule.at), challenges.check_rules(reschedule.rules);
+    if reschedule.starts_at <= '2000-01-01' or reschedule.ends_at >= '2200-01-01'
+        or reschedule.ends_at - reschedule.starts_at > interval '1098 days'
+    then
+        raise exception 'the challenge lasts too long'
+        using errcode = 'check_violation', constraint = 'challenges_period';
+    end if;
     select x.* into c from challenges.challenges x
     where x.id = reschedule.challenge and x.owner_id = core.actor() and x.status in ('draft', 'active', 'paused')
     for no key update;
