@@ -24,6 +24,9 @@ _GREYS = 3
 _REACH = 2
 _FLAT_SHARE = 0.75
 _SMALLEST_RANGE = 64
+# On a background that changes from one colour to another greys are many, but neighbours are alike: of the pixels of
+# such screens 70 % and more differ by a level at most from those beside them, of real photos 57 %, blurred ones 60 %.
+_SMOOTH_SHARE = 0.65
 
 _SIDE = 384
 # A kept graphic has 32 greys: that drops the noise of JPEG, and packs a screen into about 10 KB.
@@ -95,6 +98,8 @@ def _is_flat(luma: Luma) -> bool:
     darkest, lightest = np.searchsorted(np.cumsum(counts), (0.005, 0.995))
     if lightest - darkest < _SMALLEST_RANGE:
         return False
+    if _smooth_share(luma) >= _SMOOTH_SHARE:
+        return True
     share = 0.0
     for _ in range(_GREYS):
         near = np.convolve(counts, np.ones(2 * _REACH + 1), "same")
@@ -102,6 +107,14 @@ def _is_flat(luma: Luma) -> bool:
         share += float(near[peak])
         counts[max(0, peak - 2 * _REACH) : peak + 2 * _REACH + 1] = 0
     return share >= _FLAT_SHARE
+
+
+def _smooth_share(luma: Luma) -> float:
+    """The share of pixels that differ by one level at most from those to the right and below."""
+    levels = luma.astype(np.int16)
+    across = np.abs(np.diff(levels, axis=1))[:-1]
+    down = np.abs(np.diff(levels, axis=0))[:, :-1]
+    return float((np.maximum(across, down) <= 1).mean()) if across.size else 0.0
 
 
 def _resized(luma: Luma, side: int) -> Luma:

@@ -1,12 +1,13 @@
 """The second look at flat graphics: screens of two days differ, copies of one do not."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 
 from proofs.graphics import Graphic
 from proofs.inspection import inspect
@@ -38,11 +39,23 @@ def another_clock(image: Image.Image) -> Image.Image:
     return copy
 
 
+def on_colours(image: Image.Image) -> Image.Image:
+    """The screen on a background that changes from one colour to another."""
+    across = np.linspace(0, 1, image.width)[np.newaxis, :, np.newaxis]
+    down = np.linspace(0, 1, image.height)[:, np.newaxis, np.newaxis]
+    colours = np.array([255, 220, 190]) - 70 * (across + down) * np.array([0.5, 1, 0.2])
+    return ImageChops.multiply(image, Image.fromarray(colours.astype(np.uint8)))
+
+
 class TestOf:
     @pytest.mark.parametrize("layout", LAYOUTS)
     @pytest.mark.parametrize("quality", [95, 60, 30])
     def test_a_screen_is_a_flat_graphic(self, layout: str, quality: int) -> None:
         assert len(graphic(screen(layout, 1), quality=quality).pack()) < 20_000
+
+    @pytest.mark.parametrize("quality", [95, 60, 30])
+    def test_a_screen_with_a_background_of_many_colours_is_a_flat_graphic(self, quality: int) -> None:
+        graphic(on_colours(screen("steps", 1)), quality=quality)
 
     def test_a_photo_is_none(self) -> None:
         assert [Graphic.of(luma(picture(seed))) for seed in range(5)] == [None] * 5
@@ -113,3 +126,17 @@ class TestCompare:
         empty = np.full((384, 384), 255, np.uint8)
         empty[2:10, 10:120] = 0
         assert Graphic(empty).compare(Graphic(empty)) == "unclear"
+
+
+class TestBackgrounds:
+    """A background of many colours changes nothing."""
+
+    def test_screens_of_two_days_are_never_called_the_same(self) -> None:
+        days = [kept(on_colours(screen("steps", seed))) for seed in range(6)]
+        assert "same" not in {one.compare(other) for one, other in itertools.combinations(days, 2)}
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_a_copy_is_the_same(self, seed: int) -> None:
+        original = on_colours(screen("steps", seed))
+        for copy in (original, original.resize((540, 1200)), ImageEnhance.Brightness(original).enhance(0.8)):
+            assert graphic(copy, quality=60).compare(kept(original)) == "same"
