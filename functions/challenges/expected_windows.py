@@ -83,12 +83,17 @@ def _mismatches_after_a_move(terms: WindowTerms, windows: Mapping[date, Span]) -
     """Rule 6 depends on when the zone changed, and from which. So each bound must have a reason of its own.
 
     A window opens when its own zone says, when the challenge starts, or when the window before it closes. It closes
-    when its own zone says, its nominal length after it opened, when the challenge ends, or when the next one opens.
+    when its own zone says, its nominal length after it opened, when the challenge ends, or when the next one opens. If
+    its zone is an earlier one, what it was fitted to can have moved since: then it must only lie where that zone says.
     """
     found: dict[date, WindowMismatch] = {}
-    for day, span in windows.items():
+    days = sorted(windows)
+    # In schedules with gaps, zones a day apart can let the windows of two dates meet that are not neighbours.
+    for day, day_before, next_day in zip(days, [None, *days], [*days[1:], None], strict=False):
+        span = windows[day]
         nominal = _nominal(terms, span.zone, day)
-        before, next_one = windows.get(day - DAY), windows.get(day + DAY)
+        before = windows[day_before] if day_before else None
+        next_one = windows[next_day] if next_day else None
         before_there = _nominal(terms, span.zone, day - DAY)
         opens = {terms.starts_at, *(each.closes_at for each in (before, before_there) if each is not None)}
         closes = {terms.ends_at, _close_of(terms, span.opens_at, span.zone)}
@@ -98,9 +103,19 @@ def _mismatches_after_a_move(terms: WindowTerms, windows: Mapping[date, Span]) -
             opens.add(nominal.opens_at)
             closes.add(nominal.closes_at)
         overlaps = before is not None and before.closes_at > span.opens_at
-        if nominal is None or overlaps or span.opens_at not in opens or span.closes_at not in closes:
+        reasons = span.opens_at in opens and span.closes_at in closes
+        if nominal is None or overlaps or not (reasons or _is_within(terms, nominal, span)):
             found[day] = "window not as calculated"
     return found
+
+
+def _is_within(terms: WindowTerms, nominal: Span, span: Span) -> bool:
+    """Whether a window of an earlier zone is at most what rules 1 to 5 leave of it, wherever its neighbours were."""
+    if span.zone == terms.zone:
+        return False
+    late = span.opens_at >= nominal.closes_at
+    ends_at = _close_of(terms, span.opens_at, span.zone) if late else nominal.closes_at
+    return nominal.opens_at <= span.opens_at < span.closes_at <= min(ends_at, terms.ends_at)
 
 
 def _nominal(terms: WindowTerms, zone: str, day: date) -> Span | None:

@@ -60,7 +60,20 @@ def test_right_windows_of_travellers_are_found_right(travel: Travel) -> None:
     for now, zone in events:
         if zone is not None and local and now < participant.ends_at:
             windows = window_oracle.moved(participant, windows, now, zone)
-            assert not found(participant, spans(windows), moved=True), (participant, now, zone)
+            there = replace(participant, zone=zone)
+            assert not found(there, spans(windows), moved=True), (participant, now, zone)
+
+
+def test_a_window_that_was_fitted_to_one_moved_since_is_right() -> None:
+    """It opens when the one before it closed in Cairo, which closes earlier in Jerusalem now."""
+    starts_at = datetime(2020, 3, 25, 14, tzinfo=UTC)
+    ends_at = datetime(2020, 3, 28, 10, 31, tzinfo=UTC)
+    person = Participant(Schedule("00:00", "12:30"), starts_at, ends_at, starts_at, "NZ-CHAT")
+    windows = window_oracle.at_joining(person, person.zone)
+    for zone in ("Africa/Cairo", "Asia/Jerusalem"):
+        windows = window_oracle.moved(person, windows, starts_at, zone)
+    assert windows[date(2020, 3, 29)].zone == "NZ-CHAT"
+    assert not found(replace(person, zone="Asia/Jerusalem"), spans(windows), moved=True)
 
 
 CHANGE = datetime(2027, 3, 28, 1, tzinfo=UTC)

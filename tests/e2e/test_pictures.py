@@ -1,6 +1,7 @@
 """A page of a named origin uploads photos and shows proofs and exports: a real browser against the deployed system."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ pytestmark = [
 NAMED = "http://localhost:5173"  # one of the origins of the local stage (infra/settings.py)
 FOREIGN = "http://localhost:5174"
 SIZE = (640, 480)
+SEEDS = itertools.count(2100)  # the same file is accepted once in the whole system
 
 FETCH_PICTURE = """
 async (url, init) => {
@@ -74,7 +76,7 @@ def kari(person: Callable[[str], DeployedPerson]) -> DeployedPerson:
 @pytest.fixture
 def proof(kari: DeployedPerson, eventually: Eventually) -> str:
     challenge = kari.call("POST", "/v1/challenges", challenge_body(datetime.now(UTC))).json()
-    proof_id = kari.prove(challenge, photo(21, SIZE))
+    proof_id = kari.prove(challenge, photo(next(SEEDS), SIZE))
     assert verdict(kari, proof_id, eventually)["status"] == "accepted"
     return proof_id
 
@@ -118,7 +120,7 @@ def test_a_page_downloads_an_export(
 
 def test_a_page_uploads_a_photo_once(page: Browser, system: DeployedSystem, kari: DeployedPerson) -> None:
     challenge = kari.call("POST", "/v1/challenges", challenge_body(datetime.now(UTC))).json()
-    data = photo(22, SIZE)
+    data = photo(next(SEEDS), SIZE)
     digest = hashlib.sha256(data).hexdigest()
     init = {
         "method": "POST", "headers": {"authorization": f"Bearer {kari.token}", "content-type": "application/json"},

@@ -171,7 +171,7 @@ def test_texts_and_numbers_get_their_verdict_at_once(
         assert accepted(owner, there)[member.username] == 1
 
 
-def test_a_photo_is_published_reviewed_appealed_and_deleted(
+def test_a_photo_is_published_reviewed_and_appealed_and_another_deleted(
     system: DeployedSystem,
     owner: DeployedPerson,
     member: DeployedPerson,
@@ -204,11 +204,17 @@ def test_a_photo_is_published_reviewed_appealed_and_deleted(
     assert (again.status_code, again.json()["status"]) == (200, "accepted")
     assert accepted(owner, there)[member.username] == 1
 
-    shown = link(owner, proof)
+    decided = member.call("DELETE", path)
+    assert (decided.status_code, decided.json()["code"]) == (409, "decided_by_person")
+
+    elsewhere = challenge()
+    (other,) = send(member, elsewhere, [photo(62)])
+    path = f"/v1/proofs/{other['id']}"
+    shown = link(owner, other)
     assert owner.call("DELETE", path).status_code == 404
     assert member.call("DELETE", path).status_code == 204
     assert owner.call("GET", path).status_code == 404
-    assert accepted(owner, there)[member.username] == 0
+    assert accepted(owner, elsewhere)[member.username] == 0
     with psycopg.connect(database.urls(system.workspace).owner, autocommit=True) as connection:
         # as if 15 minutes had passed: its upload might have been in progress
         connection.execute("update proofs.removals set added_at = added_at - interval '16 minutes'")

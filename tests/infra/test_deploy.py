@@ -32,6 +32,7 @@ class TestDatabase:
             "Identity/SigningSecret",
             "Identity/ReceiptSecret",
             "Challenges/OverlaySecret",
+            "Notifications/UnsubscribeSecret",
         }
 
     def test_the_proxy_accepts_only_tls_and_iam(self, aws: Template) -> None:
