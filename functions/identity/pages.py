@@ -82,7 +82,7 @@ if (token === null && "needsToken" in form.dataset) end("This link is incomplete
 """
 _PAGE = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title: Chally</title>
+<title>$title &middot; Chally</title>
 <style nonce="$nonce">$style</style></head><body><main>
 <h1>$title</h1>
 <p id="text" role="status" tabindex="-1">$sentence</p>

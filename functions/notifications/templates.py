@@ -38,8 +38,8 @@ TEMPLATES = {
         "{public_url}/v1/auth/verify-email?token={token}\n\n"
         "If you did not register with this name, ignore this email: without this link, no account is created.\n",
         {
-            "names": "This address was registered more than once within 15 minutes, with different passwords (username:"
-            " {names}). Somebody else may have used it, so no password will be set at first: after you confirm, we will"
+            "names": "This address was registered more than once within 15 minutes, with different passwords, as"
+            " {names}. Somebody else may have used it, so no password will be set at first: after you confirm, we will"
             " send you a link for setting one. Follow only the link with the username that you chose.\n"
         },
     ),

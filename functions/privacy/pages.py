@@ -14,10 +14,10 @@ from identity.pages import STYLE
 from notifications.unsubscribe import MailKind
 
 NAMES: dict[MailKind, str] = {"reminders": "reminders before your windows close"}
-_OTHERS = "Mails about your account and your proofs still come."
+_OTHERS = "You will still get emails about your account and your proofs."
 _PAGE = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title: Chally</title>
+<title>$title &middot; Chally</title>
 <style nonce="$nonce">$style</style></head><body><main>
 <h1>$title</h1>
 $content
@@ -35,11 +35,8 @@ def ask(kind: MailKind) -> HTMLResponse:
 
 def confirm(kind: MailKind) -> HTMLResponse:
     """The page after the button was pressed."""
-    done = f"You get no more {NAMES[kind]}. {_OTHERS}"
-    back = (
-        "To switch them on again, sign in to the app and turn on reminders in your settings"
-        " (PATCH /v1/me with notifications.reminders: true)."
-    )
+    done = f"You will get no more {NAMES[kind]}. {_OTHERS}"
+    back = "To switch them on again, sign in to the app and turn on reminders in your settings."
     return _response("Reminders are off", f"{_paragraph(done)}\n{_paragraph(back)}")
 
 

@@ -91,7 +91,7 @@ class TestText:
         response = club.send("short")
         assert response.status == 422
         assert response.json["errors"] == [
-            {"pointer": "/value", "message": "This challenge accepts texts of at least 20 characters."}
+            {"pointer": "/value", "message": "This challenge accepts text of at least 20 characters."}
         ]
         assert club.send("x" * 20).status == 201
 
@@ -245,10 +245,10 @@ class TestKinds:
         response = club.member.post(f"/v1/challenges/{club.id}/proofs", self.PHOTO)
         assert response.status == 422
         assert {error["pointer"]: error["message"] for error in response.json["errors"]} == {
-            "/value": "This challenge accepts a text: this field is required.",
-            "/content_type": "This challenge accepts a text: omit this field.",
-            "/content_length": "This challenge accepts a text: omit this field.",
-            "/sha256": "This challenge accepts a text: omit this field.",
+            "/value": "This challenge accepts text: this field is required.",
+            "/content_type": "This challenge accepts text: omit this field.",
+            "/content_length": "This challenge accepts text: omit this field.",
+            "/sha256": "This challenge accepts text: omit this field.",
         }
 
     def test_a_value_is_refused_for_a_photo(self, make_club: Callable[..., Club]) -> None:

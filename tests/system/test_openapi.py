@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import TypeAdapter
 
 from chally import clock
+from chally.errors import AppError
 from system import examples, glossary, openapi
 from system.docs import OPENAPI
 from tests.support.api import Client
@@ -95,6 +96,17 @@ def _codes(response: dict[str, Any]) -> set[str]:
 )
 def test_codes_are_found_wherever_they_are_raised(method: str, path: str, status: str, code: str) -> None:
     assert code in _codes(DOCUMENT["paths"][path][method]["responses"][status])
+
+
+def test_every_code_is_explained_by_its_own_sentence() -> None:
+    unexplained = {
+        (path, method, status)
+        for path, operations in DOCUMENT["paths"].items()
+        for method, operation in operations.items()
+        for status, response in operation.get("responses", {}).items()
+        if status < "500" and AppError.detail in response.get("description", "")
+    }
+    assert unexplained == set(), "give these error classes a `detail`"
 
 
 def test_every_property_is_described() -> None:

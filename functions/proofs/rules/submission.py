@@ -101,7 +101,7 @@ def check_fields(sent: Collection[str], terms: PhotoProof | TextProof | NumberPr
     photo_fields = {"content_type", "content_length", "sha256"}
     required = photo_fields if terms.kind == "photo" else {"value"}
     foreign = {"value"} if terms.kind == "photo" else photo_fields | {"captured_at"}
-    accepts = f"This challenge accepts a {terms.kind}"
+    accepts = "This challenge accepts text" if terms.kind == "text" else f"This challenge accepts a {terms.kind}"
     errors = [
         *(
             FieldError(pointer=f"/{name}", message=f"{accepts}: this field is required.")
@@ -133,9 +133,9 @@ def check_value(value: str | float, terms: TextProof | NumberProof) -> None:
     """Raise `InvalidRequest` for a value of the wrong kind, or a text that is too short."""
     if isinstance(terms, TextProof):
         if not isinstance(value, str):
-            raise _invalid("/value", "This challenge accepts a text.")
+            raise _invalid("/value", "This challenge accepts text.")
         if len(visible_line(value)) < terms.min_length:
-            raise _invalid("/value", f"This challenge accepts texts of at least {terms.min_length} characters.")
+            raise _invalid("/value", f"This challenge accepts text of at least {terms.min_length} characters.")
     elif isinstance(value, str):
         raise _invalid("/value", f"This challenge accepts a number{f' ({terms.unit})' if terms.unit else ''}.")
 

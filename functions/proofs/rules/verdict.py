@@ -48,6 +48,7 @@ BLANK_CONTRAST = 8
 class RejectedBefore(AppError):
     status = 409
     code = "rejected_before"
+    detail = "A person has already rejected the same text or number. Send something else, or appeal that decision."
 
 
 class Reason(TypedDict):
@@ -161,7 +162,10 @@ def check_content(width: int, height: int, contrast: int) -> Reason | None:
         detail = f"This picture has only {width} by {height} pixels. Send the photo in its original size."
         return Reason(code="blank_image", detail=detail)
     if contrast < BLANK_CONTRAST:
-        detail = "This picture shows nothing: it is all of one colour. Take a new photo, with light and a free lens."
+        detail = (
+            "This picture shows nothing: it is all of one colour. Take a new one in good light, with nothing over the"
+            " lens."
+        )
         return Reason(code="blank_image", detail=detail)
     return None
 
