@@ -48,8 +48,8 @@ def record_failure(tx: Tx, login: str, account: User | None, now: datetime) -> N
 
 
 def record_factor_failure(tx: Tx, user_id: UUID, now: datetime, *, by: str) -> None:
-    """Count a wrong second factor. After several in a row tell the owner: whoever tries them knows the password, or has
-    a device that is signed in.
+    """Count a wrong second factor. After several in a row tell the owner: they can only be tried by someone who knows
+    the password or has a device that is signed in.
     """
     count = queries.add(tx, _factor(user_id), now, now - rules.FAILURES_LIVE)
     audit.record(tx, "second_factor_failed", now, user_id=user_id, by=by, failures=count)

@@ -9,7 +9,7 @@ from chally import aws, wall_clock
 from notifications.quoting import quote
 from notifications.templates import TEMPLATES
 
-# Values that are links, or parts of one. All others are quoted, whoever wrote them.
+# Values that are links, or parts of one. All others are quoted.
 _LINKS = ("token", "link")
 
 

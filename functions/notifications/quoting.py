@@ -1,4 +1,4 @@
-"""Quotations: what people typed, as it stands in mails that we sign. It must not pass for a text of ours.
+"""Quotations: what people typed, as it stands in mails that we sign. It must not look like our own text.
 
 A mail is plain text, in which mail programs make links of their own. Someone else's words are therefore one line, with
 no quotation mark that would end the quotation, and a space wherever a program would see a link: after the colon of a

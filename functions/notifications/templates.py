@@ -95,8 +95,8 @@ TEMPLATES = {
     "second_factor_guessed": Template(
         "Wrong codes for your account at Chally",
         "Hello {username},\n\nSomeone entered a wrong second factor for your account {failures} times in a row. None"
-        " was accepted. Whoever tries knows your password, or has a device that is signed in. If it was you, check your"
-        " phone's clock: the codes depend on it.\n\n" + _NOT_YOU,
+        " was accepted. Only someone who knows your password or has a device that is signed in can try this. If it was"
+        " you, check your phone's clock: the codes depend on it.\n\n" + _NOT_YOU,
     ),
     "session_reuse": Template(
         "We signed out one of your devices from Chally",

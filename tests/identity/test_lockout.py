@@ -318,7 +318,7 @@ class TestLimits:
     def test_a_known_network_has_its_own_limits(
         self, person: SignUp, time: Clock, prod: Callable[[], None], database: Database
     ) -> None:
-        """It may be a school's: whoever guesses there, guesses slowly. And it is known for one account only."""
+        """It may be a school's, so guesses from there are slow. And it is known for one account only."""
         person("kari"), person("ola")
         home = Client().ip
         prod()

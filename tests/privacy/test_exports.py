@@ -94,7 +94,7 @@ class TestAsking:
         assert liv.get("/v1/me/export").json["status"] == "none"
 
     def test_requesting_and_downloading_require_a_recent_sign_in(self, person: SignUp, later: Later) -> None:
-        """Whoever finds a device unlocked must not get everything."""
+        """An unlocked device must not give everything away."""
         kari = person("kari")
         later(timedelta(minutes=10, seconds=1))
         assert kari.post("/v1/me/export").code == "step_up_required"

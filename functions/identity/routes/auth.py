@@ -190,12 +190,12 @@ def _sign_out(
             tx, token, client, csrf_token=csrf_token, everywhere=everywhere, now=now
         )
     if by is None and not known and "authorization" in request.headers:
-        raise Unauthenticated  # nothing was ended, which whoever sends an access token must not take for a success
+        raise Unauthenticated  # nothing was ended: a client must not take this for a success
     cookies.clear(response)
 
 
 def _bearer(request: Request) -> Actor | None:
-    """The caller by their access token; None without a valid one: whoever signs out may have an old one."""
+    """The caller by their access token; None without a valid one, since people may sign out after it has expired."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or cookies.REFRESH in request.cookies:
         return None

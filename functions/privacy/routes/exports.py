@@ -32,7 +32,7 @@ async def request_export(actor: CurrentActor) -> ExportOut:
     """Request a ZIP of all my data. An email tells when it is ready. While one is being built, no other is started.
 
     Requires a sign-in within the last ten minutes, and with an authenticator app a second factor (see POST
-    /v1/me/step-up): whoever finds a device unlocked must not get everything.
+    /v1/me/step-up), so that an unlocked device does not give everything away.
     """
     now = clock.now()
     with db.as_account(actor, "look for an export", read_only=True) as tx:

@@ -28,7 +28,7 @@ class AppealIn(Body):
 
 
 async def _limit_reviews(actor: CurrentActor, proof_id: UUID, body: ReviewIn) -> None:
-    """A decision is mailed to the participant: whoever changes it back and forth must wait."""
+    """Each decision is mailed to the participant, so it cannot be changed back and forth without limit."""
     ratelimit.consume(clock.now(), actor, review=str(actor.user_id), review_proof=f"{actor.user_id} {proof_id}")
 
 
